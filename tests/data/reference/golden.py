@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a reference model and records every number the C++ engine is checked against."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+MIN_ROUTER_GAP = 1e-4  # between neighbouring router logits down to rank k+1
+MIN_GREEDY_GAP = 1e-3  # between the two largest logits of a greedy step
+MIN_CHANNEL_GAP = 1e-5  # relative, between the two largest |f_e| of a slot
+
+
+class NearTie(Exception):
+    """A decision of this seed hangs on rounding; another seed is needed."""
+
+
+@dataclass
+class MoeCall:
+    """What one MoE layer saw and did for all tokens of one forward pass."""
+
+    inputs: torch.Tensor  # [T, hidden]
+    router_logits: torch.Tensor  # [T, experts], before any edit
+    weights: torch.Tensor  # [T, slots]
+    ids: torch.Tensor  # [T, slots]; experts = "no expert"
+    output: torch.Tensor  # [T, hidden]
+
+
+class Recorder:
+    """Hooks on routers, expert blocks and decoder layers."""
+
+    def __init__(self, model):
+        self.model = model
+        self.calls = {}
+        self.hidden = {}
+        self.handles = []
+        for n, layer in enumerate(model.model.layers):
+            self._watch(n, layer)
+        self.handles.append(model.model.embed_tokens.register_forward_hook(
+            lambda m, a, out: self.hidden.__setitem__(-1, out[0].clone())))
+
+    def _watch(self, n, layer):
+        def keep_hidden(module, args, out):
+            self.hidden[n] = (out[0] if isinstance(out, tuple) else out)[0].clone()
+
+        self.handles.append(layer.register_forward_hook(keep_hidden))
+        if not hasattr(layer.mlp, "experts"):
+            return
+
+        def keep_router(module, args, out):
+            self.calls[n] = MoeCall(args[0].reshape(-1, args[0].shape[-1]).clone(), out[0].clone(),
+                                    out[1].clone(), out[2].clone(), None)
+
+        def keep_output(module, args, out):
+            self.calls[n].output = out.clone()
+
+        self.handles.append(layer.mlp.gate.register_forward_hook(keep_router))
+        self.handles.append(layer.mlp.experts.register_forward_hook(keep_output))
+
+    def run(self, ids):
+        with torch.no_grad():
+            return self.model(torch.tensor([ids]), use_cache=False).logits[0]
+
+    def close(self):
+        for handle in self.handles:
+            handle.remove()
+
+
+def slot_outputs(experts, call: MoeCall) -> torch.Tensor:
+    """f_e of every slot [T, slots, hidden], before the combine weight; zeros for no expert."""
+    slots = torch.zeros(*call.ids.shape, call.inputs.shape[-1])
+    with torch.no_grad():
+        for e in range(experts.num_experts):
+            token, slot = torch.where(call.ids == e)
+            gate, up = F.linear(call.inputs[token], experts.gate_up_proj[e]).chunk(2, dim=-1)
+            slots[token, slot] = F.linear(F.silu(gate) * up, experts.down_proj[e])
+    combined = (slots * call.weights[..., None]).sum(1)
+    scale = call.output.abs().max().clamp(min=1e-6)
+    assert (combined - call.output).abs().max() <= 1e-5 * scale, "slot outputs disagree with the block"
+    return slots
+
+
+def check_router(logits: torch.Tensor, top_k: int) -> float:
+    ordered = logits.sort(dim=-1, descending=True).values[:, : top_k + 1]
+    gap = (ordered[:, :-1] - ordered[:, 1:]).min().item()
+    if gap < MIN_ROUTER_GAP:
+        raise NearTie(f"router gap {gap:.2e}")
+    return gap
+
+
+def check_channels(slots: torch.Tensor) -> None:
+    top = slots.abs().topk(2, dim=-1).values
+    gap = ((top[..., 0] - top[..., 1]) / top[..., 0].clamp(min=1e-30)).min().item()
+    if gap < MIN_CHANNEL_GAP:
+        raise NearTie(f"channel gap {gap:.2e}")
+
+
+def stored_positions(length: int) -> list:
+    """All of a short sequence; every 20th and the last of a long one."""
+    return list(range(length)) if length <= 16 else sorted({*range(0, length, 20), length - 1})
+
+
+def i32(values) -> torch.Tensor:
+    return torch.as_tensor(values).to(torch.int32).contiguous()
+
+
+def moe_tensors(n: int, call: MoeCall, slots: torch.Tensor) -> dict:
+    magnitude, channel = slots.abs().max(dim=-1)
+    probs = torch.softmax(call.router_logits, dim=-1)
+    entropy = -(probs * torch.log_softmax(call.router_logits, dim=-1)).sum(-1)
+    return {
+        f"layer.{n}.router_logits": call.router_logits,
+        f"layer.{n}.router_entropy": entropy,
+        f"layer.{n}.topk_ids": i32(call.ids),
+        f"layer.{n}.topk_probs": probs.gather(1, call.ids),
+        f"layer.{n}.topk_weights": call.weights,
+        f"layer.{n}.expert_norm": slots.norm(dim=-1),
+        f"layer.{n}.expert_max": magnitude,
+        f"layer.{n}.expert_max_channel": i32(channel),
+    }
+
+
+def golden(model, ids: list, top_k: int) -> tuple:
+    """(tensors, smallest router gap) of one sequence. Raises NearTie."""
+    recorder = Recorder(model)
+    logits = recorder.run(ids)
+    recorder.close()
+    at = stored_positions(len(ids))
+    tensors = {"ids": i32(ids), "positions": i32(at), "logits": logits[at],
+               "embedding": recorder.hidden[-1][at]}
+    gap = float("inf")
+    for n in range(len(model.model.layers)):
+        hidden = recorder.hidden[n]
+        magnitude, channel = hidden.abs().max(dim=-1)
+        tensors[f"layer.{n}.hidden"] = hidden[at]
+        tensors[f"layer.{n}.hidden_max"] = magnitude
+        tensors[f"layer.{n}.hidden_max_channel"] = i32(channel)
+        if n not in recorder.calls:
+            continue
+        call = recorder.calls[n]
+        gap = min(gap, check_router(call.router_logits, top_k))
+        slots = slot_outputs(model.model.layers[n].mlp.experts, call)
+        check_channels(slots)
+        tensors.update(moe_tensors(n, call, slots))
+    if len(ids) > 1:
+        logp = torch.log_softmax(logits[:-1], dim=-1)
+        tensors["next_token_logprob"] = logp.gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
+    return {k: v.contiguous() for k, v in tensors.items()}, gap
+
+
+def greedy(model, ids: list, count: int, top_k: int) -> list:
+    """Continuation by generate() with its KV cache, confirmed by one full pass."""
+    with torch.no_grad():
+        out = model.generate(torch.tensor([ids]), max_new_tokens=count, do_sample=False)
+    text = out[0].tolist()
+    recorder = Recorder(model)
+    logits = recorder.run(text)
+    recorder.close()
+    for call in recorder.calls.values():
+        check_router(call.router_logits, top_k)
+    steps = logits[len(ids) - 1 : -1]
+    top = steps.topk(2, dim=-1).values
+    if (top[:, 0] - top[:, 1]).min() < MIN_GREEDY_GAP:
+        raise NearTie("greedy gap")
+    assert len(text) == len(ids) + count
+    assert steps.argmax(-1).tolist() == text[len(ids) :]
+    return text[len(ids) :]
+
+
+def draw_ids(seed: int, length: int, below: int) -> list:
+    return np.random.default_rng([seed, length]).integers(0, below, length).tolist()

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tiny random Qwen3-MoE checkpoints in the layouts found on disk."""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from transformers import GenerationConfig, Qwen3MoeForCausalLM
+
+TORCH_DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One tiny model. `layout`: classic, sharded, v5_default or v5_fused."""
+
+    name: str
+    why: str
+    seed: int
+    layout: str = "classic"
+    dtype: str = "float32"
+    dtype_key: str = "torch_dtype"
+    vocab: int = 256
+    tokenizer: str = ""
+    hidden: int = 32
+    inter: int = 64
+    moe_inter: int = 24
+    layers: int = 3
+    heads: int = 4
+    kv_heads: int = 2
+    head_dim: int = 16
+    experts: int = 8
+    top_k: int = 2
+    norm_topk: bool = True
+    tied: bool = False
+    attention_bias: bool = False
+    sparse_step: int = 1
+    mlp_only: tuple = ()
+    rope_theta: float = 1000000.0
+    rms_eps: float = 1e-6
+    extra: dict = field(default_factory=dict)
+
+    def is_moe(self, layer: int) -> bool:
+        return layer not in self.mlp_only and (layer + 1) % self.sparse_step == 0
+
+    def moe_layers(self) -> list:
+        return [n for n in range(self.layers) if self.is_moe(n)]
+
+
+def config_json(spec: Spec, eos: int) -> dict:
+    """The flat config.json that Qwen3-MoE checkpoints on the hub carry."""
+    return {
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "attention_bias": spec.attention_bias,
+        "attention_dropout": 0.0,
+        "bos_token_id": eos,
+        "decoder_sparse_step": spec.sparse_step,
+        "eos_token_id": eos,
+        "head_dim": spec.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": spec.hidden,
+        "initializer_range": 0.02,
+        "intermediate_size": spec.inter,
+        "max_position_embeddings": 1024,
+        "max_window_layers": spec.layers,
+        "mlp_only_layers": list(spec.mlp_only),
+        "model_type": "qwen3_moe",
+        "moe_intermediate_size": spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "num_attention_heads": spec.heads,
+        "num_experts": spec.experts,
+        "num_experts_per_tok": spec.top_k,
+        "num_hidden_layers": spec.layers,
+        "num_key_value_heads": spec.kv_heads,
+        "output_router_logits": False,
+        "rms_norm_eps": spec.rms_eps,
+        "rope_scaling": None,
+        "rope_theta": spec.rope_theta,
+        "router_aux_loss_coef": 0.001,
+        "sliding_window": None,
+        "tie_word_embeddings": spec.tied,
+        spec.dtype_key: spec.dtype,
+        "transformers_version": "4.51.0",
+        "use_cache": True,
+        "use_sliding_window": False,
+        "vocab_size": spec.vocab,
+        **spec.extra,
+    }
+
+
+class WeightSource:
+    """Normal random tensors from numpy's PCG64, whose stream is fixed."""
+
+    def __init__(self, seed: int, dtype: torch.dtype):
+        self.rng = np.random.default_rng(seed)
+        self.dtype = dtype
+        self.tensors = {}
+
+    def normal(self, name: str, shape: tuple, std: float, mean: float = 0.0) -> None:
+        values = self.rng.standard_normal(shape) * std + mean
+        self.tensors[name] = torch.from_numpy(values.astype(np.float32)).to(self.dtype).contiguous()
+
+    def linear(self, name: str, rows: int, cols: int, gain: float = 1.0) -> None:
+        self.normal(name + ".weight", (rows, cols), gain / cols**0.5)
+
+
+def random_weights(spec: Spec, seed: int) -> dict:
+    """Scales keep the residual stream near 1 and the router logits spread (std about 2)."""
+    w = WeightSource(seed, TORCH_DTYPE[spec.dtype])
+    embed_std = 0.35 if spec.tied else 1.0
+    w.normal("model.embed_tokens.weight", (spec.vocab, spec.hidden), embed_std)
+    for n in range(spec.layers):
+        layer_weights(w, spec, f"model.layers.{n}.", n)
+    w.normal("model.norm.weight", (spec.hidden,), 0.2, 1.0)
+    if not spec.tied:
+        w.linear("lm_head", spec.vocab, spec.hidden, 2.0)
+    return w.tensors
+
+
+def layer_weights(w: WeightSource, spec: Spec, prefix: str, n: int) -> None:
+    attn = prefix + "self_attn."
+    shapes = {
+        "q_proj": (spec.heads * spec.head_dim, spec.hidden),
+        "k_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
+        "v_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
+        "o_proj": (spec.hidden, spec.heads * spec.head_dim),
+    }
+    w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, 1.0)
+    for name, (rows, cols) in shapes.items():
+        w.linear(attn + name, rows, cols)
+        if spec.attention_bias:
+            w.normal(attn + name + ".bias", (rows,), 0.3)
+    w.normal(attn + "q_norm.weight", (spec.head_dim,), 0.3, 1.2)
+    w.normal(attn + "k_norm.weight", (spec.head_dim,), 0.3, 1.2)
+    w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, 1.0)
+    mlp = prefix + "mlp."
+    if not spec.is_moe(n):
+        mlp_weights(w, mlp, spec.inter, spec.hidden)
+        return
+    w.linear(mlp + "gate", spec.experts, spec.hidden, 2.0)
+    for e in range(spec.experts):
+        mlp_weights(w, f"{mlp}experts.{e}.", spec.moe_inter, spec.hidden)
+
+
+def mlp_weights(w: WeightSource, prefix: str, inter: int, hidden: int) -> None:
+    w.linear(prefix + "gate_proj", inter, hidden, 1.5)
+    w.linear(prefix + "up_proj", inter, hidden, 1.5)
+    w.linear(prefix + "down_proj", hidden, inter)
+
+
+def load_reference(folder: Path) -> Qwen3MoeForCausalLM:
+    """The reference: f32, plain attention, plain expert loop."""
+    model = Qwen3MoeForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
+    )
+    return model.eval()
+
+
+def write_json(path: Path, value) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_weights(folder: Path, tensors: dict, shards: int) -> None:
+    meta = {"format": "pt"}
+    if shards == 1:
+        save_file(tensors, folder / "model.safetensors", metadata=meta)
+        return
+    names = list(tensors)
+    weight_map = {}
+    per_shard = -(-len(names) // shards)
+    for s in range(shards):
+        file = f"model-{s + 1:05d}-of-{shards:05d}.safetensors"
+        part = names[s * per_shard : (s + 1) * per_shard]
+        save_file({n: tensors[n] for n in part}, folder / file, metadata=meta)
+        weight_map.update({n: file for n in part})
+    total = sum(t.numel() * t.element_size() for t in tensors.values())
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    write_json(folder / "model.safetensors.index.json", index)
+
+
+def write_model(spec: Spec, seed: int, folder: Path, eos: int, tokenizers: Path) -> None:
+    """Writes the folder of one model, replacing what was there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", config_json(spec, eos))
+    write_weights(folder, random_weights(spec, seed), 3 if spec.layout == "sharded" else 1)
+    if spec.layout.startswith("v5_"):
+        resave_with_transformers(folder, spec.layout == "v5_default")
+    generation = {"bos_token_id": eos, "do_sample": True, "eos_token_id": [eos, eos - 1],
+                  "pad_token_id": eos, "temperature": 0.6, "top_k": 20, "top_p": 0.95,
+                  "transformers_version": "4.51.0"}
+    write_json(folder / "generation_config.json", generation)
+    if spec.tokenizer:
+        for file in sorted((tokenizers / spec.tokenizer).iterdir()):
+            shutil.copyfile(file, folder / file.name)
+
+
+def resave_with_transformers(folder: Path, original_format: bool) -> None:
+    """Lets save_pretrained choose config keys and, when fused, the packed experts."""
+    model = load_reference(folder)
+    model.generation_config = GenerationConfig()
+    shutil.rmtree(folder)
+    model.save_pretrained(folder, save_original_format=original_format)
