@@ -51,15 +51,15 @@ class Spec:
         return [n for n in range(self.layers) if self.is_moe(n)]
 
 
-def config_json(spec: Spec, eos: int) -> dict:
+def config_json(spec: Spec, eos: list) -> dict:
     """The flat config.json that Qwen3-MoE checkpoints on the hub carry."""
     return {
         "architectures": ["Qwen3MoeForCausalLM"],
         "attention_bias": spec.attention_bias,
         "attention_dropout": 0.0,
-        "bos_token_id": eos,
+        "bos_token_id": eos[-1],
         "decoder_sparse_step": spec.sparse_step,
-        "eos_token_id": eos,
+        "eos_token_id": eos[0],
         "head_dim": spec.head_dim,
         "hidden_act": "silu",
         "hidden_size": spec.hidden,
@@ -182,16 +182,16 @@ def write_weights(folder: Path, tensors: dict, shards: int) -> None:
     write_json(folder / "model.safetensors.index.json", index)
 
 
-def write_model(spec: Spec, seed: int, folder: Path, eos: int, tokenizers: Path) -> None:
-    """Writes the folder of one model, replacing what was there."""
+def write_model(spec: Spec, seed: int, folder: Path, eos: list, tokenizers: Path) -> None:
+    """Writes the folder of one model, replacing what was there. `eos`: the ids that end a text."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_json(folder / "config.json", config_json(spec, eos))
     write_weights(folder, random_weights(spec, seed), 3 if spec.layout == "sharded" else 1)
     if spec.layout.startswith("v5_"):
         resave_with_transformers(folder, spec.layout == "v5_default")
-    generation = {"bos_token_id": eos, "do_sample": True, "eos_token_id": [eos, eos - 1],
-                  "pad_token_id": eos, "temperature": 0.6, "top_k": 20, "top_p": 0.95,
+    generation = {"bos_token_id": eos[-1], "do_sample": True, "eos_token_id": eos,
+                  "pad_token_id": eos[-1], "temperature": 0.6, "top_k": 20, "top_p": 0.95,
                   "transformers_version": "4.51.0"}
     write_json(folder / "generation_config.json", generation)
     if spec.tokenizer:

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes tests/data/models and tests/data/golden; see README.md in this folder.
+
+    python tests/data/make_fixtures.py [model ...]
+
+Deterministic: the same versions on the same machine give the same bytes.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy
+import safetensors
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import save_file
+from transformers import GenerationConfig
+
+from reference import golden, interventions, models
+from reference.models import Spec
+
+HERE = Path(__file__).resolve().parent
+LENGTHS = (1, 7, 300)
+GREEDY_TOKENS = 64
+
+SPECS = [
+    Spec("top1", "top-1, weights are raw probabilities", 100, top_k=1, experts=4, norm_topk=False,
+         layers=2, rope_theta=10000.0),
+    Spec("top2_tied", "top-2, tied embeddings, tokenizer", 200, hidden=48, tied=True, vocab=640,
+         tokenizer="qwen2_like"),
+    Spec("top8", "16 experts, top-8, tokenizer", 300, experts=16, top_k=8, moe_inter=16,
+         vocab=640, tokenizer="qwen2_like"),
+    Spec("dense_layer", "mlp_only_layers makes layer 1 dense", 400, mlp_only=(1,)),
+    Spec("sparse_step", "decoder_sparse_step 2: layers 1 and 3 are MoE", 500, layers=4,
+         sparse_step=2, experts=4),
+    Spec("sharded", "three shards with an index", 600, layout="sharded", layers=2),
+    Spec("bf16", "BF16 weights, golden computed in f32 from them", 700, dtype="bfloat16",
+         hidden=64, moe_inter=32),
+    Spec("f16", "F16 weights, golden computed in f32 from them", 800, dtype="float16",
+         dtype_key="dtype", layers=2),
+    Spec("no_norm", "norm_topk_prob false, sizes that no vector width divides", 900, hidden=36,
+         moe_inter=20, inter=44, experts=5, heads=3, kv_heads=1, head_dim=12, vocab=211,
+         norm_topk=False, rms_eps=1e-5),
+    Spec("attention_bias", "attention_bias true", 1000, layers=2, attention_bias=True),
+    Spec("v5_default", "as save_pretrained of transformers 5 writes it", 1100, layout="v5_default",
+         layers=2),
+    Spec("v5_fused", "transformers 5 with packed experts on disk", 1200, layout="v5_fused",
+         layers=2),
+]
+
+
+def versions() -> dict:
+    return {"python": sys.version.split()[0], "torch": torch.__version__,
+            "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
+            "safetensors": safetensors.__version__, "numpy": numpy.__version__,
+            "device": "cpu", "arithmetic": "float32"}
+
+
+def token_limits(spec: Spec) -> tuple:
+    """(ids are drawn below this, ids that end a text, the first of them the config's)."""
+    if not spec.tokenizer:
+        return spec.vocab - 2, [spec.vocab - 1, spec.vocab - 2]
+    path = HERE / "tokenizers" / spec.tokenizer / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    added = {t["content"]: t["id"] for t in tokenizer["added_tokens"]}
+    return len(tokenizer["model"]["vocab"]), [added["<|im_end|>"], added["<|endoftext|>"]]
+
+
+def tokenizer_meta(spec: Spec, text: list) -> dict:
+    """The continuation as text, as tokenizers decodes it (ids past the vocabulary vanish)."""
+    if not spec.tokenizer:
+        return {}
+    tokenizer = tokenizers.Tokenizer.from_file(str(HERE / "models" / spec.name / "tokenizer.json"))
+    return {"greedy_text": tokenizer.decode(text, skip_special_tokens=False),
+            "greedy_text_skip_special": tokenizer.decode(text, skip_special_tokens=True)}
+
+
+def attempt(spec: Spec, seed: int, folder: Path) -> tuple:
+    """One seed: the model folder and all its goldens in memory. Raises NearTie."""
+    below, eos = token_limits(spec)
+    models.write_model(spec, seed, folder, eos, HERE / "tokenizers")
+    model = models.load_reference(folder)
+    model.generation_config = GenerationConfig(pad_token_id=0)
+    files, gap, prompts = {}, float("inf"), {}
+    for length in LENGTHS:
+        ids = golden.draw_ids(seed, length, below)
+        tensors, one = golden.golden(model, ids, spec.top_k)
+        files[f"t{length}.safetensors"] = tensors
+        prompts[str(length)] = ids
+        gap = min(gap, one)
+    text = golden.greedy(model, prompts["7"], GREEDY_TOKENS, spec.top_k)
+    if set(eos) & set(text):
+        raise golden.NearTie("an end-of-text token in the continuation")
+    meta = {"model": f"models/{spec.name}", "why": spec.why, "seed": seed, "versions": versions(),
+            "moe_layers": spec.moe_layers(), "min_router_gap": gap, "prompts": prompts,
+            "greedy_prompt": prompts["7"], "greedy_ids": text, **tokenizer_meta(spec, text),
+            "mean_nll_t300": -files["t300.safetensors"]["next_token_logprob"].mean().item()}
+    cases = interventions.run_all(model, spec, prompts["7"]) if spec.name in interventions.MODELS else {}
+    return files, meta, cases
+
+
+def make(spec: Spec) -> None:
+    folder = HERE / "models" / spec.name
+    for seed in range(spec.seed, spec.seed + 100):
+        try:
+            files, meta, cases = attempt(spec, seed, folder)
+            break
+        except golden.NearTie as why:
+            print(f"{spec.name}: seed {seed} rejected: {why}", file=sys.stderr)
+    else:
+        raise SystemExit(f"{spec.name}: no seed without near-ties")
+    out = HERE / "golden" / spec.name
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    for name, tensors in files.items():
+        save_file(tensors, out / name)
+    models.write_json(out / "meta.json", meta)
+    for case, (policy, tensors) in cases.items():
+        (out / "interventions").mkdir(exist_ok=True)
+        models.write_json(out / "interventions" / f"{case}.json", policy)
+        save_file(tensors, out / "interventions" / f"{case}.safetensors")
+    print(f"{spec.name}: seed {meta['seed']}, router gap {meta['min_router_gap']:.2e}", file=sys.stderr)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    wanted = sys.argv[1:] or [s.name for s in SPECS]
+    unknown = set(wanted) - {s.name for s in SPECS}
+    if unknown:
+        raise SystemExit(f"unknown models: {sorted(unknown)}")
+    for spec in SPECS:
+        if spec.name in wanted:
+            make(spec)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Routing policies applied to the transformers reference by replacing the router's forward."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+from reference.golden import MIN_ROUTER_GAP, NearTie, Recorder, i32
+
+MODELS = ("top1", "top2_tied", "top8", "no_norm")
+INF = float("inf")
+
+
+@dataclass
+class LayerPolicy:
+    """All enabled edits of one layer."""
+
+    bias: dict = field(default_factory=dict)
+    zero: set = field(default_factory=set)
+    drop: set = field(default_factory=set)
+    remap: dict = field(default_factory=dict)
+    force: set = field(default_factory=set)
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+def collect(policy: dict, moe_layers: list, top_k: int) -> dict:
+    """Policy JSON -> LayerPolicy per MoE layer."""
+    out = {n: LayerPolicy(top_k=top_k) for n in moe_layers}
+    for edit in policy["edits"]:
+        if not edit.get("enabled", True):
+            continue
+        where = edit["layer"]
+        layers = moe_layers if where == "*" else where if isinstance(where, list) else [where]
+        for n in layers:
+            add_edit(out[n], edit)
+    return out
+
+
+def add_edit(layer: LayerPolicy, edit: dict) -> None:
+    op = edit["op"]
+    if op == "prune":
+        mode = edit.get("mode", "mask")
+        if mode == "mask":
+            layer.bias[edit["expert"]] = -INF
+        else:
+            getattr(layer, mode).add(edit["expert"])
+    elif op == "reroute":
+        layer.remap[edit["from"]] = edit["to"]
+    elif op == "bias":
+        layer.bias[edit["expert"]] = edit["logit"]
+    elif op == "force":
+        layer.force.add(edit["expert"])
+    elif op == "top_k":
+        layer.top_k = edit["k"]
+    else:
+        layer.top_p = edit["p"]
+
+
+class PolicyRouter:
+    """Stands in for Qwen3MoeTopKRouter.forward. Keeps what it decided in `seen`."""
+
+    def __init__(self, gate, policy: LayerPolicy):
+        self.gate, self.policy, self.seen = gate, policy, {}
+
+    def __call__(self, hidden_states):
+        logits = F.linear(hidden_states.reshape(-1, self.gate.hidden_dim), self.gate.weight)
+        edited = logits.clone()
+        for expert, value in self.policy.bias.items():
+            edited[:, expert] += value
+        probs = torch.softmax(edited, dtype=torch.float, dim=-1)
+        ids, chosen = self.select(edited, probs)
+        keep = self.top_p_keep(chosen)
+        weights = torch.where(keep, chosen, torch.zeros_like(chosen))
+        if self.gate.norm_topk_prob:
+            weights = weights / weights.sum(-1, keepdim=True)
+        weights, ran = self.drop(weights, ids, keep)
+        none = self.gate.num_experts  # the experts' loop skips this id
+        target = ids.clone()
+        for a, b in self.policy.remap.items():
+            target[ids == a] = b
+        target[~ran] = none
+        self.seen = {"router_logits": logits, "topk_ids": ids.masked_fill(~keep, -1),
+                     "topk_probs": chosen.masked_fill(~keep, 0.0), **merged(target, weights, none)}
+        return logits, weights, target
+
+    def select(self, edited, probs):
+        """Top-k of the edited logits; forced experts come first with the key +inf."""
+        key = edited.clone()
+        for expert in self.policy.force:
+            key[:, expert] = INF
+        order = key.topk(min(self.policy.top_k + 1, key.shape[-1]), dim=-1)
+        gaps = order.values[:, :-1] - order.values[:, 1:]
+        gaps = gaps[gaps.isfinite()]
+        if gaps.numel() and gaps.min() < MIN_ROUTER_GAP:
+            raise NearTie("router gap under a policy")
+        ids = order.indices[:, : self.policy.top_k]
+        return ids, probs.gather(1, ids)
+
+    def top_p_keep(self, chosen):
+        """Up to and including the first slot whose cumulative probability is above p."""
+        if self.policy.top_p >= 1.0:
+            return torch.ones_like(chosen, dtype=torch.bool)
+        cumulative = chosen.cumsum(-1)
+        if (cumulative - self.policy.top_p).abs().min() < MIN_ROUTER_GAP:
+            raise NearTie("top_p margin")
+        return cumulative - chosen <= self.policy.top_p
+
+    def drop(self, weights, ids, keep):
+        """Removes dropped experts; the others take over the sum the slots had before."""
+        ran = keep.clone()
+        for expert in self.policy.drop:
+            ran &= ids != expert
+        if not self.policy.drop:
+            return weights, ran
+        before = weights.sum(-1, keepdim=True)
+        left = weights * ran
+        after = left.sum(-1, keepdim=True)
+        return torch.where(after > 0, left * before / after.clamp(min=1e-30), left), ran
+
+
+def merged(target, weights, none: int) -> dict:
+    """Slots that meet on one expert: the first carries the sum, the others are empty (-1)."""
+    experts, summed = target.clone(), weights.clone()
+    for slot in range(target.shape[1]):
+        for earlier in range(slot):
+            same = (experts[:, slot] == experts[:, earlier]) & (experts[:, slot] != none)
+            summed[:, earlier] += torch.where(same, summed[:, slot], torch.zeros_like(summed[:, slot]))
+            summed[same, slot] = 0.0
+            experts[same, slot] = none
+    dense = torch.zeros(len(target), none + 1).scatter_add_(1, target, weights)[:, :none]
+    return {"slot_experts": experts.masked_fill(experts == none, -1), "slot_weights": summed, "combine": dense}
+
+
+def run_policy(model, policy: dict, ids: list) -> dict:
+    """Logits and routing of one sequence under a policy; the model is left as it was."""
+    layers = model.model.layers
+    moe = [n for n, layer in enumerate(layers) if hasattr(layer.mlp, "experts")]
+    routers, saved = {}, []
+    for n, layer_policy in collect(policy, moe, model.config.num_experts_per_tok).items():
+        block = layers[n].mlp
+        routers[n] = block.gate.forward = PolicyRouter(block.gate, layer_policy)
+        for expert in layer_policy.zero:
+            saved.append((block.experts, expert, block.experts.down_proj.data[expert].clone()))
+            block.experts.down_proj.data[expert] = 0.0
+    try:
+        with torch.no_grad():
+            logits = model(torch.tensor([ids]), use_cache=False).logits[0]
+    finally:
+        for experts, expert, weight in saved:
+            experts.down_proj.data[expert] = weight
+        for n in routers:
+            del layers[n].mlp.gate.forward
+    tensors = {"ids": i32(ids), "logits": logits.contiguous()}
+    for n, router in routers.items():
+        for name, value in router.seen.items():
+            tensors[f"layer.{n}.{name}"] = value.contiguous() if value.is_floating_point() else i32(value)
+    return tensors
+
+
+def usage(model, ids: list) -> dict:
+    """MoE layer -> experts by number of selections (ties: lower id first), and the selections."""
+    recorder = Recorder(model)
+    recorder.run(ids)
+    recorder.close()
+    out = {}
+    for n, call in recorder.calls.items():
+        count = call.ids.flatten().bincount(minlength=model.config.num_experts).tolist()
+        out[n] = sorted(range(len(count)), key=lambda e: (-count[e], e)), call.ids
+    return out
+
+
+def partner(ids, expert: int, top: list) -> int:
+    """The expert most often selected together with `expert`."""
+    rows = ids[(ids == expert).any(-1)]
+    together = rows.flatten().bincount(minlength=len(top))
+    together[expert] = -1
+    return int(together.argmax())
+
+
+def policies(used: dict, top_k: int, experts: int) -> dict:
+    """Case name -> edits; experts are ones the prompt really selects."""
+    layers = sorted(used)
+    a, b, c = layers[0], layers[min(1, len(layers) - 1)], layers[-1]
+    most, least = used[b][0][0], used[b][0][-1]
+    co = partner(used[b][1], most, used[b][0])
+    cases = {
+        "prune_mask": [prune(b, most, "mask")],
+        "prune_zero": [prune(b, most, "zero")],
+        "prune_drop": [prune(b, most, "drop")],
+        "prune_layer_list": [{"op": "prune", "layer": [a, b], "expert": most}],
+        "reroute": [{"op": "reroute", "layer": b, "from": most, "to": least}],
+        "reroute_first_layer": [{"op": "reroute", "layer": a, "from": used[a][0][0], "to": used[a][0][1]}],
+        "bias_boost": [{"op": "bias", "layer": b, "expert": least, "logit": 2.0}],
+        "bias_suppress": [{"op": "bias", "layer": b, "expert": most, "logit": -2.0}],
+        "force": [{"op": "force", "layer": b, "expert": least}],
+        "force_everywhere": [{"op": "force", "layer": "*", "expert": used[a][0][-1]}],
+        "top_k_more": [{"op": "top_k", "layer": b, "k": min(2 * top_k, experts - 1)}],
+        "top_p_wide": [{"op": "top_k", "layer": b, "k": experts - 1}, {"op": "top_p", "layer": b, "p": 0.8}],
+    }
+    if top_k > 1:
+        cases |= several_slots(used, (a, b, c), (most, least, co), top_k, experts)
+    return {name: {"version": 1, "edits": edits} for name, edits in cases.items()}
+
+
+def several_slots(used: dict, layers: tuple, chosen: tuple, top_k: int, experts: int) -> dict:
+    """The cases that need more than one expert per token."""
+    a, b, c = layers
+    most, least, co = chosen
+    order = used[b][0]
+    return {
+        "reroute_merge": [{"op": "reroute", "layer": b, "from": most, "to": co}],
+        "top_k_one": [{"op": "top_k", "layer": b, "k": 1}],
+        "top_k_everywhere": [{"op": "top_k", "layer": "*", "k": max(1, top_k // 2)}],
+        "top_p": [{"op": "top_p", "layer": b, "p": 0.5}],
+        "combined": [
+            prune(a, used[a][0][0], "mask") | {"note": "the busiest expert of the first MoE layer"},
+            {"op": "bias", "layer": a, "expert": used[a][0][-1], "logit": 1.5},
+            prune(b, most, "zero"),
+            {"op": "reroute", "layer": b, "from": order[1], "to": least},
+            {"op": "force", "layer": c, "expert": used[c][0][-1]},
+            {"op": "top_k", "layer": "*", "k": 1, "enabled": False, "note": "switched off"},
+        ],
+        "combined_one_layer": [
+            prune(b, most, "mask"),
+            {"op": "bias", "layer": b, "expert": least, "logit": 2.0},
+            {"op": "top_k", "layer": b, "k": min(top_k + 2, experts - 1)},
+            {"op": "top_p", "layer": b, "p": 0.95},
+            prune(b, order[1], "drop"),
+            {"op": "reroute", "layer": b, "from": order[2], "to": least},
+        ],
+    }
+
+
+def prune(layer: int, expert: int, mode: str) -> dict:
+    return {"op": "prune", "layer": layer, "expert": expert, "mode": mode}
+
+
+def run_all(model, spec, ids: list) -> dict:
+    """Case -> (policy JSON, tensors). Checks that no edit leaves the logits alone."""
+    plain = run_policy(model, {"version": 1, "edits": []}, ids)
+    recorder = Recorder(model)
+    assert torch.equal(recorder.run(ids), plain["logits"]), "the replaced router differs without edits"
+    recorder.close()
+    out = {}
+    for name, policy in policies(usage(model, ids), spec.top_k, spec.experts).items():
+        tensors = run_policy(model, policy, ids)
+        change = (tensors["logits"] - plain["logits"]).abs().max().item()
+        assert tensors["logits"].isfinite().all() and change > 1e-2, f"{spec.name} {name}: changed {change}"
+        out[name] = policy, tensors
+    return out
