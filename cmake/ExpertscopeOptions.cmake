@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Options, the language standard and the flags every target of the project shares.
+include(CheckLanguage)
+include(CTest)
+
+option(EXPERTSCOPE_GUI "Build the Qt window (expertscope) beside the command line" ON)
+option(EXPERTSCOPE_BENCH "Build the benchmarks" ON)
+option(EXPERTSCOPE_WERROR "Treat warnings as errors" OFF)
+set(EXPERTSCOPE_SANITIZE "" CACHE STRING "Sanitizers, as given to -fsanitize= (empty: none)")
+set(EXPERTSCOPE_CUDA "AUTO" CACHE STRING "CUDA backend: AUTO, ON (must be there) or OFF")
+set_property(CACHE EXPERTSCOPE_CUDA PROPERTY STRINGS AUTO ON OFF)
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+endif()
+
+# One interface target carries the flags, so that no target can forget them.
+add_library(expertscope_flags INTERFACE)
+target_include_directories(expertscope_flags INTERFACE "${CMAKE_SOURCE_DIR}")
+target_compile_options(expertscope_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor)
+target_compile_definitions(expertscope_flags INTERFACE EXPERTSCOPE_VERSION="${PROJECT_VERSION}")
+if(EXPERTSCOPE_WERROR)
+  target_compile_options(expertscope_flags INTERFACE -Werror)
+endif()
+if(EXPERTSCOPE_SANITIZE)
+  target_compile_options(expertscope_flags INTERFACE
+    -fsanitize=${EXPERTSCOPE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(expertscope_flags INTERFACE -fsanitize=${EXPERTSCOPE_SANITIZE})
+endif()
+
+if(NOT EXPERTSCOPE_CUDA STREQUAL "OFF")
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    message(STATUS "CUDA compiler found: ${CMAKE_CUDA_COMPILER} (no CUDA sources yet)")
+  elseif(EXPERTSCOPE_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "EXPERTSCOPE_CUDA=ON, and no CUDA compiler was found")
+  endif()
+endif()

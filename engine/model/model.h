@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/model/config.h"
+#include "engine/model/weights.h"
+
+namespace expertscope {
+
+class Tokenizer;
+class ChatTemplate;
+
+/// What makes two runs comparable: the same files gave the same identity.
+struct ModelIdentity {
+  std::string path;           ///< folder as the person named it
+  std::string name;           ///< last component of the folder (org/repo@commit inside a HF cache)
+  std::string config_sha256;  ///< hex digest of config.json
+  std::int64_t tensor_count = 0;
+  std::int64_t total_bytes = 0;  ///< bytes of tensor data in all shards
+};
+
+/// Told while a model opens: what is being read, and how far. Return value ignored; cancel by stop_token.
+using OpenProgress = std::function<void(const std::string& what, double fraction)>;
+
+/// An opened model folder: configuration, mapped weights, tokenizer. Immutable and shared between threads.
+class Model {
+ public:
+  /// Opens a Hugging Face model folder without reading its weights: files are mapped, every tensor's shape,
+  /// type and offset checked against the config. Errors name the file, the tensor and both shapes.
+  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& folder,
+                                                   const OpenProgress& progress = {},
+                                                   std::stop_token stop = {});
+  /// A model made in memory (benchmarks, tests): `storage` keeps what the weights point into alive.
+  static std::shared_ptr<const Model> from_memory(ModelConfig config, Weights weights,
+                                                  std::shared_ptr<const void> storage);
+  ~Model();
+
+  const ModelConfig& config() const { return config_; }
+  const Weights& weights() const { return weights_; }
+  const ModelIdentity& identity() const { return identity_; }
+  /// Null when the folder has no tokenizer.json (runs from ids still work).
+  const Tokenizer* tokenizer() const { return tokenizer_.get(); }
+  /// Why there is no tokenizer or no usable chat template; empty when all is well.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  /// Null when the model has no chat template this program understands; warnings() says why.
+  const ChatTemplate* chat_template() const { return chat_template_.get(); }
+
+  /// Scans all weights for NaN and Inf; names the first such tensor. Reads everything: minutes on a large
+  /// model.
+  Status check_finite(std::stop_token stop = {}) const;
+
+ private:
+  friend class ModelLoader;
+  Model();
+
+  ModelConfig config_;
+  Weights weights_;
+  ModelIdentity identity_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ChatTemplate> chat_template_;
+  std::vector<std::string> warnings_;
+  std::shared_ptr<const void> storage_;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/model/backend.h"
+#include "engine/model/capture.h"
+#include "engine/model/model.h"
+
+namespace expertscope {
+
+/// An open model ready to run: sequences with a KV cache, the routing table in force, and the probes.
+/// One thread steps; `set_routing` may be called from any thread and takes effect at the next step.
+class Session {
+ public:
+  /// Sizes everything once; later steps do not allocate. Fails with what was needed when memory is short.
+  static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Model> model,
+                                                 const BackendOptions& options);
+
+  const Model& model() const { return *model_; }
+  std::shared_ptr<const Model> shared_model() const { return model_; }
+  const BackendOptions& options() const { return options_; }
+  std::string backend_description() const { return backend_->description(); }
+  Backend& backend() { return *backend_; }
+
+  /// Swaps the routing table, atomically and from any thread; null restores the model's own routing.
+  void set_routing(std::shared_ptr<const RoutingTable> table);
+  std::shared_ptr<const RoutingTable> routing() const;
+
+  /// From the next step on, blocks with these probes go to `sink` (not owned; null: probes off).
+  void set_capture(const CaptureRequest& request, CaptureSink* sink);
+
+  /// Tokens in the cache of a sequence slot.
+  int length(int sequence) const { return lengths_[static_cast<std::size_t>(sequence)]; }
+  /// Forgets all tokens from position `keep` on.
+  Status truncate(int sequence, int keep);
+
+  /// Runs one batch of at most max_batch tokens; fills chunk starts itself from length(). The span is
+  /// [rows, vocab], valid until the next step.
+  Result<std::span<const float>> step(Batch batch);
+
+  /// Appends tokens to one sequence in chunks of at most max_batch, checking `stop` between steps. `last`
+  /// computes logits of the last token only; the span is [vocab].
+  Result<std::span<const float>> prefill(int sequence, std::span<const std::int32_t> tokens,
+                                         std::stop_token stop = {});
+
+ private:
+  Session() = default;
+  Status check(const Batch& batch) const;
+  void fill_log_probs(const Batch& batch, CaptureBlock& block) const;
+  void remember_last_logits(const Batch& batch);
+
+  std::shared_ptr<const Model> model_;
+  BackendOptions options_;
+  std::unique_ptr<Backend> backend_;
+  std::vector<int> lengths_;
+  std::vector<float> logits_;
+  std::vector<std::vector<float>> last_logits_;  ///< per sequence: logits after its last token, or empty
+  CaptureRequest request_;
+  CaptureSink* sink_ = nullptr;
+  mutable std::mutex table_mutex_;
+  std::shared_ptr<const RoutingTable> table_;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/error.h"
+
+namespace expertscope {
+
+/// Byte-level BPE as described by a Hugging Face tokenizer.json. Immutable; safe to share between threads.
+class Tokenizer {
+ public:
+  /// Errors name the file and the JSON field that is missing, of the wrong type or not supported.
+  static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& tokenizer_json);
+  /// The same from JSON text; `name` stands for the file in errors.
+  static Result<std::unique_ptr<Tokenizer>> parse(std::string_view json, const std::string& name);
+  ~Tokenizer();
+
+  /// Token ids of UTF-8 text. Invalid UTF-8 is an error that gives the byte offset. `add_special_tokens`
+  /// applies the post-processor (BOS, EOS) as transformers does by default; special tokens written in the
+  /// text are recognised.
+  Result<std::vector<std::int32_t>> encode(std::string_view text, bool add_special_tokens = true) const;
+
+  /// Text of a whole sequence; bytes that are not UTF-8 become U+FFFD.
+  std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = false) const;
+
+  /// The bytes one token stands for (may be part of a UTF-8 character); empty for ids outside the vocabulary.
+  std::string token_bytes(std::int32_t id) const;
+  bool is_special(std::int32_t id) const;
+  /// Id of a token by its literal content (added tokens included), or -1.
+  std::int32_t find(std::string_view content) const;
+  /// One more than the largest id.
+  std::int32_t vocab_size() const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<const Impl> impl);
+  std::unique_ptr<const Impl> impl_;
+};
+
+/// Turns a stream of tokens into text that is valid UTF-8 at every point: an unfinished character is held
+/// back.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true);
+  /// Text that became complete with this token; may be empty.
+  std::string push(std::int32_t id);
+  /// What is left, unfinished bytes as U+FFFD.
+  std::string finish();
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool skip_special_tokens_;
+  std::string pending_;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "probes/store/run_info.h"
+
+namespace expertscope {
+
+/// Load of one MoE layer. Loads are counts of routed slots.
+struct LayerLoad {
+  int layer = 0;
+  std::vector<std::int64_t> count;  ///< [experts]
+  std::vector<double> share;        ///< [experts] count / all slots of the layer; 0 for an empty layer
+  std::vector<double> weight_sum;   ///< [experts] combine weights
+  int dead_experts = 0;             ///< experts with count 0
+  double max_over_mean = 0;         ///< load ratio of the busiest expert; 0 for an empty layer
+  double jain = 0;  ///< (sum x)^2 / (E sum x^2), Jain et al. 1984; 1 = even, 1/E = one expert; 0: empty
+};
+struct LoadResult {
+  std::int64_t tokens = 0;
+  std::vector<LayerLoad> layers;  ///< MoE layers only
+};
+LoadResult analyze_load(const ExpertTable& table);
+
+/// Which rows count for output_max (moe definition of ZunhaiSu/Super-Experts-Profilling, arXiv 2507.23279).
+enum class SuperExpertDefinition : std::uint8_t {
+  paper,     ///< max over all tokens and channels of |down_proj output|
+  upstream,  ///< the public code's hook sees only the first routed token of each expert in each sequence
+};
+struct SuperExpertOptions {
+  SuperExpertDefinition definition = SuperExpertDefinition::paper;
+  double include_layers = 0.75;  ///< layers l < round_half_even(num_layers * include_layers)
+  double percentile = 99.5;      ///< linear interpolation; strict
+  double max_divisor = 10.0;     ///< output_max > floor(max / max_divisor); strict
+};
+struct SuperExpert {
+  int rank = 0;  ///< from 1, by output_max
+  int layer = 0;
+  int expert = 0;
+  double output_max = 0;
+  int channel = -1;
+  std::int64_t token = -1;  ///< run token index
+  std::int64_t count = 0;   ///< slots routed to it
+};
+struct SuperExpertResult {
+  SuperExpertOptions options;
+  int layers_included = 0;
+  double percentile_threshold = 0;
+  double max_threshold = 0;  ///< floor(max / max_divisor)
+  std::vector<SuperExpert> super_experts;
+  std::vector<SuperExpert>
+      ranking;  ///< every expert of every MoE layer with a measured output, by output_max
+};
+SuperExpertResult analyze_super_experts(const ExpertTable& table, const SuperExpertOptions& options = {});
+
+/// Router entropy of one MoE layer over the run's tokens, in nats.
+struct LayerEntropy {
+  int layer = 0;
+  std::int64_t tokens = 0;
+  double mean = 0;
+  double min = 0;
+  double max = 0;
+  double normalised = 0;  ///< mean / ln(num_experts)
+};
+struct EntropyResult {
+  std::vector<LayerEntropy> layers;  ///< MoE layers with measurements
+};
+EntropyResult analyze_entropy(const std::vector<LayerStats>& layers, const RunInfo& run);
+
+/// numpy.percentile(values, q, method="linear"); values in any order, not empty. q in [0, 100].
+double percentile(std::vector<double> values, double q);
+
+}  // namespace expertscope

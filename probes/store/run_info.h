@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model/capture.h"
+#include "engine/model/config.h"
+#include "engine/model/model.h"
+
+namespace expertscope {
+
+/// What a run was made with; one row of the table `run`.
+struct RunInfo {
+  std::int64_t id = 0;
+  std::string kind;        ///< "generate" or "profile"
+  std::string started_at;  ///< ISO 8601, UTC
+  std::string
+      status;  ///< "recording", "finished", "stopped", "failed", "interrupted" (found unfinished on opening)
+  std::string message;  ///< why it failed or was stopped; else empty
+
+  ModelIdentity model;
+  std::string architecture;
+  int layers = 0;   ///< decoder layers
+  int experts = 0;  ///< routed experts per MoE layer
+  int top_k = 0;    ///< the model's own top_k
+  int hidden_size = 0;
+  std::vector<std::uint8_t> moe_layer;  ///< [layers] 1 where the layer has a router
+
+  std::string program_version;
+  std::string backend;   ///< Session::backend_description()
+  std::string math;      ///< "f32" or "bf16"
+  std::string sampling;  ///< JSON of the sampling settings; empty for profile runs
+  std::string dataset;   ///< data set name, or the prompt's first words for generate runs
+  std::string dataset_sha256;
+  std::string prompt;  ///< generate runs
+  std::string text;    ///< generate runs: the generated text
+  CaptureRequest probes;
+
+  std::int64_t tokens = 0;          ///< committed tokens
+  std::int64_t dropped_tokens = 0;  ///< tokens whose blocks were dropped by a live view's full queue
+};
+
+/// One policy edit as recorded: the policy in force from a token of the run on.
+struct PolicyChange {
+  std::int64_t token = 0;  ///< index in the run, in recording order, of the first token it applied to
+  std::string policy_json;
+};
+
+/// What the file says about one (layer, expert) of a run; sums are over the slots the expert ran in.
+struct ExpertStats {
+  std::int64_t count = 0;          ///< slots routed to the expert
+  double probability_sum = 0;      ///< router probabilities
+  double weight_sum = 0;           ///< combine weights
+  double norm_sum = 0;             ///< ||f_e||_2
+  double weighted_norm_sum = 0;    ///< combine weight * ||f_e||_2
+  double output_max = 0;           ///< max |f_e|
+  int output_channel = -1;         ///< channel of output_max; -1: not measured
+  std::int64_t output_token = -1;  ///< run token index of output_max
+  double first_row_max =
+      0;  ///< max |f_e| over the first routed token of each sequence only (upstream's hook)
+};
+
+/// Dense [layers, experts] table; rows of dense layers stay zero.
+struct ExpertTable {
+  int layers = 0;
+  int experts = 0;
+  std::int64_t tokens = 0;  ///< tokens it covers
+  std::vector<ExpertStats> cells;
+  std::vector<std::uint8_t> moe_layer;  ///< [layers]
+
+  const ExpertStats& at(int layer, int expert) const {
+    return cells[static_cast<std::size_t>(layer) * static_cast<std::size_t>(experts) +
+                 static_cast<std::size_t>(expert)];
+  }
+  ExpertStats& at(int layer, int expert) {
+    return cells[static_cast<std::size_t>(layer) * static_cast<std::size_t>(experts) +
+                 static_cast<std::size_t>(expert)];
+  }
+};
+
+/// Per decoder layer, over the run's tokens.
+struct LayerStats {
+  std::int64_t tokens = 0;
+  double entropy_sum = 0;  ///< nats; MoE layers only
+  double entropy_min = 0;
+  double entropy_max = 0;
+  double hidden_max = 0;  ///< max |hidden state after the layer|
+  int hidden_channel = -1;
+  std::int64_t hidden_token = -1;
+};
+
+/// A recorded token.
+struct TokenRow {
+  std::int64_t index = 0;  ///< in the run, recording order
+  int sequence = 0;        ///< sequence number in the run
+  int position = 0;        ///< in its sequence
+  std::int32_t id = 0;
+  std::optional<float> log_prob;
+  std::string bytes;       ///< what the token stands for
+  bool generated = false;  ///< false: part of the prompt or of the data
+};
+
+/// What one token did in one MoE layer, slot by slot.
+struct SlotRow {
+  int layer = 0;  ///< decoder layer
+  int slot = 0;
+  int expert = 0;
+  float probability = 0;
+  float weight = 0;
+  float output_norm = 0;
+  float output_max = 0;
+  int output_channel = -1;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "probes/store/run_info.h"
+
+namespace expertscope {
+
+/// Half-open range of run token indices, recording order. The default is the whole run.
+struct TokenRange {
+  std::int64_t begin = 0;
+  std::int64_t end = INT64_MAX;
+};
+
+/// Reads a trace, also while another thread or process records into it. Each reader has its own connection;
+/// one thread at a time.
+class TraceReader {
+ public:
+  /// Refuses files that are not a trace, or come from a newer version, by saying so. A run that is still
+  /// marked "recording" although no writer holds the file reads as "interrupted".
+  static Result<std::unique_ptr<TraceReader>> open(const std::filesystem::path& file);
+  ~TraceReader();
+
+  const std::filesystem::path& file() const;
+
+  Result<std::vector<RunInfo>> runs() const;
+  Result<RunInfo> run(std::int64_t run) const;
+  Result<std::vector<PolicyChange>> policy_changes(std::int64_t run) const;
+
+  /// Aggregates of a whole run, from the aggregate rows: fast at any size.
+  Result<ExpertTable> expert_table(std::int64_t run) const;
+  /// The same computed from the per-token blobs of a range (the shared time filter); exact also inside a
+  /// block.
+  Result<ExpertTable> expert_table(std::int64_t run, const TokenRange& range) const;
+  Result<std::vector<LayerStats>> layer_stats(std::int64_t run) const;
+
+  Result<std::vector<TokenRow>> tokens(std::int64_t run, const TokenRange& range) const;
+  /// Every slot of one token, all MoE layers in order, empty slots left out.
+  Result<std::vector<SlotRow>> token_slots(std::int64_t run, std::int64_t token) const;
+
+  /// Visits every slot in which `expert` ran in `layer`, in token order. Return false from `visit` to stop.
+  Status visit_expert(std::int64_t run, int layer, int expert, const TokenRange& range,
+                      const std::function<bool(std::int64_t token, const SlotRow& slot)>& visit) const;
+  /// Entropy [nats] of each token of the range at a decoder layer; NaN where not measured.
+  Result<std::vector<float>> entropy(std::int64_t run, int layer, const TokenRange& range) const;
+
+  /// Stops a running query from another thread; that query returns ErrorCode::cancelled.
+  void interrupt();
+
+ private:
+  TraceReader();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace expertscope
