@@ -32,6 +32,7 @@ class Sampler {
   SamplingOptions options_;
   std::mt19937_64 random_;
   std::vector<float> scores_;
+  std::vector<float> scratch_;
   std::vector<std::int32_t> order_;
 };
 

@@ -20,7 +20,8 @@ namespace expertscope {
 /// One thread steps; `set_routing` may be called from any thread and takes effect at the next step.
 class Session {
  public:
-  /// Sizes everything once; later steps do not allocate. Fails with what was needed when memory is short.
+  /// Sizes everything once; later steps do not allocate. max_context is lowered to what the model was made
+  /// for. Fails with what was needed when memory is short.
   static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Model> model,
                                                  const BackendOptions& options);
 
@@ -66,6 +67,7 @@ class Session {
   CaptureRequest request_;
   CaptureSink* sink_ = nullptr;
   mutable std::mutex table_mutex_;
+  std::shared_ptr<const RoutingTable> own_routing_;  ///< the model's, unedited
   std::shared_ptr<const RoutingTable> table_;
 };
 

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/generate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "engine/model/log_prob.h"
+#include "engine/text/tokenizer.h"
+
+namespace expertscope {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// One run of generate(): the tokens so far and how the next ones are chosen.
+class Generation {
+ public:
+  Generation(Session& session, std::span<const std::int32_t> prompt, const GenerateOptions& options)
+      : session_(session),
+        options_(options),
+        sampler_(options.sampling),
+        history_(prompt.begin(), prompt.end()) {
+    if (const Tokenizer* tokenizer = session.model().tokenizer()) decoder_.emplace(*tokenizer);
+  }
+
+  /// Chooses one token from `logits` [vocab]; true when it is the last one.
+  bool choose(std::span<const float> logits, const std::function<void(const GeneratedToken&)>& on_token) {
+    GeneratedToken token;
+    token.id = sampler_.sample(logits, history_);
+    token.index = static_cast<int>(result.ids.size());
+    token.log_prob = static_cast<float>(log_probability(logits, token.id));
+    history_.push_back(token.id);
+    result.ids.push_back(token.id);
+    const bool last = is_last(token.id);
+    if (decoder_) {
+      token.text = decoder_->push(token.id);
+      if (last) token.text += decoder_->finish();
+    }
+    result.text += token.text;
+    if (on_token) on_token(token);
+    return last;
+  }
+
+  Result<std::span<const float>> step() {
+    Batch batch;
+    batch.tokens.push_back(history_.back());
+    batch.chunks.push_back({options_.sequence, 0, 1});
+    return session_.step(std::move(batch));
+  }
+
+  void stopped() {
+    result.reason = FinishReason::stopped;
+    if (decoder_) result.text += decoder_->finish();
+  }
+
+  GenerateResult result;
+
+ private:
+  bool is_last(std::int32_t id) {
+    const auto& ends = session_.model().config().eos_token_ids;
+    if (options_.stop_at_eos && std::find(ends.begin(), ends.end(), id) != ends.end()) {
+      result.reason = FinishReason::eos;
+      return true;
+    }
+    const bool full = session_.length(options_.sequence) >= session_.options().max_context;
+    result.reason = FinishReason::length;
+    return full || static_cast<int>(result.ids.size()) >= options_.max_tokens;
+  }
+
+  Session& session_;
+  const GenerateOptions& options_;
+  Sampler sampler_;
+  std::vector<std::int32_t> history_;
+  std::optional<StreamDecoder> decoder_;
+};
+
+}  // namespace
+
+Result<GenerateResult> generate(Session& session, std::span<const std::int32_t> prompt,
+                                const GenerateOptions& options,
+                                const std::function<void(const GeneratedToken&)>& on_token,
+                                std::stop_token stop) {
+  if (prompt.empty()) return fail(ErrorCode::invalid_argument, "the prompt has no tokens");
+  if (auto ok = session.truncate(options.sequence, 0); !ok) return forward_error(ok);
+  Generation run(session, prompt, options);
+  const auto start = Clock::now();
+  auto logits = session.prefill(options.sequence, prompt, stop);
+  run.result.prefill_seconds = seconds_since(start);
+  if (!logits && logits.error().code == ErrorCode::cancelled) {
+    run.stopped();
+    return std::move(run.result);
+  }
+  if (!logits) return forward_error(logits);
+  if (options.max_tokens <= 0) return std::move(run.result);
+  const auto decoding = Clock::now();
+  while (!run.choose(*logits, on_token)) {
+    if (stop.stop_requested()) {
+      run.stopped();
+      break;
+    }
+    logits = run.step();
+    if (!logits) return forward_error(logits);
+  }
+  run.result.decode_seconds = seconds_since(decoding);
+  return std::move(run.result);
+}
+
+}  // namespace expertscope
