@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "probes/capture/generation.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "engine/text/tokenizer.h"
+
+namespace expertscope {
+
+std::string sampling_json(const GenerateOptions& options) {
+  const SamplingOptions& sampling = options.sampling;
+  const nlohmann::ordered_json json = {{"temperature", sampling.temperature},
+                                       {"top_k", sampling.top_k},
+                                       {"top_p", sampling.top_p},
+                                       {"min_p", sampling.min_p},
+                                       {"repetition_penalty", sampling.repetition_penalty},
+                                       {"seed", sampling.seed},
+                                       {"max_tokens", options.max_tokens}};
+  return json.dump();
+}
+
+Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, const std::string& prompt,
+                                                       const GenerateOptions& options,
+                                                       const CaptureRequest& probes,
+                                                       const std::filesystem::path& trace,
+                                                       Backpressure backpressure) {
+  RunInfo info = describe_run(session, probes);
+  info.kind = "generate";
+  info.sampling = sampling_json(options);
+  info.prompt = prompt;
+  info.dataset = "prompt";
+  RecorderOptions recorder;
+  recorder.backpressure = backpressure;
+  if (session.model().tokenizer() != nullptr) {
+    recorder.token_bytes = [model = session.shared_model()](std::int32_t id) {
+      return model->tokenizer()->token_bytes(id);
+    };
+  }
+  return Recorder::start(trace, info, std::move(recorder));
+}
+
+Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, const CaptureRequest& probes,
+                                         std::span<const std::int32_t> prompt, const GenerateOptions& options,
+                                         const std::function<void(const GeneratedToken&)>& on_token,
+                                         std::stop_token stop) {
+  session.set_capture(probes, &recorder);
+  auto on_recorded_token = [&](const GeneratedToken& token) {
+    if (token.index == 0) recorder.mark_generated();
+    if (on_token) on_token(token);
+  };
+  auto result = generate(session, prompt, options, on_recorded_token, stop);
+  session.set_capture({}, nullptr);
+
+  if (!result) {
+    const bool cancelled = result.error().code == ErrorCode::cancelled;
+    // The first error is the one to report, whatever closing the run says.
+    (void)recorder.finish(cancelled ? "stopped" : "failed", result.error().message);
+    return result;
+  }
+  const bool stopped = result->reason == FinishReason::stopped;
+  const Status closed = recorder.finish(stopped ? "stopped" : "finished", {}, result->text);
+  if (!closed) return forward_error(closed);
+  return result;
+}
+
+}  // namespace expertscope

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string>
+
+#include "engine/error.h"
+#include "engine/model/generate.h"
+#include "engine/model/session.h"
+#include "probes/capture/recorder.h"
+
+namespace expertscope {
+
+/// The JSON kept in RunInfo::sampling.
+std::string sampling_json(const GenerateOptions& options);
+
+/// Starts the recording of a generation in `trace`: model, settings and prompt go into the run's row.
+Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, const std::string& prompt,
+                                                       const GenerateOptions& options,
+                                                       const CaptureRequest& probes,
+                                                       const std::filesystem::path& trace,
+                                                       Backpressure backpressure = Backpressure::wait);
+
+/// generate() with the session's probes going to `recorder`: marks the generated tokens and closes the run
+/// with its text as "finished", "stopped" or "failed". Probes are off again afterwards.
+Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, const CaptureRequest& probes,
+                                         std::span<const std::int32_t> prompt, const GenerateOptions& options,
+                                         const std::function<void(const GeneratedToken&)>& on_token = {},
+                                         std::stop_token stop = {});
+
+}  // namespace expertscope
