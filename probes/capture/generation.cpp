@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "probes/capture/generation.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/text/dataset.h"
 #include "engine/text/tokenizer.h"
 
 namespace expertscope {
+namespace {
+
+/// The beginning of a prompt, cut between two characters: a name for lists.
+std::string first_words(const std::string& prompt) {
+  std::size_t length = std::min<std::size_t>(prompt.size(), 48);
+  while (length > 0 && length < prompt.size() && (static_cast<unsigned char>(prompt[length]) & 0xc0) == 0x80)
+    --length;
+  return prompt.substr(0, length);
+}
+
+}  // namespace
 
 std::string sampling_json(const GenerateOptions& options) {
   const SamplingOptions& sampling = options.sampling;
@@ -29,7 +42,8 @@ Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, c
   info.kind = "generate";
   info.sampling = sampling_json(options);
   info.prompt = prompt;
-  info.dataset = "prompt";
+  info.dataset = first_words(prompt);
+  info.dataset_sha256 = sha256_hex(prompt);
   RecorderOptions recorder;
   recorder.backpressure = backpressure;
   if (session.model().tokenizer() != nullptr) {
