@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes tests/data/tokenizers: three small byte-level BPE tokenizers and what they must answer.
+"""Writes tests/data/tokenizers: small byte-level BPE tokenizers and what they must answer.
 
     python tests/data/make_tokenizers.py
 
@@ -110,6 +110,18 @@ def llama3_like() -> Tokenizer:
     return tokenizer
 
 
+def plain_bytes() -> Tokenizer:
+    """One token per byte, id = byte value; no merges."""
+    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    moved = [b for b in range(256) if b not in kept]  # GPT-2 shows these as U+0100 and up
+    letter = {b: chr(b) for b in kept} | {b: chr(256 + i) for i, b in enumerate(moved)}
+    tokenizer = Tokenizer(models.BPE(vocab={letter[b]: b for b in range(256)}, merges=[]))
+    tokenizer.pre_tokenizer = byte_level(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    assert tokenizer.encode("a é\n").ids == list("a é\n".encode())
+    return tokenizer
+
+
 def tokenizer_json(tokenizer: Tokenizer, legacy_merges: bool) -> dict:
     data = json.loads(tokenizer.to_str())
     if legacy_merges:  # files before 2024 hold "a b" instead of ["a", "b"]
@@ -176,6 +188,7 @@ def main() -> None:
                              {"bos_token": "<|begin_of_text|>", "chat_template": HEADERS,
                               "eos_token": "<|end_of_text|>"}),
     }
+    write("bytes", plain_bytes(), {})
     write_awkward(tokenizers)
     write_chats()
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 MIN_ROUTER_GAP = 1e-4  # between neighbouring router logits down to rank k+1
+MIN_SELECTION_GAP = 1e-5  # between ranks k and k+1, for tables over many tokens
 MIN_GREEDY_GAP = 1e-3  # between the two largest logits of a greedy step
 MIN_CHANNEL_GAP = 1e-5  # relative, between the two largest |f_e| of a slot
 
@@ -87,6 +88,14 @@ def check_router(logits: torch.Tensor, top_k: int) -> float:
     if gap < MIN_ROUTER_GAP:
         raise NearTie(f"router gap {gap:.2e}")
     return gap
+
+
+def check_selection(logits: torch.Tensor, top_k: int) -> None:
+    """The weaker demand where only the selected set matters, not its order."""
+    ordered = logits.sort(dim=-1, descending=True).values
+    gap = (ordered[:, top_k - 1] - ordered[:, top_k]).min().item()
+    if gap < MIN_SELECTION_GAP:
+        raise NearTie(f"selection gap {gap:.2e}")
 
 
 def check_channels(slots: torch.Tensor) -> None:
