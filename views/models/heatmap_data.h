@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QString>
+#include <memory>
+#include <vector>
+
+#include "probes/store/run_info.h"
+#include "views/models/colour_map.h"
+#include "views/models/selection.h"
+
+namespace expertscope {
+
+/// What a cell of the routing map shows.
+enum class HeatmapMetric : std::uint8_t {
+  load,         ///< share of the layer's routed slots
+  weight,       ///< combine weight per token of the run: the sum over its slots / tokens
+  output_norm,  ///< mean ||f_e||_2 over the slots the expert ran in
+  output_max,   ///< max |down_proj output|
+};
+inline constexpr HeatmapMetric kHeatmapMetrics[] = {HeatmapMetric::load, HeatmapMetric::weight,
+                                                    HeatmapMetric::output_norm, HeatmapMetric::output_max};
+
+QString metric_name(HeatmapMetric metric);
+/// One sentence: what is measured, for tooltips.
+QString metric_explanation(HeatmapMetric metric);
+/// A value with its unit, four significant digits: "12.5 %", "0.3411".
+QString format_metric(HeatmapMetric metric, double value);
+/// The same, short enough for a cell or a legend: "12.5", "0.34", "1.2e4". Load in percent, without the sign.
+QString format_short(HeatmapMetric metric, double value);
+
+/// One immutable picture of (layer, expert) values.
+struct HeatmapData {
+  HeatmapMetric metric = HeatmapMetric::load;
+  bool difference = false;  ///< values are signed differences to a baseline
+  int layers = 0;
+  int experts = 0;
+  std::vector<double> values;           ///< [layers, experts]; NaN: not measured
+  std::vector<std::uint8_t> moe_layer;  ///< [layers]
+  double low = 0;                       ///< smallest finite value; 0 when there is none
+  double high = 0;                      ///< largest finite value
+  double smallest_positive = 0;         ///< for the logarithmic scale; 0 when there is none
+
+  bool empty() const { return values.empty(); }
+  bool has_values() const { return high > low || high != 0; }
+  double at(Cell cell) const {
+    return values[static_cast<std::size_t>(cell.layer) * static_cast<std::size_t>(experts) +
+                  static_cast<std::size_t>(cell.expert)];
+  }
+  bool contains(Cell cell) const {
+    return cell.layer >= 0 && cell.layer < layers && cell.expert >= 0 && cell.expert < experts;
+  }
+  bool is_moe(int layer) const { return moe_layer[static_cast<std::size_t>(layer)] != 0; }
+
+  ColourMap colour_map() const { return difference ? ColourMap::diverging : ColourMap::viridis; }
+  /// The colour scale: from 0 (linear), from the smallest positive value (logarithmic),
+  /// or symmetric around 0 (difference).
+  ColourScale scale(bool logarithmic) const;
+};
+
+HeatmapData make_heatmap(const ExpertTable& table, HeatmapMetric metric);
+/// table - baseline, cell by cell; NaN where either was not measured. The shapes must agree, else it is
+/// empty.
+HeatmapData make_difference(const ExpertTable& table, const ExpertTable& baseline, HeatmapMetric metric);
+
+}  // namespace expertscope

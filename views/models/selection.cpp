@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/models/selection.h"
+
+namespace expertscope {
+
+bool Selection::has_range() const {
+  const TokenRange whole;
+  return range_.begin != whole.begin || range_.end != whole.end;
+}
+
+void Selection::set_run(std::int64_t run) {
+  if (run == run_) return;
+  run_ = run;
+  token_ = -1;
+  range_ = TokenRange{};
+  Q_EMIT token_changed(token_);
+  Q_EMIT range_changed();
+  Q_EMIT changed();
+}
+
+void Selection::set_baseline(std::int64_t run) {
+  if (run == baseline_) return;
+  baseline_ = run;
+  Q_EMIT changed();
+}
+
+void Selection::set_cell(Cell cell) {
+  if (cell == cell_) return;
+  cell_ = cell;
+  Q_EMIT cell_changed(cell_);
+  Q_EMIT changed();
+}
+
+void Selection::set_token(std::int64_t token) {
+  if (token == token_) return;
+  token_ = token;
+  Q_EMIT token_changed(token_);
+  Q_EMIT changed();
+}
+
+void Selection::set_range(TokenRange range) {
+  if (range.begin == range_.begin && range.end == range_.end) return;
+  range_ = range;
+  Q_EMIT range_changed();
+  Q_EMIT changed();
+}
+
+void Selection::reset() {
+  run_ = 0;
+  baseline_ = 0;
+  cell_ = Cell{};
+  token_ = -1;
+  range_ = TokenRange{};
+  Q_EMIT cell_changed(cell_);
+  Q_EMIT token_changed(token_);
+  Q_EMIT range_changed();
+  Q_EMIT changed();
+}
+
+}  // namespace expertscope
