@@ -19,7 +19,7 @@ import transformers
 from safetensors.torch import save_file
 from transformers import GenerationConfig
 
-from reference import golden, interventions, models
+from reference import golden, interventions, models, perplexity
 from reference.models import Spec
 
 HERE = Path(__file__).resolve().parent
@@ -97,6 +97,8 @@ def attempt(spec: Spec, seed: int, folder: Path) -> tuple:
     meta = {"model": f"models/{spec.name}", "why": spec.why, "seed": seed, "versions": versions(),
             "moe_layers": spec.moe_layers(), "min_router_gap": gap, "prompts": prompts,
             "greedy_prompt": prompts["7"], "greedy_ids": text, **tokenizer_meta(spec, text),
+            "bf16_activations_t300": golden.bf16_yardstick(model, prompts["300"]),
+            "perplexity_t300": perplexity.both(model, prompts["300"]),
             "mean_nll_t300": -files["t300.safetensors"]["next_token_logprob"].mean().item()}
     cases = interventions.run_all(model, spec, prompts["7"]) if spec.name in interventions.MODELS else {}
     return files, meta, cases

@@ -177,5 +177,26 @@ def greedy(model, ids: list, count: int, top_k: int) -> list:
     return text[len(ids) :]
 
 
+def bf16_yardstick(model, ids: list) -> dict:
+    """KL(f32 || inputs of every linear rounded to bf16), nats per token: what such rounding costs here."""
+    plain = F.linear
+
+    def rounded(x, weight, bias=None):
+        return plain(x.bfloat16().float(), weight, bias)
+
+    def log_probs():
+        with torch.no_grad():
+            return torch.log_softmax(model(torch.tensor([ids]), use_cache=False).logits[0], dim=-1)
+
+    exact = log_probs()
+    F.linear = rounded  # transformers and nn.Linear both look it up in torch.nn.functional
+    try:
+        coarse = log_probs()
+    finally:
+        F.linear = plain
+    kl = (exact.exp() * (exact - coarse)).sum(-1)
+    return {"mean_kl": kl.mean().item(), "median_kl": kl.median().item(), "max_kl": kl.max().item()}
+
+
 def draw_ids(seed: int, length: int, below: int) -> list:
     return np.random.default_rng([seed, length]).integers(0, below, length).tolist()
