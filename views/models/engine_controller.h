@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QElapsedTimer>
+#include <QObject>
+#include <QString>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "engine/model/generate.h"
+#include "engine/model/session.h"
+#include "views/models/comparison.h"
+#include "views/models/job_runner.h"
+
+namespace expertscope {
+
+/// What a person types and sets in the prompt bar.
+struct PromptRequest {
+  std::string prompt;
+  bool chat_template = false;  ///< wrap the prompt as a user's turn
+  GenerateOptions options;
+};
+
+enum class EngineState : std::uint8_t { no_model, ready, generating, comparing };
+
+/// Owns the open model and its session. All work happens on one engine thread, one job at a time; this
+/// object lives in the window's thread and never waits, but when it is destroyed.
+class EngineController final : public QObject {
+  Q_OBJECT
+ public:
+  explicit EngineController(QObject* parent = nullptr);
+  ~EngineController() override;
+
+  EngineState state() const { return state_; }
+  bool is_opening() const;
+  std::shared_ptr<const Model> model() const { return model_; }
+  /// "CPU bf16 (...)"; empty without a model.
+  QString backend() const { return backend_; }
+  int max_context() const { return max_context_; }
+
+  /// Opens a folder; the old model stays until the new one is there. Ends in model_opened() or failed().
+  void open_model(const std::filesystem::path& folder);
+  void cancel_open();
+  void close_model();
+
+  /// In force from the next token of a running generation; null: the model's own routing.
+  void set_routing(std::shared_ptr<const RoutingTable> table);
+
+  /// Generates and records into `trace`. Ends in generation_finished() or failed().
+  void generate(const PromptRequest& request, const std::filesystem::path& trace);
+  /// Runs the same request with and without `edited`. Ends in comparison_finished() or failed().
+  void compare(const ComparisonRequest& request);
+  /// Stops what runs, after the token it is at.
+  void stop();
+
+ Q_SIGNALS:
+  void state_changed();
+  /// Opening or comparing: what is being done, how far; fraction < 0: not known.
+  void opening(const QString& folder);
+  void opening_progressed(const QString& what, double fraction);
+  void opening_ended();
+  void model_opened();
+  void model_closed();
+  /// The recorder has begun; `run` can be read from the trace.
+  void generation_started(qint64 run);
+  /// New text, tokens so far and their rate; some twenty times a second at most.
+  void text_generated(const QString& text, int tokens, double tokens_per_second);
+  void generation_finished(const expertscope::GenerateResult& result);
+  void comparison_progressed(const QString& what, double fraction);
+  void comparison_finished();
+  void failed(const expertscope::Error& error);
+
+ public:
+  /// The newest comparison; null before the first.
+  std::shared_ptr<const ComparisonResult> comparison() const { return comparison_; }
+
+ private:
+  struct Opened {
+    std::shared_ptr<const Model> model;
+    std::shared_ptr<Session> session;
+  };
+  class LiveText;
+
+  void install(Opened opened);
+  void set_state(EngineState state);
+  void take_live_text(const std::shared_ptr<LiveText>& live);
+
+  JobRunner runner_;
+  EngineState state_ = EngineState::no_model;
+  std::shared_ptr<const Model> model_;
+  std::shared_ptr<Session> session_;  ///< stepped by the runner's thread only
+  std::shared_ptr<const RoutingTable> routing_;
+  std::shared_ptr<const ComparisonResult> comparison_;
+  QString backend_;
+  int max_context_ = 0;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/models/trace_view.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+namespace expertscope {
+namespace {
+
+constexpr std::size_t kTimeBins = 64;
+constexpr std::size_t kTopTokens = 12;
+constexpr std::int64_t kContextTokens = 6;
+
+bool same_range(const TokenRange& a, const TokenRange& b) {
+  return a.begin == b.begin && a.end == b.end;
+}
+
+bool is_whole(const TokenRange& range) {
+  return same_range(range, TokenRange{});
+}
+
+Result<std::shared_ptr<const RunSnapshot>> read_snapshot(const TraceReader& reader, const RunInfo& run,
+                                                         const TokenRange& range) {
+  auto snapshot = std::make_shared<RunSnapshot>();
+  snapshot->run = run;
+  auto changes = reader.policy_changes(run.id);
+  if (!changes) return forward_error(changes);
+  snapshot->policy_changes = std::move(*changes);
+  auto table = is_whole(range) ? reader.expert_table(run.id) : reader.expert_table(run.id, range);
+  if (!table) return forward_error(table);
+  snapshot->table = std::move(*table);
+  auto layers = reader.layer_stats(run.id);
+  if (!layers) return forward_error(layers);
+  snapshot->layers = std::move(*layers);
+  snapshot->load = analyze_load(snapshot->table);
+  snapshot->super_experts = analyze_super_experts(snapshot->table);
+  snapshot->entropy = analyze_entropy(snapshot->layers, run);
+  return snapshot;
+}
+
+TokenRange page_range(const RunInfo& run, std::int64_t page) {
+  const std::int64_t begin = page >= 0 ? page : std::max<std::int64_t>(0, run.tokens - kPageTokens);
+  return {begin, begin + kPageTokens};
+}
+
+/// The tokens of the page; of a growing run only those that are new are read.
+Result<std::shared_ptr<const TokenPage>> read_page(const TraceReader& reader, const RunInfo& run,
+                                                   const TokenRange& range, const TokenPage* previous) {
+  auto page = std::make_shared<TokenPage>();
+  page->total = run.tokens;
+  std::int64_t begin = range.begin;
+  if (previous != nullptr) {
+    for (const TokenRow& token : previous->tokens) {
+      if (token.index >= range.begin && token.index < range.end) page->tokens.push_back(token);
+    }
+    if (!page->tokens.empty() && page->tokens.front().index == range.begin) {
+      begin = page->tokens.back().index + 1;
+    } else {
+      page->tokens.clear();
+    }
+  }
+  auto rest = reader.tokens(run.id, {begin, range.end});
+  if (!rest) return forward_error(rest);
+  page->tokens.insert(page->tokens.end(), std::make_move_iterator(rest->begin()),
+                      std::make_move_iterator(rest->end()));
+  return page;
+}
+
+void rank_in_layer(ExpertDetail& detail, const LayerLoad& load) {
+  const auto expert = static_cast<std::size_t>(detail.cell.expert);
+  detail.share = load.share[expert];
+  detail.experts = static_cast<int>(load.count.size());
+  std::vector<int> order(load.count.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return load.count[static_cast<std::size_t>(a)] > load.count[static_cast<std::size_t>(b)];
+  });
+  const auto at = std::find(order.begin(), order.end(), detail.cell.expert) - order.begin();
+  detail.rank = static_cast<int>(at) + 1;
+  const auto count = static_cast<std::ptrdiff_t>(order.size());
+  const auto first = std::clamp<std::ptrdiff_t>(at - 2, 0, std::max<std::ptrdiff_t>(0, count - 5));
+  for (auto i = first; i < std::min(count, first + 5); ++i) {
+    const int neighbour = order[static_cast<std::size_t>(i)];
+    detail.neighbours.push_back(neighbour);
+    detail.neighbour_share.push_back(load.share[static_cast<std::size_t>(neighbour)]);
+  }
+}
+
+/// Collects the slots of one expert: load in time, weights of the strip's tokens, the heaviest tokens.
+class SlotCollector {
+ public:
+  SlotCollector(ExpertDetail& detail, const TokenRange& covered, std::size_t page_tokens)
+      : detail_(detail), covered_(covered) {
+    const auto tokens = static_cast<std::size_t>(covered.end - covered.begin);
+    detail_.load_in_time.assign(std::min(kTimeBins, tokens), 0.0f);
+    detail_.weights.assign(page_tokens, 0.0f);
+  }
+
+  bool operator()(std::int64_t token, const SlotRow& slot) {
+    if (!detail_.load_in_time.empty()) detail_.load_in_time[bin_of(token)] += 1.0f;
+    const std::int64_t on_page = token - detail_.first_token;
+    if (on_page >= 0 && on_page < static_cast<std::int64_t>(detail_.weights.size())) {
+      detail_.weights[static_cast<std::size_t>(on_page)] += slot.weight;
+    }
+    keep_if_heavy(token, slot);
+    return true;
+  }
+
+  /// Counts become shares of the tokens in each bin; the heaviest come first.
+  void finish() {
+    std::vector<float> tokens(detail_.load_in_time.size(), 0.0f);
+    for (std::int64_t token = covered_.begin; token < covered_.end && !tokens.empty(); ++token) {
+      tokens[bin_of(token)] += 1.0f;
+    }
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (tokens[i] > 0) detail_.load_in_time[i] /= tokens[i];
+    }
+    std::sort(detail_.top.begin(), detail_.top.end(), heavier);
+  }
+
+ private:
+  static bool heavier(const RoutedToken& a, const RoutedToken& b) {
+    return a.slot.weight != b.slot.weight ? a.slot.weight > b.slot.weight : a.token < b.token;
+  }
+  std::size_t bin_of(std::int64_t token) const {
+    const std::int64_t offset =
+        std::clamp<std::int64_t>(token, covered_.begin, covered_.end - 1) - covered_.begin;
+    const auto bins = static_cast<std::int64_t>(detail_.load_in_time.size());
+    return static_cast<std::size_t>(offset * bins / (covered_.end - covered_.begin));
+  }
+  void keep_if_heavy(std::int64_t token, const SlotRow& slot) {
+    RoutedToken routed{token, slot, {}, {}, {}};
+    auto& top = detail_.top;
+    if (top.size() == kTopTokens && !heavier(routed, top.front())) return;
+    top.push_back(std::move(routed));
+    std::push_heap(top.begin(), top.end(), heavier);
+    if (top.size() > kTopTokens) {
+      std::pop_heap(top.begin(), top.end(), heavier);
+      top.pop_back();
+    }
+  }
+
+  ExpertDetail& detail_;
+  TokenRange covered_;
+};
+
+/// Fills the text around a routed token.
+Status add_context(const TraceReader& reader, std::int64_t run, RoutedToken& routed) {
+  const std::int64_t begin = std::max<std::int64_t>(0, routed.token - kContextTokens);
+  const auto tokens = reader.tokens(run, {begin, routed.token + kContextTokens + 1});
+  if (!tokens) return forward_error(tokens);
+  const auto self = std::find_if(tokens->begin(), tokens->end(),
+                                 [&](const TokenRow& token) { return token.index == routed.token; });
+  if (self == tokens->end()) return {};
+  routed.bytes = self->bytes;
+  for (auto token = tokens->begin(); token != tokens->end(); ++token) {
+    if (token->sequence != self->sequence || token == self) continue;
+    (token < self ? routed.before : routed.after) += token->bytes;
+  }
+  return {};
+}
+
+Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reader, const TraceQuery& query,
+                                                        const RunSnapshot& snapshot, const TokenPage& page) {
+  const auto load = std::find_if(snapshot.load.layers.begin(), snapshot.load.layers.end(),
+                                 [&](const LayerLoad& layer) { return layer.layer == query.cell.layer; });
+  if (load == snapshot.load.layers.end() || query.cell.expert >= snapshot.table.experts) {
+    return std::shared_ptr<const ExpertDetail>();
+  }
+  auto detail = std::make_shared<ExpertDetail>();
+  detail->cell = query.cell;
+  detail->tokens = snapshot.table.tokens;
+  detail->stats = snapshot.table.at(query.cell.layer, query.cell.expert);
+  rank_in_layer(*detail, *load);
+  detail->first_token = page.tokens.empty() ? 0 : page.tokens.front().index;
+
+  const std::int64_t run = snapshot.run.id;
+  const TokenRange covered{std::clamp<std::int64_t>(query.range.begin, 0, snapshot.run.tokens),
+                           std::clamp<std::int64_t>(query.range.end, 0, snapshot.run.tokens)};
+  if (covered.end > covered.begin) {
+    SlotCollector collector(*detail, covered, page.tokens.size());
+    const auto visited =
+        reader.visit_expert(run, query.cell.layer, query.cell.expert, query.range,
+                            [&](std::int64_t token, const SlotRow& slot) { return collector(token, slot); });
+    if (!visited) return forward_error(visited);
+    collector.finish();
+  }
+  for (RoutedToken& routed : detail->top) {
+    if (const auto added = add_context(reader, run, routed); !added) return forward_error(added);
+  }
+  if (const std::int64_t token = detail->stats.output_token; token >= 0) {
+    const auto rows = reader.tokens(run, {token, token + 1});
+    if (rows && !rows->empty()) detail->output_token_bytes = rows->front().bytes;
+  }
+  return detail;
+}
+
+Result<std::shared_ptr<const TokenDetail>> read_token(const TraceReader& reader, std::int64_t run,
+                                                      std::int64_t token) {
+  const auto rows = reader.tokens(run, {token, token + 1});
+  if (!rows) return forward_error(rows);
+  if (rows->empty()) return std::shared_ptr<const TokenDetail>();
+  auto slots = reader.token_slots(run, token);
+  if (!slots) return forward_error(slots);
+  auto detail = std::make_shared<TokenDetail>();
+  detail->token = rows->front();
+  detail->slots = std::move(*slots);
+  return detail;
+}
+
+const RunInfo* find_run(const std::vector<RunInfo>& runs, std::int64_t id) {
+  if (id == 0) return runs.empty() ? nullptr : &runs.front();
+  const auto at = std::find_if(runs.begin(), runs.end(), [id](const RunInfo& run) { return run.id == id; });
+  return at == runs.end() ? nullptr : &*at;
+}
+
+/// True when a run cannot have changed since `previous` was read.
+bool is_settled(const RunInfo& run, const TraceView* previous) {
+  return previous != nullptr && previous->run != nullptr && previous->run->run.id == run.id &&
+         previous->run->run.tokens == run.tokens && previous->run->run.status == run.status;
+}
+
+Status read_baseline(const TraceReader& reader, TraceView& view, const TraceView* previous) {
+  const std::int64_t wanted = view.query.baseline;
+  if (wanted == 0 || find_run(*view.runs, wanted) == nullptr) return {};
+  if (previous != nullptr && previous->baseline != nullptr && previous->query.baseline == wanted) {
+    view.baseline = previous->baseline;
+    return {};
+  }
+  auto table = reader.expert_table(wanted);
+  if (!table) return forward_error(table);
+  view.baseline = std::make_shared<const ExpertTable>(std::move(*table));
+  return {};
+}
+
+}  // namespace
+
+Result<TraceView> read_trace_view(const TraceReader& reader, const TraceQuery& query,
+                                  const TraceView* previous) {
+  auto runs = reader.runs();
+  if (!runs) return forward_error(runs);
+  std::sort(runs->begin(), runs->end(), [](const RunInfo& a, const RunInfo& b) { return a.id > b.id; });
+  TraceView view;
+  view.query = query;
+  view.runs = std::make_shared<const std::vector<RunInfo>>(std::move(*runs));
+  const RunInfo* run = find_run(*view.runs, query.run);
+  if (run == nullptr) return view;
+
+  const bool settled = is_settled(*run, previous);
+  const bool same_filter = settled && same_range(previous->query.range, query.range);
+  if (same_filter) {
+    view.run = previous->run;
+  } else {
+    auto snapshot = read_snapshot(reader, *run, query.range);
+    if (!snapshot) return forward_error(snapshot);
+    view.run = std::move(*snapshot);
+  }
+  const bool same_page = settled && previous->query.page == query.page;
+  if (same_page) {
+    view.tokens = previous->tokens;
+  } else {
+    const bool same_run = previous != nullptr && previous->run != nullptr && previous->run->run.id == run->id;
+    auto page =
+        read_page(reader, *run, page_range(*run, query.page), same_run ? previous->tokens.get() : nullptr);
+    if (!page) return forward_error(page);
+    view.tokens = std::move(*page);
+  }
+  if (query.cell.valid()) {
+    if (same_filter && same_page && previous->expert != nullptr && previous->expert->cell == query.cell) {
+      view.expert = previous->expert;
+    } else {
+      auto expert = read_expert(reader, query, *view.run, *view.tokens);
+      if (!expert) return forward_error(expert);
+      view.expert = std::move(*expert);
+    }
+  }
+  if (query.token >= 0) {
+    auto token = read_token(reader, run->id, query.token);
+    if (!token) return forward_error(token);
+    view.token = std::move(*token);
+  }
+  if (const auto baseline = read_baseline(reader, view, previous); !baseline) return forward_error(baseline);
+  return view;
+}
+
+}  // namespace expertscope
