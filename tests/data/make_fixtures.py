@@ -19,12 +19,13 @@ import transformers
 from safetensors.torch import save_file
 from transformers import GenerationConfig
 
-from reference import golden, interventions, models, perplexity
+from reference import golden, interventions, mid_generation, models, perplexity
 from reference.models import Spec
 
 HERE = Path(__file__).resolve().parent
 LENGTHS = (1, 7, 300)
 GREEDY_TOKENS = 64
+EDIT_SPAN = (16, 40)  # generated tokens computed under an edit made in mid-generation
 
 SPECS = [
     Spec("top1", "top-1, weights are raw probabilities", 100, top_k=1, experts=4, norm_topk=False,
@@ -100,7 +101,10 @@ def attempt(spec: Spec, seed: int, folder: Path) -> tuple:
             "bf16_activations_t300": golden.bf16_yardstick(model, prompts["300"]),
             "perplexity_t300": perplexity.both(model, prompts["300"]),
             "mean_nll_t300": -files["t300.safetensors"]["next_token_logprob"].mean().item()}
-    cases = interventions.run_all(model, spec, prompts["7"]) if spec.name in interventions.MODELS else {}
+    cases = {}
+    if spec.name in interventions.MODELS:
+        cases = interventions.run_all(model, spec, prompts["7"])
+        meta["mid_generation"] = mid_generation.golden(model, prompts["7"], text, eos, *EDIT_SPAN)
     return files, meta, cases
 
 

@@ -181,7 +181,8 @@ def report(seed: int, texts: list, tables: Tables) -> dict:
     planted = [{"layer": p.layer, "expert": p.expert, "channel": p.channel, "trigger_token": p.token,
                 "positions": p.where, "why": p.why} for p in PLANTS]
     return {"model": f"models/{NAME}", "seed": seed, "versions": versions(), "include_layers": INCLUDE_LAYERS,
-            "sequences": texts, "texts": [bytes(t).decode() for t in texts], "planted": planted, "definitions": kinds, "load": table_json(tables.load),
+            "sequences": texts, "texts": [bytes(t).decode() for t in texts], "planted": planted,
+            "definitions": kinds, "load": table_json(tables.load),
             "weight_sum": table_json(tables.weight), "jain_fairness": [number(v) for v in jain],
             "mean_router_entropy": [number(v / (2 * LENGTH)) for v in tables.entropy]}
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Routing policies applied to the transformers reference by replacing the router's forward."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -133,8 +134,9 @@ def merged(target, weights, none: int) -> dict:
     return {"slot_experts": experts.masked_fill(experts == none, -1), "slot_weights": summed, "combine": dense}
 
 
-def run_policy(model, policy: dict, ids: list) -> dict:
-    """Logits and routing of one sequence under a policy; the model is left as it was."""
+@contextmanager
+def in_force(model, policy: dict):
+    """The policy's routers by layer; the model is left as it was."""
     layers = model.model.layers
     moe = [n for n, layer in enumerate(layers) if hasattr(layer.mlp, "experts")]
     routers, saved = {}, []
@@ -146,12 +148,18 @@ def run_policy(model, policy: dict, ids: list) -> dict:
             block.experts.down_proj.data[expert] = 0.0
     try:
         with torch.no_grad():
-            logits = model(torch.tensor([ids]), use_cache=False).logits[0]
+            yield routers
     finally:
         for experts, expert, weight in saved:
             experts.down_proj.data[expert] = weight
         for n in routers:
             del layers[n].mlp.gate.forward
+
+
+def run_policy(model, policy: dict, ids: list) -> dict:
+    """Logits and routing of one sequence under a policy."""
+    with in_force(model, policy) as routers:
+        logits = model(torch.tensor([ids]), use_cache=False).logits[0]
     tensors = {"ids": i32(ids), "logits": logits.contiguous()}
     for n, router in routers.items():
         for name, value in router.seen.items():

@@ -46,4 +46,5 @@ def llamacpp(model, ids: list, context: int, bos: int) -> dict:
 
 
 def both(model, ids: list) -> list:
-    return [hf(model, ids, 1024, 512), hf(model, ids, 64, 24), llamacpp(model, ids, 64, -1), llamacpp(model, ids, 64, 3)]
+    return [hf(model, ids, 1024, 512), hf(model, ids, 64, 24),
+            llamacpp(model, ids, 64, -1), llamacpp(model, ids, 64, 3)]
