@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// AVX2, FMA and F16C: products in f32, weights widened in registers.
+#include <immintrin.h>
+
+#include "engine/cpu/kernels/levels.h"
+#include "engine/cpu/kernels/simd_attention.h"
+#include "engine/cpu/kernels/simd_matmul.h"
+#include "engine/cpu/kernels/simd_ops.h"
+
+namespace expertscope::cpu {
+namespace {
+
+__m256i first_lanes(int count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/// `count` < 8 halves, the rest zero.
+__m128i load_halves(const void* p, int count) {
+  alignas(16) std::uint16_t halves[8] = {};
+  std::memcpy(halves, p, static_cast<std::size_t>(count) * sizeof(std::uint16_t));
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(halves));
+}
+
+__m256 widen_bf16(__m128i x) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+}
+
+/// Nearest even, in the upper half of each lane; a NaN stays one.
+__m256i round_bf16(__m256 x) {
+  const __m256i bits = _mm256_castps_si256(x);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  return _mm256_and_si256(_mm256_blendv_epi8(rounded, quiet, nan), upper);
+}
+
+__m128i narrow_bf16(__m256 x) {
+  const __m256i halves = _mm256_srli_epi32(round_bf16(x), 16);
+  return _mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
+
+struct Lanes {
+  static constexpr int kWidth = 8;
+  using F = __m256;
+  using I = __m256i;
+  static F load(const float* p) { return _mm256_loadu_ps(p); }
+  static F load(const float* p, int count) { return _mm256_maskload_ps(p, first_lanes(count)); }
+  static void store(float* p, F v) { _mm256_storeu_ps(p, v); }
+  static void store(float* p, F v, int count) { _mm256_maskstore_ps(p, first_lanes(count), v); }
+  static F set(float x) { return _mm256_set1_ps(x); }
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm256_div_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F max(F a, F b) { return _mm256_max_ps(a, b); }  // b when either is NaN
+  static F min(F a, F b) { return _mm256_min_ps(a, b); }
+  static F round(F a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  /// In two steps, so that neither factor leaves the range of a float.
+  static F scale_by_power_of_two(F a, F n) {
+    const __m256i whole = _mm256_cvtps_epi32(n);
+    const __m256i half = _mm256_srai_epi32(whole, 1);
+    return mul(mul(a, power_of_two(half)), power_of_two(_mm256_sub_epi32(whole, half)));
+  }
+  static F power_of_two(I n) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+  }
+  static float sum(F a) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+  static float largest(F a) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+
+  static F load_type(const float* p) { return load(p); }
+  static F load_type(const float* p, int count) { return load(p, count); }
+  static F load_type(const std::uint16_t* p) {
+    return widen_bf16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static F load_type(const std::uint16_t* p, int count) { return widen_bf16(load_halves(p, count)); }
+  static F to_bf16(F v) { return _mm256_castsi256_ps(round_bf16(v)); }
+
+  static I no_magnitude() { return _mm256_set1_epi32(-1); }
+  static I magnitude(F v) { return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fffffff)); }
+  static I lane_ids() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+  static I next_lanes(I lanes) { return _mm256_add_epi32(lanes, _mm256_set1_epi32(kWidth)); }
+  static void keep_larger(I value, I lane, I& best, I& where) {
+    const __m256i larger = _mm256_cmpgt_epi32(value, best);
+    best = _mm256_blendv_epi8(best, value, larger);
+    where = _mm256_blendv_epi8(where, lane, larger);
+  }
+  static void store_ints(std::int32_t* p, I v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+};
+
+/// f32 activations times weights of one type, 8 at a time.
+template <DType type>
+struct Product {
+  static constexpr int kStep = 8;
+  static constexpr int kRows = 4;
+  static constexpr int kTokens = 3;
+  static constexpr int kWBytes = type == DType::f32 ? 4 : 2;
+  static constexpr int kXBytes = 4;
+  using Sum = __m256;
+  using X = __m256;
+  using W = __m256;
+  static Sum zero() { return _mm256_setzero_ps(); }
+  static X load_x(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
+  static W widen(__m128i w) { return type == DType::bf16 ? widen_bf16(w) : _mm256_cvtph_ps(w); }
+  static W load_w(const void* p) {
+    if constexpr (type == DType::f32) return _mm256_loadu_ps(static_cast<const float*>(p));
+    return widen(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  static W load_w_tail(const void* p, int count) {
+    if constexpr (type == DType::f32) return Lanes::load(static_cast<const float*>(p), count);
+    return widen(load_halves(p, count));
+  }
+  static Sum mac(Sum sum, X x, W w) { return _mm256_fmadd_ps(x, w, sum); }
+  static void store(const Sum (&sums)[kRows], float* y, int count) {
+    const __m256 low = _mm256_hadd_ps(sums[0], sums[1]);
+    const __m256 high = _mm256_hadd_ps(sums[2], sums[3]);
+    const __m256 both = _mm256_hadd_ps(low, high);
+    const __m128 result = _mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1));
+    if (count == kRows) {
+      _mm_storeu_ps(y, result);
+    } else {
+      _mm_maskstore_ps(y, _mm256_castsi256_si128(first_lanes(count)), result);
+    }
+  }
+};
+
+PackLayout layout(Arithmetic, std::int64_t) {
+  return PackLayout::f32_rows;
+}
+
+void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1) {
+  pack_f32_rows<Lanes>(x, out, m0, m1);
+}
+
+void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
+            std::int64_t y_stride) {
+  switch (w.dtype) {
+    case DType::f32:
+      return matmul_blocks<Product<DType::f32>>(w.data, x, n0, n1, y, y_stride);
+    case DType::f16:
+      return matmul_blocks<Product<DType::f16>>(w.data, x, n0, n1, y, y_stride);
+    case DType::bf16:
+      return matmul_blocks<Product<DType::bf16>>(w.data, x, n0, n1, y, y_stride);
+  }
+}
+
+template <DType type>
+void widen_all(const void* x, std::int64_t n, float* y) {
+  const auto* from = static_cast<const std::uint8_t*>(x);
+  constexpr int kBytes = Product<type>::kWBytes;
+  for_lanes<Lanes>(
+      n, [&](std::int64_t i) { Lanes::store(y + i, Product<type>::load_w(from + i * kBytes)); },
+      [&](std::int64_t i, int count) {
+        Lanes::store(y + i, Product<type>::load_w_tail(from + i * kBytes, count), count);
+      });
+}
+
+void to_f32(const void* x, DType type, std::int64_t n, float* y) {
+  switch (type) {
+    case DType::f32:
+      return widen_all<DType::f32>(x, n, y);
+    case DType::f16:
+      return widen_all<DType::f16>(x, n, y);
+    case DType::bf16:
+      return widen_all<DType::bf16>(x, n, y);
+  }
+}
+
+void to_bf16(const float* x, std::int64_t n, std::uint16_t* y) {
+  for_lanes<Lanes>(
+      n,
+      [&](std::int64_t i) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(y + i), narrow_bf16(Lanes::load(x + i)));
+      },
+      [&](std::int64_t i, int count) {
+        alignas(16) std::uint16_t halves[8];
+        _mm_store_si128(reinterpret_cast<__m128i*>(halves), narrow_bf16(Lanes::load(x + i, count)));
+        std::memcpy(y + i, halves, static_cast<std::size_t>(count) * sizeof(std::uint16_t));
+      });
+}
+
+void attention(const AttentionTask& task) {
+  if (task.head_dim > kMaxHeadDim) return scalar_kernels().attention(task);
+  if (task.kv_type == DType::bf16)
+    return attention_tiles<Product<DType::bf16>, Lanes, std::uint16_t, 2>(task);
+  attention_tiles<Product<DType::f32>, Lanes, float, 2>(task);
+}
+
+constexpr Kernels kTable = {CpuLevel::avx2,
+                            layout,
+                            pack,
+                            matmul,
+                            to_f32,
+                            to_bf16,
+                            rms_norm_lanes<Lanes>,
+                            rope_lanes<Lanes>,
+                            softmax_lanes<Lanes>,
+                            silu_mul_lanes<Lanes>,
+                            axpy_lanes<Lanes>,
+                            dot_lanes<Lanes>,
+                            row_stats_lanes<Lanes>,
+                            attention};
+
+}  // namespace
+
+const Kernels& avx2_kernels() {
+  return kTable;
+}
+
+}  // namespace expertscope::cpu

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// AVX-512 F/BW/DQ/VL: products in f32, weights widened in registers.
+#include <immintrin.h>
+
+#include "engine/cpu/kernels/levels.h"
+#include "engine/cpu/kernels/simd_attention.h"
+#include "engine/cpu/kernels/simd_avx512.h"
+#include "engine/cpu/kernels/simd_matmul.h"
+#include "engine/cpu/kernels/simd_ops.h"
+
+namespace expertscope::cpu {
+namespace {
+
+__mmask16 first_lanes(int count) {
+  return static_cast<__mmask16>((1u << count) - 1);
+}
+
+__m512 widen_bf16(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+
+/// Nearest even; a NaN stays one.
+__m256i narrow_bf16(__m512 x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, quiet), 16));
+}
+
+struct Lanes {
+  static constexpr int kWidth = 16;
+  using F = __m512;
+  using I = __m512i;
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static F load(const float* p, int count) { return _mm512_maskz_loadu_ps(first_lanes(count), p); }
+  static void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+  static void store(float* p, F v, int count) { _mm512_mask_storeu_ps(p, first_lanes(count), v); }
+  static F set(float x) { return _mm512_set1_ps(x); }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }  // b when either is NaN
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
+  static F round(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static F scale_by_power_of_two(F a, F n) { return _mm512_scalef_ps(a, n); }
+  static float sum(F a) { return _mm512_reduce_add_ps(a); }
+  static float largest(F a) { return _mm512_reduce_max_ps(a); }
+
+  static F load_type(const float* p) { return load(p); }
+  static F load_type(const float* p, int count) { return load(p, count); }
+  static F load_type(const std::uint16_t* p) {
+    return widen_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static F load_type(const std::uint16_t* p, int count) {
+    return widen_bf16(_mm256_maskz_loadu_epi16(first_lanes(count), p));
+  }
+  static F to_bf16(F v) { return widen_bf16(narrow_bf16(v)); }
+
+  static I no_magnitude() { return _mm512_set1_epi32(-1); }
+  static I magnitude(F v) { return _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)); }
+  static I lane_ids() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+  static I next_lanes(I lanes) { return _mm512_add_epi32(lanes, _mm512_set1_epi32(kWidth)); }
+  static void keep_larger(I value, I lane, I& best, I& where) {
+    const __mmask16 larger = _mm512_cmpgt_epi32_mask(value, best);
+    best = _mm512_mask_mov_epi32(best, larger, value);
+    where = _mm512_mask_mov_epi32(where, larger, lane);
+  }
+  static void store_ints(std::int32_t* p, I v) { _mm512_storeu_si512(p, v); }
+};
+
+/// f32 activations times weights of one type, 16 at a time.
+template <DType type>
+struct Product {
+  static constexpr int kStep = 16;
+  static constexpr int kRows = 8;
+  static constexpr int kTokens = 3;
+  static constexpr int kWBytes = type == DType::f32 ? 4 : 2;
+  static constexpr int kXBytes = 4;
+  using Sum = __m512;
+  using X = __m512;
+  using W = __m512;
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static X load_x(const void* p) { return _mm512_loadu_ps(p); }
+  static W widen(__m256i w) { return type == DType::bf16 ? widen_bf16(w) : _mm512_cvtph_ps(w); }
+  static W load_w(const void* p) {
+    if constexpr (type == DType::f32) return _mm512_loadu_ps(p);
+    return widen(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  }
+  static W load_w_tail(const void* p, int count) {
+    if constexpr (type == DType::f32) return _mm512_maskz_loadu_ps(first_lanes(count), p);
+    return widen(_mm256_maskz_loadu_epi16(first_lanes(count), p));
+  }
+  static Sum mac(Sum sum, X x, W w) { return _mm512_fmadd_ps(x, w, sum); }
+  static void store(const Sum (&sums)[kRows], float* y, int count) { store_sums(sums, y, count); }
+};
+
+PackLayout layout(Arithmetic, std::int64_t) {
+  return PackLayout::f32_rows;
+}
+
+void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1) {
+  pack_f32_rows<Lanes>(x, out, m0, m1);
+}
+
+void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
+            std::int64_t y_stride) {
+  switch (w.dtype) {
+    case DType::f32:
+      return matmul_blocks<Product<DType::f32>>(w.data, x, n0, n1, y, y_stride);
+    case DType::f16:
+      return matmul_blocks<Product<DType::f16>>(w.data, x, n0, n1, y, y_stride);
+    case DType::bf16:
+      return matmul_blocks<Product<DType::bf16>>(w.data, x, n0, n1, y, y_stride);
+  }
+}
+
+template <DType type>
+void widen_all(const void* x, std::int64_t n, float* y) {
+  const auto* from = static_cast<const std::uint8_t*>(x);
+  constexpr int kBytes = Product<type>::kWBytes;
+  for_lanes<Lanes>(
+      n, [&](std::int64_t i) { Lanes::store(y + i, Product<type>::load_w(from + i * kBytes)); },
+      [&](std::int64_t i, int count) {
+        Lanes::store(y + i, Product<type>::load_w_tail(from + i * kBytes, count), count);
+      });
+}
+
+void to_f32(const void* x, DType type, std::int64_t n, float* y) {
+  switch (type) {
+    case DType::f32:
+      return widen_all<DType::f32>(x, n, y);
+    case DType::f16:
+      return widen_all<DType::f16>(x, n, y);
+    case DType::bf16:
+      return widen_all<DType::bf16>(x, n, y);
+  }
+}
+
+void to_bf16(const float* x, std::int64_t n, std::uint16_t* y) {
+  for_lanes<Lanes>(
+      n,
+      [&](std::int64_t i) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + i), narrow_bf16(Lanes::load(x + i)));
+      },
+      [&](std::int64_t i, int count) {
+        _mm256_mask_storeu_epi16(y + i, first_lanes(count), narrow_bf16(Lanes::load(x + i, count)));
+      });
+}
+
+void attention(const AttentionTask& task) {
+  if (task.head_dim > kMaxHeadDim) return scalar_kernels().attention(task);
+  if (task.kv_type == DType::bf16)
+    return attention_tiles<Product<DType::bf16>, Lanes, std::uint16_t, 4>(task);
+  attention_tiles<Product<DType::f32>, Lanes, float, 4>(task);
+}
+
+constexpr Kernels kTable = {CpuLevel::avx512,
+                            layout,
+                            pack,
+                            matmul,
+                            to_f32,
+                            to_bf16,
+                            rms_norm_lanes<Lanes>,
+                            rope_lanes<Lanes>,
+                            softmax_lanes<Lanes>,
+                            silu_mul_lanes<Lanes>,
+                            axpy_lanes<Lanes>,
+                            dot_lanes<Lanes>,
+                            row_stats_lanes<Lanes>,
+                            attention};
+
+}  // namespace
+
+const Kernels& avx512_kernels() {
+  return kTable;
+}
+
+}  // namespace expertscope::cpu

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// AVX-512 with vdpbf16ps: products of bf16 pairs, summed in f32. The rest is the avx512 level's.
+#include <immintrin.h>
+
+#include "engine/cpu/kernels/levels.h"
+#include "engine/cpu/kernels/simd_avx512.h"
+#include "engine/cpu/kernels/simd_matmul.h"
+
+namespace expertscope::cpu {
+namespace {
+
+struct Bf16Product {
+  static constexpr int kStep = 32;
+  static constexpr int kRows = 8;
+  static constexpr int kTokens = 3;
+  static constexpr int kWBytes = 2;
+  static constexpr int kXBytes = 2;
+  using Sum = __m512;
+  using X = __m512i;
+  using W = __m512i;
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static X load_x(const void* p) { return _mm512_loadu_si512(p); }
+  static W load_w(const void* p) { return _mm512_loadu_si512(p); }
+  static W load_w_tail(const void* p, int count) {
+    return _mm512_maskz_loadu_epi16(static_cast<__mmask32>((1ull << count) - 1), p);
+  }
+  static Sum mac(Sum sum, X x, W w) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(w), reinterpret_cast<__m512bh>(x));
+  }
+  static void store(const Sum (&sums)[kRows], float* y, int count) { store_sums(sums, y, count); }
+};
+
+PackLayout layout(Arithmetic arithmetic, std::int64_t) {
+  return arithmetic == Arithmetic::bf16 ? PackLayout::bf16_rows : PackLayout::f32_rows;
+}
+
+/// 32 floats to bf16, nearest even.
+__m512i round_pair(__m512 low, __m512 high) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
+
+void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1) {
+  if (out.layout != PackLayout::bf16_rows) return avx512_kernels().pack(x, out, m0, m1);
+  for (std::int64_t m = m0; m < m1; ++m) {
+    const float* from = x.data + x.stride * (x.index != nullptr ? x.index[m] : m);
+    std::uint16_t* to = static_cast<std::uint16_t*>(out.memory) + m * out.stride;
+    std::int64_t k = 0;
+    for (; k + 32 <= x.cols; k += 32)
+      _mm512_storeu_si512(to + k, round_pair(_mm512_loadu_ps(from + k), _mm512_loadu_ps(from + k + 16)));
+    if (k == x.cols) continue;
+    const auto mask = static_cast<std::uint32_t>((1ull << (x.cols - k)) - 1);
+    const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), from + k);
+    const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), from + k + 16);
+    _mm512_storeu_si512(to + k, round_pair(low, high));
+  }
+}
+
+void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
+            std::int64_t y_stride) {
+  if (x.layout != PackLayout::bf16_rows) return avx512_kernels().matmul(w, x, n0, n1, y, y_stride);
+  matmul_blocks<Bf16Product>(w.data, x, n0, n1, y, y_stride);
+}
+
+Kernels make_table() {
+  Kernels table = avx512_kernels();
+  table.level = CpuLevel::avx512_bf16;
+  table.layout = layout;
+  table.pack = pack;
+  table.matmul = matmul;
+  return table;
+}
+
+}  // namespace
+
+const Kernels& avx512_bf16_kernels() {
+  static const Kernels table = make_table();
+  return table;
+}
+
+}  // namespace expertscope::cpu

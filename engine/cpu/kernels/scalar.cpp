@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The specification of every kernel, in the plainest form that computes it.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "engine/cpu/kernels/levels.h"
+
+namespace expertscope::cpu {
+namespace {
+
+/// Element `i` of an array that may lie at any address.
+template <class T>
+T load(const void* data, std::int64_t i) {
+  T value;
+  std::memcpy(&value, static_cast<const std::uint8_t*>(data) + static_cast<std::size_t>(i) * sizeof(T),
+              sizeof(T));
+  return value;
+}
+
+float element(const void* data, DType type, std::int64_t i) {
+  switch (type) {
+    case DType::f32:
+      return load<float>(data, i);
+    case DType::f16:
+      return f16_to_f32(load<std::uint16_t>(data, i));
+    case DType::bf16:
+      return bf16_to_f32(load<std::uint16_t>(data, i));
+  }
+  return 0;
+}
+
+PackLayout layout(Arithmetic, std::int64_t) {
+  return PackLayout::f32_rows;
+}
+
+void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1) {
+  for (std::int64_t m = m0; m < m1; ++m) {
+    const float* from = x.row(m);
+    float* to = static_cast<float*>(out.memory) + m * out.stride;
+    for (std::int64_t k = 0; k < x.cols; ++k)
+      to[k] = out.arithmetic == Arithmetic::bf16 ? bf16_to_f32(f32_to_bf16(from[k])) : from[k];
+    std::fill(to + x.cols, to + out.stride, 0.0f);
+  }
+}
+
+void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
+            std::int64_t y_stride) {
+  for (std::int64_t m = 0; m < x.rows; ++m) {
+    const float* row = static_cast<const float*>(x.memory) + m * x.stride;
+    for (std::int64_t n = n0; n < n1; ++n) {
+      float sum = 0;
+      for (std::int64_t k = 0; k < x.cols; ++k)
+        sum += row[k] * element(w.row(n), w.dtype, k);
+      y[m * y_stride + n] = sum;
+    }
+  }
+}
+
+void to_f32(const void* x, DType type, std::int64_t n, float* y) {
+  for (std::int64_t i = 0; i < n; ++i)
+    y[i] = element(x, type, i);
+}
+
+void to_bf16(const float* x, std::int64_t n, std::uint16_t* y) {
+  for (std::int64_t i = 0; i < n; ++i)
+    y[i] = f32_to_bf16(x[i]);
+}
+
+void rms_norm(const float* x, const float* weight, std::int64_t n, float eps, float* y) {
+  float sum = 0;
+  for (std::int64_t i = 0; i < n; ++i)
+    sum += x[i] * x[i];
+  const float scale = 1.0f / std::sqrt(sum / static_cast<float>(n) + eps);
+  for (std::int64_t i = 0; i < n; ++i)
+    y[i] = weight[i] * (x[i] * scale);
+}
+
+void rope(float* x, const float* cosine, const float* sine, std::int64_t head_dim) {
+  const std::int64_t half = head_dim / 2;
+  for (std::int64_t i = 0; i < half; ++i) {
+    const float a = x[i];
+    const float b = x[i + half];
+    x[i] = a * cosine[i] - b * sine[i];
+    x[i + half] = b * cosine[i] + a * sine[i];
+  }
+}
+
+void softmax(float* x, std::int64_t n) {
+  float largest = -std::numeric_limits<float>::infinity();
+  for (std::int64_t i = 0; i < n; ++i)
+    largest = std::max(largest, x[i]);
+  float sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    x[i] = std::exp(x[i] - largest);
+    sum += x[i];
+  }
+  for (std::int64_t i = 0; i < n; ++i)
+    x[i] /= sum;
+}
+
+void silu_mul(const float* gate, const float* up, std::int64_t n, float* out) {
+  for (std::int64_t i = 0; i < n; ++i)
+    out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+void axpy(float a, const float* x, std::int64_t n, float* y) {
+  for (std::int64_t i = 0; i < n; ++i)
+    y[i] += a * x[i];
+}
+
+float dot(const float* x, const float* y, std::int64_t n) {
+  float sum = 0;
+  for (std::int64_t i = 0; i < n; ++i)
+    sum += x[i] * y[i];
+  return sum;
+}
+
+RowStats row_stats(const float* x, std::int64_t n) {
+  RowStats stats;
+  float sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    sum += x[i] * x[i];
+    const float magnitude = std::fabs(x[i]);
+    if (magnitude > stats.max_abs || (std::isnan(magnitude) && !std::isnan(stats.max_abs))) {
+      stats.max_abs = magnitude;
+      stats.channel = static_cast<std::int32_t>(i);
+    }
+  }
+  stats.norm = std::sqrt(sum);
+  return stats;
+}
+
+/// One query row over keys 0 .. last: scores, softmax and weighted sum in one pass (online softmax).
+void attend(const AttentionTask& task, const float* q, std::int64_t last, float* out) {
+  std::fill(out, out + task.head_dim, 0.0f);
+  float largest = -std::numeric_limits<float>::infinity();
+  float sum = 0;
+  for (std::int64_t t = 0; t <= last; ++t) {
+    float score = 0;
+    for (int d = 0; d < task.head_dim; ++d)
+      score += q[d] * element(task.k, task.kv_type, t * task.kv_stride + d);
+    score *= task.scale;
+    const float new_largest = std::max(largest, score);
+    const float rescale = std::exp(largest - new_largest);
+    const float weight = std::exp(score - new_largest);
+    largest = new_largest;
+    sum = sum * rescale + weight;
+    for (int d = 0; d < task.head_dim; ++d)
+      out[d] = out[d] * rescale + weight * element(task.v, task.kv_type, t * task.kv_stride + d);
+  }
+  for (int d = 0; d < task.head_dim; ++d)
+    out[d] /= sum;
+}
+
+void attention(const AttentionTask& task) {
+  for (std::int64_t t = 0; t < task.tokens; ++t)
+    for (int h = 0; h < task.group; ++h)
+      attend(task, task.q + t * task.q_stride + h * task.head_dim, task.position + t,
+             task.out + t * task.out_stride + h * task.head_dim);
+}
+
+constexpr Kernels kScalar = {CpuLevel::scalar, layout,   pack, matmul, to_f32,    to_bf16,  rms_norm, rope,
+                             softmax,          silu_mul, axpy, dot,    row_stats, attention};
+
+}  // namespace
+
+const Kernels& scalar_kernels() {
+  return kScalar;
+}
+
+}  // namespace expertscope::cpu

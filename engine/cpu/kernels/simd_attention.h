@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+
+#include "engine/cpu/kernels/levels.h"
+#include "engine/cpu/kernels/simd_matmul.h"
+#include "engine/cpu/kernels/simd_ops.h"
+
+/// Attention of the SIMD levels. Keys come in blocks of kKeyBlock from position 0 on, queries in tiles of
+/// kQueryTile rows (a row is one head of one token); scores and sums of a tile stay in the cache.
+/// P is a product policy of simd_matmul.h whose weights are the keys, V a policy of simd_ops.h that also has
+/// load_type<T>(p) and load_type<T>(p, count) for values of the cache's type.
+namespace expertscope::cpu {
+
+inline constexpr int kKeyBlock = 64;
+inline constexpr int kQueryTile = 12;
+inline constexpr int kMaxHeadDim = 512;  ///< larger heads take the scalar kernel
+
+/// State of the online softmax of one tile.
+struct AttentionTile {
+  alignas(64) float q[kQueryTile][kMaxHeadDim];    ///< scaled and padded with zeros
+  alignas(64) float sum[kQueryTile][kMaxHeadDim];  ///< weighted sum of values so far
+  alignas(64) float score[kQueryTile][kKeyBlock];
+  float largest[kQueryTile];
+  float total[kQueryTile];
+  std::int64_t visible[kQueryTile];  ///< keys the row may see
+  int rows = 0;
+};
+
+/// score[r][j] = q[r] . k[first + j] for every row and `keys` keys.
+template <class P>
+inline void score_block(const AttentionTask& task, AttentionTile& tile, std::int64_t first, int keys) {
+  const auto* base = static_cast<const std::uint8_t*>(task.k) + first * task.kv_stride * P::kWBytes;
+  for (int j = 0; j < keys; j += P::kRows) {
+    const int count = keys - j < P::kRows ? keys - j : P::kRows;
+    const std::uint8_t* k[P::kRows];
+    for (int i = 0; i < P::kRows; ++i)
+      k[i] = base + (j + (i < count ? i : count - 1)) * task.kv_stride * P::kWBytes;
+    for (int r = 0; r < tile.rows; r += P::kTokens) {
+      const std::uint8_t* q[P::kTokens];
+      for (int i = 0; i < P::kTokens; ++i) {
+        const int row = r + i < tile.rows ? r + i : tile.rows - 1;
+        q[i] = reinterpret_cast<const std::uint8_t*>(tile.q[row]);
+      }
+      float* to = &tile.score[r][j];
+      if (tile.rows - r == 1) {
+        matmul_tile<P, 1, false>(k, q, task.head_dim, to, kKeyBlock, count);
+      } else if (tile.rows - r == 2) {
+        matmul_tile<P, 2, false>(k, q, task.head_dim, to, kKeyBlock, count);
+      } else {
+        matmul_tile<P, P::kTokens, false>(k, q, task.head_dim, to, kKeyBlock, count);
+      }
+    }
+  }
+}
+
+/// Turns the scores of row r into weights relative to its largest score so far and rescales what it has.
+template <class V>
+inline void weigh_row(AttentionTile& tile, int r, int keys, int head_dim) {
+  float* score = tile.score[r];
+  const float block_largest = largest_of<V>(score, keys);
+  const float largest = block_largest > tile.largest[r] ? block_largest : tile.largest[r];
+  if (largest != tile.largest[r]) {
+    const float rescale = __builtin_expf(tile.largest[r] - largest);
+    scale_lanes<V>(tile.sum[r], head_dim, rescale);
+    tile.total[r] *= rescale;
+    tile.largest[r] = largest;
+  }
+  tile.total[r] += exp_and_sum<V>(score, keys, largest);
+}
+
+/// sum[r .. r + kR][d] += score[.][j] * v[first + j][d] for j in [j0, j1), kC registers of d at a time.
+template <class V, class T, int kR, int kC>
+inline void add_values(const AttentionTask& task, AttentionTile& tile, int r, std::int64_t first, int j0,
+                       int j1, int d, int count) {
+  const auto* v = static_cast<const T*>(task.v) + first * task.kv_stride + d;
+  typename V::F sums[kR][kC];
+#pragma GCC unroll 8
+  for (int i = 0; i < kR; ++i)
+#pragma GCC unroll 8
+    for (int c = 0; c < kC; ++c)
+      sums[i][c] = V::load(tile.sum[r + i] + d + c * V::kWidth);
+  for (int j = j0; j < j1; ++j) {
+    typename V::F values[kC];
+#pragma GCC unroll 8
+    for (int c = 0; c < kC; ++c) {
+      const T* at = v + j * task.kv_stride + c * V::kWidth;
+      values[c] = count == V::kWidth ? V::load_type(at) : V::load_type(at, count);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kR; ++i) {
+      const auto weight = V::set(tile.score[r + i][j]);
+#pragma GCC unroll 8
+      for (int c = 0; c < kC; ++c)
+        sums[i][c] = V::fma(weight, values[c], sums[i][c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kR; ++i)
+#pragma GCC unroll 8
+    for (int c = 0; c < kC; ++c)
+      V::store(tile.sum[r + i] + d + c * V::kWidth, sums[i][c]);
+}
+
+/// The above over all of head_dim.
+template <class V, class T, int kR>
+inline void add_values(const AttentionTask& task, AttentionTile& tile, int r, std::int64_t first, int j0,
+                       int j1) {
+  if (j0 >= j1) return;
+  int d = 0;
+  for (; d + 4 * V::kWidth <= task.head_dim; d += 4 * V::kWidth)
+    add_values<V, T, kR, 4>(task, tile, r, first, j0, j1, d, V::kWidth);
+  for (; d < task.head_dim; d += V::kWidth) {
+    const int left = task.head_dim - d;
+    add_values<V, T, kR, 1>(task, tile, r, first, j0, j1, d, left < V::kWidth ? left : V::kWidth);
+  }
+}
+
+/// One block of keys. Rows add values in the order of the keys, alone or together: the same sums either way.
+template <class P, class V, class T, int kR>
+inline void attend_block(const AttentionTask& task, AttentionTile& tile, std::int64_t first) {
+  const auto keys_of = [&](int r) {
+    const std::int64_t left = tile.visible[r] - first;
+    return static_cast<int>(left < 0 ? 0 : left < kKeyBlock ? left : kKeyBlock);
+  };
+  // Rows are in the order of their tokens: the last sees the most.
+  score_block<P>(task, tile, first, keys_of(tile.rows - 1));
+  for (int r = 0; r < tile.rows; ++r)
+    if (keys_of(r) > 0) weigh_row<V>(tile, r, keys_of(r), task.head_dim);
+  int r = 0;
+  for (; r + kR <= tile.rows; r += kR) {
+    const int common = keys_of(r);
+    add_values<V, T, kR>(task, tile, r, first, 0, common);
+    for (int i = 1; i < kR; ++i)
+      add_values<V, T, 1>(task, tile, r + i, first, common, keys_of(r + i));
+  }
+  for (; r < tile.rows; ++r)
+    add_values<V, T, 1>(task, tile, r, first, 0, keys_of(r));
+}
+
+/// Query rows [begin, begin + rows) of the task, counted token by token, head by head.
+template <class P, class V, class T, int kR>
+inline void attend_tile(const AttentionTask& task, AttentionTile& tile, std::int64_t begin, int rows) {
+  tile.rows = rows;
+  const int padded =
+      (task.head_dim + kPackCols - 1) / static_cast<int>(kPackCols) * static_cast<int>(kPackCols);
+  for (int r = 0; r < rows; ++r) {
+    const std::int64_t token = (begin + r) / task.group;
+    const float* q = task.q + token * task.q_stride + (begin + r) % task.group * task.head_dim;
+    for (int d = 0; d < padded; ++d) {
+      tile.q[r][d] = d < task.head_dim ? q[d] * task.scale : 0.0f;
+      tile.sum[r][d] = 0;
+    }
+    tile.largest[r] = -__builtin_inff();
+    tile.total[r] = 0;
+    tile.visible[r] = task.position + token + 1;
+  }
+  for (std::int64_t first = 0; first < tile.visible[rows - 1]; first += kKeyBlock)
+    attend_block<P, V, T, kR>(task, tile, first);
+  for (int r = 0; r < rows; ++r) {
+    const std::int64_t token = (begin + r) / task.group;
+    float* out = task.out + token * task.out_stride + (begin + r) % task.group * task.head_dim;
+    for (int d = 0; d < task.head_dim; ++d)
+      out[d] = tile.sum[r][d] / tile.total[r];
+  }
+}
+
+/// kR rows share each value they load.
+template <class P, class V, class T, int kR>
+inline void attention_tiles(const AttentionTask& task) {
+  AttentionTile tile;
+  const std::int64_t rows = task.tokens * task.group;
+  for (std::int64_t begin = 0; begin < rows; begin += kQueryTile) {
+    const std::int64_t left = rows - begin;
+    attend_tile<P, V, T, kR>(task, tile, begin, static_cast<int>(left < kQueryTile ? left : kQueryTile));
+  }
+}
+
+}  // namespace expertscope::cpu
