@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <system_error>
 
 #include "probes/capture/generation.h"
 
@@ -158,6 +159,9 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
       [this, session = session_, request, trace, live](const JobContext& context) -> Result<GenerateResult> {
         const auto ids = encode_prompt(session->model(), request.prompt, request.chat_template);
         if (!ids) return forward_error(ids);
+        std::error_code error;
+        std::filesystem::create_directories(trace.parent_path(), error);
+        if (error) return fail(ErrorCode::io, "{}: {}", trace.parent_path().string(), error.message());
         const CaptureRequest probes = CaptureRequest::standard();
         auto recorder = start_generation_run(*session, request.prompt, request.options, probes, trace);
         if (!recorder) return forward_error(recorder);

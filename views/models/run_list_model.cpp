@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/models/run_list_model.h"
+
+#include <QObject>
+#include <algorithm>
+
+namespace expertscope {
+namespace {
+
+QString status_text(const RunInfo& run) {
+  QString text = QString::fromStdString(run.status);
+  if (run.status == "interrupted") {
+    text = QObject::tr("interrupted, %1 tokens recovered").arg(run.tokens);
+  }
+  if (run.dropped_tokens > 0) text += QObject::tr(", %1 tokens dropped").arg(run.dropped_tokens);
+  return text;
+}
+
+bool same_ids(const std::vector<RunInfo>& a, const std::vector<RunInfo>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const RunInfo& x, const RunInfo& y) { return x.id == y.id; });
+}
+
+}  // namespace
+
+void RunListModel::set_runs(std::shared_ptr<const std::vector<RunInfo>> runs) {
+  if (runs_ && runs && same_ids(*runs_, *runs)) {
+    runs_ = std::move(runs);
+    if (rowCount() > 0) Q_EMIT dataChanged(index(0), index(rowCount() - 1));
+    return;
+  }
+  beginResetModel();
+  runs_ = std::move(runs);
+  endResetModel();
+}
+
+std::int64_t RunListModel::run_at(int row) const {
+  return row >= 0 && row < rowCount() ? (*runs_)[static_cast<std::size_t>(row)].id : 0;
+}
+
+int RunListModel::row_of(std::int64_t run) const {
+  for (int row = 0; row < rowCount(); ++row) {
+    if (run_at(row) == run) return row;
+  }
+  return -1;
+}
+
+int RunListModel::rowCount(const QModelIndex& parent) const {
+  return parent.isValid() || !runs_ ? 0 : static_cast<int>(runs_->size());
+}
+
+QVariant RunListModel::data(const QModelIndex& index, int role) const {
+  if (!index.isValid() || index.row() >= rowCount()) return {};
+  const RunInfo& run = (*runs_)[static_cast<std::size_t>(index.row())];
+  switch (role) {
+    case Qt::DisplayRole:
+      return QStringLiteral("%1  %2: %3\n%4 tokens, %5")
+          .arg(run.id)
+          .arg(QString::fromStdString(run.kind), QString::fromStdString(run.dataset).simplified())
+          .arg(run.tokens)
+          .arg(status_text(run));
+    case Qt::ToolTipRole:
+      return run_details(run);
+    case kRunRole:
+      return static_cast<qint64>(run.id);
+    case kStatusRole:
+      return QString::fromStdString(run.status);
+    default:
+      return {};
+  }
+}
+
+QString run_summary(const RunInfo& run) {
+  return QObject::tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
+      .arg(QString::fromStdString(run.model.name), QString::fromStdString(run.architecture))
+      .arg(run.layers)
+      .arg(run.experts)
+      .arg(run.top_k)
+      .arg(QString::fromStdString(run.backend));
+}
+
+QString run_details(const RunInfo& run) {
+  QStringList rows;
+  const auto add = [&rows](const QString& name, const std::string& value) {
+    if (!value.empty()) {
+      rows << QStringLiteral("<tr><td>%1&nbsp;&nbsp;</td><td>%2</td></tr>")
+                  .arg(name, QString::fromStdString(value).toHtmlEscaped());
+    }
+  };
+  add(QObject::tr("run"), std::to_string(run.id) + " (" + run.kind + ")");
+  add(QObject::tr("started"), run.started_at);
+  add(QObject::tr("status"), status_text(run).toStdString());
+  add(QObject::tr("message"), run.message);
+  add(QObject::tr("tokens"), std::to_string(run.tokens));
+  add(QObject::tr("model"), run.model.path);
+  add(QObject::tr("backend"), run.backend);
+  add(QObject::tr("sampling"), run.sampling);
+  add(QObject::tr("data"), run.dataset);
+  add(QObject::tr("data SHA-256"), run.dataset_sha256.substr(0, 16));
+  add(QObject::tr("program"), run.program_version);
+  return QStringLiteral("<table>%1</table>").arg(rows.join(QString()));
+}
+
+}  // namespace expertscope

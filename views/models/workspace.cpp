@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/models/workspace.h"
+
+#include <QDateTime>
+#include <QFileInfo>
+
+#include "probes/analysis/export.h"
+#include "probes/report/report.h"
+#include "probes/store/trace_copy.h"
+
+namespace expertscope {
+namespace {
+
+const QString kFiles = QStringLiteral("files");
+
+std::filesystem::path to_path(const QString& text) {
+  return std::filesystem::path(text.toStdString());
+}
+
+/// A model's name as part of a file name.
+QString file_name_part(const std::string& name) {
+  QString part = QString::fromStdString(name);
+  for (QChar& c : part) {
+    if (!c.isLetterOrNumber() && c != QLatin1Char('-') && c != QLatin1Char('.')) c = QLatin1Char('_');
+  }
+  return part.left(60);
+}
+
+}  // namespace
+
+Workspace::Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent)
+    : QObject(parent), paths_(std::move(paths)), settings_(settings), recent_(settings) {
+  connect_engine();
+  connect_trace();
+  connect(&selection_, &Selection::changed, this, &Workspace::query);
+  connect(&edits_, &RoutingEdits::policy_changed, this, [this] {
+    engine_.set_routing(edits_.table());
+    Q_EMIT marks_changed();
+  });
+  connect(&edits_, &RoutingEdits::refused, this, &Workspace::failed);
+}
+
+void Workspace::connect_engine() {
+  connect(&engine_, &EngineController::opening, this, &Workspace::opening);
+  connect(&engine_, &EngineController::opening_progressed, this, &Workspace::opening_progressed);
+  connect(&engine_, &EngineController::opening_ended, this, &Workspace::opening_ended);
+  connect(&engine_, &EngineController::failed, this, &Workspace::failed);
+  connect(&engine_, &EngineController::model_opened, this, &Workspace::use_model);
+  connect(&engine_, &EngineController::generation_started, this, [this] {
+    if (!trace_.is_open() || trace_.file() != live_trace_) trace_.open(live_trace_);
+    selection_.set_run(0);
+    trace_.set_following(true);
+  });
+  connect(&engine_, &EngineController::generation_finished, this, [this] {
+    trace_.set_following(false);
+    trace_.refresh();
+  });
+}
+
+void Workspace::connect_trace() {
+  connect(&trace_, &TraceSource::failed, this, [this](const Error& error) {
+    if (!wanted_trace_.isEmpty()) Q_EMIT opening_ended();
+    wanted_trace_.clear();
+    Q_EMIT failed(error);
+  });
+  connect(&trace_, &TraceSource::opened, this, [this](const QString& file) {
+    if (file == wanted_trace_) {
+      wanted_trace_.clear();
+      engine_.close_model();
+      edits_.set_config(std::nullopt);
+      selection_.reset();
+      recent_.add(file);
+      Q_EMIT opening_ended();
+      set_content(Content::trace);
+    }
+    query();
+  });
+  connect(&trace_, &TraceSource::view_changed, this, [this] {
+    runs_.set_runs(view()->runs);
+    table_.set_snapshot(view()->run);
+    if (content_ == Content::trace) Q_EMIT marks_changed();
+  });
+  connect(&trace_, &TraceSource::closed, this, [this] {
+    runs_.set_runs(nullptr);
+    table_.set_snapshot(nullptr);
+  });
+}
+
+QString Workspace::summary() const {
+  if (content_ == Content::model) {
+    const ModelConfig& config = engine_.model()->config();
+    return tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
+        .arg(QString::fromStdString(engine_.model()->identity().name),
+             QString::fromStdString(config.model_type))
+        .arg(config.num_hidden_layers)
+        .arg(config.num_experts)
+        .arg(config.num_experts_per_tok)
+        .arg(engine_.backend());
+  }
+  if (content_ == Content::trace && view() && view()->run)
+    return tr("trace of %1").arg(run_summary(view()->run->run));
+  return {};
+}
+
+std::shared_ptr<const ExpertTable> Workspace::expert_table() const {
+  if (const auto seen = view(); seen && seen->run) {
+    return std::shared_ptr<const ExpertTable>(seen->run, &seen->run->table);
+  }
+  return content_ == Content::model ? blank_table_ : nullptr;
+}
+
+EditMarks Workspace::marks() const {
+  if (content_ == Content::model) return edits_.marks();
+  const auto seen = view();
+  if (!seen || !seen->run || seen->run->policy_changes.empty()) return {};
+  const auto policy = RoutingPolicy::from_json(seen->run->policy_changes.back().policy_json, "trace");
+  if (!policy) return {};
+  return EditMarks(*policy, seen->run->run.moe_layer, seen->run->run.experts);
+}
+
+QString Workspace::why_not_editable() {
+  return tr("A stored trace cannot be edited. Open the model folder to change its routing.");
+}
+
+void Workspace::open(const QString& path) {
+  const QFileInfo info(path);
+  const QString absolute = info.absoluteFilePath();
+  if (!info.exists()) {
+    recent_.remove(absolute);
+    Q_EMIT failed(Error{ErrorCode::io, path.toStdString() + ": there is no such file or folder"});
+    return;
+  }
+  if (info.isDir()) {
+    engine_.open_model(to_path(absolute));
+    return;
+  }
+  if (info.suffix() == QLatin1String("safetensors") || info.fileName() == QLatin1String("config.json")) {
+    engine_.open_model(to_path(info.absolutePath()));
+    return;
+  }
+  wanted_trace_ = absolute;
+  Q_EMIT opening(absolute);
+  trace_.open(to_path(absolute));
+}
+
+void Workspace::open_demo() {
+  if (paths_.demo_model.empty()) {
+    Q_EMIT failed(Error{ErrorCode::io, "the demo model was not found beside the program"});
+    return;
+  }
+  open(QString::fromStdString(paths_.demo_model.string()));
+}
+
+void Workspace::cancel_open() {
+  engine_.cancel_open();
+  trace_.cancel_open();
+}
+
+void Workspace::close() {
+  trace_.close();
+  engine_.close_model();
+  edits_.set_config(std::nullopt);
+  selection_.reset();
+  blank_table_.reset();
+  set_content(Content::nothing);
+}
+
+void Workspace::use_model() {
+  trace_.close();
+  selection_.reset();
+  const ModelConfig& config = engine_.model()->config();
+  auto blank = std::make_shared<ExpertTable>();
+  blank->layers = config.num_hidden_layers;
+  blank->experts = config.num_experts;
+  blank->moe_layer = config.moe_layer;
+  blank->cells.resize(static_cast<std::size_t>(config.num_hidden_layers) *
+                      static_cast<std::size_t>(config.num_experts));
+  blank_table_ = std::move(blank);
+  live_trace_ = next_live_trace();
+  recent_.add(QString::fromStdString(engine_.model()->identity().path));
+  edits_.set_config(config);
+  set_content(Content::model);
+  for (const std::string& warning : engine_.model()->warnings()) {
+    Q_EMIT noticed(QString::fromStdString(warning));
+  }
+}
+
+std::filesystem::path Workspace::next_live_trace() const {
+  const QString stamp = QDateTime::currentDateTime().toString(QStringLiteral("yyyyMMdd-HHmmss-zzz"));
+  const QString name =
+      QStringLiteral("%1-%2.db").arg(stamp, file_name_part(engine_.model()->identity().name));
+  return paths_.trace_folder / name.toStdString();
+}
+
+void Workspace::set_content(Content content) {
+  content_ = content;
+  Q_EMIT content_changed();
+  Q_EMIT marks_changed();
+}
+
+void Workspace::query() {
+  TraceQuery query;
+  query.run = selection_.run();
+  query.baseline = selection_.baseline();
+  query.range = selection_.range();
+  query.cell = selection_.cell();
+  query.token = selection_.token();
+  trace_.set_query(query);
+}
+
+void Workspace::generate(const PromptRequest& request) {
+  if (engine_.state() != EngineState::ready) return;
+  engine_.generate(request, live_trace_);
+}
+
+void Workspace::compare(ComparisonRequest request) {
+  request.edited = edits_.table();
+  engine_.compare(request);
+}
+
+void Workspace::write_in_worker(const QString& file, std::function<Result<std::string>()> make) {
+  files_.run<bool>(
+      kFiles + file, tr("Writing %1").arg(file),
+      [file, make = std::move(make)](const JobContext&) -> Result<bool> {
+        const auto text = make();
+        if (!text) return forward_error(text);
+        if (auto ok = write_file(to_path(file), *text); !ok) return forward_error(ok);
+        return true;
+      },
+      [this, file](Result<bool> done) {
+        if (!done) {
+          Q_EMIT failed(done.error());
+        } else {
+          Q_EMIT saved(file);
+        }
+      });
+}
+
+void Workspace::export_report(const QString& file) {
+  ReportOptions options;
+  options.run = selection_.run();
+  if (const auto comparison = engine_.comparison()) options.comparison = comparison->for_report();
+  write_in_worker(file, [trace = trace_.file(), options]() -> Result<std::string> {
+    if (trace.empty()) return fail(ErrorCode::invalid_argument, "there is nothing recorded to report on yet");
+    const auto reader = TraceReader::open(trace);
+    if (!reader) return forward_error(reader);
+    return make_report(**reader, nullptr, options);
+  });
+}
+
+void Workspace::export_table_csv(const QString& file) {
+  write_in_worker(file, [table = expert_table()]() -> Result<std::string> {
+    if (!table) return fail(ErrorCode::invalid_argument, "there is no table to write yet");
+    return to_csv(*table);
+  });
+}
+
+void Workspace::export_table_json(const QString& file) {
+  write_in_worker(file, [table = expert_table()]() -> Result<std::string> {
+    if (!table) return fail(ErrorCode::invalid_argument, "there is no table to write yet");
+    return to_json(*table);
+  });
+}
+
+void Workspace::save_bytes(const QString& file, const QByteArray& bytes) {
+  write_in_worker(file, [bytes]() -> Result<std::string> { return bytes.toStdString(); });
+}
+
+void Workspace::save_policy(const QString& file) {
+  write_in_worker(file, [policy = edits_.policy()]() -> Result<std::string> { return policy.to_json(); });
+}
+
+void Workspace::save_trace_as(const QString& file) {
+  files_.run<bool>(
+      kFiles + file, tr("Copying the trace"),
+      [from = trace_.file(), file](const JobContext&) -> Result<bool> {
+        if (from.empty()) return fail(ErrorCode::invalid_argument, "there is no trace to save yet");
+        if (auto ok = copy_trace(from, to_path(file)); !ok) return forward_error(ok);
+        return true;
+      },
+      [this, file](Result<bool> done) {
+        if (!done) {
+          Q_EMIT failed(done.error());
+        } else {
+          Q_EMIT saved(file);
+        }
+      });
+}
+
+void Workspace::load_policy(const QString& file) {
+  files_.run<RoutingPolicy>(
+      kFiles + file, tr("Reading %1").arg(file),
+      [file](const JobContext&) { return RoutingPolicy::load(to_path(file)); },
+      [this, file](Result<RoutingPolicy> policy) {
+        if (!policy) {
+          Q_EMIT failed(policy.error());
+          return;
+        }
+        // What the model refuses is told by RoutingEdits::refused.
+        (void)edits_.replace(std::move(*policy), tr("load %1").arg(QFileInfo(file).fileName()));
+      });
+}
+
+}  // namespace expertscope

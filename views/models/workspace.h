@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QObject>
+#include <QSettings>
+#include <QString>
+#include <filesystem>
+#include <memory>
+
+#include "views/models/engine_controller.h"
+#include "views/models/expert_table_model.h"
+#include "views/models/recent_files.h"
+#include "views/models/routing_edits.h"
+#include "views/models/run_list_model.h"
+#include "views/models/selection.h"
+#include "views/models/trace_source.h"
+
+namespace expertscope {
+
+/// Where the program finds and keeps things; decided by main(), isolated in tests.
+struct WorkspacePaths {
+  std::filesystem::path demo_model;    ///< folder; empty: none was found
+  std::filesystem::path demo_texts;    ///< folder of held-out texts; empty: none
+  std::filesystem::path trace_folder;  ///< live recordings go here
+};
+
+/// What one window works on: a model or a trace, its edits, and what is selected. Holds the parts and the
+/// rules between them; no widgets.
+class Workspace final : public QObject {
+  Q_OBJECT
+ public:
+  enum class Content : std::uint8_t { nothing, model, trace };
+
+  /// `settings` is not owned and outlives this object.
+  Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent = nullptr);
+
+  Selection& selection() { return selection_; }
+  RoutingEdits& edits() { return edits_; }
+  EngineController& engine() { return engine_; }
+  TraceSource& trace() { return trace_; }
+  RunListModel& runs() { return runs_; }
+  ExpertTableModel& table() { return table_; }
+  RecentFiles& recent() { return recent_; }
+  QSettings& settings() { return settings_; }
+  const WorkspacePaths& paths() const { return paths_; }
+
+  Content content() const { return content_; }
+  /// "demo | qwen3_moe | 6 layers x 16 experts, top-2 | CPU bf16"; empty without content.
+  QString summary() const;
+  /// The newest answer of the trace; null while there is none.
+  std::shared_ptr<const TraceView> view() const { return trace_.view(); }
+  /// Load table of the selected run; before anything ran, an empty one of the model's shape; else null.
+  std::shared_ptr<const ExpertTable> expert_table() const;
+  /// Marks of the person's edits, or of the policy a stored run ended with.
+  EditMarks marks() const;
+  /// True when a person can edit the routing; else explains why not.
+  bool can_edit() const { return edits_.editable(); }
+  static QString why_not_editable();
+
+  /// A model folder (or a file inside one) or a trace.
+  void open(const QString& path);
+  void open_demo();
+  void cancel_open();
+  void close();
+
+  /// Runs a prompt, recording into this model's live trace.
+  void generate(const PromptRequest& request);
+  void compare(ComparisonRequest request);
+
+  // Files: in a worker; each ends in saved() or failed().
+  void export_report(const QString& file);
+  void export_table_csv(const QString& file);
+  void export_table_json(const QString& file);
+  void save_trace_as(const QString& file);
+  void save_policy(const QString& file);
+  void load_policy(const QString& file);
+  /// Bytes a view rendered (a picture).
+  void save_bytes(const QString& file, const QByteArray& bytes);
+
+ Q_SIGNALS:
+  /// Another model or trace, or none: everything shown must be looked at again.
+  void content_changed();
+  /// The edits drawn on the map changed.
+  void marks_changed();
+  void opening(const QString& what);
+  void opening_progressed(const QString& what, double fraction);
+  void opening_ended();
+  void saved(const QString& file);
+  void failed(const expertscope::Error& error);
+  /// Worth telling, nothing is wrong with the program.
+  void noticed(const QString& message);
+
+ private:
+  void connect_engine();
+  void connect_trace();
+  void set_content(Content content);
+  void query();
+  void use_model();
+  std::filesystem::path next_live_trace() const;
+  void write_in_worker(const QString& file, std::function<Result<std::string>()> make);
+
+  WorkspacePaths paths_;
+  QSettings& settings_;
+  Selection selection_;
+  RoutingEdits edits_;
+  EngineController engine_;
+  TraceSource trace_;
+  RunListModel runs_;
+  ExpertTableModel table_;
+  RecentFiles recent_;
+  JobRunner files_;
+  Content content_ = Content::nothing;
+  QString wanted_trace_;              ///< being opened by the person, not a live recording
+  std::filesystem::path live_trace_;  ///< where generations of the open model go
+  std::shared_ptr<const ExpertTable> blank_table_;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/heatmap_painter.h"
+
+#include <QCoreApplication>
+#include <QFontMetricsF>
+#include <algorithm>
+#include <cmath>
+
+#include "views/widgets/heatmap_marks.h"
+
+namespace expertscope {
+namespace {
+
+constexpr double kSmallestGrid = 6;  // pixels: below, cells touch each other
+constexpr double kSmallestCell = 3;  // pixels: below, one image is drawn instead of cells
+constexpr double kLegendWidth = 14;  // pixels
+constexpr double kLegendGap = 18;    // pixels between plot and legend
+constexpr double kCellText = 0.8;    // size of the numbers in cells relative to the font
+
+QString tr(const char* text) {
+  return QCoreApplication::translate("HeatmapView", text);
+}
+
+/// Every how many labels one fits, from 1, 2, 5, 10, 20 ...
+int label_step(double spacing, double label) {
+  int step = 1;
+  for (int i = 0; step * spacing < label && i < 12; ++i) {
+    step = i % 3 == 0 ? step * 2 : i % 3 == 1 ? step / 2 * 5 : step * 2;
+  }
+  return step;
+}
+
+QColor blend(const QColor& a, const QColor& b, double t) {
+  return QColor::fromRgbF(static_cast<float>(a.redF() + (b.redF() - a.redF()) * t),
+                          static_cast<float>(a.greenF() + (b.greenF() - a.greenF()) * t),
+                          static_cast<float>(a.blueF() + (b.blueF() - a.blueF()) * t));
+}
+
+}  // namespace
+
+HeatmapPainter::HeatmapPainter(const HeatmapScene& scene, const HeatmapGeometry& geometry,
+                               const QPalette& palette, const QFont& font)
+    : scene_(scene), geometry_(geometry), palette_(palette), font_(font) {}
+
+QMarginsF HeatmapPainter::margins(const QFont& font) {
+  const QFontMetricsF metrics(font);
+  const double line = metrics.height();
+  return {line * 1.4 + metrics.horizontalAdvance(QStringLiteral("000")) + 8, line * 2 + 12,
+          kLegendGap + kLegendWidth + metrics.horizontalAdvance(QStringLiteral("00000")) + 20, 10};
+}
+
+void HeatmapPainter::paint(QPainter& painter, const QRectF& area) const {
+  painter.setFont(font_);
+  painter.setRenderHint(QPainter::Antialiasing, false);
+  painter.save();
+  painter.setClipRect(geometry_.plot().adjusted(-2, -2, 2, 2));
+  paint_cells(painter);
+  paint_dense_layers(painter);
+  painter.setRenderHint(QPainter::Antialiasing, true);
+  paint_marks(painter);
+  if (scene_.hovered) paint_outline(painter, *scene_.hovered, palette_.color(QPalette::Text), 1.2);
+  if (scene_.selected.valid()) paint_outline(painter, scene_.selected, QColor(Qt::white), 2.4);
+  painter.restore();
+  paint_layer_axis(painter);
+  paint_expert_axis(painter);
+  paint_legend(painter, area);
+}
+
+QRectF HeatmapPainter::visible_cells() const {
+  const QRectF& view = geometry_.view();
+  const double left = std::floor(view.left());
+  const double top = std::floor(view.top());
+  return {left, top, std::min<double>(geometry_.experts(), std::ceil(view.right())) - left,
+          std::min<double>(geometry_.layers(), std::ceil(view.bottom())) - top};
+}
+
+void HeatmapPainter::paint_cells(QPainter& painter) const {
+  const ColourScale scale = scene_.data->scale(scene_.logarithmic);
+  if (std::min(geometry_.cell_width(), geometry_.cell_height()) < kSmallestCell) {
+    paint_image(painter, scale);
+    return;
+  }
+  const QRectF cells = visible_cells();
+  for (int layer = static_cast<int>(cells.top()); layer < static_cast<int>(cells.bottom()); ++layer) {
+    if (!scene_.data->is_moe(layer)) continue;
+    for (int expert = static_cast<int>(cells.left()); expert < static_cast<int>(cells.right()); ++expert) {
+      paint_cell(painter, {layer, expert}, scale);
+    }
+  }
+}
+
+void HeatmapPainter::paint_cell(QPainter& painter, Cell cell, const ColourScale& scale) const {
+  QRectF rect = geometry_.rect_of(cell);
+  const double smaller = std::min(rect.width(), rect.height());
+  if (smaller >= kSmallestGrid) rect.adjust(0, 0, -1, -1);
+  const double value = scene_.data->at(cell);
+  if (std::isnan(value)) {
+    paint_unmeasured(painter, rect);
+    return;
+  }
+  const QRgb colour = scale.colour(value, scene_.data->colour_map());
+  painter.fillRect(rect, QColor::fromRgb(colour));
+  const QFontMetricsF metrics(font_);
+  if (rect.height() < metrics.height() * 1.5 ||
+      rect.width() < metrics.horizontalAdvance(QStringLiteral("00000"))) {
+    return;
+  }
+  QFont small = font_;
+  small.setPointSizeF(font_.pointSizeF() * kCellText);
+  painter.setFont(small);
+  QColor ink = readable_on(colour);
+  ink.setAlphaF(0.85f);
+  painter.setPen(ink);
+  painter.drawText(rect, Qt::AlignCenter, format_short(scene_.data->metric, value));
+  painter.setFont(font_);
+}
+
+void HeatmapPainter::paint_image(QPainter& painter, const ColourScale& scale) const {
+  const HeatmapData& data = *scene_.data;
+  QImage image(data.experts, data.layers, QImage::Format_RGB32);
+  const QRgb nothing = blend(palette_.color(QPalette::Base), palette_.color(QPalette::Text), 0.12).rgb();
+  for (int layer = 0; layer < data.layers; ++layer) {
+    auto* line = reinterpret_cast<QRgb*>(image.scanLine(layer));
+    for (int expert = 0; expert < data.experts; ++expert) {
+      const double value = data.at({layer, expert});
+      line[expert] = std::isnan(value) ? nothing : scale.colour(value, data.colour_map());
+    }
+  }
+  painter.drawImage(geometry_.plot(), image, geometry_.view());
+}
+
+void HeatmapPainter::paint_unmeasured(QPainter& painter, const QRectF& rect) const {
+  const QColor base = palette_.color(QPalette::Base);
+  painter.fillRect(rect, blend(base, palette_.color(QPalette::Text), 0.05));
+  if (std::min(rect.width(), rect.height()) < kSmallestGrid) return;
+  painter.fillRect(rect, QBrush(blend(base, palette_.color(QPalette::Text), 0.2), Qt::BDiagPattern));
+}
+
+void HeatmapPainter::paint_dense_layers(QPainter& painter) const {
+  for (int layer = 0; layer < geometry_.layers(); ++layer) {
+    if (scene_.data->is_moe(layer)) continue;
+    QRectF rect = geometry_.rect_of({layer, 0});
+    rect.setLeft(geometry_.plot().left());
+    rect.setRight(geometry_.plot().right());
+    painter.fillRect(rect.adjusted(0, 0, -1, -1),
+                     blend(palette_.color(QPalette::Base), palette_.color(QPalette::Text), 0.04));
+    if (rect.height() < QFontMetricsF(font_).height()) continue;
+    painter.setPen(palette_.color(QPalette::PlaceholderText));
+    painter.drawText(rect, Qt::AlignCenter, tr("dense layer, no router"));
+  }
+}
+
+void HeatmapPainter::paint_marks(QPainter& painter) const {
+  if (scene_.marks.layers() != geometry_.layers() || scene_.marks.experts() != geometry_.experts()) return;
+  const QRectF cells = visible_cells();
+  for (int layer = static_cast<int>(cells.top()); layer < static_cast<int>(cells.bottom()); ++layer) {
+    for (int expert = static_cast<int>(cells.left()); expert < static_cast<int>(cells.right()); ++expert) {
+      const CellMarks& marks = scene_.marks.at({layer, expert});
+      if (marks.any())
+        paint_cell_marks(painter, geometry_.rect_of({layer, expert}).adjusted(0, 0, -1, -1), marks);
+    }
+  }
+  // Arrows last: they cross other cells.
+  for (int layer = 0; layer < geometry_.layers(); ++layer) {
+    for (int expert = 0; expert < geometry_.experts(); ++expert) {
+      const int target = scene_.marks.at({layer, expert}).reroute_to;
+      if (target < 0) continue;
+      paint_reroute_arrow(painter, geometry_.rect_of({layer, expert}), geometry_.rect_of({layer, target}));
+    }
+  }
+  if (scene_.reroute_source && scene_.hovered && scene_.hovered->layer == scene_.reroute_source->layer) {
+    paint_reroute_arrow(painter, geometry_.rect_of(*scene_.reroute_source),
+                        geometry_.rect_of(*scene_.hovered));
+  }
+}
+
+void HeatmapPainter::paint_outline(QPainter& painter, Cell cell, const QColor& colour, double width) const {
+  if (!scene_.data->contains(cell)) return;
+  const QRectF rect = geometry_.rect_of(cell).adjusted(-0.5, -0.5, -0.5, -0.5);
+  painter.setBrush(Qt::NoBrush);
+  // A dark line around the light one: visible on every colour of the map.
+  painter.setPen(QPen(QColor(0, 0, 0, 200), width + 2));
+  painter.drawRect(rect);
+  painter.setPen(QPen(colour, width));
+  painter.drawRect(rect);
+}
+
+void HeatmapPainter::paint_layer_axis(QPainter& painter) const {
+  const QFontMetricsF metrics(font_);
+  const QRectF& plot = geometry_.plot();
+  const int step = label_step(geometry_.cell_height(), metrics.height());
+  for (int layer = 0; layer < geometry_.layers(); layer += step) {
+    const QRectF cell = geometry_.rect_of({layer, 0});
+    const double centre = cell.center().y();
+    if (centre < plot.top() || centre > plot.bottom()) continue;
+    const bool chosen = layer == scene_.selected.layer;
+    painter.setPen(palette_.color(chosen ? QPalette::Text : QPalette::PlaceholderText));
+    painter.drawText(QRectF(plot.left() - 60, centre - metrics.height() / 2, 54, metrics.height()),
+                     Qt::AlignRight | Qt::AlignVCenter, QString::number(layer));
+  }
+  painter.save();
+  painter.setPen(palette_.color(QPalette::PlaceholderText));
+  painter.translate(plot.left() - HeatmapPainter::margins(font_).left() + 4 + metrics.height() / 2,
+                    plot.center().y());
+  painter.rotate(-90);
+  painter.drawText(QRectF(-60, -metrics.height() / 2, 120, metrics.height()), Qt::AlignCenter, tr("layer"));
+  painter.restore();
+}
+
+void HeatmapPainter::paint_expert_axis(QPainter& painter) const {
+  const QFontMetricsF metrics(font_);
+  const QRectF& plot = geometry_.plot();
+  const double widest = metrics.horizontalAdvance(QString::number(geometry_.experts())) + 8;
+  const int step = label_step(geometry_.cell_width(), widest);
+  const double top = plot.top() - metrics.height() - 5;
+  for (int expert = 0; expert < geometry_.experts(); expert += step) {
+    const double centre = geometry_.rect_of({0, expert}).center().x();
+    if (centre < plot.left() || centre > plot.right()) continue;
+    const bool chosen = expert == scene_.selected.expert;
+    painter.setPen(palette_.color(chosen ? QPalette::Text : QPalette::PlaceholderText));
+    painter.drawText(QRectF(centre - 30, top, 60, metrics.height()), Qt::AlignCenter,
+                     QString::number(expert));
+  }
+  painter.setPen(palette_.color(QPalette::PlaceholderText));
+  painter.drawText(QRectF(plot.left(), top - metrics.height() - 2, plot.width(), metrics.height()),
+                   Qt::AlignHCenter, tr("expert"));
+}
+
+void HeatmapPainter::paint_legend(QPainter& painter, const QRectF& area) const {
+  const QFontMetricsF metrics(font_);
+  const QRectF& plot = geometry_.plot();
+  const double left = plot.right() + kLegendGap;
+  const QString unit = scene_.data->metric == HeatmapMetric::load ? tr("%") : QString();
+  painter.setPen(palette_.color(QPalette::PlaceholderText));
+  painter.drawText(QRectF(left, plot.top() - metrics.height() - 5, area.right() - left, metrics.height()),
+                   Qt::AlignLeft | Qt::AlignVCenter, scene_.data->difference ? tr("diff.") + unit : unit);
+  const double swatch = metrics.height();
+  const QRectF bar(left, plot.top(), kLegendWidth, std::clamp(plot.height() - 2.2 * swatch, 40.0, 420.0));
+  if (scene_.data->has_values()) paint_legend_bar(painter, bar);
+  const QRectF hatch(left, bar.bottom() + 0.9 * swatch, kLegendWidth, swatch);
+  if (hatch.bottom() > area.bottom()) return;
+  paint_unmeasured(painter, hatch);
+  painter.setPen(palette_.color(QPalette::PlaceholderText));
+  painter.drawText(QRectF(hatch.right() + 6, hatch.top(), area.right() - hatch.right() - 6, swatch),
+                   Qt::AlignLeft | Qt::AlignVCenter, tr("n/a"));
+}
+
+void HeatmapPainter::paint_legend_bar(QPainter& painter, const QRectF& bar) const {
+  const QFontMetricsF metrics(font_);
+  const ColourScale scale = scene_.data->scale(scene_.logarithmic);
+  const auto& table = colour_table(scene_.data->colour_map());
+  QImage strip(1, 256, QImage::Format_RGB32);
+  for (int i = 0; i < 256; ++i) {
+    strip.setPixel(0, i, table[static_cast<std::size_t>(255 - i)]);
+  }
+  painter.drawImage(bar, strip);
+  for (const double tick :
+       scale.ticks(std::max(2, static_cast<int>(bar.height() / (metrics.height() * 2))))) {
+    const double y = bar.bottom() - scale.position(tick) * bar.height();
+    painter.setPen(palette_.color(QPalette::PlaceholderText));
+    painter.drawLine(QPointF(bar.right(), y), QPointF(bar.right() + 4, y));
+    painter.setPen(palette_.color(QPalette::Text));
+    painter.drawText(QRectF(bar.right() + 7, y - metrics.height() / 2, 60, metrics.height()),
+                     Qt::AlignLeft | Qt::AlignVCenter, format_short(scene_.data->metric, tick));
+  }
+  // Where the selected cell lies on the scale.
+  if (!scene_.data->contains(scene_.selected)) return;
+  const double value = scene_.data->at(scene_.selected);
+  if (std::isnan(value)) return;
+  const double y = bar.bottom() - scale.position(value) * bar.height();
+  painter.setPen(Qt::NoPen);
+  painter.setBrush(palette_.color(QPalette::Text));
+  const QPointF triangle[] = {{bar.left() - 2, y}, {bar.left() - 8, y - 4}, {bar.left() - 8, y + 4}};
+  painter.drawPolygon(triangle, 3);
+}
+
+}  // namespace expertscope

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+
+#include "views/models/heatmap_data.h"
+#include "views/widgets/heatmap_view.h"
+
+class QCheckBox;
+class QComboBox;
+class QLabel;
+
+namespace expertscope {
+
+class Workspace;
+
+/// The routing map with its metric, scale and baseline.
+class HeatmapPanel final : public QWidget {
+  Q_OBJECT
+ public:
+  explicit HeatmapPanel(Workspace& workspace, QWidget* parent = nullptr);
+
+  HeatmapView& map() { return *map_; }
+  HeatmapMetric metric() const;
+  void set_metric(HeatmapMetric metric);
+
+ private:
+  QWidget* make_tool_bar();
+  void connect_workspace();
+  void update_data();
+  void update_hint();
+  void update_baselines();
+  void update_reading(Cell cell);
+  QString tooltip(Cell cell) const;
+
+  Workspace& workspace_;
+  HeatmapView* map_;
+  QComboBox* metric_ = nullptr;
+  QComboBox* baseline_ = nullptr;
+  QCheckBox* logarithmic_ = nullptr;
+  QLabel* reading_ = nullptr;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QByteArray>
+#include <QImage>
+#include <QWidget>
+#include <functional>
+#include <optional>
+
+#include "views/models/heatmap_geometry.h"
+#include "views/widgets/heatmap_painter.h"
+
+namespace expertscope {
+
+/// The routing map: layers down, experts across. Draws one immutable HeatmapData and reports what the person
+/// points at; changes nothing itself.
+///
+/// Click selects, right click asks for a menu; dragging a rectangle zooms in, double click and Home zoom out,
+/// Ctrl+wheel zooms, wheel and middle drag move; arrows and WASD step through the cells.
+class HeatmapView final : public QWidget {
+  Q_OBJECT
+ public:
+  explicit HeatmapView(QWidget* parent = nullptr);
+
+  void set_data(std::shared_ptr<const HeatmapData> data);
+  void set_marks(EditMarks marks);
+  void set_selected(Cell cell);
+  void set_logarithmic(bool logarithmic);
+  /// Rich text for a cell.
+  void set_tooltip(std::function<QString(Cell)> tooltip) { tooltip_ = std::move(tooltip); }
+  /// Shown in the middle of a map without values.
+  void set_hint(const QString& hint);
+
+  /// The next click in the layer of `source` is the target of a reroute; Esc ends it.
+  void pick_reroute_target(Cell source);
+  bool is_picking() const { return scene_.reroute_source.has_value(); }
+
+  const HeatmapGeometry& geometry_map() const { return geometry_; }
+  const HeatmapScene& scene() const { return scene_; }
+  void zoom_in();
+  void zoom_out();
+  void fit();
+
+  /// The map as it is on screen, `scale` times as large in pixels.
+  QImage picture(double scale) const;
+  QByteArray picture_svg() const;
+
+  QSize sizeHint() const override { return {760, 420}; }
+  QSize minimumSizeHint() const override { return {320, 200}; }
+
+ Q_SIGNALS:
+  void cell_selected(expertscope::Cell cell);
+  void cell_hovered(expertscope::Cell cell);
+  void menu_requested(expertscope::Cell cell, const QPoint& global);
+  void reroute_picked(expertscope::Cell source, int target);
+  /// Picking ended, with or without a target.
+  void pick_ended();
+
+ protected:
+  bool event(QEvent* event) override;
+  void paintEvent(QPaintEvent* event) override;
+  void resizeEvent(QResizeEvent* event) override;
+  void changeEvent(QEvent* event) override;
+  void wheelEvent(QWheelEvent* event) override;
+  void mousePressEvent(QMouseEvent* event) override;
+  void mouseMoveEvent(QMouseEvent* event) override;
+  void mouseReleaseEvent(QMouseEvent* event) override;
+  void mouseDoubleClickEvent(QMouseEvent* event) override;
+  void leaveEvent(QEvent* event) override;
+  void keyPressEvent(QKeyEvent* event) override;
+  void contextMenuEvent(QContextMenuEvent* event) override;
+
+ private:
+  enum class Drag : std::uint8_t { none, pressed, rectangle, pan };
+
+  void lay_out();
+  void paint_on(QPainter& painter, const QRectF& area) const;
+  void step(int layers, int experts);
+  void click(Cell cell);
+  void end_pick();
+  void set_hovered(std::optional<Cell> cell);
+  void describe_selected();
+
+  HeatmapScene scene_;
+  HeatmapGeometry geometry_;
+  std::function<QString(Cell)> tooltip_;
+  QString hint_;
+  Drag drag_ = Drag::none;
+  QPointF drag_start_;
+  QPointF drag_last_;
+};
+
+}  // namespace expertscope
