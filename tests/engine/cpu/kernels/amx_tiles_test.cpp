@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The index arithmetic of the AMX kernels, on an emulation of the tile instructions.
+#include "engine/cpu/kernels/amx_tiles.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/engine/cpu/kernels/kernel_test_support.h"
+
+namespace expertscope::cpu {
+namespace {
+
+/// TDPBF16PS and its companions as the Intel 64 manual (volume 2, "TDPBF16PS") defines them: sums of even and
+/// of odd elements by fused multiply-add in f32, then added to C; denormals are zero on the way in and out.
+class EmulatedTiles {
+ public:
+  void configure() { configured_ = true; }
+  void release() { configured_ = false; }
+  template <int kTile>
+  void zero() {
+    ASSERT_TRUE(configured_);
+    std::memset(tiles_[kTile], 0, sizeof(tiles_[kTile]));
+  }
+  template <int kTile>
+  void load(const void* p, std::int64_t stride) {
+    ASSERT_TRUE(configured_);
+    for (int r = 0; r < 16; ++r)
+      std::memcpy(tiles_[kTile][r], static_cast<const std::uint8_t*>(p) + r * stride, 64);
+  }
+  template <int kC, int kA, int kB>
+  void multiply() {
+    ASSERT_TRUE(configured_);
+    for (int m = 0; m < 16; ++m) {
+      for (int n = 0; n < 16; ++n) {
+        float even = 0;
+        float odd = 0;
+        for (int k = 0; k < 16; ++k) {
+          even = flush(std::fma(half(kA, m, 2 * k), half(kB, k, 2 * n), even));
+          odd = flush(std::fma(half(kA, m, 2 * k + 1), half(kB, k, 2 * n + 1), odd));
+        }
+        float c;
+        std::memcpy(&c, &tiles_[kC][m][4 * n], sizeof(c));
+        c = flush(flush(c) + flush(even + odd));
+        std::memcpy(&tiles_[kC][m][4 * n], &c, sizeof(c));
+      }
+    }
+  }
+  void prefetch(const void*) {}
+  template <int kTile>
+  void store_transposed(int rows, int tokens, float* y, std::int64_t y_stride) {
+    ASSERT_TRUE(configured_);
+    for (int token = 0; token < tokens; ++token)
+      for (int r = 0; r < rows; ++r)
+        std::memcpy(y + token * y_stride + r, &tiles_[kTile][r][4 * token], 4);
+  }
+  bool configured() const { return configured_; }
+
+ private:
+  static float flush(float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x; }
+  float half(int tile, int row, int i) const {
+    std::uint16_t bits;
+    std::memcpy(&bits, &tiles_[tile][row][2 * i], sizeof(bits));
+    return flush(bf16_to_f32(bits));
+  }
+
+  bool configured_ = false;
+  std::uint8_t tiles_[8][16][64] = {};
+};
+
+struct AmxShape {
+  std::int64_t m;
+  std::int64_t n;
+  std::int64_t k;
+};
+
+/// Packs and multiplies as amx.cpp does, on emulated tiles. Values are chosen by the caller.
+class AmxCase {
+ public:
+  AmxCase(const AmxShape& shape, std::vector<float> values)
+      : shape_(shape), values_(std::move(values)), bytes_(packed_bytes(shape.m, shape.k)) {
+    packed_.arithmetic = Arithmetic::bf16;
+    packed_.layout = PackLayout::bf16_tiles;
+    packed_.rows = shape.m;
+    packed_.cols = shape.k;
+    packed_.stride = (shape.k + kPackCols - 1) / kPackCols * kPackCols;
+    packed_.memory = bytes_.data();
+    // In two parts, as two threads would.
+    const std::int64_t middle = std::min<std::int64_t>(shape.m, 16);
+    amx_pack(rows(), packed_, middle, shape.m, f32_to_bf16);
+    amx_pack(rows(), packed_, 0, middle, f32_to_bf16);
+  }
+  ActivationRows rows() const { return {values_.data(), shape_.k, nullptr, shape_.m, shape_.k}; }
+  std::vector<float> product(const Matrix& w, std::int64_t n0, std::int64_t n1) {
+    std::vector<float> y(static_cast<std::size_t>(shape_.m * shape_.n), 12345.0f);
+    amx_matmul(tiles_, w.data, packed_, n0, n1, y.data(), shape_.n);
+    EXPECT_FALSE(tiles_.configured());
+    return y;
+  }
+
+ private:
+  AmxShape shape_;
+  std::vector<float> values_;
+  AlignedBytes bytes_;
+  PackedActivations packed_;
+  EmulatedTiles tiles_;
+};
+
+TEST(AmxTiles, AgreeWithTheScalarKernelsForAwkwardShapes) {
+  const Kernels& scalar = kernels_for(CpuLevel::scalar);
+  const AmxShape shapes[] = {{1, 1, 1},     {8, 16, 32},  {9, 17, 33},  {16, 31, 31},  {17, 32, 64},
+                             {33, 47, 100}, {32, 64, 96}, {48, 33, 34}, {130, 40, 70}, {161, 16, 2}};
+  for (const AmxShape& shape : shapes) {
+    Numbers numbers(static_cast<std::uint32_t>(shape.m * 100 + shape.n));
+    const TestMatrix w(numbers.take(shape.n * shape.k), shape.n, shape.k, DType::bf16, 2);
+    const std::vector<float> values = numbers.take(shape.m * shape.k);
+    const TestActivations reference(scalar, Arithmetic::bf16, values, shape.m, shape.k);
+    const std::vector<float> y = AmxCase(shape, values).product(w.matrix(), 0, shape.n);
+    for (std::int64_t i = 0; i < shape.m * shape.n; ++i) {
+      const ReferenceProduct expected(w, reference, i / shape.n, i % shape.n);
+      ASSERT_NEAR(y[static_cast<std::size_t>(i)], expected.value, 1e-6 * expected.magnitude + 1e-30)
+          << "M " << shape.m << " N " << shape.n << " K " << shape.k << " at " << i;
+    }
+  }
+}
+
+TEST(AmxTiles, WriteOnlyTheRowsAskedFor) {
+  const AmxShape shape{20, 90, 40};
+  Numbers numbers(1);
+  const TestMatrix w(numbers.take(shape.n * shape.k), shape.n, shape.k, DType::bf16, 0);
+  AmxCase amx(shape, numbers.take(shape.m * shape.k));
+  const std::vector<float> whole = amx.product(w.matrix(), 0, shape.n);
+  const std::vector<float> part = amx.product(w.matrix(), 32, 83);
+  for (std::int64_t i = 0; i < shape.m * shape.n; ++i) {
+    const bool asked = i % shape.n >= 32 && i % shape.n < 83;
+    ASSERT_EQ(part[static_cast<std::size_t>(i)], asked ? whole[static_cast<std::size_t>(i)] : 12345.0f) << i;
+  }
+}
+
+TEST(AmxTiles, PropagateNanOnlyWhereItBelongs) {
+  const AmxShape shape{18, 20, 33};
+  std::vector<float> weights(static_cast<std::size_t>(shape.n * shape.k), 1.0f);
+  std::vector<float> values(static_cast<std::size_t>(shape.m * shape.k), 1.0f);
+  weights[17 * 33 + 32] = std::nanf("");
+  values[16 * 33 + 5] = std::nanf("");
+  const TestMatrix w(weights, shape.n, shape.k, DType::bf16, 0);
+  const std::vector<float> y = AmxCase(shape, values).product(w.matrix(), 0, shape.n);
+  for (std::int64_t i = 0; i < shape.m * shape.n; ++i)
+    EXPECT_EQ(std::isnan(y[static_cast<std::size_t>(i)]), i / shape.n == 16 || i % shape.n == 17) << i;
+}
+
+TEST(AmxTiles, PackGathersRows) {
+  const std::vector<float> source = {0, 1, 2, 10, 11, 12, 20, 21, 22};
+  const std::vector<std::int32_t> index = {2, 0};
+  AlignedBytes bytes(packed_bytes(2, 3));
+  const PackedActivations packed{Arithmetic::bf16, PackLayout::bf16_tiles, 2, 3, 32, bytes.data()};
+  amx_pack({source.data(), 3, index.data(), 2, 3}, packed, 0, 2, f32_to_bf16);
+  const auto* halves = static_cast<const std::uint16_t*>(packed.memory);
+  // [pair of K][token][element of the pair]
+  EXPECT_EQ(bf16_to_f32(halves[0]), 20.0f);
+  EXPECT_EQ(bf16_to_f32(halves[1]), 21.0f);
+  EXPECT_EQ(bf16_to_f32(halves[2]), 0.0f);
+  EXPECT_EQ(bf16_to_f32(halves[3]), 1.0f);
+  EXPECT_EQ(bf16_to_f32(halves[32]), 22.0f);
+  EXPECT_EQ(bf16_to_f32(halves[33]), 0.0f);
+  EXPECT_EQ(bf16_to_f32(halves[34]), 2.0f);
+}
+
+}  // namespace
+}  // namespace expertscope::cpu

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include "tests/engine/cpu/kernels/kernel_test_support.h"
+
+namespace expertscope::cpu {
+namespace {
+
+struct Shape {
+  int head_dim;
+  int group;
+  std::int64_t position;
+  std::int64_t tokens;
+};
+
+class AttentionTest : public testing::TestWithParam<CpuLevel> {
+ protected:
+  const Kernels& kernels_ = kernels_for(GetParam());
+};
+
+/// A cache of one key/value head and the queries of one chunk.
+struct Case {
+  Case(const Shape& s, DType type)
+      : shape(s),
+        stride(s.head_dim + 3),
+        numbers(static_cast<std::uint32_t>(s.head_dim * 7 + s.position)),
+        k(numbers.take((s.position + s.tokens) * stride), s.position + s.tokens, stride, type, 4),
+        v(numbers.take((s.position + s.tokens) * stride), s.position + s.tokens, stride, type, 4),
+        q(numbers.take(s.tokens * s.group * s.head_dim)) {
+    for (float& value : q)
+      value *= 4;  // so that the softmax is not flat
+  }
+
+  AttentionTask task(std::vector<float>& out) const {
+    AttentionTask task;
+    task.q = q.data();
+    task.q_stride = shape.group * shape.head_dim;
+    task.group = shape.group;
+    task.head_dim = shape.head_dim;
+    task.k = k.matrix().data;
+    task.v = v.matrix().data;
+    task.kv_stride = stride;
+    task.kv_type = k.matrix().dtype;
+    task.position = shape.position;
+    task.tokens = shape.tokens;
+    task.scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
+    task.out = out.data();
+    task.out_stride = task.q_stride;
+    return task;
+  }
+
+  std::vector<double> expected(std::int64_t token, int head) const {
+    const float* query = q.data() + (token * shape.group + head) * shape.head_dim;
+    const std::int64_t keys = shape.position + token + 1;
+    std::vector<double> weights;
+    double total = 0;
+    for (std::int64_t t = 0; t < keys; ++t) {
+      double score = 0;
+      for (int d = 0; d < shape.head_dim; ++d)
+        score += static_cast<double>(query[d]) * k.at(t, d);
+      weights.push_back(std::exp(score / std::sqrt(shape.head_dim)));
+      total += weights.back();
+    }
+    std::vector<double> out(static_cast<std::size_t>(shape.head_dim));
+    for (std::int64_t t = 0; t < keys; ++t)
+      for (int d = 0; d < shape.head_dim; ++d)
+        out[static_cast<std::size_t>(d)] += weights[static_cast<std::size_t>(t)] / total * v.at(t, d);
+    return out;
+  }
+
+  Shape shape;
+  std::int64_t stride;
+  Numbers numbers;
+  TestMatrix k;
+  TestMatrix v;
+  std::vector<float> q;
+};
+
+TEST_P(AttentionTest, AgreesWithDoublePrecision) {
+  const Shape shapes[] = {{8, 1, 0, 1},     {32, 4, 0, 5},  {64, 1, 63, 3}, {64, 2, 0, 130},  {80, 3, 60, 9},
+                          {128, 8, 200, 1}, {20, 2, 5, 17}, {7, 1, 0, 70},  {128, 1, 511, 2}, {600, 1, 3, 2}};
+  for (const Shape& shape : shapes) {
+    for (const DType type : {DType::f32, DType::bf16}) {
+      const Case c(shape, type);
+      std::vector<float> out(c.q.size());
+      kernels_.attention(c.task(out));
+      for (std::int64_t token = 0; token < shape.tokens; ++token) {
+        for (int head = 0; head < shape.group; ++head) {
+          const std::vector<double> expected = c.expected(token, head);
+          for (int d = 0; d < shape.head_dim; ++d)
+            ASSERT_NEAR(out[static_cast<std::size_t>((token * shape.group + head) * shape.head_dim + d)],
+                        expected[static_cast<std::size_t>(d)], 4e-6)
+                << "head_dim " << shape.head_dim << " token " << token << " head " << head;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(AttentionTest, ATokenGetsTheSameBitsInEveryChunking) {
+  const Shape whole{64, 2, 0, 150};
+  const Case c(whole, DType::f32);
+  std::vector<float> together(c.q.size());
+  kernels_.attention(c.task(together));
+  for (const std::int64_t chunk : {1, 7, 64}) {
+    std::vector<float> split(c.q.size());
+    for (std::int64_t begin = 0; begin < whole.tokens; begin += chunk) {
+      AttentionTask task = c.task(split);
+      task.q += begin * task.q_stride;
+      task.out += begin * task.out_stride;
+      task.position = begin;
+      task.tokens = std::min(chunk, whole.tokens - begin);
+      kernels_.attention(task);
+    }
+    EXPECT_EQ(split, together) << "chunks of " << chunk;
+  }
+}
+
+TEST_P(AttentionTest, NeverReadsKeysOfTheFuture) {
+  const Shape shape{16, 1, 10, 3};
+  const Case c(shape, DType::f32);
+  std::vector<float> expected(c.q.size());
+  kernels_.attention(c.task(expected));
+  // The same cache, with the position after the last token poisoned in a copy one row longer.
+  std::vector<float> k(static_cast<std::size_t>(c.stride * 14), std::nanf(""));
+  std::vector<float> v = k;
+  std::memcpy(k.data(), c.k.matrix().data, static_cast<std::size_t>(c.stride) * 13 * sizeof(float));
+  std::memcpy(v.data(), c.v.matrix().data, static_cast<std::size_t>(c.stride) * 13 * sizeof(float));
+  std::vector<float> out(c.q.size());
+  AttentionTask task = c.task(out);
+  task.k = k.data();
+  task.v = v.data();
+  kernels_.attention(task);
+  EXPECT_EQ(out, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, AttentionTest, testing::ValuesIn(available_levels()), level_test_name);
+
+}  // namespace
+}  // namespace expertscope::cpu

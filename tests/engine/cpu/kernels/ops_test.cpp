@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "tests/engine/cpu/kernels/kernel_test_support.h"
+
+namespace expertscope::cpu {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr std::int64_t kLengths[] = {1, 2, 7, 8, 15, 16, 17, 31, 64, 100, 257};
+
+class OpsTest : public testing::TestWithParam<CpuLevel> {
+ protected:
+  const Kernels& kernels_ = kernels_for(GetParam());
+};
+
+TEST_P(OpsTest, WidensEveryType) {
+  Numbers numbers(1);
+  for (const std::int64_t n : kLengths) {
+    for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
+      const TestMatrix w(numbers.take(n), 1, n, type, 4);
+      std::vector<float> y(static_cast<std::size_t>(n) + 1, 9.0f);
+      kernels_.to_f32(w.matrix().data, type, n, y.data());
+      for (std::int64_t i = 0; i < n; ++i)
+        EXPECT_EQ(static_cast<double>(y[static_cast<std::size_t>(i)]), w.at(0, i));
+      EXPECT_EQ(y.back(), 9.0f);
+    }
+  }
+}
+
+TEST_P(OpsTest, RoundsToBf16AsTheScalarFunctionDoes) {
+  std::vector<float> x = {0.0f,  -0.0f,   1.0f,      1.0f + 0x1p-8f, 1.0f + 3 * 0x1p-8f,
+                          -2.5f, 3.4e38f, kInfinity, -kInfinity};
+  Numbers numbers(4);
+  for (int i = 0; i < 50; ++i)
+    x.push_back(numbers.next() * 1e6f);
+  for (std::size_t n = 1; n <= x.size(); ++n) {
+    std::vector<std::uint16_t> y(n + 1, 77);
+    kernels_.to_bf16(x.data(), static_cast<std::int64_t>(n), y.data());
+    for (std::size_t i = 0; i < n; ++i)
+      EXPECT_EQ(y[i], f32_to_bf16(x[i])) << x[i];
+    EXPECT_EQ(y.back(), 77);
+  }
+  std::uint16_t nan = 0;
+  kernels_.to_bf16(&kNan, 1, &nan);
+  EXPECT_TRUE(std::isnan(bf16_to_f32(nan)));
+}
+
+TEST_P(OpsTest, RmsNormDividesByTheRootMeanSquare) {
+  Numbers numbers(2);
+  for (const std::int64_t n : kLengths) {
+    const std::vector<float> x = numbers.take(n);
+    const std::vector<float> weight = numbers.take(n);
+    double squares = 0;
+    for (const float v : x)
+      squares += static_cast<double>(v) * static_cast<double>(v);
+    const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + 1e-6);
+    std::vector<float> y = x;
+    kernels_.rms_norm(y.data(), weight.data(), n, 1e-6f, y.data());
+    for (std::size_t i = 0; i < y.size(); ++i)
+      EXPECT_NEAR(y[i], static_cast<double>(weight[i]) * static_cast<double>(x[i]) * scale, 2e-6);
+  }
+}
+
+TEST_P(OpsTest, RopeRotatesPairsHalfAHeadApart) {
+  for (const std::int64_t dim : {2, 6, 8, 32, 36, 64, 128}) {
+    Numbers numbers(static_cast<std::uint32_t>(dim));
+    const std::vector<float> x = numbers.take(dim);
+    std::vector<float> cosine;
+    std::vector<float> sine;
+    for (std::int64_t i = 0; i < dim / 2; ++i) {
+      cosine.push_back(std::cos(static_cast<float>(i)));
+      sine.push_back(std::sin(static_cast<float>(i)));
+    }
+    std::vector<float> y = x;
+    kernels_.rope(y.data(), cosine.data(), sine.data(), dim);
+    const std::size_t half = static_cast<std::size_t>(dim) / 2;
+    for (std::size_t i = 0; i < half; ++i) {
+      EXPECT_NEAR(y[i], x[i] * cosine[i] - x[i + half] * sine[i], 1e-6f);
+      EXPECT_NEAR(y[i + half], x[i + half] * cosine[i] + x[i] * sine[i], 1e-6f);
+    }
+  }
+}
+
+TEST_P(OpsTest, SoftmaxIsAccurateOverTheWholeRange) {
+  Numbers numbers(3);
+  for (const std::int64_t n : kLengths) {
+    std::vector<float> x = numbers.take(n);
+    for (float& v : x)
+      v *= 60;
+    std::vector<double> expected;
+    const double largest = static_cast<double>(*std::max_element(x.begin(), x.end()));
+    for (const float v : x)
+      expected.push_back(std::exp(static_cast<double>(v) - largest));
+    const double sum = std::accumulate(expected.begin(), expected.end(), 0.0);
+    kernels_.softmax(x.data(), n);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      EXPECT_NEAR(x[i], expected[i] / sum, 1e-6 * expected[i] / sum + 1e-37) << i;
+  }
+}
+
+TEST_P(OpsTest, SoftmaxGivesAMaskedEntryNoShareAndKeepsNan) {
+  std::vector<float> x(37, 0.5f);
+  x[20] = -kInfinity;
+  x[36] = -kInfinity;
+  kernels_.softmax(x.data(), 37);
+  EXPECT_EQ(x[20], 0.0f);
+  EXPECT_EQ(x[36], 0.0f);
+  EXPECT_NEAR(x[0], 1.0f / 35, 1e-8f);
+  x[5] = kNan;
+  kernels_.softmax(x.data(), 37);
+  EXPECT_TRUE(std::isnan(x[0]));
+}
+
+TEST_P(OpsTest, SiluMul) {
+  std::vector<float> gate = {0.0f,   1.0f,    -1.0f, 20.0f,  -20.0f,    88.0f, -88.0f,
+                             200.0f, -200.0f, 1e30f, -1e30f, kInfinity, kNan};
+  Numbers numbers(6);
+  for (int i = 0; i < 40; ++i)
+    gate.push_back(numbers.next() * 10);
+  const std::vector<float> up(gate.size(), -1.5f);
+  std::vector<float> out = gate;
+  kernels_.silu_mul(out.data(), up.data(), static_cast<std::int64_t>(out.size()), out.data());
+  for (std::size_t i = 0; i < gate.size(); ++i) {
+    const double g = static_cast<double>(gate[i]);
+    const double expected = g / (1 + std::exp(-g)) * -1.5;
+    if (std::isnan(gate[i])) {
+      EXPECT_TRUE(std::isnan(out[i]));
+    } else if (std::isinf(gate[i])) {
+      EXPECT_EQ(out[i], -kInfinity);
+    } else {
+      EXPECT_NEAR(out[i], expected, 1e-6 * std::fabs(expected) + 1e-35) << gate[i];
+    }
+  }
+}
+
+TEST_P(OpsTest, AxpyAndDot) {
+  Numbers numbers(8);
+  for (const std::int64_t n : kLengths) {
+    const std::vector<float> x = numbers.take(n);
+    const std::vector<float> y = numbers.take(n);
+    double expected = 0;
+    for (std::size_t i = 0; i < x.size(); ++i)
+      expected += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+    EXPECT_NEAR(kernels_.dot(x.data(), y.data(), n), expected, 2e-5);
+    std::vector<float> sum = y;
+    kernels_.axpy(0.75f, x.data(), n, sum.data());
+    for (std::size_t i = 0; i < x.size(); ++i)
+      EXPECT_NEAR(sum[i], y[i] + 0.75f * x[i], 1e-6f);
+  }
+}
+
+TEST_P(OpsTest, RowStatsFindNormAndLargestMagnitude) {
+  for (const std::int64_t n : kLengths) {
+    for (std::int64_t at = 0; at < n; ++at) {
+      std::vector<float> x(static_cast<std::size_t>(n), 0.25f);
+      x[static_cast<std::size_t>(at)] = -3.0f;
+      const RowStats stats = kernels_.row_stats(x.data(), n);
+      EXPECT_EQ(stats.max_abs, 3.0f);
+      EXPECT_EQ(stats.channel, at);
+      EXPECT_NEAR(stats.norm, std::sqrt(9.0f + 0.0625f * static_cast<float>(n - 1)), 1e-5f);
+    }
+  }
+}
+
+TEST_P(OpsTest, RowStatsNameTheFirstOfEqualsAndReportNan) {
+  std::vector<float> x(100, 1.0f);
+  EXPECT_EQ(kernels_.row_stats(x.data(), 100).channel, 0);
+  x[37] = 2.0f;
+  x[53] = -2.0f;
+  x[90] = 2.0f;
+  EXPECT_EQ(kernels_.row_stats(x.data(), 100).channel, 37);
+  x[60] = kNan;
+  const RowStats stats = kernels_.row_stats(x.data(), 100);
+  EXPECT_TRUE(std::isnan(stats.max_abs));
+  EXPECT_TRUE(std::isnan(stats.norm));
+  EXPECT_EQ(stats.channel, 60);
+  const std::vector<float> zeros(20, 0.0f);
+  EXPECT_EQ(kernels_.row_stats(zeros.data(), 20).max_abs, 0.0f);
+  EXPECT_EQ(kernels_.row_stats(zeros.data(), 20).channel, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, OpsTest, testing::ValuesIn(available_levels()), level_test_name);
+
+}  // namespace
+}  // namespace expertscope::cpu
