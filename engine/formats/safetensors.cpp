@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/formats/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include "engine/formats/json_fields.h"
+
+namespace expertscope {
+namespace {
+
+constexpr std::size_t kLengthBytes = 8;
+constexpr auto kMaxInt64 = std::numeric_limits<std::int64_t>::max();
+
+/// Bits per element of every type the format defines; nullopt for a name that it does not.
+std::optional<std::uint64_t> bits_of(std::string_view dtype) {
+  struct Type {
+    std::string_view name;
+    std::uint64_t bits;
+  };
+  constexpr std::array kTypes = {
+      Type{"BOOL", 8},    Type{"F4", 4},          Type{"F6_E2M3", 6},     Type{"F6_E3M2", 6},
+      Type{"U8", 8},      Type{"I8", 8},          Type{"F8_E5M2", 8},     Type{"F8_E4M3", 8},
+      Type{"F8_E8M0", 8}, Type{"F8_E4M3FNUZ", 8}, Type{"F8_E5M2FNUZ", 8}, Type{"I16", 16},
+      Type{"U16", 16},    Type{"F16", 16},        Type{"BF16", 16},       Type{"I32", 32},
+      Type{"U32", 32},    Type{"F32", 32},        Type{"C64", 64},        Type{"F64", 64},
+      Type{"I64", 64},    Type{"U64", 64}};
+  const auto* it = std::find_if(kTypes.begin(), kTypes.end(), [&](const Type& t) { return t.name == dtype; });
+  if (it == kTypes.end()) return std::nullopt;
+  return it->bits;
+}
+
+/// Bytes of shape x bits; nullopt when it overflows or does not end at a byte.
+std::optional<std::uint64_t> byte_count(const std::vector<std::int64_t>& shape, std::uint64_t bits) {
+  std::uint64_t total = bits;
+  for (const auto extent : shape)
+    if (__builtin_mul_overflow(total, static_cast<std::uint64_t>(extent), &total)) return std::nullopt;
+  if (total % 8 != 0) return std::nullopt;
+  return total / 8;
+}
+
+Result<TensorEntry> parse_entry(const std::string& name, const Json& value, const std::string& file) {
+  const auto fields = JsonFields::of(value, file, fmt::format("tensor {}", name));
+  if (!fields) return forward_error(fields);
+  const auto dtype = fields->string("dtype");
+  if (!dtype) return forward_error(dtype);
+  auto shape = fields->integers("shape", 0, kMaxInt64);
+  if (!shape) return forward_error(shape);
+  const auto offsets = fields->integers("data_offsets", 0, kMaxInt64);
+  if (!offsets) return forward_error(offsets);
+  if (offsets->size() != 2 || (*offsets)[0] > (*offsets)[1])
+    return fields->error(ErrorCode::format, "data_offsets", "expected [begin, end] with begin <= end");
+  const auto bits = bits_of(*dtype);
+  if (!bits)
+    return fields->error(ErrorCode::format, "dtype", fmt::format("\"{}\" is not a safetensors type", *dtype));
+
+  TensorEntry entry{name, *dtype, std::move(*shape), 0, 0};
+  entry.offset = static_cast<std::uint64_t>((*offsets)[0]);
+  entry.bytes = static_cast<std::uint64_t>((*offsets)[1] - (*offsets)[0]);
+  const auto expected = byte_count(entry.shape, *bits);
+  if (!expected)
+    return fields->error(ErrorCode::format, "shape",
+                         fmt::format("{} is larger than any file", shape_text(entry.shape)));
+  if (*expected != entry.bytes)
+    return fields->error(ErrorCode::format, "data_offsets",
+                         fmt::format("{} bytes, but shape {} of {} needs {}", entry.bytes,
+                                     shape_text(entry.shape), entry.dtype, *expected));
+  return entry;
+}
+
+Status check_metadata(const Json& value, const std::string& file) {
+  const bool good = value.is_object() &&
+                    std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_string(); });
+  if (!good) return fail(ErrorCode::format, "{}: __metadata__ is not an object of strings", file);
+  return {};
+}
+
+/// The data of all tensors must cover the data section exactly: the format forbids overlaps and holes.
+Status check_layout(std::vector<TensorEntry>& entries, std::uint64_t data_size, const std::string& file) {
+  std::sort(entries.begin(), entries.end(), [](const TensorEntry& a, const TensorEntry& b) {
+    return a.offset != b.offset ? a.offset < b.offset : a.bytes < b.bytes;
+  });
+  std::uint64_t end = 0;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const auto& entry = entries[i];
+    if (entry.bytes > data_size || entry.offset > data_size - entry.bytes)
+      return fail(ErrorCode::format,
+                  "{}: tensor {}: data_offsets end at {}, but the file holds {} bytes of data (truncated?)",
+                  file, entry.name, entry.offset + entry.bytes, data_size);
+    if (entry.offset < end)
+      return fail(ErrorCode::format, "{}: tensor {}: its data overlap those of tensor {}", file, entry.name,
+                  entries[i - 1].name);
+    if (entry.offset > end)
+      return fail(ErrorCode::format, "{}: tensor {}: {} unused bytes stand before its data", file, entry.name,
+                  entry.offset - end);
+    end = entry.offset + entry.bytes;
+  }
+  if (end != data_size)
+    return fail(ErrorCode::format, "{}: {} bytes follow the last tensor", file, data_size - end);
+  return {};
+}
+
+Result<std::string_view> header_text(const std::uint8_t* bytes, std::size_t size, const std::string& file) {
+  if (size < kLengthBytes)
+    return fail(ErrorCode::format, "{}: {} bytes are too few for a safetensors file", file, size);
+  std::uint64_t length = 0;
+  for (std::size_t i = 0; i < kLengthBytes; ++i)
+    length |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
+  if (length > kMaxSafetensorsHeader)
+    return fail(ErrorCode::format, "{}: header length {} exceeds the {} bytes allowed (not safetensors?)",
+                file, length, kMaxSafetensorsHeader);
+  if (length > size - kLengthBytes)
+    return fail(ErrorCode::format, "{}: header of {} bytes in a file of {} (truncated?)", file, length, size);
+  return std::string_view(reinterpret_cast<const char*>(bytes) + kLengthBytes,
+                          static_cast<std::size_t>(length));
+}
+
+}  // namespace
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+Result<std::vector<TensorEntry>> parse_safetensors(const std::uint8_t* bytes, std::size_t size,
+                                                   const std::string& file) {
+  const auto text = header_text(bytes, size, file);
+  if (!text) return forward_error(text);
+  const auto document = parse_json(*text, fmt::format("{} (header)", file), DuplicateKeys::refuse);
+  if (!document) return forward_error(document);
+  const auto header = JsonFields::of(*document, file, "header");
+  if (!header) return forward_error(header);
+
+  std::vector<TensorEntry> entries;
+  entries.reserve(document->size());
+  for (const auto& item : document->items()) {
+    if (item.key() == "__metadata__") {
+      if (const auto ok = check_metadata(item.value(), file); !ok) return forward_error(ok);
+      continue;
+    }
+    auto entry = parse_entry(item.key(), item.value(), file);
+    if (!entry) return forward_error(entry);
+    entries.push_back(std::move(*entry));
+  }
+  const auto ok = check_layout(entries, size - kLengthBytes - text->size(), file);
+  if (!ok) return forward_error(ok);
+  return entries;
+}
+
+SafetensorsFile::SafetensorsFile(MappedFile file, std::vector<TensorEntry> tensors)
+    : file_(std::move(file)), tensors_(std::move(tensors)) {
+  std::uint64_t total = 0;
+  for (const auto& tensor : tensors_)
+    total += tensor.bytes;
+  data_ = file_.data() + (file_.size() - total);
+}
+
+Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& file) {
+  auto mapped = MappedFile::open(file);
+  if (!mapped) return forward_error(mapped);
+  auto tensors = parse_safetensors(mapped->data(), mapped->size(), file.string());
+  if (!tensors) return forward_error(tensors);
+  return SafetensorsFile(std::move(*mapped), std::move(*tensors));
+}
+
+}  // namespace expertscope

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/config.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/formats/json_fields.h"
+#include "engine/model/config_reader.h"
+
+namespace expertscope {
+namespace {
+
+constexpr std::int64_t kMaxInt32 = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kMaxWidth = 1 << 20;
+constexpr std::int64_t kMaxVocabulary = 1 << 24;
+constexpr std::int64_t kMaxLayers = 4096;
+constexpr std::int64_t kMaxHeads = 65536;
+constexpr std::int64_t kMaxExperts = 65536;
+
+/// The name under which a value stands in this file; the family's first name when it is absent.
+std::string present_name(const JsonFields& fields, const ConfigKey& key) {
+  const std::string found = fields.first_of(key.all());
+  return found.empty() ? key.all().front() : found;
+}
+
+/// Reads many fields and keeps the first error, so that the caller checks once.
+class FieldReader {
+ public:
+  explicit FieldReader(const JsonFields& fields) : fields_(fields) {}
+
+  void size(int& out, const ConfigKey& key, std::int64_t max) {
+    keep(fields_.integer(present_name(fields_, key), 1, max), out);
+  }
+  void size(int& out, const char* key, std::int64_t max) { size(out, ConfigKey{{key}}, max); }
+  void size_or(int& out, const ConfigKey& key, int fallback, std::int64_t max) {
+    keep(fields_.integer_or(present_name(fields_, key), fallback, 1, max), out);
+  }
+  void flag(bool& out, const ConfigKey& key, bool fallback) {
+    keep(fields_.boolean_or(present_name(fields_, key), fallback), out);
+  }
+  template <class T, class Value>
+  void keep(const Result<T>& result, Value& out) {
+    if (result) out = static_cast<Value>(*result);
+    if (!result && status_) status_ = forward_error(result);
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  const JsonFields& fields_;
+  Status status_;
+};
+
+Status read_sizes(const JsonFields& fields, const Architecture& architecture, ModelConfig& config) {
+  const auto& keys = architecture.keys;
+  const auto& defaults = architecture.switches;
+  FieldReader read(fields);
+  read.size(config.vocab_size, "vocab_size", kMaxVocabulary);
+  read.size(config.hidden_size, "hidden_size", kMaxWidth);
+  read.size(config.num_hidden_layers, "num_hidden_layers", kMaxLayers);
+  read.size(config.num_attention_heads, "num_attention_heads", kMaxHeads);
+  read.size(config.num_key_value_heads, "num_key_value_heads", kMaxHeads);
+  read.size(config.num_experts, keys.num_experts, kMaxExperts);
+  read.size(config.num_experts_per_tok, keys.num_experts_per_tok, kMaxExperts);
+  read.size(config.moe_intermediate_size, keys.moe_intermediate_size, kMaxWidth);
+  read.size_or(config.max_position_embeddings, {{"max_position_embeddings"}}, defaults.max_position_default,
+               kMaxInt32);
+  if (config.num_attention_heads > 0)
+    read.size_or(config.head_dim, {{"head_dim"}}, config.hidden_size / config.num_attention_heads, kMaxWidth);
+  read.flag(config.norm_topk_prob, keys.norm_topk_prob, defaults.norm_topk_prob_default);
+  read.flag(config.tie_word_embeddings, {{"tie_word_embeddings"}}, defaults.tie_word_embeddings_default);
+  read.flag(config.attention_bias, {{"attention_bias"}}, false);
+  read.keep(fields.number_or("rms_norm_eps", defaults.rms_norm_eps_default, 0.0, 1.0), config.rms_norm_eps);
+  return read.status();
+}
+
+Status check_sizes(const JsonFields& fields, const ModelConfig& config) {
+  if (config.num_attention_heads % config.num_key_value_heads != 0)
+    return fields.error(ErrorCode::mismatch, "num_key_value_heads",
+                        fmt::format("{} does not divide num_attention_heads {}", config.num_key_value_heads,
+                                    config.num_attention_heads));
+  if (config.head_dim < 2 || config.head_dim % 2 != 0)
+    return fields.error(
+        ErrorCode::mismatch, "head_dim",
+        fmt::format("{} is not an even number, which rotary embeddings need", config.head_dim));
+  if (config.num_experts_per_tok > config.num_experts)
+    return fields.error(ErrorCode::mismatch, "num_experts_per_tok",
+                        fmt::format("{} experts per token, but only {} experts", config.num_experts_per_tok,
+                                    config.num_experts));
+  return {};
+}
+
+/// Which layers are MoE blocks: every decoder_sparse_step-th one, unless mlp_only_layers names it
+/// (Qwen3MoeDecoderLayer of transformers).
+Status read_layer_kinds(const JsonFields& fields, const Architecture& architecture, ModelConfig& config) {
+  const auto layers = static_cast<std::size_t>(config.num_hidden_layers);
+  const auto step =
+      fields.integer_or(present_name(fields, architecture.keys.decoder_sparse_step), 1, 1, kMaxInt32);
+  if (!step) return forward_error(step);
+  config.moe_layer.assign(layers, 0);
+  for (std::size_t i = 0; i < layers; ++i)
+    config.moe_layer[i] = (i + 1) % static_cast<std::size_t>(*step) == 0;
+
+  const std::string dense_key = present_name(fields, architecture.keys.mlp_only_layers);
+  if (fields.has(dense_key)) {
+    const auto dense = fields.integers(dense_key, 0, config.num_hidden_layers - 1);
+    if (!dense) return forward_error(dense);
+    for (const auto layer : *dense)
+      config.moe_layer[static_cast<std::size_t>(layer)] = 0;
+  }
+  if (config.num_moe_layers() == 0)
+    return fail(ErrorCode::unsupported, "{}: no layer of this model is a mixture of experts", fields.file());
+  const auto& width = architecture.keys.intermediate_size;
+  const bool needs_dense = config.num_moe_layers() < config.num_hidden_layers;
+  FieldReader read(fields);
+  if (needs_dense) {
+    read.size(config.intermediate_size, width, kMaxWidth);
+  } else {
+    read.keep(fields.integer_or(present_name(fields, width), 0, 0, kMaxWidth), config.intermediate_size);
+  }
+  return read.status();
+}
+
+/// A rope_scaling or rope_parameters object: only the plain rotary embedding runs here.
+Status read_rope_object(const JsonFields& rope, ModelConfig& config) {
+  for (const auto& key : rope.keys()) {
+    if (!rope.has(key)) continue;
+    if (key == "rope_type" || key == "type") {
+      const auto type = rope.string(key);
+      if (!type) return forward_error(type);
+      if (*type != "default")
+        return rope.error(ErrorCode::unsupported, key,
+                          fmt::format("\"{}\" is not supported, only \"default\" is", *type));
+    } else if (key == "rope_theta") {
+      const auto theta = rope.number(key, 1.0, 1e30);
+      if (!theta) return forward_error(theta);
+      config.rope_theta = *theta;
+    } else if (key == "partial_rotary_factor") {
+      const auto factor = rope.number(key, 0.0, 1.0);
+      if (!factor) return forward_error(factor);
+      if (*factor != 1.0)
+        return rope.error(ErrorCode::unsupported, key, "only 1 (rotate the whole head) is supported");
+    } else {
+      return rope.error(ErrorCode::unsupported, key, "this rotary embedding setting is not supported");
+    }
+  }
+  return {};
+}
+
+Status read_rope(const JsonFields& fields, const Architecture& architecture, ModelConfig& config) {
+  const auto theta = fields.number_or("rope_theta", architecture.switches.rope_theta_default, 1.0, 1e30);
+  if (!theta) return forward_error(theta);
+  config.rope_theta = *theta;
+  const auto factor = fields.number_or("partial_rotary_factor", 1.0, 0.0, 1.0);
+  if (!factor) return forward_error(factor);
+  if (*factor != 1.0)
+    return fields.error(ErrorCode::unsupported, "partial_rotary_factor",
+                        "only 1 (rotate the whole head) is supported");
+  // rope_scaling comes last: transformers lets it win over rope_parameters.
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    if (!fields.has(key)) continue;
+    const auto rope = fields.object(key);
+    if (!rope) return forward_error(rope);
+    if (const auto ok = read_rope_object(*rope, config); !ok) return ok;
+  }
+  return {};
+}
+
+/// Settings that would change the arithmetic and that this program does not run.
+Status refuse_unsupported(const JsonFields& fields) {
+  const auto window = fields.boolean_or("use_sliding_window", false);
+  if (!window) return forward_error(window);
+  if (*window)
+    return fields.error(ErrorCode::unsupported, "use_sliding_window", "sliding windows are not supported");
+  const auto activation = fields.string_or("hidden_act", "silu");
+  if (!activation) return forward_error(activation);
+  if (*activation != "silu" && *activation != "swish")
+    return fields.error(ErrorCode::unsupported, "hidden_act",
+                        fmt::format("\"{}\" is not supported, only \"silu\" is", *activation));
+  if (fields.has("quantization_config")) {
+    const auto quantization = fields.object("quantization_config");
+    const auto method = quantization ? quantization->string_or("quant_method", "unknown") : "unknown";
+    return fields.error(
+        ErrorCode::unsupported, "quantization_config",
+        fmt::format("quantised weights ({}) are not supported", method ? *method : "unknown"));
+  }
+  return {};
+}
+
+/// Leftover defaults outside a cut vocabulary are common; such a token can never be produced or fed.
+void drop_foreign_tokens(const std::string& file, ParsedConfig& parsed) {
+  auto& config = parsed.config;
+  const auto foreign = [&](std::int32_t id) { return id >= config.vocab_size; };
+  const auto warn = [&](const char* key, std::int32_t id) {
+    parsed.warnings.push_back(fmt::format("{}: {} {} is outside the vocabulary of {} and is ignored.", file,
+                                          key, id, config.vocab_size));
+  };
+  if (foreign(config.bos_token_id)) {
+    warn("bos_token_id", config.bos_token_id);
+    config.bos_token_id = -1;
+  }
+  for (const auto id : config.eos_token_ids)
+    if (foreign(id)) warn("eos_token_id", id);
+  std::erase_if(config.eos_token_ids, foreign);
+}
+
+Status read_token_ids(const JsonFields& fields, ParsedConfig& parsed) {
+  auto& config = parsed.config;
+  FieldReader read(fields);
+  read.keep(fields.integer_or("bos_token_id", config.bos_token_id, -1, kMaxInt32), config.bos_token_id);
+  const auto eos = fields.integers_or_one("eos_token_id", -1, kMaxInt32);
+  if (!eos) return forward_error(eos);
+  if (!eos->empty()) config.eos_token_ids.assign(eos->begin(), eos->end());
+  std::erase(config.eos_token_ids, -1);
+  drop_foreign_tokens(fields.file(), parsed);
+  return read.status();
+}
+
+Result<const Architecture*> read_architecture(const JsonFields& fields) {
+  const auto list = fields.array("architectures");
+  if (!list) return forward_error(list);
+  if ((*list)->empty() || !(*list)->front().is_string())
+    return fields.error(ErrorCode::format, "architectures", "expected a list with the name of a class");
+  return find_architecture((*list)->front().get_ref<const std::string&>(), fields.file());
+}
+
+}  // namespace
+
+int ModelConfig::num_moe_layers() const {
+  return static_cast<int>(
+      std::count_if(moe_layer.begin(), moe_layer.end(), [](auto moe) { return moe != 0; }));
+}
+
+Result<ParsedConfig> parse_config(std::string_view text, const std::string& file) {
+  const auto document = parse_json(text, file);
+  if (!document) return forward_error(document);
+  const auto fields = JsonFields::of(*document, file);
+  if (!fields) return forward_error(fields);
+  const auto architecture = read_architecture(*fields);
+  if (!architecture) return forward_error(architecture);
+
+  ParsedConfig parsed;
+  parsed.architecture = *architecture;
+  auto& config = parsed.config;
+  config.architecture = parsed.architecture->name;
+  config.model_type = parsed.architecture->model_type;
+  config.qk_norm = parsed.architecture->switches.qk_norm;
+  Status ok = refuse_unsupported(*fields);
+  if (ok) ok = read_sizes(*fields, *parsed.architecture, config);
+  if (ok) ok = check_sizes(*fields, config);
+  if (ok) ok = read_layer_kinds(*fields, *parsed.architecture, config);
+  if (ok) ok = read_rope(*fields, *parsed.architecture, config);
+  if (ok) ok = read_token_ids(*fields, parsed);
+  if (!ok) return forward_error(ok);
+  return parsed;
+}
+
+Status apply_generation_config(std::string_view text, const std::string& file, ParsedConfig& parsed) {
+  const auto document = parse_json(text, file);
+  if (!document) return forward_error(document);
+  const auto fields = JsonFields::of(*document, file);
+  if (!fields) return forward_error(fields);
+  if (const auto ok = read_token_ids(*fields, parsed); !ok) return ok;
+  GenerationDefaults defaults;
+  FieldReader read(*fields);
+  read.keep(fields->boolean_or("do_sample", false), defaults.do_sample);
+  read.keep(fields->number_or("temperature", 1.0, 0.0, 1e6), defaults.temperature);
+  read.keep(fields->integer_or("top_k", 0, -1, kMaxInt32), defaults.top_k);
+  read.keep(fields->number_or("top_p", 1.0, 0.0, 1.0), defaults.top_p);
+  read.keep(fields->number_or("repetition_penalty", 1.0, 1e-6, 1e6), defaults.repetition_penalty);
+  defaults.top_k = std::max(defaults.top_k, 0);  // some files write -1 for "off"
+  if (read.status()) parsed.config.generation = defaults;
+  return read.status();
+}
+
+}  // namespace expertscope

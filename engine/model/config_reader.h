@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/model/architecture.h"
+#include "engine/model/config.h"
+
+namespace expertscope {
+
+/// A config.json that was understood.
+struct ParsedConfig {
+  ModelConfig config;
+  const Architecture* architecture = nullptr;
+  std::vector<std::string> warnings;  ///< what was ignored and why, in whole sentences
+};
+
+/// Reads config.json as transformers does (both the flat rope_theta / rope_scaling and the rope_parameters of
+/// version 5). Every number is checked for range and for agreement with the others; a feature that this
+/// program does not run (another rope_type, sliding windows, another activation, quantised weights) is
+/// refused by name. `file` stands for the name in errors.
+Result<ParsedConfig> parse_config(std::string_view text, const std::string& file);
+
+/// Adds what generation_config.json says: eos_token_id, bos_token_id and the sampling defaults.
+Status apply_generation_config(std::string_view text, const std::string& file, ParsedConfig& parsed);
+
+}  // namespace expertscope

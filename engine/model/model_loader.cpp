@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/model_loader.h"
+
+#include "engine/formats/json_fields.h"
+#include "engine/text/chat_template.h"
+#include "engine/text/dataset.h"
+#include "engine/text/tokenizer.h"
+
+namespace expertscope {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxConfigBytes = 16u << 20;
+
+/// What keeps the views in Weights alive.
+struct Storage {
+  std::unique_ptr<TensorStore> store;
+  AlignedCopies copies;
+};
+
+bool present(const fs::path& file) {
+  std::error_code error;
+  const auto type = fs::symlink_status(file, error).type();
+  return type != fs::file_type::not_found && type != fs::file_type::none;
+}
+
+/// tokenizer_config.json has one template as a string, or several as {"name", "template"}.
+Result<std::string> template_of(const JsonFields& fields) {
+  constexpr const char* kKey = "chat_template";
+  if (!fields.has(kKey)) return std::string{};
+  if (!fields.json()[kKey].is_array()) return fields.string(kKey);
+  for (const Json& item : fields.json()[kKey]) {
+    const auto entry = JsonFields::of(item, fields.file(), kKey);
+    if (!entry) return forward_error(entry);
+    const auto name = entry->string_or("name", "");
+    if (name && *name == "default") return entry->string("template");
+  }
+  return fields.error(ErrorCode::unsupported, kKey, "a list without an entry named \"default\"");
+}
+
+}  // namespace
+
+std::string model_name(const fs::path& folder) {
+  std::error_code error;
+  auto path = fs::absolute(folder, error).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  const auto leaf = path.filename().string();
+  const auto snapshots = path.parent_path();
+  const auto cached = snapshots.parent_path().filename().string();
+  constexpr std::string_view kPrefix = "models--";
+  if (snapshots.filename() != "snapshots" || !cached.starts_with(kPrefix)) return leaf;
+  const auto repository = std::string_view(cached).substr(kPrefix.size());
+  const auto dashes = repository.find("--");
+  if (dashes == std::string_view::npos) return fmt::format("{}@{}", repository, leaf);
+  return fmt::format("{}/{}@{}", repository.substr(0, dashes), repository.substr(dashes + 2), leaf);
+}
+
+Status ModelLoader::report(const std::string& what, double fraction) const {
+  if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "Opening {} was cancelled", folder_.string());
+  if (progress_) progress_(what, fraction);
+  return {};
+}
+
+Status ModelLoader::check_folder() const {
+  std::error_code error;
+  const auto status = fs::status(folder_, error);
+  if (status.type() == fs::file_type::not_found)
+    return fail(ErrorCode::io, "{}: there is no such folder", folder_.string());
+  if (error) return fail(ErrorCode::io, "{}: cannot be opened: {}", folder_.string(), error.message());
+  if (!fs::is_directory(status))
+    return fail(ErrorCode::invalid_argument,
+                "{}: a model is a folder with config.json and safetensors files; this is a file",
+                folder_.string());
+  if (!present(folder_ / "config.json"))
+    return fail(ErrorCode::io, "{}: no config.json; is this a Hugging Face model folder?", folder_.string());
+  return {};
+}
+
+Status ModelLoader::load_config() {
+  const auto file = folder_ / "config.json";
+  const auto text = read_file(file, kMaxConfigBytes);
+  if (!text) return forward_error(text);
+  auto parsed = parse_config(*text, file.string());
+  if (!parsed) return forward_error(parsed);
+  parsed_ = std::move(*parsed);
+  model_->identity_.path = folder_.string();
+  model_->identity_.name = model_name(folder_);
+  model_->identity_.config_sha256 = sha256_hex(*text);
+
+  const auto generation = folder_ / "generation_config.json";
+  if (present(generation)) {
+    const auto settings = read_file(generation, kMaxConfigBytes);
+    if (!settings) return forward_error(settings);
+    const auto ok = apply_generation_config(*settings, generation.string(), parsed_);
+    if (!ok) return ok;
+  }
+  model_->config_ = parsed_.config;
+  model_->warnings_ = std::move(parsed_.warnings);
+  return {};
+}
+
+Status ModelLoader::load_weights() {
+  const auto shard_progress = [&](const std::string& file, std::size_t done, std::size_t total) {
+    if (progress_) progress_(file, 0.05 + 0.35 * static_cast<double>(done) / static_cast<double>(total));
+  };
+  auto store = TensorStore::open(folder_, shard_progress, stop_);
+  if (!store) return forward_error(store);
+  const auto& config = model_->config_;
+  auto& weights = model_->weights_;
+  WeightBinder binder(**store, config, *parsed_.architecture);
+  if (const auto ok = binder.bind_ends(weights); !ok) return ok;
+  for (int i = 0; i < config.num_hidden_layers; ++i) {
+    const auto ok = report(fmt::format("layer {} of {}", i + 1, config.num_hidden_layers),
+                           0.4 + 0.3 * i / config.num_hidden_layers);
+    if (!ok) return ok;
+    if (const auto bound = binder.bind_layer(i, weights.layers.emplace_back()); !bound) return bound;
+  }
+  model_->identity_.tensor_count = (*store)->tensor_count();
+  model_->identity_.total_bytes = (*store)->total_bytes();
+  if (binder.copied_bytes() > 0)
+    model_->warnings_.push_back(
+        fmt::format("{} bytes of weights are not aligned in their file and were copied into memory.",
+                    binder.copied_bytes()));
+  auto storage = std::make_shared<Storage>();
+  storage->store = std::move(*store);
+  storage->copies = binder.take_copies();
+  model_->storage_ = std::move(storage);
+  return {};
+}
+
+Status ModelLoader::load_tokenizer() {
+  const auto file = folder_ / "tokenizer.json";
+  if (!present(file)) {
+    model_->warnings_.push_back(
+        fmt::format("{} has no tokenizer.json: text cannot be encoded or decoded.", folder_.string()));
+    return {};
+  }
+  auto tokenizer = Tokenizer::open(file);
+  if (!tokenizer && tokenizer.error().code != ErrorCode::unsupported) return forward_error(tokenizer);
+  if (!tokenizer) {
+    model_->warnings_.push_back(fmt::format("The tokenizer is not usable: {}", tokenizer.error().message));
+    return {};
+  }
+  if ((*tokenizer)->vocab_size() > model_->config_.vocab_size)
+    model_->warnings_.push_back(fmt::format("{} has ids up to {}, but the model's vocabulary is {}.",
+                                            file.string(), (*tokenizer)->vocab_size() - 1,
+                                            model_->config_.vocab_size));
+  model_->tokenizer_ = std::move(*tokenizer);
+  load_chat_template();
+  return {};
+}
+
+Result<std::string> ModelLoader::chat_template_source() const {
+  const auto jinja = folder_ / "chat_template.jinja";
+  if (present(jinja)) return read_file(jinja, kMaxConfigBytes);
+  const auto config = folder_ / "tokenizer_config.json";
+  if (!present(config)) return std::string{};
+  const auto document = read_json_file(config, kMaxConfigBytes);
+  if (!document) return forward_error(document);
+  const auto fields = JsonFields::of(*document, config.string());
+  if (!fields) return forward_error(fields);
+  return template_of(*fields);
+}
+
+void ModelLoader::load_chat_template() {
+  const auto source = chat_template_source();
+  if (!source) {
+    model_->warnings_.push_back(fmt::format("The chat template is not usable: {}", source.error().message));
+    return;
+  }
+  if (source->empty()) {
+    model_->warnings_.emplace_back("The model has no chat template: prompts are used as they are.");
+    return;
+  }
+  auto recognised = ChatTemplate::recognise(*source);
+  if (recognised) model_->chat_template_ = std::move(*recognised);
+  if (!recognised) model_->warnings_.push_back(recognised.error().message);
+}
+
+Result<std::shared_ptr<const Model>> ModelLoader::load() {
+  model_.reset(new Model);
+  Status ok = check_folder();
+  if (ok) ok = report("config.json", 0.0);
+  if (ok) ok = load_config();
+  if (ok) ok = report("weights", 0.05);
+  if (ok) ok = load_weights();
+  if (ok) ok = report("tokenizer.json", 0.7);
+  if (ok) ok = load_tokenizer();
+  if (ok) ok = report("ready", 1.0);
+  if (!ok) return forward_error(ok);
+  return std::shared_ptr<const Model>(std::move(model_));
+}
+
+}  // namespace expertscope

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/formats/tensor_store.h"
+#include "engine/model/architecture.h"
+#include "engine/model/config.h"
+#include "engine/model/weights.h"
+
+namespace expertscope {
+
+/// Bytes of tensors that could not be used in place.
+using AlignedCopies = std::vector<std::unique_ptr<std::byte[]>>;
+
+/// Finds the tensors of a model in a store, checks their shapes and types against the config, and makes views
+/// into the mapped files. Experts are read in both layouts: one matrix per expert, or all experts of a layer
+/// in one 3-D tensor (transformers 5). Errors name the file, the tensor and both shapes.
+class WeightBinder {
+ public:
+  WeightBinder(const TensorStore& store, const ModelConfig& config, const Architecture& architecture)
+      : store_(store), config_(config), names_(architecture.tensors), switches_(architecture.switches) {}
+
+  /// embed_tokens, the final norm and lm_head.
+  Status bind_ends(Weights& weights);
+  Status bind_layer(int index, LayerWeights& layer);
+
+  /// Copies that the views point into: tensors whose data start at an address unfit for their type, which
+  /// only files of early safetensors versions have. Empty as a rule.
+  AlignedCopies take_copies() { return std::move(copies_); }
+  std::int64_t copied_bytes() const { return copied_bytes_; }
+
+ private:
+  using Shape = std::vector<std::int64_t>;
+  Result<const StoredTensor*> find(const std::string& name, const Shape& shape) const;
+  Result<const void*> aligned(const StoredTensor& tensor, DType dtype);
+  /// Reads a matrix, or the slice of a 3-D tensor that the caller cuts from `whole`.
+  Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);
+  Status stack(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& whole);
+  Status vector(const std::string& name, std::int64_t size, Vector& out);
+  Status bias(const std::string& projection, std::int64_t size, Vector& out);
+  Status bind_attention(int index, LayerWeights& layer);
+  Status bind_experts(int index, LayerWeights& layer);
+  Status bind_fused_experts(int index, LayerWeights& layer);
+
+  const TensorStore& store_;
+  const ModelConfig& config_;
+  const TensorNames& names_;
+  const ArchitectureSwitches& switches_;
+  AlignedCopies copies_;
+  std::int64_t copied_bytes_ = 0;
+};
+
+}  // namespace expertscope

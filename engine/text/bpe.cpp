@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/text/bpe.h"
+
+#include <queue>
+
+#include "engine/text/byte_alphabet.h"
+#include "engine/text/utf8.h"
+
+namespace expertscope {
+namespace {
+
+/// Largest id a vocabulary may have: tables are indexed by id.
+constexpr std::int64_t kMaxTokenId = (1 << 22) - 1;
+
+std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
+  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
+         static_cast<std::uint32_t>(right);
+}
+
+/// A merge is "left right" or ["left", "right"].
+bool split_merge(const Json& item, std::string_view& left, std::string_view& right) {
+  if (item.is_array()) {
+    if (item.size() != 2 || !item[0].is_string() || !item[1].is_string()) return false;
+    left = item[0].get_ref<const std::string&>();
+    right = item[1].get_ref<const std::string&>();
+    return true;
+  }
+  if (!item.is_string()) return false;
+  const std::string_view text = item.get_ref<const std::string&>();
+  const auto space = text.find(' ');
+  if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos) return false;
+  left = text.substr(0, space);
+  right = text.substr(space + 1);
+  return true;
+}
+
+}  // namespace
+
+/// A node of the list of symbols that a word is made of; merging unlinks the right one.
+struct BpeModel::Symbol {
+  std::int32_t id;
+  std::int32_t previous;
+  std::int32_t next;
+  bool alive;
+};
+
+/// Two neighbours that can merge; stale when one of them has changed since.
+struct BpeModel::Candidate {
+  std::int32_t rank;
+  std::int32_t position;
+  std::int32_t left_id;
+  std::int32_t right_id;
+  std::int32_t merged_id;
+  /// The lowest rank first, then the leftmost.
+  bool operator<(const Candidate& other) const {
+    return rank != other.rank ? rank > other.rank : position > other.position;
+  }
+};
+
+Status BpeModel::refuse_unsupported(const JsonFields& fields) const {
+  const auto type = fields.string_or("type", "BPE");
+  if (!type) return forward_error(type);
+  if (*type != "BPE")
+    return fields.error(ErrorCode::unsupported, "type",
+                        fmt::format("\"{}\" is not supported, only BPE", *type));
+  const auto fallback = fields.boolean_or("byte_fallback", false);
+  if (!fallback) return forward_error(fallback);
+  if (*fallback) return fields.error(ErrorCode::unsupported, "byte_fallback", "not supported");
+  const auto dropout = fields.number_or("dropout", 0.0, 0.0, 1.0);
+  if (!dropout) return forward_error(dropout);
+  if (*dropout != 0.0) return fields.error(ErrorCode::unsupported, "dropout", "not supported");
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    const auto text = fields.string_or(key, "");
+    if (!text) return forward_error(text);
+    if (!text->empty()) return fields.error(ErrorCode::unsupported, key, "not supported");
+  }
+  return {};
+}
+
+Status BpeModel::parse_vocabulary(const JsonFields& fields) {
+  const auto vocab = fields.object("vocab");
+  if (!vocab) return forward_error(vocab);
+  vocabulary_.reserve(vocab->json().size());
+  for (const auto& item : vocab->json().items()) {
+    const auto id = vocab->integer(item.key(), 0, kMaxTokenId);
+    if (!id) return forward_error(id);
+    vocabulary_.emplace(item.key(), static_cast<std::int32_t>(*id));
+  }
+  const ByteAlphabet alphabet;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    std::string letter;
+    append_utf8(letter, alphabet.letter(static_cast<std::uint8_t>(byte)));
+    byte_ids_[byte] = find(letter);
+  }
+  if (!ignore_merges_) return {};
+  for (const auto& [token, id] : vocabulary_)
+    if (auto bytes = alphabet.to_bytes(token)) words_.emplace(std::move(*bytes), id);
+  return {};
+}
+
+Status BpeModel::parse_merge(const JsonFields& fields, const Json& item, std::int32_t rank) {
+  std::string_view left;
+  std::string_view right;
+  if (!split_merge(item, left, right))
+    return fields.error(ErrorCode::format, "merges",
+                        fmt::format("entry {} is not a pair: {}", rank, json_excerpt(item)));
+  const std::string joined = std::string(left) + std::string(right);
+  for (const std::string_view token : {left, right, std::string_view(joined)})
+    if (find(token) < 0)
+      return fields.error(ErrorCode::format, "merges",
+                          fmt::format("entry {} needs {}, which is not in the vocabulary", rank,
+                                      json_excerpt(std::string(token))));
+  merges_.insert_or_assign(pair_key(find(left), find(right)), Merge{rank, find(joined)});
+  return {};
+}
+
+Status BpeModel::parse_merges(const JsonFields& fields) {
+  const auto list = fields.array("merges");
+  if (!list) return forward_error(list);
+  merges_.reserve((*list)->size());
+  std::int32_t rank = 0;
+  for (const Json& item : **list) {
+    if (item.is_string() && item.get_ref<const std::string&>().starts_with("#version")) continue;
+    if (const auto ok = parse_merge(fields, item, rank++); !ok) return ok;
+  }
+  return {};
+}
+
+Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key) {
+  const auto fields = root.object(key);
+  if (!fields) return forward_error(fields);
+  BpeModel model;
+  if (const auto ok = model.refuse_unsupported(*fields); !ok) return forward_error(ok);
+  const auto ignore = fields->boolean_or("ignore_merges", false);
+  if (!ignore) return forward_error(ignore);
+  const auto fuse = fields->boolean_or("fuse_unk", false);
+  if (!fuse) return forward_error(fuse);
+  model.ignore_merges_ = *ignore;
+  model.fuse_unk_ = *fuse;
+  Status ok = model.parse_vocabulary(*fields);
+  if (ok) ok = model.parse_merges(*fields);
+  if (!ok) return forward_error(ok);
+  if (fields->has("unk_token")) {
+    const auto unk = fields->string("unk_token");
+    if (!unk) return forward_error(unk);
+    model.unk_id_ = model.find(*unk);
+    if (model.unk_id_ < 0)
+      return fields->error(ErrorCode::format, "unk_token",
+                           fmt::format("{} is not in the vocabulary", json_excerpt(*unk)));
+  }
+  return model;
+}
+
+std::int32_t BpeModel::find(std::string_view content) const {
+  const auto it = vocabulary_.find(content);
+  return it == vocabulary_.end() ? -1 : it->second;
+}
+
+const BpeModel::Merge* BpeModel::merge_of(std::int32_t left, std::int32_t right) const {
+  const auto it = merges_.find(pair_key(left, right));
+  return it == merges_.end() ? nullptr : &it->second;
+}
+
+void BpeModel::append_symbols(std::string_view word, std::vector<Symbol>& symbols) const {
+  bool after_unk = false;
+  for (const char c : word) {
+    const std::int32_t id = byte_ids_[static_cast<std::uint8_t>(c)];
+    const bool known = id >= 0;
+    const bool skip = !known && (unk_id_ < 0 || (after_unk && fuse_unk_));
+    if (!skip) {
+      const auto index = static_cast<std::int32_t>(symbols.size());
+      symbols.push_back({known ? id : unk_id_, index - 1, index + 1, true});
+    }
+    after_unk = !known;
+  }
+  if (!symbols.empty()) symbols.back().next = -1;
+}
+
+void BpeModel::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
+  if (ignore_merges_) {
+    if (const auto it = words_.find(word); it != words_.end()) return ids.push_back(it->second);
+  }
+  std::vector<Symbol> symbols;
+  symbols.reserve(word.size());
+  append_symbols(word, symbols);
+  const auto at = [&](std::int32_t index) -> Symbol& { return symbols[static_cast<std::size_t>(index)]; };
+  std::priority_queue<Candidate> queue;
+  const auto consider = [&](std::int32_t left) {
+    if (left < 0 || at(left).next < 0) return;
+    const std::int32_t right_id = at(at(left).next).id;
+    if (const auto* merge = merge_of(at(left).id, right_id))
+      queue.push({merge->rank, left, at(left).id, right_id, merge->id});
+  };
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(symbols.size()); ++i)
+    consider(i);
+  while (!queue.empty()) {
+    const Candidate best = queue.top();
+    queue.pop();
+    auto& left = at(best.position);
+    if (!left.alive || left.id != best.left_id || left.next < 0 || at(left.next).id != best.right_id)
+      continue;
+    auto& right = at(left.next);
+    left.id = best.merged_id;
+    right.alive = false;
+    left.next = right.next;
+    if (left.next >= 0) at(left.next).previous = best.position;
+    consider(left.previous);
+    consider(best.position);
+  }
+  for (const auto& symbol : symbols)
+    if (symbol.alive) ids.push_back(symbol.id);
+}
+
+}  // namespace expertscope

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/formats/json_fields.h"
+
+namespace expertscope {
+
+/// Lets a map with string keys be searched by string_view.
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+using StringIds = std::unordered_map<std::string, std::int32_t, StringHash, std::equal_to<>>;
+
+/// The "model" of tokenizer.json: byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019).
+/// Immutable.
+class BpeModel {
+ public:
+  static Result<BpeModel> parse(const JsonFields& root, std::string_view key);
+
+  /// Appends the ids of one word, given as raw bytes. Bytes without a token become unk_token, or nothing
+  /// where there is none, as in tokenizers.
+  void encode(std::string_view word, std::vector<std::int32_t>& ids) const;
+
+  /// Vocabulary entries as the file writes them, in the byte alphabet.
+  const StringIds& vocabulary() const { return vocabulary_; }
+  std::int32_t find(std::string_view content) const;
+
+ private:
+  struct Merge {
+    std::int32_t rank = 0;
+    std::int32_t id = 0;
+  };
+  struct Symbol;
+  struct Candidate;
+
+  Status parse_vocabulary(const JsonFields& fields);
+  Status parse_merges(const JsonFields& fields);
+  Status parse_merge(const JsonFields& fields, const Json& item, std::int32_t rank);
+  Status refuse_unsupported(const JsonFields& fields) const;
+  void append_symbols(std::string_view word, std::vector<Symbol>& symbols) const;
+  const Merge* merge_of(std::int32_t left, std::int32_t right) const;
+
+  StringIds vocabulary_;
+  StringIds words_;  ///< raw bytes -> id, with ignore_merges
+  std::unordered_map<std::uint64_t, Merge> merges_;
+  std::array<std::int32_t, 256> byte_ids_{};
+  std::int32_t unk_id_ = -1;
+  bool fuse_unk_ = false;
+  bool ignore_merges_ = false;
+};
+
+}  // namespace expertscope

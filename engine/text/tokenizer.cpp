@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/text/tokenizer.h"
+
+#include "engine/formats/mapped_file.h"
+#include "engine/text/tokenizer_impl.h"
+#include "engine/text/utf8.h"
+
+namespace expertscope {
+namespace {
+
+constexpr std::size_t kMaxTokenizerBytes = 256u << 20;
+
+/// Ids of the words seen in one call of encode: texts repeat their words.
+class WordCache {
+ public:
+  explicit WordCache(const BpeModel& model) : model_(model) {}
+
+  void encode(std::string_view word, std::vector<std::int32_t>& ids) {
+    if (word.size() > kLongestWord) return model_.encode(word, ids);
+    auto it = words_.find(word);
+    if (it == words_.end()) {
+      const std::size_t begin = ids_.size();
+      model_.encode(word, ids_);
+      it = words_.emplace(std::string(word), Range{begin, ids_.size()}).first;
+    }
+    const auto first = ids_.begin();
+    ids.insert(ids.end(), first + static_cast<std::ptrdiff_t>(it->second.begin),
+               first + static_cast<std::ptrdiff_t>(it->second.end));
+  }
+
+ private:
+  static constexpr std::size_t kLongestWord = 64;
+  struct Range {
+    std::size_t begin;
+    std::size_t end;
+  };
+  const BpeModel& model_;
+  std::unordered_map<std::string, Range, StringHash, std::equal_to<>> words_;
+  std::vector<std::int32_t> ids_;
+};
+
+}  // namespace
+
+Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::~Tokenizer() = default;
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json) {
+  const auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
+  if (!text) return forward_error(text);
+  return parse(*text, tokenizer_json.string());
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name) {
+  const auto document = parse_json(json, name);
+  if (!document) return forward_error(document);
+  const auto root = JsonFields::of(*document, name);
+  if (!root) return forward_error(root);
+  auto impl = Impl::parse(*root);
+  if (!impl) return forward_error(impl);
+  return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(*impl)));
+}
+
+Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
+  const auto invalid = find_invalid_utf8(text);
+  if (invalid != std::string_view::npos)
+    return fail(ErrorCode::format, "the text is not valid UTF-8 at byte {}", invalid);
+  std::vector<std::int32_t> ids;
+  if (add_special_tokens) ids = impl_->prefix;
+  WordCache cache(impl_->model);
+  RegexScratch scratch;
+  const PreTokenizer::WordSink sink = [&](std::string_view word) { cache.encode(word, ids); };
+
+  // First the added tokens of the text as it is, then, in what lies between, those of the normalised text.
+  for (const auto& piece : impl_->raw_tokens.find(text)) {
+    if (piece.id >= 0) {
+      ids.push_back(piece.id);
+      continue;
+    }
+    Result<std::string> plain = std::string(text.substr(piece.begin, piece.end - piece.begin));
+    if (impl_->normalizer) plain = impl_->normalizer->apply(std::move(*plain));
+    if (!plain) return forward_error(plain);
+    for (const auto& inner : impl_->normalized_tokens.find(*plain)) {
+      const auto words = std::string_view(*plain).substr(inner.begin, inner.end - inner.begin);
+      if (inner.id >= 0) ids.push_back(inner.id);
+      if (inner.id >= 0) continue;
+      if (const auto ok = impl_->pre_tokenizer.split(words, scratch, sink); !ok) return forward_error(ok);
+    }
+  }
+  if (add_special_tokens) ids.insert(ids.end(), impl_->suffix.begin(), impl_->suffix.end());
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const {
+  std::string bytes;
+  for (const auto id : ids)
+    if (!skip_special_tokens || !is_special(id)) bytes += token_bytes(id);
+  return utf8_lossy(bytes);
+}
+
+std::string Tokenizer::token_bytes(std::int32_t id) const {
+  if (id < 0 || id >= vocab_size()) return {};
+  return impl_->tokens[static_cast<std::size_t>(id)].bytes;
+}
+
+bool Tokenizer::is_special(std::int32_t id) const {
+  return id >= 0 && id < vocab_size() && impl_->tokens[static_cast<std::size_t>(id)].special;
+}
+
+std::int32_t Tokenizer::find(std::string_view content) const {
+  const auto it = impl_->added_ids.find(content);
+  return it != impl_->added_ids.end() ? it->second : impl_->model.find(content);
+}
+
+std::int32_t Tokenizer::vocab_size() const {
+  return static_cast<std::int32_t>(impl_->tokens.size());
+}
+
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
+    : tokenizer_(&tokenizer), skip_special_tokens_(skip_special_tokens) {}
+
+std::string StreamDecoder::push(std::int32_t id) {
+  if (skip_special_tokens_ && tokenizer_->is_special(id)) return {};
+  pending_ += tokenizer_->token_bytes(id);
+  std::size_t complete = 0;
+  while (complete < pending_.size()) {
+    const auto step = utf8_step(std::string_view(pending_).substr(complete));
+    if (step.truncated) break;
+    complete += step.length;
+  }
+  std::string text = utf8_lossy(std::string_view(pending_).substr(0, complete));
+  pending_.erase(0, complete);
+  return text;
+}
+
+std::string StreamDecoder::finish() {
+  std::string text = utf8_lossy(pending_);
+  pending_.clear();
+  return text;
+}
+
+}  // namespace expertscope

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/text/added_tokens.h"
+#include "engine/text/bpe.h"
+#include "engine/text/normalizer.h"
+#include "engine/text/pre_tokenizer.h"
+#include "engine/text/tokenizer.h"
+
+namespace expertscope {
+
+/// What a token id decodes to.
+struct TokenText {
+  std::string content;  ///< as tokenizer.json writes it
+  std::string bytes;    ///< the raw bytes it stands for
+  bool special = false;
+  bool present = false;
+};
+
+/// The parts of a tokenizer.json. Immutable once parsed.
+struct Tokenizer::Impl {
+  std::unique_ptr<const Normalizer> normalizer;
+  PreTokenizer pre_tokenizer;
+  BpeModel model;
+  AddedTokenFinder raw_tokens;         ///< found in the text as it is
+  AddedTokenFinder normalized_tokens;  ///< found after normalisation
+  std::vector<TokenText> tokens;       ///< by id
+  StringIds added_ids;                 ///< added tokens by content
+  std::vector<std::int32_t> prefix;    ///< what the post-processor puts before a sequence
+  std::vector<std::int32_t> suffix;    ///< and after it
+
+  static Result<std::unique_ptr<Impl>> parse(const JsonFields& root);
+
+ private:
+  Status parse_added_tokens(const JsonFields& root);
+  Status add_token(const AddedToken& token, const JsonFields& fields);
+  Status fill_tokens();
+  Status parse_post_processor(const JsonFields& fields);
+  Status parse_template(const JsonFields& fields);
+  Status parse_template_step(const JsonFields& fields, const Json& step, bool& after_sequence);
+  Status check_decoder(const JsonFields& fields) const;
+};
+
+}  // namespace expertscope

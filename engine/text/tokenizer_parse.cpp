@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <algorithm>
+
+#include "engine/text/byte_alphabet.h"
+#include "engine/text/tokenizer_impl.h"
+
+namespace expertscope {
+namespace {
+
+constexpr std::int64_t kMaxTokenId = (1 << 22) - 1;
+
+Result<AddedToken> parse_added_token(const JsonFields& fields) {
+  AddedToken token;
+  const auto id = fields.integer("id", 0, kMaxTokenId);
+  if (!id) return forward_error(id);
+  token.id = static_cast<std::int32_t>(*id);
+  auto content = fields.string("content");
+  if (!content) return forward_error(content);
+  token.content = std::move(*content);
+  const std::pair<const char*, bool*> flags[] = {{"special", &token.special},
+                                                 {"single_word", &token.single_word},
+                                                 {"lstrip", &token.lstrip},
+                                                 {"rstrip", &token.rstrip},
+                                                 {"normalized", &token.normalized}};
+  for (const auto& [key, value] : flags) {
+    const auto flag = fields.boolean_or(key, false);
+    if (!flag) return forward_error(flag);
+    *value = *flag;
+  }
+  return token;
+}
+
+}  // namespace
+
+Status Tokenizer::Impl::add_token(const AddedToken& token, const JsonFields& fields) {
+  const auto known = model.find(token.content);
+  if (known >= 0 && known != token.id)
+    return fields.error(ErrorCode::mismatch, "id",
+                        fmt::format("{} for {}, which has id {} in the vocabulary", token.id,
+                                    json_excerpt(token.content), known));
+  if (!added_ids.emplace(token.content, token.id).second)
+    return fields.error(ErrorCode::format, "content",
+                        fmt::format("{} is there twice", json_excerpt(token.content)));
+  if (!token.normalized) {
+    raw_tokens.add(token, token.content);
+    return {};
+  }
+  const auto content = normalizer ? normalizer->apply(token.content) : Result<std::string>(token.content);
+  if (!content) return forward_error(content);
+  normalized_tokens.add(token, *content);
+  return {};
+}
+
+Status Tokenizer::Impl::parse_added_tokens(const JsonFields& root) {
+  if (!root.has("added_tokens")) return fill_tokens();
+  const auto list = root.array("added_tokens");
+  if (!list) return forward_error(list);
+  std::vector<AddedToken> added;
+  for (const Json& item : **list) {
+    const auto fields = JsonFields::of(item, root.file(), fmt::format("added_tokens[{}]", added.size()));
+    if (!fields) return forward_error(fields);
+    auto token = parse_added_token(*fields);
+    if (!token) return forward_error(token);
+    if (const auto ok = add_token(*token, *fields); !ok) return ok;
+    added.push_back(std::move(*token));
+  }
+  if (const auto ok = fill_tokens(); !ok) return ok;
+  for (const auto& token : added) {
+    const auto index = static_cast<std::size_t>(token.id);
+    if (index >= tokens.size()) tokens.resize(index + 1);
+    auto& text = tokens[index];
+    if (text.present && text.content != token.content)
+      return root.error(ErrorCode::mismatch, "added_tokens",
+                        fmt::format("id {} is both {} and {}", token.id, json_excerpt(text.content),
+                                    json_excerpt(token.content)));
+    const ByteAlphabet alphabet;
+    text = {token.content, alphabet.to_bytes(token.content).value_or(token.content), token.special, true};
+  }
+  return {};
+}
+
+Status Tokenizer::Impl::fill_tokens() {
+  std::int32_t largest = -1;
+  for (const auto& [content, id] : model.vocabulary())
+    largest = std::max(largest, id);
+  tokens.resize(static_cast<std::size_t>(largest + 1));
+  const ByteAlphabet alphabet;
+  for (const auto& [content, id] : model.vocabulary()) {
+    auto& text = tokens[static_cast<std::size_t>(id)];
+    if (text.present)
+      return fail(ErrorCode::format, "two vocabulary entries have id {}: {} and {}", id,
+                  json_excerpt(text.content), json_excerpt(content));
+    text = {content, alphabet.to_bytes(content).value_or(content), false, true};
+  }
+  return {};
+}
+
+Status Tokenizer::Impl::parse_template_step(const JsonFields& fields, const Json& step,
+                                            bool& after_sequence) {
+  const auto entry = JsonFields::of(step, fields.file(), fields.path_of("single"));
+  if (!entry) return forward_error(entry);
+  if (entry->has("Sequence")) {
+    if (after_sequence)
+      return fields.error(ErrorCode::unsupported, "single", "two sequences in one template");
+    after_sequence = true;
+    return {};
+  }
+  const auto token = entry->object("SpecialToken");
+  if (!token) return forward_error(token);
+  const auto name = token->string("id");
+  if (!name) return forward_error(name);
+  const auto specials = fields.object("special_tokens");
+  if (!specials) return forward_error(specials);
+  const auto special = specials->object(*name);
+  if (!special) return forward_error(special);
+  const auto ids = special->integers("ids", 0, kMaxTokenId);
+  if (!ids) return forward_error(ids);
+  auto& side = after_sequence ? suffix : prefix;
+  for (const auto id : *ids)
+    side.push_back(static_cast<std::int32_t>(id));
+  return {};
+}
+
+Status Tokenizer::Impl::parse_template(const JsonFields& fields) {
+  const auto single = fields.array("single");
+  if (!single) return forward_error(single);
+  bool after_sequence = false;
+  std::vector<std::int32_t> outer_suffix = std::move(suffix);
+  std::vector<std::int32_t> outer_prefix = std::move(prefix);
+  suffix.clear();
+  prefix.clear();
+  for (const Json& step : **single)
+    if (const auto ok = parse_template_step(fields, step, after_sequence); !ok) return ok;
+  if (!after_sequence) return fields.error(ErrorCode::unsupported, "single", "the template drops the text");
+  prefix.insert(prefix.end(), outer_prefix.begin(), outer_prefix.end());
+  suffix.insert(suffix.begin(), outer_suffix.begin(), outer_suffix.end());
+  return {};
+}
+
+Status Tokenizer::Impl::parse_post_processor(const JsonFields& fields) {
+  const auto type = fields.string("type");
+  if (!type) return forward_error(type);
+  if (*type == "ByteLevel") return {};  // trims offsets, which ids do not have
+  if (*type == "TemplateProcessing") return parse_template(fields);
+  if (*type != "Sequence")
+    return fields.error(ErrorCode::unsupported, "type",
+                        fmt::format("the post-processor \"{}\" is not supported", *type));
+  const auto list = fields.array("processors");
+  if (!list) return forward_error(list);
+  for (const Json& item : **list) {
+    const auto entry = JsonFields::of(item, fields.file(), fields.path_of("processors"));
+    if (!entry) return forward_error(entry);
+    if (const auto ok = parse_post_processor(*entry); !ok) return ok;
+  }
+  return {};
+}
+
+Status Tokenizer::Impl::check_decoder(const JsonFields& fields) const {
+  const auto type = fields.string("type");
+  if (!type) return forward_error(type);
+  if (*type == "ByteLevel") return {};
+  if (*type != "Sequence")
+    return fields.error(ErrorCode::unsupported, "type",
+                        fmt::format("the decoder \"{}\" is not supported", *type));
+  const auto list = fields.array("decoders");
+  if (!list) return forward_error(list);
+  if ((*list)->empty()) return fields.error(ErrorCode::unsupported, "decoders", "an empty sequence");
+  for (const Json& item : **list) {
+    const auto entry = JsonFields::of(item, fields.file(), fields.path_of("decoders"));
+    if (!entry) return forward_error(entry);
+    if (const auto ok = check_decoder(*entry); !ok) return ok;
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields& root) {
+  auto impl = std::make_unique<Impl>();
+  auto model = BpeModel::parse(root, "model");
+  if (!model) return forward_error(model);
+  impl->model = std::move(*model);
+  auto normalizer = Normalizer::parse(root, "normalizer");
+  if (!normalizer) return forward_error(normalizer);
+  impl->normalizer = std::move(*normalizer);
+  auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer");
+  if (!pre_tokenizer) return forward_error(pre_tokenizer);
+  impl->pre_tokenizer = std::move(*pre_tokenizer);
+  if (const auto ok = impl->parse_added_tokens(root); !ok) return forward_error(ok);
+
+  const auto decoder = root.object("decoder");
+  if (!decoder) return forward_error(decoder);
+  if (const auto ok = impl->check_decoder(*decoder); !ok) return forward_error(ok);
+  if (!root.has("post_processor")) return impl;
+  const auto post_processor = root.object("post_processor");
+  if (!post_processor) return forward_error(post_processor);
+  if (const auto ok = impl->parse_post_processor(*post_processor); !ok) return forward_error(ok);
+  return impl;
+}
+
+}  // namespace expertscope
