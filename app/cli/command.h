@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <functional>
+#include <stop_token>
+
+#include "app/cli/arguments.h"
+#include "engine/error.h"
+
+namespace expertscope::cli {
+
+/// What every command is given.
+struct CommandContext {
+  std::stop_token stop;  ///< asked to stop by Ctrl-C or SIGTERM
+};
+
+/// What runs once the arguments are parsed.
+using CommandBody = std::function<Status(const CommandContext&)>;
+
+/// One entry of the table in main.cpp.
+struct Command {
+  const char* name;
+  const char* summary;
+  /// Declares the command's arguments on `options`; the body it returns reads them.
+  CommandBody (*define)(Arguments& options);
+};
+
+CommandBody define_info(Arguments& options);
+CommandBody define_tokenize(Arguments& options);
+CommandBody define_logits(Arguments& options);
+CommandBody define_generate(Arguments& options);
+CommandBody define_profile(Arguments& options);
+CommandBody define_ppl(Arguments& options);
+CommandBody define_analyze(Arguments& options);
+CommandBody define_report(Arguments& options);
+
+}  // namespace expertscope::cli

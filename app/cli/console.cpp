@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/console.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace expertscope::cli {
+namespace {
+
+/// https://no-color.org: any value but the empty one turns colours off.
+bool colours_wanted(int descriptor) {
+  const char* no_color = std::getenv("NO_COLOR");
+  if (no_color != nullptr && *no_color != '\0') return false;
+  const char* terminal = std::getenv("TERM");
+  return isatty(descriptor) == 1 && terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
+}
+
+void print_labelled(const char* colour, const char* label, std::string_view text) {
+  if (colours_wanted(STDERR_FILENO)) {
+    fmt::print(stderr, "\033[{}m{}:\033[0m {}\n", colour, label, text);
+  } else {
+    fmt::print(stderr, "{}: {}\n", label, text);
+  }
+}
+
+std::string format_duration(double seconds) {
+  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+}  // namespace
+
+Status write_text(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    const ErrorCode code = errno == ENOSPC ? ErrorCode::disk_full : ErrorCode::io;
+    return fail(code, "cannot write to standard output: {}", std::strerror(errno));
+  }
+  return {};
+}
+
+Status write_json(const nlohmann::ordered_json& json) {
+  return write_text(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+void note(std::string_view text) {
+  print_labelled("36", "note", text);
+}
+
+void print_error(std::string_view text) {
+  print_labelled("31", "error", text);
+}
+
+std::string heading(std::string_view text) {
+  return colours_wanted(STDOUT_FILENO) ? fmt::format("\033[1m{}\033[0m", text) : std::string(text);
+}
+
+std::string format_count(std::int64_t value) {
+  std::string digits = std::to_string(value);
+  const std::size_t first = value < 0 ? 1 : 0;
+  for (std::size_t i = digits.size(); i > first + 3; i -= 3)
+    digits.insert(i - 3, ",");
+  return digits;
+}
+
+std::string format_bytes(double bytes) {
+  constexpr std::array units = {"KiB", "MiB", "GiB", "TiB"};
+  if (bytes < 1024) return fmt::format("{:.0f} B", bytes);
+  std::size_t unit = 0;
+  bytes /= 1024;
+  while (bytes >= 1024 && unit + 1 < units.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return fmt::format("{:.1f} {}", bytes, units[unit]);
+}
+
+Progress::Progress(std::string title, std::string unit)
+    : title_(std::move(title)), unit_(std::move(unit)), visible_(isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+  if (drawn_) fmt::print(stderr, "\r\033[K");
+}
+
+bool Progress::due(bool last) {
+  const auto now = Clock::now();
+  if (!visible_ || (!last && now - last_draw_ < std::chrono::milliseconds(100))) return false;
+  last_draw_ = now;
+  return true;
+}
+
+void Progress::draw(const std::string& line) {
+  fmt::print(stderr, "\r\033[K{}", line);
+  std::fflush(stderr);
+  drawn_ = true;
+}
+
+void Progress::update(std::int64_t done, std::int64_t total, const std::string& remark) {
+  if (!due(done >= total) || total <= 0) return;
+  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  std::string line = fmt::format("{}  {} / {} {}  {} %", title_, format_count(done), format_count(total),
+                                 unit_, 100 * done / total);
+  if (rate > 0) {
+    const double left = static_cast<double>(total - done) / rate;
+    line += fmt::format("  {:.{}f} {}/s  {} left", rate, rate < 10 ? 2 : 0, unit_, format_duration(left));
+  }
+  if (!remark.empty()) line += "  " + remark;
+  draw(line);
+}
+
+void Progress::update(const std::string& what, double fraction) {
+  if (due(fraction >= 1)) draw(fmt::format("{}  {:.0f} %  {}", title_, 100 * fraction, what));
+}
+
+}  // namespace expertscope::cli

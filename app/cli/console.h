@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+#include "engine/error.h"
+
+namespace expertscope::cli {
+
+/// Writes to standard output and flushes. Results go there and nothing else does.
+Status write_text(std::string_view text);
+/// One indented JSON document and a newline; bytes that are not UTF-8 become U+FFFD.
+Status write_json(const nlohmann::ordered_json& json);
+
+/// A line for the person on standard error: "note: ...", in colour where the terminal has any.
+void note(std::string_view text);
+void print_error(std::string_view text);
+
+/// Heading in bold when standard output is a terminal with colours (NO_COLOR turns them off).
+std::string heading(std::string_view text);
+
+/// "1,234,567".
+std::string format_count(std::int64_t value);
+/// "21.3 MiB".
+std::string format_bytes(double bytes);
+
+/// A line on standard error that is drawn over itself: done, rate, time left. Draws nothing when standard
+/// error is not a terminal.
+class Progress {
+ public:
+  /// `unit` is what is counted: "tokens".
+  Progress(std::string title, std::string unit);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// `remark` is added at the end of the line.
+  void update(std::int64_t done, std::int64_t total, const std::string& remark = {});
+  /// A step without a count.
+  void update(const std::string& what, double fraction);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool due(bool last);
+  void draw(const std::string& line);
+
+  std::string title_;
+  std::string unit_;
+  bool visible_;
+  bool drawn_ = false;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_draw_{};
+};
+
+}  // namespace expertscope::cli

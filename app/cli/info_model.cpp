@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/info_model.h"
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "app/cli/console.h"
+#include "engine/cpu/kv_cache.h"
+#include "engine/text/chat_template.h"
+#include "engine/text/tokenizer.h"
+
+namespace expertscope::cli {
+namespace {
+
+std::int64_t elements(const Matrix& matrix) {
+  return matrix.rows * matrix.cols;
+}
+
+std::int64_t elements(const MlpWeights& mlp) {
+  return elements(mlp.gate_proj) + elements(mlp.up_proj) + elements(mlp.down_proj);
+}
+
+std::int64_t elements(const Vector& vector) {
+  return static_cast<std::int64_t>(vector.size());
+}
+
+/// Everything of a layer but its routed experts.
+std::int64_t shared_elements(const LayerWeights& layer) {
+  std::int64_t sum = 0;
+  for (const Matrix* matrix : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj, &layer.router}) {
+    sum += elements(*matrix);
+  }
+  for (const Vector* vector : {&layer.input_layernorm, &layer.post_attention_layernorm, &layer.q_bias,
+                               &layer.k_bias, &layer.v_bias, &layer.o_bias, &layer.q_norm, &layer.k_norm}) {
+    sum += elements(*vector);
+  }
+  return sum + elements(layer.mlp);
+}
+
+/// Weights in all, and those that one token passes through.
+struct Parameters {
+  std::int64_t total = 0;
+  std::int64_t active = 0;
+};
+
+Parameters count_parameters(const Model& model) {
+  const Weights& weights = model.weights();
+  std::int64_t shared = elements(weights.embed_tokens) + elements(weights.norm);
+  if (!model.config().tie_word_embeddings) shared += elements(weights.lm_head);
+  Parameters parameters;
+  for (const LayerWeights& layer : weights.layers) {
+    shared += shared_elements(layer);
+    for (const MlpWeights& expert : layer.experts)
+      parameters.total += elements(expert);
+    if (!layer.experts.empty())
+      parameters.active += model.config().num_experts_per_tok * elements(layer.experts.front());
+  }
+  parameters.total += shared;
+  parameters.active += shared;
+  return parameters;
+}
+
+std::int64_t kv_bytes_per_token(const ModelConfig& config, MathMode math) {
+  BackendOptions options;
+  options.math = math;
+  options.max_sequences = 1;
+  options.max_context = 1;
+  return static_cast<std::int64_t>(cpu::KvCache::bytes(config, options).value());
+}
+
+nlohmann::ordered_json config_json(const ModelConfig& config) {
+  return {
+      {"vocab_size", config.vocab_size},
+      {"hidden_size", config.hidden_size},
+      {"num_hidden_layers", config.num_hidden_layers},
+      {"num_moe_layers", config.num_moe_layers()},
+      {"num_attention_heads", config.num_attention_heads},
+      {"num_key_value_heads", config.num_key_value_heads},
+      {"head_dim", config.head_dim},
+      {"intermediate_size", config.intermediate_size},
+      {"num_experts", config.num_experts},
+      {"num_experts_per_tok", config.num_experts_per_tok},
+      {"moe_intermediate_size", config.moe_intermediate_size},
+      {"norm_topk_prob", config.norm_topk_prob},
+      {"tie_word_embeddings", config.tie_word_embeddings},
+      {"max_position_embeddings", config.max_position_embeddings},
+      {"rope_theta", config.rope_theta},
+      {"bos_token_id", config.bos_token_id},
+      {"eos_token_ids", config.eos_token_ids},
+  };
+}
+
+std::string line(const char* label, const std::string& value) {
+  return fmt::format("  {:<14} {}\n", label, value);
+}
+
+std::string experts_text(const ModelConfig& config) {
+  const std::string experts = fmt::format("{} per MoE layer, top-{}, width {}", config.num_experts,
+                                          config.num_experts_per_tok, config.moe_intermediate_size);
+  return config.norm_topk_prob ? experts + ", weights renormalised" : experts;
+}
+
+std::string attention_text(const ModelConfig& config) {
+  return fmt::format("{} query heads, {} key/value heads of {}", config.num_attention_heads,
+                     config.num_key_value_heads, config.head_dim);
+}
+
+std::string memory_text(const Model& model) {
+  const auto kv = static_cast<double>(kv_bytes_per_token(model.config(), MathMode::bf16));
+  const int context = model.config().max_position_embeddings;
+  return fmt::format("{} of weights (mapped), {} of KV cache a token, {} at {} tokens",
+                     format_bytes(static_cast<double>(model.identity().total_bytes)), format_bytes(kv),
+                     format_bytes(kv * context), format_count(context));
+}
+
+}  // namespace
+
+nlohmann::ordered_json model_json(const Model& model) {
+  const ModelConfig& config = model.config();
+  const ModelIdentity& identity = model.identity();
+  const Parameters parameters = count_parameters(model);
+  nlohmann::ordered_json json = {
+      {"kind", "model"},
+      {"path", identity.path},
+      {"name", identity.name},
+      {"architecture", config.architecture},
+      {"model_type", config.model_type},
+      {"config", config_json(config)},
+      {"parameters", {{"total", parameters.total}, {"active", parameters.active}}},
+      {"dtype", dtype_name(model.weights().embed_tokens.dtype)},
+      {"tensor_count", identity.tensor_count},
+      {"total_bytes", identity.total_bytes},
+      {"config_sha256", identity.config_sha256},
+      {"kv_bytes_per_token",
+       {{"bf16", kv_bytes_per_token(config, MathMode::bf16)},
+        {"f32", kv_bytes_per_token(config, MathMode::f32)}}},
+      {"tokenizer", nullptr},
+      {"chat_template", nullptr},
+      {"warnings", model.warnings()},
+  };
+  if (model.tokenizer() != nullptr) json["tokenizer"] = {{"vocab_size", model.tokenizer()->vocab_size()}};
+  if (model.chat_template() != nullptr) json["chat_template"] = model.chat_template()->name();
+  return json;
+}
+
+std::string model_text(const Model& model) {
+  const ModelConfig& config = model.config();
+  const Parameters parameters = count_parameters(model);
+  std::string text = heading(model.identity().name) + "\n";
+  text += line("folder", model.identity().path);
+  text += line("architecture", fmt::format("{} ({})", config.architecture, config.model_type));
+  text += line("layers", fmt::format("{}, {} of them with experts, width {}", config.num_hidden_layers,
+                                     config.num_moe_layers(), config.hidden_size));
+  text += line("experts", experts_text(config));
+  text += line("attention", attention_text(config));
+  text += line("vocabulary", fmt::format("{}, {} embeddings", format_count(config.vocab_size),
+                                         config.tie_word_embeddings ? "tied" : "untied"));
+  text += line("parameters", fmt::format("{}, {} active for a token", format_count(parameters.total),
+                                         format_count(parameters.active)));
+  text += line("weights", fmt::format("{} tensors, {}", model.identity().tensor_count,
+                                      dtype_name(model.weights().embed_tokens.dtype)));
+  text += line("memory", memory_text(model));
+  text += line("tokenizer", model.tokenizer() != nullptr
+                                ? fmt::format("{} tokens", format_count(model.tokenizer()->vocab_size()))
+                                : "none");
+  text += line("chat template", model.chat_template() != nullptr ? model.chat_template()->name() : "none");
+  text += line("config sha256", model.identity().config_sha256);
+  for (const std::string& warning : model.warnings())
+    text += line("warning", warning);
+  return text;
+}
+
+}  // namespace expertscope::cli

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "probes/capture/profile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "app/cli/console.h"
+#include "app/cli/run_options.h"
+#include "engine/text/dataset.h"
+
+namespace expertscope::cli {
+namespace {
+
+struct ProfileArguments {
+  RunOptions run;
+  std::string data;
+  std::string trace;
+  int sequence_length = 2048;
+  int sequences = 0;
+  bool router_logits = false;
+  bool json = false;
+};
+
+std::string as_text(const ProfileResult& result, const std::string& trace) {
+  const double rate = result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0;
+  return fmt::format(
+      "run {} in {}: {} tokens in {} sequences, {:.1f} s, {:.1f} tokens/s, perplexity {:.4f}\n", result.run,
+      trace, format_count(result.tokens), format_count(result.sequences), result.seconds, rate,
+      std::exp(result.nll_mean));
+}
+
+nlohmann::ordered_json as_json(const ProfileResult& result, const std::string& trace) {
+  return {{"trace", trace},
+          {"run", result.run},
+          {"tokens", result.tokens},
+          {"sequences", result.sequences},
+          {"seconds", result.seconds},
+          {"nll_mean", result.nll_mean},
+          {"perplexity", std::exp(result.nll_mean)}};
+}
+
+Status run_profile(const ProfileArguments& arguments, const CommandContext& context) {
+  const auto data = Dataset::open(arguments.data);
+  if (!data) return forward_error(data);
+  auto model = open_model(arguments.run.model, context);
+  if (!model) return forward_error(model);
+
+  ProfileOptions options;
+  options.sequence_length = arguments.sequence_length;
+  const int longest = (*model)->config().max_position_embeddings;
+  if (longest > 0 && longest < options.sequence_length) {
+    note(fmt::format("the model's context is {} tokens: sequences are cut to that", longest));
+    options.sequence_length = longest;
+  }
+  options.max_sequences = arguments.sequences;
+  options.probes.router_logits = arguments.router_logits;
+  SessionShape shape;
+  shape.max_context = options.sequence_length;
+  shape.all_logits = true;
+  const auto session = open_session(std::move(*model), arguments.run, shape);
+  if (!session) return forward_error(session);
+
+  Result<ProfileResult> result = [&] {
+    Progress progress("profile", "tokens");
+    return profile(
+        **session, *data, options, arguments.trace,
+        [&](std::int64_t done, std::int64_t total) { progress.update(done, total); }, context.stop);
+  }();
+  if (!result) return forward_error(result);
+  return arguments.json ? write_json(as_json(*result, arguments.trace))
+                        : write_text(as_text(*result, arguments.trace));
+}
+
+}  // namespace
+
+CommandBody define_profile(Arguments& options) {
+  auto arguments = std::make_shared<ProfileArguments>();
+  add_run_options(options, arguments->run);
+  options
+      .add("--data", arguments->data,
+           "Text file, or JSONL with \"text\" and optional \"domain\" in every line")
+      .required()
+      .value_name("FILE");
+  options.add("--trace", arguments->trace, "Trace to record into; a run is added to one that exists")
+      .required()
+      .value_name("FILE.db");
+  options.add("--seq-len", arguments->sequence_length, "Tokens of a sequence").range(1, 1e7).show_default();
+  options.add("--sequences", arguments->sequences, "At most this many sequences; 0: all of the data")
+      .range(0, 1e9)
+      .show_default();
+  options.add_flag("--router-logits", arguments->router_logits,
+                   "Also record the full router logits of every token");
+  options.add_flag("--json", arguments->json, "Print the summary as JSON");
+  return [arguments](const CommandContext& context) { return run_profile(*arguments, context); };
+}
+
+}  // namespace expertscope::cli

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/run_options.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "app/cli/console.h"
+#include "engine/model/routing_policy.h"
+
+namespace expertscope::cli {
+namespace {
+
+/// Tokens a step takes when logits do not limit it; larger ones gain nothing on a CPU.
+constexpr int kMaxBatch = 512;
+/// Memory for the logits of one step.
+constexpr std::int64_t kLogitsBytes = 64 << 20;
+
+int step_size(const ModelConfig& config, const SessionShape& shape) {
+  std::int64_t tokens = std::min(shape.max_context, kMaxBatch);
+  if (shape.all_logits) {
+    const std::int64_t row = static_cast<std::int64_t>(config.vocab_size) * 4;
+    tokens = std::min(tokens, kLogitsBytes / std::max<std::int64_t>(row, 1));
+  }
+  return static_cast<int>(std::max<std::int64_t>(tokens, 1));
+}
+
+}  // namespace
+
+void add_model_argument(Arguments& options, std::string& model) {
+  options.add("MODEL", model, "Model folder with config.json and safetensors files").required();
+}
+
+void add_run_options(Arguments& options, RunOptions& run) {
+  add_model_argument(options, run.model);
+  options.add("--policy", run.policy, "Routing policy to run under (JSON)").value_name("FILE");
+  options.add("--math", run.math, "Arithmetic of the activations: bf16 (fast) or f32 (reference)")
+      .one_of({"f32", "bf16"})
+      .show_default();
+  options.add("--threads", run.threads, "Threads; 0: every processor this process may use")
+      .range(0, 4096)
+      .show_default();
+}
+
+Result<std::shared_ptr<const Model>> open_model(const std::string& folder, const CommandContext& context) {
+  Progress progress("opening " + folder, "");
+  return Model::open(
+      folder, [&](const std::string& what, double fraction) { progress.update(what, fraction); },
+      context.stop);
+}
+
+Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model, const RunOptions& options,
+                                              const SessionShape& shape) {
+  // The policy first: it is cheap to check, and memory for the session is not.
+  std::shared_ptr<const RoutingTable> table;
+  if (!options.policy.empty()) {
+    const auto policy = RoutingPolicy::load(options.policy);
+    if (!policy) return forward_error(policy);
+    auto compiled = policy->compile(model->config());
+    if (!compiled) return fail(compiled.error().code, "{}: {}", options.policy, compiled.error().message);
+    table = std::move(*compiled);
+  }
+  BackendOptions backend;
+  backend.math = options.math == "f32" ? MathMode::f32 : MathMode::bf16;
+  backend.threads = options.threads;
+  backend.max_context = std::max(shape.max_context, 1);
+  backend.max_batch = step_size(model->config(), shape);
+  auto session = Session::create(std::move(model), backend);
+  if (session && table) (*session)->set_routing(std::move(table));
+  return session;
+}
+
+Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config) {
+  for (const std::int32_t id : ids) {
+    if (id < 0 || id >= config.vocab_size) {
+      return fail(ErrorCode::invalid_argument, "token id {} is outside the model's vocabulary of {}", id,
+                  config.vocab_size);
+    }
+  }
+  return {};
+}
+
+Result<const Tokenizer*> require_tokenizer(const Model& model) {
+  if (model.tokenizer() != nullptr) return model.tokenizer();
+  return fail(ErrorCode::unsupported,
+              "{}: no tokenizer.json, so text cannot be encoded; use token ids (--ids)",
+              model.identity().path);
+}
+
+}  // namespace expertscope::cli

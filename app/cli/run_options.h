@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "app/cli/arguments.h"
+#include "app/cli/command.h"
+#include "engine/model/model.h"
+#include "engine/model/session.h"
+
+namespace expertscope::cli {
+
+/// The arguments shared by every command that runs a model.
+struct RunOptions {
+  std::string model;
+  std::string policy;  ///< file; empty: the model's own routing
+  std::string math = "bf16";
+  int threads = 0;
+};
+
+void add_model_argument(Arguments& options, std::string& model);
+/// MODEL, --policy, --math and --threads.
+void add_run_options(Arguments& options, RunOptions& run);
+
+Result<std::shared_ptr<const Model>> open_model(const std::string& folder, const CommandContext& context);
+
+/// How large a session has to be for what it will run.
+struct SessionShape {
+  int max_context = 0;      ///< tokens of one sequence
+  bool all_logits = false;  ///< logits of every token are asked for: smaller steps keep them in memory
+};
+/// A session with the policy of the options in force; the error names the policy file.
+Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model, const RunOptions& options,
+                                              const SessionShape& shape);
+
+/// Every id names a row of the embedding.
+Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config);
+
+/// The tokenizer, or an error that names the model.
+Result<const Tokenizer*> require_tokenizer(const Model& model);
+
+}  // namespace expertscope::cli
