@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <algorithm>
+#include <cmath>
+
+#include "engine/cpu/forward.h"
+
+namespace expertscope::cpu {
+namespace {
+
+/// q, k and v of all tokens, in work.q, work.k and work.v.
+void project(ForwardContext& context, const LayerWeights& layer) {
+  Workspace& work = context.work;
+  const Arithmetic arithmetic = shared_arithmetic(context, {&layer.q_proj, &layer.k_proj, &layer.v_proj});
+  const auto input =
+      pack_rows(context, work.normed.data(), context.tokens, context.config.hidden_size, arithmetic);
+  work.products.clear();
+  work.products.add(layer.q_proj, input, work.q.data(), layer.q_proj.rows);
+  work.products.add(layer.k_proj, input, work.k.data(), layer.k_proj.rows);
+  work.products.add(layer.v_proj, input, work.v.data(), layer.v_proj.rows);
+  work.products.run(context.kernels, context.pool);
+}
+
+/// Norm over the head (where the model has one), then rotation.
+void finish_head(const ForwardContext& context, const Vector& norm, std::int64_t position, float* head) {
+  const int width = context.config.head_dim;
+  if (!norm.empty()) {
+    context.kernels.rms_norm(head, norm.data(), width, context.config.rms_norm_eps, head);
+  }
+  context.kernels.rope(head, context.rope.cosine(position), context.rope.sine(position), width);
+}
+
+void store(const ForwardContext& context, const float* head, void* place) {
+  const std::int64_t width = context.config.head_dim;
+  if (context.cache.type() == DType::bf16) {
+    context.kernels.to_bf16(head, width, static_cast<std::uint16_t*>(place));
+  } else {
+    std::copy(head, head + width, static_cast<float*>(place));
+  }
+}
+
+/// Bias, norm and rotation of one token's heads; its key and value go into the cache.
+void finish_token(ForwardContext& context, int index, std::int64_t row, int sequence, std::int64_t position) {
+  const ModelConfig& config = context.config;
+  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
+  float* q = context.work.q.data() + row * layer.q_proj.rows;
+  float* k = context.work.k.data() + row * layer.k_proj.rows;
+  float* v = context.work.v.data() + row * layer.v_proj.rows;
+  add_bias(context, layer.q_bias, q);
+  add_bias(context, layer.k_bias, k);
+  add_bias(context, layer.v_bias, v);
+  for (int head = 0; head < config.num_attention_heads; ++head) {
+    finish_head(context, layer.q_norm, position, q + head * config.head_dim);
+  }
+  for (int head = 0; head < config.num_key_value_heads; ++head) {
+    float* key = k + head * config.head_dim;
+    finish_head(context, layer.k_norm, position, key);
+    store(context, key, context.cache.key(sequence, index, head, position));
+    store(context, v + head * config.head_dim, context.cache.value(sequence, index, head, position));
+  }
+}
+
+void finish_heads(ForwardContext& context, int index) {
+  std::int64_t row = 0;
+  const std::int64_t work_each = context.weights.layers[static_cast<std::size_t>(index)].q_proj.rows * 4;
+  for (const SequenceChunk& chunk : context.batch.chunks) {
+    for_ranges(context.pool, chunk.count, 8, work_each, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = begin; t < end; ++t) {
+        finish_token(context, index, row + t, chunk.sequence, chunk.start + t);
+      }
+    });
+    row += chunk.count;
+  }
+}
+
+/// Blocks of query tokens, heads of one chunk together. Late tokens of a chunk see the most keys: they come
+/// first, so that no thread starts the longest piece last.
+void list_blocks(ForwardContext& context) {
+  auto& blocks = context.work.attention_blocks;
+  blocks.clear();
+  int row = 0;
+  for (std::size_t c = 0; c < context.batch.chunks.size(); ++c) {
+    const int count = context.batch.chunks[c].count;
+    const int pieces = (count + kAttentionTokens - 1) / kAttentionTokens;
+    for (int piece = pieces - 1; piece >= 0; --piece) {
+      const int begin = piece * kAttentionTokens;
+      for (int head = 0; head < context.config.num_key_value_heads; ++head) {
+        blocks.push_back({static_cast<int>(c), head, row, begin, std::min(kAttentionTokens, count - begin)});
+      }
+    }
+    row += count;
+  }
+}
+
+AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& block) {
+  const ModelConfig& config = context.config;
+  const SequenceChunk& chunk = context.batch.chunks[static_cast<std::size_t>(block.chunk)];
+  const std::int64_t stride = std::int64_t{config.num_attention_heads} * config.head_dim;
+  const int group = config.num_attention_heads / config.num_key_value_heads;
+  const std::int64_t first =
+      (block.row + block.begin) * stride + std::int64_t{block.head} * group * config.head_dim;
+  AttentionTask task;
+  task.q = context.work.q.data() + first;
+  task.q_stride = stride;
+  task.group = group;
+  task.head_dim = config.head_dim;
+  task.k = context.cache.key(chunk.sequence, index, block.head, 0);
+  task.v = context.cache.value(chunk.sequence, index, block.head, 0);
+  task.kv_stride = context.cache.stride();
+  task.kv_type = context.cache.type();
+  task.position = chunk.start + block.begin;
+  task.tokens = block.count;
+  task.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  task.out = context.work.attended.data() + first;
+  task.out_stride = stride;
+  return task;
+}
+
+void attend(ForwardContext& context, int index) {
+  list_blocks(context);
+  const auto& blocks = context.work.attention_blocks;
+  const AttentionBlock& first = blocks.front();
+  const std::int64_t keys = context.batch.chunks[static_cast<std::size_t>(first.chunk)].start + first.count;
+  for_ranges(context.pool, static_cast<std::int64_t>(blocks.size()), 1,
+             keys * first.count * context.config.head_dim, [&](std::int64_t begin, std::int64_t end) {
+               for (std::int64_t b = begin; b < end; ++b) {
+                 context.kernels.attention(task_of(context, index, blocks[static_cast<std::size_t>(b)]));
+               }
+             });
+}
+
+}  // namespace
+
+void attention(ForwardContext& context, int index) {
+  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
+  Workspace& work = context.work;
+  norm_tokens(context, layer.input_layernorm);
+  project(context, layer);
+  finish_heads(context, index);
+  attend(context, index);
+  const auto input = pack_rows(context, work.attended.data(), context.tokens, layer.o_proj.cols,
+                               shared_arithmetic(context, {&layer.o_proj}));
+  const std::int64_t width = context.config.hidden_size;
+  work.products.clear();
+  work.products.add(layer.o_proj, input, work.projected.data(), width);
+  work.products.run(context.kernels, context.pool);
+  for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      add_bias(context, layer.o_bias, work.projected.data() + t * width);
+      context.kernels.axpy(1.0f, work.projected.data() + t * width, width, work.hidden.data() + t * width);
+    }
+  });
+}
+
+}  // namespace expertscope::cpu

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cpu/forward.h"
+
+#include <algorithm>
+
+namespace expertscope::cpu {
+
+void embed(ForwardContext& context) {
+  const Matrix& table = context.weights.embed_tokens;
+  const std::int64_t width = table.cols;
+  for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const std::int32_t id = context.batch.tokens[static_cast<std::size_t>(t)];
+      context.kernels.to_f32(table.row(id), table.dtype, width, context.work.hidden.data() + t * width);
+    }
+  });
+}
+
+void norm_tokens(ForwardContext& context, const Vector& weight) {
+  const std::int64_t width = context.config.hidden_size;
+  for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      context.kernels.rms_norm(context.work.hidden.data() + t * width, weight.data(), width,
+                               context.config.rms_norm_eps, context.work.normed.data() + t * width);
+    }
+  });
+}
+
+Arithmetic shared_arithmetic(const ForwardContext& context, std::initializer_list<const Matrix*> weights) {
+  for (const Matrix* matrix : weights) {
+    if (arithmetic_for(context.bf16, matrix->dtype) == Arithmetic::f32) return Arithmetic::f32;
+  }
+  return Arithmetic::bf16;
+}
+
+PackedActivations pack_rows(ForwardContext& context, const float* x, std::int64_t rows, std::int64_t cols,
+                            Arithmetic arithmetic) {
+  const ActivationRows source{.data = x, .stride = cols, .rows = rows, .cols = cols};
+  const auto packed = plan_activations(context.kernels, arithmetic, rows, cols, context.work.packed.data());
+  const std::int64_t blocks = (rows + kPackRows - 1) / kPackRows;
+  for_ranges(context.pool, blocks, 1, kPackRows * cols, [&](std::int64_t begin, std::int64_t end) {
+    context.kernels.pack(source, packed, begin * kPackRows, std::min(end * kPackRows, rows));
+  });
+  return packed;
+}
+
+void add_bias(const ForwardContext& context, const Vector& bias, float* row) {
+  if (!bias.empty()) context.kernels.axpy(1.0f, bias.data(), static_cast<std::int64_t>(bias.size()), row);
+}
+
+void capture_hidden(const ForwardContext& context, int layer, std::int64_t token) {
+  if (context.capture == nullptr || !context.capture->request.hidden) return;
+  const std::int64_t width = context.config.hidden_size;
+  const RowStats stats = context.kernels.row_stats(context.work.hidden.data() + token * width, width);
+  const auto at = static_cast<std::size_t>(layer * context.tokens + token);
+  context.capture->hidden_max[at] = stats.max_abs;
+  context.capture->hidden_channel[at] = stats.channel;
+}
+
+}  // namespace expertscope::cpu

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "engine/cpu/kernels/kernels.h"
+#include "engine/cpu/kernels/thread_pool.h"
+#include "engine/cpu/kv_cache.h"
+#include "engine/cpu/products.h"
+#include "engine/cpu/rope_table.h"
+#include "engine/cpu/workspace.h"
+#include "engine/model/backend.h"
+#include "engine/model/capture.h"
+#include "engine/model/config.h"
+#include "engine/model/routing_table.h"
+#include "engine/model/weights.h"
+
+namespace expertscope::cpu {
+
+/// What the operations of one step share. They read and write the arrays of `work`; the residual stream is
+/// work.hidden. Tokens of all chunks lie behind each other as rows 0 .. tokens - 1.
+struct ForwardContext {
+  const ModelConfig& config;
+  const Weights& weights;
+  const Kernels& kernels;
+  ThreadPool& pool;
+  Workspace& work;
+  KvCache& cache;
+  const RopeTable& rope;
+  bool bf16 = false;  ///< MathMode::bf16
+
+  const Batch& batch;
+  std::int64_t tokens = 0;
+  const RoutingTable& table;
+  CaptureBlock* capture = nullptr;  ///< null: no probes
+};
+
+/// hidden = rows of embed_tokens.
+void embed(ForwardContext& context);
+
+/// hidden += o_proj(attention(norm(hidden))): projections, q/k norm, rotation, the KV cache, causal
+/// attention.
+void attention(ForwardContext& context, int layer);
+
+/// hidden += sum over slots of weight * expert(norm(hidden)), with every probe of a MoE layer.
+void moe(ForwardContext& context, int layer, int moe_layer);
+
+/// hidden += mlp(norm(hidden)) of a layer without experts.
+void dense_mlp(ForwardContext& context, int layer);
+
+/// Rows of the batch whose logits are wanted.
+std::int64_t head_rows(const Batch& batch);
+
+/// logits [head_rows, vocab] = lm_head(norm(hidden)) of the rows wanted; work.normed holds the normed rows.
+void head(ForwardContext& context, float* logits);
+
+// Shared by the operations.
+
+/// normed = rms_norm(hidden) * weight, all tokens.
+void norm_tokens(ForwardContext& context, const Vector& weight);
+/// One arithmetic for products that share their input: bf16 when the mode is and all weights are BF16.
+Arithmetic shared_arithmetic(const ForwardContext& context, std::initializer_list<const Matrix*> weights);
+/// Packs rows [0, rows) of `x` [rows, cols] into work.packed.
+PackedActivations pack_rows(ForwardContext& context, const float* x, std::int64_t rows, std::int64_t cols,
+                            Arithmetic arithmetic);
+/// row += bias, when there is one.
+void add_bias(const ForwardContext& context, const Vector& bias, float* row);
+/// The probe of a layer's end: max |hidden| of a token.
+void capture_hidden(const ForwardContext& context, int layer, std::int64_t token);
+
+}  // namespace expertscope::cpu

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+
+namespace expertscope::cpu {
+
+/// A byte count that remembers an overflow instead of wrapping: sizes come from files and command lines.
+class CheckedSize {
+ public:
+  CheckedSize(std::int64_t value)  // NOLINT(google-explicit-constructor): reads as a number
+      : value_(static_cast<std::size_t>(value)), valid_(value >= 0) {}
+
+  friend CheckedSize operator*(CheckedSize a, CheckedSize b) {
+    CheckedSize result(0);
+    result.valid_ = !__builtin_mul_overflow(a.value_, b.value_, &result.value_) && a.valid_ && b.valid_;
+    return result;
+  }
+  friend CheckedSize operator+(CheckedSize a, CheckedSize b) {
+    CheckedSize result(0);
+    result.valid_ = !__builtin_add_overflow(a.value_, b.value_, &result.value_) && a.valid_ && b.valid_;
+    return result;
+  }
+  /// The number, or the largest one there is: more than any machine has.
+  std::size_t value() const { return valid_ ? value_ : std::numeric_limits<std::size_t>::max(); }
+
+ private:
+  std::size_t value_;
+  bool valid_;
+};
+
+/// Uninitialised memory for `count` elements, aligned to cache lines (large ones to huge pages).
+template <class T>
+class Buffer {
+ public:
+  /// False when there is no memory; the buffer is empty then.
+  [[nodiscard]] bool allocate(std::size_t count);
+
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  std::size_t size() const { return size_; }
+  T& operator[](std::size_t index) { return data_.get()[index]; }
+  const T& operator[](std::size_t index) const { return data_.get()[index]; }
+
+ private:
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<T, Free> data_;
+  std::size_t size_ = 0;
+};
+
+/// `bytes` of memory aligned to a cache line, or from 4 MiB on to a huge page; null when there is none.
+void* allocate_aligned(std::size_t bytes);
+
+template <class T>
+bool Buffer<T>::allocate(std::size_t count) {
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+  data_.reset();
+  size_ = 0;
+  const std::size_t bytes =
+      (CheckedSize(static_cast<std::int64_t>(sizeof(T))) * CheckedSize(static_cast<std::int64_t>(count)))
+          .value();
+  data_.reset(static_cast<T*>(allocate_aligned(bytes)));
+  if (data_) size_ = count;
+  return data_ != nullptr;
+}
+
+/// Memory this process can still take without swapping: MemAvailable of /proc/meminfo, lowered by the limit
+/// of its control group. Empty when neither can be read.
+std::optional<std::size_t> available_memory();
+
+/// "1.5 GiB"
+std::string format_bytes(std::size_t bytes);
+
+}  // namespace expertscope::cpu

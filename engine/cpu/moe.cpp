@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "engine/cpu/forward.h"
+
+namespace expertscope::cpu {
+namespace {
+
+/// One MoE layer of one step: the operations below share it.
+struct MoeLayer {
+  ForwardContext& context;
+  const LayerWeights& weights;
+  const LayerRouting& routing;
+  int layer = 0;      ///< decoder layer
+  int moe_layer = 0;  ///< counting MoE layers only: the index of capture blocks
+
+  Workspace& work() const { return context.work; }
+  std::span<RoutedSlot> slots(std::int64_t token) const {
+    return {work().slots.data() + token * routing.top_k, static_cast<std::size_t>(routing.top_k)};
+  }
+  std::size_t capture_index(std::int64_t token) const {
+    return static_cast<std::size_t>(moe_layer * context.tokens + token);
+  }
+};
+
+/// Router logits of all tokens, in f32 whatever the mode: a product this small decides everything after it.
+void router_logits(const MoeLayer& moe) {
+  ForwardContext& context = moe.context;
+  const auto input = pack_rows(context, moe.work().normed.data(), context.tokens, context.config.hidden_size,
+                               Arithmetic::f32);
+  moe.work().products.clear();
+  moe.work().products.add(moe.weights.router, input, moe.work().router_logits.data(),
+                          context.config.num_experts);
+  moe.work().products.run(context.kernels, context.pool);
+}
+
+void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const float> logits,
+                     std::span<float> scratch) {
+  CaptureBlock* block = moe.context.capture;
+  if (block == nullptr) return;
+  const std::size_t at = moe.capture_index(token);
+  const auto slots = moe.slots(token);
+  const std::size_t first = at * static_cast<std::size_t>(block->slots);
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    const std::int32_t expert = slots[s].expert;
+    if (!block->expert.empty()) {
+      block->expert[first + s] = expert < 0 ? kNoExpert : static_cast<std::uint16_t>(expert);
+    }
+    if (!block->request.routing) continue;
+    block->probability[first + s] = slots[s].probability;
+    block->weight[first + s] = slots[s].weight;
+  }
+  if (block->request.entropy) block->entropy[at] = router_entropy(logits, scratch);
+  if (block->request.router_logits) {
+    std::copy(logits.begin(), logits.end(),
+              block->router_logits.begin() + static_cast<std::ptrdiff_t>(at * logits.size()));
+  }
+}
+
+void route_tokens(const MoeLayer& moe) {
+  const auto experts = static_cast<std::size_t>(moe.context.config.num_experts);
+  const std::int64_t work_each = moe.context.config.num_experts * 16;
+  for_ranges(moe.context.pool, moe.context.tokens, 16, work_each, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const auto row = static_cast<std::size_t>(t) * experts;
+      const std::span<const float> logits(moe.work().router_logits.data() + row, experts);
+      const std::span<float> scratch(moe.work().probabilities.data() + row, experts);
+      route(logits, moe.routing, scratch, moe.slots(t));
+      capture_routing(moe, t, logits, scratch);
+    }
+  });
+}
+
+/// True when the slot's expert has to be computed; a silenced one (output_scale 0) need not be.
+bool runs(const MoeLayer& moe, const RoutedSlot& slot) {
+  return slot.expert >= 0 && moe.routing.output_scale[static_cast<std::size_t>(slot.expert)] != 0.0f;
+}
+
+/// Counting sort of the slots of tokens [t0, t1) by expert: one ExpertRun of consecutive rows per expert.
+void sort_by_expert(const MoeLayer& moe, std::int64_t t0, std::int64_t t1) {
+  Workspace& work = moe.work();
+  std::fill(work.next_row.data(), work.next_row.data() + work.next_row.size(), 0);
+  for (std::int64_t t = t0; t < t1; ++t) {
+    for (const RoutedSlot& slot : moe.slots(t)) {
+      if (runs(moe, slot)) ++work.next_row[static_cast<std::size_t>(slot.expert)];
+    }
+  }
+  work.runs.clear();
+  std::int64_t first = 0;
+  for (std::size_t e = 0; e < work.next_row.size(); ++e) {
+    const std::int64_t rows = work.next_row[e];
+    work.next_row[e] = first;
+    if (rows > 0) work.runs.push_back({static_cast<int>(e), first, rows, {}, {}});
+    first += rows;
+  }
+  for (std::int64_t t = t0; t < t1; ++t) {
+    const auto slots = moe.slots(t);
+    for (std::size_t s = 0; s < slots.size(); ++s) {
+      std::int32_t& row = work.row_of_slot[static_cast<std::size_t>(t) * slots.size() + s];
+      row = -1;
+      if (!runs(moe, slots[s])) continue;
+      row = static_cast<std::int32_t>(work.next_row[static_cast<std::size_t>(slots[s].expert)]++);
+      work.token_of_row[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(t);
+    }
+  }
+}
+
+/// Where each run's packed rows lie, and the blocks of rows the threads share.
+void plan_runs(const MoeLayer& moe) {
+  const ForwardContext& context = moe.context;
+  Workspace& work = moe.work();
+  std::uint8_t* input = work.expert_input.data();
+  std::uint8_t* inner = work.expert_inner.data();
+  work.row_blocks.clear();
+  for (std::size_t r = 0; r < work.runs.size(); ++r) {
+    ExpertRun& run = work.runs[r];
+    const MlpWeights& expert = moe.weights.experts[static_cast<std::size_t>(run.expert)];
+    run.input =
+        plan_activations(context.kernels, shared_arithmetic(context, {&expert.gate_proj, &expert.up_proj}),
+                         run.rows, expert.gate_proj.cols, input);
+    run.inner = plan_activations(context.kernels, shared_arithmetic(context, {&expert.down_proj}), run.rows,
+                                 expert.down_proj.cols, inner);
+    input += packed_bytes(run.rows, expert.gate_proj.cols);
+    inner += packed_bytes(run.rows, expert.down_proj.cols);
+    for (std::int64_t begin = 0; begin < run.rows; begin += kPackRows) {
+      work.row_blocks.push_back({static_cast<int>(r), begin, std::min(begin + kPackRows, run.rows)});
+    }
+  }
+}
+
+/// fn(run, block) for all blocks of rows of all runs.
+template <class Fn>
+void for_row_blocks(const MoeLayer& moe, std::int64_t cols, Fn&& fn) {
+  const Workspace& work = moe.work();
+  const auto blocks = static_cast<std::int64_t>(work.row_blocks.size());
+  for_ranges(moe.context.pool, blocks, 2, cols * work.row_blocks.front().end,
+             [&](std::int64_t begin, std::int64_t end) {
+               for (std::int64_t b = begin; b < end; ++b) {
+                 const RowBlock& block = work.row_blocks[static_cast<std::size_t>(b)];
+                 fn(work.runs[static_cast<std::size_t>(block.run)], block);
+               }
+             });
+}
+
+/// down_proj(silu(gate_proj x) * (up_proj x)) of every run, into work.expert_output.
+void run_experts(const MoeLayer& moe) {
+  ForwardContext& context = moe.context;
+  Workspace& work = moe.work();
+  const std::int64_t width = context.config.hidden_size;
+  const std::int64_t inner = context.config.moe_intermediate_size;
+  for_row_blocks(moe, width, [&](const ExpertRun& run, const RowBlock& block) {
+    const ActivationRows rows{work.normed.data(), width, work.token_of_row.data() + run.first, run.rows,
+                              width};
+    context.kernels.pack(rows, run.input, block.begin, block.end);
+  });
+  work.products.clear();
+  for (const ExpertRun& run : work.runs) {
+    const MlpWeights& expert = moe.weights.experts[static_cast<std::size_t>(run.expert)];
+    work.products.add(expert.gate_proj, run.input, work.gate.data() + run.first * inner, inner);
+    work.products.add(expert.up_proj, run.input, work.up.data() + run.first * inner, inner);
+  }
+  work.products.run(context.kernels, context.pool);
+  for_row_blocks(moe, inner, [&](const ExpertRun& run, const RowBlock& block) {
+    const std::int64_t first = (run.first + block.begin) * inner;
+    float* gate = work.gate.data() + first;
+    context.kernels.silu_mul(gate, work.up.data() + first, (block.end - block.begin) * inner, gate);
+    const ActivationRows rows{work.gate.data() + run.first * inner, inner, nullptr, run.rows, inner};
+    context.kernels.pack(rows, run.inner, block.begin, block.end);
+  });
+  work.products.clear();
+  for (const ExpertRun& run : work.runs) {
+    const MlpWeights& expert = moe.weights.experts[static_cast<std::size_t>(run.expert)];
+    work.products.add(expert.down_proj, run.inner, work.expert_output.data() + run.first * width, width);
+  }
+  work.products.run(context.kernels, context.pool);
+}
+
+/// ||f_e||, max |f_e| and its channel, where the output is read for the sum anyway.
+void capture_output(const MoeLayer& moe, std::size_t slot_index, const float* output, float scale) {
+  CaptureBlock& block = *moe.context.capture;
+  const RowStats stats = moe.context.kernels.row_stats(output, moe.context.config.hidden_size);
+  block.output_norm[slot_index] = stats.norm * std::abs(scale);
+  block.output_max[slot_index] = stats.max_abs * std::abs(scale);
+  block.output_channel[slot_index] = stats.channel;
+}
+
+/// hidden += sum of weight * f_e in the order of the slots: the same sum whatever the number of threads.
+void combine(const MoeLayer& moe, std::int64_t token) {
+  ForwardContext& context = moe.context;
+  Workspace& work = moe.work();
+  const std::int64_t width = context.config.hidden_size;
+  const auto slots = moe.slots(token);
+  const bool outputs = context.capture != nullptr && context.capture->request.expert_output;
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    if (slots[s].expert < 0) continue;
+    const std::size_t at =
+        outputs ? context.capture->slot_index(moe.moe_layer, static_cast<int>(token), static_cast<int>(s))
+                : 0;
+    const std::int32_t row = work.row_of_slot[static_cast<std::size_t>(token) * slots.size() + s];
+    if (row < 0) {
+      if (outputs) context.capture->output_channel[at] = 0;  // silent: norm and maximum are 0
+      continue;
+    }
+    const float* output = work.expert_output.data() + row * width;
+    const float scale = moe.routing.output_scale[static_cast<std::size_t>(slots[s].expert)];
+    if (outputs) capture_output(moe, at, output, scale);
+    context.kernels.axpy(slots[s].weight * scale, output, width, work.hidden.data() + token * width);
+  }
+  capture_hidden(context, moe.layer, token);
+}
+
+}  // namespace
+
+void moe(ForwardContext& context, int layer, int moe_layer) {
+  const MoeLayer moe{context, context.weights.layers[static_cast<std::size_t>(layer)],
+                     context.table.layers[static_cast<std::size_t>(layer)], layer, moe_layer};
+  norm_tokens(context, moe.weights.post_attention_layernorm);
+  router_logits(moe);
+  route_tokens(moe);
+  const std::int64_t round = std::max<std::int64_t>(1, context.work.expert_rows / moe.routing.top_k);
+  for (std::int64_t t0 = 0; t0 < context.tokens; t0 += round) {
+    const std::int64_t t1 = std::min(t0 + round, context.tokens);
+    sort_by_expert(moe, t0, t1);
+    plan_runs(moe);
+    if (!context.work.runs.empty()) run_experts(moe);
+    const std::int64_t work_each = context.config.hidden_size * moe.routing.top_k;
+    for_ranges(context.pool, t1 - t0, 8, work_each, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = t0 + begin; t < t0 + end; ++t)
+        combine(moe, t);
+    });
+  }
+}
+
+}  // namespace expertscope::cpu

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cpu/workspace.h"
+
+#include <algorithm>
+
+namespace expertscope::cpu {
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// Element counts of the arrays; both bytes() and allocate() read them.
+struct Sizes {
+  CheckedSize hidden, queries, keys, packed, experts, slots, expert_rows, expert_input, expert_inner, gate,
+      expert_output;
+};
+
+/// Rows the experts of a layer run at a time. A policy may ask for more slots than the model's top_k: then
+/// the tokens of a batch go through the experts in several rounds.
+std::int64_t expert_rows(const ModelConfig& config, const BackendOptions& options) {
+  const std::int64_t usual = std::int64_t{options.max_batch} * std::max(1, config.num_experts_per_tok);
+  return config.num_experts == 0 ? 0 : std::max<std::int64_t>(usual, config.num_experts);
+}
+
+CheckedSize packed_size(CheckedSize rows, std::int64_t cols) {
+  return rows * CheckedSize(round_up(cols, kPackCols)) * CheckedSize(sizeof(float));
+}
+
+Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
+  const std::int64_t batch = options.max_batch;
+  const CheckedSize tokens(batch);
+  const CheckedSize packed_tokens(round_up(batch, kPackRows));
+  const std::int64_t heads = std::int64_t{config.num_attention_heads} * config.head_dim;
+  const std::int64_t widest =
+      std::max({std::int64_t{config.hidden_size}, heads, std::int64_t{config.intermediate_size}});
+  const CheckedSize rows(expert_rows(config, options));
+  const CheckedSize run_padding =
+      CheckedSize(std::min<std::int64_t>(config.num_experts, expert_rows(config, options))) *
+      CheckedSize(kPackRows);
+  const CheckedSize moe_inner = rows * CheckedSize(config.moe_intermediate_size);
+  const CheckedSize dense_inner = tokens * CheckedSize(config.intermediate_size);
+  return {
+      .hidden = tokens * CheckedSize(config.hidden_size),
+      .queries = tokens * CheckedSize(heads),
+      .keys = tokens * CheckedSize(config.num_key_value_heads) * CheckedSize(config.head_dim),
+      .packed = packed_size(packed_tokens, widest),
+      .experts = tokens * CheckedSize(config.num_experts),
+      .slots = tokens * CheckedSize(config.num_experts),
+      .expert_rows = rows,
+      .expert_input = packed_size(rows + run_padding, config.hidden_size),
+      .expert_inner = packed_size(rows + run_padding, config.moe_intermediate_size),
+      .gate = moe_inner.value() > dense_inner.value() ? moe_inner : dense_inner,
+      .expert_output = rows * CheckedSize(config.hidden_size),
+  };
+}
+
+}  // namespace
+
+CheckedSize Workspace::bytes(const ModelConfig& config, const BackendOptions& options) {
+  const Sizes s = sizes(config, options);
+  const CheckedSize floats = s.hidden * CheckedSize(3) + s.queries * CheckedSize(2) +
+                             s.keys * CheckedSize(2) + s.experts * CheckedSize(2) + s.gate * CheckedSize(2) +
+                             s.expert_output + s.expert_rows;
+  const CheckedSize per_slot(sizeof(RoutedSlot) + sizeof(std::int32_t));
+  return floats * CheckedSize(sizeof(float)) + s.packed + s.expert_input + s.expert_inner +
+         s.slots * per_slot;
+}
+
+bool Workspace::allocate(const ModelConfig& config, const BackendOptions& options) {
+  const Sizes s = sizes(config, options);
+  expert_rows = cpu::expert_rows(config, options);
+  const auto experts = static_cast<std::size_t>(config.num_experts);
+  const auto chunks = static_cast<std::size_t>(std::min(options.max_sequences, options.max_batch));
+  runs.reserve(experts);
+  row_blocks.reserve(experts + static_cast<std::size_t>(expert_rows / kPackRows));
+  attention_blocks.reserve(static_cast<std::size_t>(config.num_key_value_heads) *
+                           (chunks + static_cast<std::size_t>(options.max_batch / kAttentionTokens)));
+  products.reserve(std::max<std::size_t>(3, 2 * experts));
+  return hidden.allocate(s.hidden.value()) && normed.allocate(s.hidden.value()) &&
+         q.allocate(s.queries.value()) && k.allocate(s.keys.value()) && v.allocate(s.keys.value()) &&
+         attended.allocate(s.queries.value()) && projected.allocate(s.hidden.value()) &&
+         packed.allocate(s.packed.value()) && router_logits.allocate(s.experts.value()) &&
+         probabilities.allocate(s.experts.value()) && slots.allocate(s.slots.value()) &&
+         row_of_slot.allocate(s.slots.value()) && token_of_row.allocate(s.expert_rows.value()) &&
+         next_row.allocate(experts) && expert_input.allocate(s.expert_input.value()) &&
+         expert_inner.allocate(s.expert_inner.value()) && gate.allocate(s.gate.value()) &&
+         up.allocate(s.gate.value()) && expert_output.allocate(s.expert_output.value());
+}
+
+}  // namespace expertscope::cpu
