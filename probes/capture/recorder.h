@@ -28,8 +28,8 @@ struct RecorderOptions {
   std::function<std::string(std::int32_t)> token_bytes;
 };
 
-/// One thread behind one bounded queue, writing one run of one trace file. `deliver` may be called from one
-/// thread.
+/// One thread behind one bounded queue, writing one run of one trace file. `acquire`, `deliver` and the marks
+/// are called from one thread, the one that steps the session.
 class Recorder final : public CaptureSink {
  public:
   /// Creates the file or appends a run to an existing trace. The error names the file.
@@ -45,10 +45,16 @@ class Recorder final : public CaptureSink {
   /// The writer's error, once it had one, comes back here: the run stops, what was committed stays.
   Status deliver(std::unique_ptr<CaptureBlock> block) override;
 
-  /// From here on, blocks belong to the next sequence of the run (a new document; a new prompt).
+  /// From here on, blocks belong to the next sequence of the run (a new document; a new prompt). A token at
+  /// position 0 begins one too, also without this call.
   void next_sequence();
+  /// The domain of the next sequence that begins in a cache slot of the session; kept in the trace.
+  void set_domain(int slot, const std::string& domain);
   /// Tokens delivered from here on are generated ones, not the prompt.
   void mark_generated();
+
+  /// Tokens dropped so far (Backpressure::drop); from any thread.
+  std::int64_t dropped_tokens() const;
 
   /// Waits until all is on disk and closes the run. `status`: "finished", "stopped" or "failed".
   Status finish(const std::string& status, const std::string& message = {}, const std::string& text = {});

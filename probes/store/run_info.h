@@ -103,6 +103,13 @@ struct TokenRow {
   bool generated = false;  ///< false: part of the prompt or of the data
 };
 
+/// A sequence of a run: one prompt with its continuation, or one piece of a document.
+struct SequenceInfo {
+  int number = 0;
+  std::int64_t first_token = 0;  ///< run token index
+  std::string domain;            ///< of its document; may be empty
+};
+
 /// What one token did in one MoE layer, slot by slot.
 struct SlotRow {
   int layer = 0;  ///< decoder layer

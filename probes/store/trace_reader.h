@@ -35,10 +35,12 @@ class TraceReader {
   Result<RunInfo> run(std::int64_t run) const;
   Result<std::vector<PolicyChange>> policy_changes(std::int64_t run) const;
 
+  Result<std::vector<SequenceInfo>> sequences(std::int64_t run) const;
+
   /// Aggregates of a whole run, from the aggregate rows: fast at any size.
   Result<ExpertTable> expert_table(std::int64_t run) const;
   /// The same computed from the per-token blobs of a range (the shared time filter); exact also inside a
-  /// block.
+  /// block. first_row_max then counts from the first token of the range.
   Result<ExpertTable> expert_table(std::int64_t run, const TokenRange& range) const;
   Result<std::vector<LayerStats>> layer_stats(std::int64_t run) const;
 
@@ -51,6 +53,11 @@ class TraceReader {
                       const std::function<bool(std::int64_t token, const SlotRow& slot)>& visit) const;
   /// Entropy [nats] of each token of the range at a decoder layer; NaN where not measured.
   Result<std::vector<float>> entropy(std::int64_t run, int layer, const TokenRange& range) const;
+
+  /// The largest |hidden state| of each token of the range after a decoder layer; NaN where not measured.
+  Result<std::vector<float>> hidden_max(std::int64_t run, int layer, const TokenRange& range) const;
+  /// All router logits of one token at a MoE layer, [experts]; empty where not measured.
+  Result<std::vector<float>> router_logits(std::int64_t run, int layer, std::int64_t token) const;
 
   /// Stops a running query from another thread; that query returns ErrorCode::cancelled.
   void interrupt();

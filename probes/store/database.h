@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/error.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace expertscope {
+
+class Database;
+
+/// A prepared statement. Parameters count from 1, columns from 0, as in SQLite. Must not outlive its
+/// Database.
+class Statement {
+ public:
+  Statement() = default;
+  explicit operator bool() const { return statement_ != nullptr; }
+
+  // A bind that fails (out of memory, no such parameter) is reported by the next step().
+  void bind(int parameter, std::int64_t value);
+  void bind(int parameter, int value) { bind(parameter, static_cast<std::int64_t>(value)); }
+  void bind(int parameter, double value);  ///< NaN becomes NULL, as SQLite has no NaN
+  void bind(int parameter, std::string_view text);
+  void bind(int parameter, const std::string& text) { bind(parameter, std::string_view(text)); }
+  void bind(int parameter, const char* text) { bind(parameter, std::string_view(text)); }
+  /// The bytes are not copied and must live until the statement is reset or stepped to its end.
+  void bind_blob(int parameter, std::span<const std::byte> bytes);
+  void bind_null(int parameter);
+
+  /// True: a row is there. False: done, and the statement is reset for the next use.
+  Result<bool> step();
+  /// Runs a statement that returns no rows and resets it.
+  Status run();
+  void reset();
+
+  std::int64_t integer(int column) const;
+  double real(int column) const;
+  bool is_null(int column) const;
+  std::string text(int column) const;
+  /// Valid until the next step or reset; empty for NULL.
+  std::span<const std::byte> blob(int column) const;
+
+ private:
+  friend class Database;
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const;
+  };
+  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  const Database* database_ = nullptr;
+  int bind_error_ = 0;
+};
+
+/// One connection. Errors carry the file and SQLite's message; a full disk is ErrorCode::disk_full, an
+/// interrupted query ErrorCode::cancelled, a file that is not a database or is damaged ErrorCode::format.
+class Database {
+ public:
+  enum class Mode : std::uint8_t { read_only, read_write, create, immutable };
+  static Result<std::unique_ptr<Database>> open(const std::filesystem::path& file, Mode mode);
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  const std::filesystem::path& file() const { return file_; }
+
+  /// One or more statements without parameters; rows are ignored.
+  Status execute(const char* sql);
+  Result<Statement> prepare(std::string_view sql) const;
+  /// First column of the first row of a query without parameters; empty where there is no row.
+  Result<std::optional<std::int64_t>> integer(std::string_view sql) const;
+  std::int64_t last_insert_id() const;
+
+  /// Safe from any thread while the connection exists.
+  void interrupt();
+  sqlite3* handle() const { return handle_.get(); }
+
+  /// The Error for a result code of this connection. `doing` completes "FILE: cannot ...".
+  tl::unexpected<Error> error(int code, std::string_view doing) const;
+
+ private:
+  Database() = default;
+  struct Close {
+    void operator()(sqlite3* database) const;
+  };
+  std::filesystem::path file_;
+  std::unique_ptr<sqlite3, Close> handle_;
+};
+
+/// BEGIN IMMEDIATE now; ROLLBACK on the way out unless committed.
+class Transaction {
+ public:
+  static Result<Transaction> begin(Database& database);
+  Transaction(Transaction&& other) noexcept;
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction();
+  Status commit();
+
+ private:
+  explicit Transaction(Database& database) : database_(&database) {}
+  Database* database_ = nullptr;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "probes/store/run_row.h"
+
+#include <fmt/chrono.h>
+#include <fmt/ranges.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "probes/store/schema.h"
+#include "probes/store/writer_identity.h"
+
+namespace expertscope {
+namespace {
+
+struct ProbeName {
+  const char* name;
+  bool CaptureRequest::*flag;
+};
+constexpr ProbeName kProbes[] = {
+    {"routing", &CaptureRequest::routing},   {"expert_output", &CaptureRequest::expert_output},
+    {"hidden", &CaptureRequest::hidden},     {"entropy", &CaptureRequest::entropy},
+    {"log_prob", &CaptureRequest::log_prob}, {"router_logits", &CaptureRequest::router_logits},
+};
+
+std::string now_utc() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+std::string probes_text(const CaptureRequest& probes) {
+  std::vector<std::string> names;
+  for (const ProbeName& probe : kProbes) {
+    if (probes.*probe.flag) names.emplace_back(probe.name);
+  }
+  return fmt::format("{}", fmt::join(names, ","));
+}
+
+CaptureRequest parse_probes(std::string_view text) {
+  CaptureRequest probes;
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    const std::string_view name = text.substr(0, comma);
+    for (const ProbeName& probe : kProbes) {
+      if (name == probe.name) probes.*probe.flag = true;
+    }
+    text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+  }
+  return probes;
+}
+
+std::string moe_layers_text(const std::vector<std::uint8_t>& moe_layer) {
+  std::vector<std::size_t> layers;
+  for (std::size_t layer = 0; layer < moe_layer.size(); ++layer) {
+    if (moe_layer[layer] != 0) layers.push_back(layer);
+  }
+  return fmt::format("[{}]", fmt::join(layers, ","));
+}
+
+bool parse_moe_layers(const std::string& text, int layers, std::vector<std::uint8_t>& moe_layer) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_array()) return false;
+  moe_layer.assign(static_cast<std::size_t>(layers), 0);
+  for (const auto& entry : json) {
+    if (!entry.is_number_unsigned() || entry.get<std::uint64_t>() >= moe_layer.size()) return false;
+    moe_layer[entry.get<std::size_t>()] = 1;
+  }
+  return true;
+}
+
+Status check_sizes(const std::string& file, const RunInfo& run, std::int64_t layers, std::int64_t experts) {
+  const bool fits = layers > 0 && layers <= kMaxLayers && experts >= 0 && experts <= kMaxExperts &&
+                    layers * experts <= kMaxCells && run.tokens >= 0 && run.dropped_tokens >= 0;
+  if (fits) return {};
+  return fail(ErrorCode::format, "{}: damaged trace: run {} claims {} layers, {} experts and {} tokens", file,
+              run.id, layers, experts, run.tokens);
+}
+
+// Column order of the SELECT in read_run_rows.
+Result<RunInfo> read_row(const std::string& file, const Statement& row) {
+  RunInfo run;
+  int column = 0;
+  const auto text = [&] { return row.text(column++); };
+  const auto integer = [&] { return row.integer(column++); };
+  run.id = integer();
+  run.kind = text();
+  run.started_at = text();
+  run.status = text();
+  run.message = text();
+  const std::string writer = text();
+  run.model.path = text();
+  run.model.name = text();
+  run.model.config_sha256 = text();
+  run.model.tensor_count = integer();
+  run.model.total_bytes = integer();
+  run.architecture = text();
+  const std::int64_t layers = integer();
+  const std::int64_t experts = integer();
+  run.top_k = static_cast<int>(integer());
+  run.hidden_size = static_cast<int>(integer());
+  const std::string moe_layers = text();
+  run.program_version = text();
+  run.backend = text();
+  run.math = text();
+  run.sampling = text();
+  run.dataset = text();
+  run.dataset_sha256 = text();
+  run.prompt = text();
+  run.text = text();
+  run.probes = parse_probes(text());
+  run.tokens = integer();
+  run.dropped_tokens = integer();
+  if (auto status = check_sizes(file, run, layers, experts); !status) return forward_error(status);
+  run.layers = static_cast<int>(layers);
+  run.experts = static_cast<int>(experts);
+  if (!parse_moe_layers(moe_layers, run.layers, run.moe_layer)) {
+    return fail(ErrorCode::format, "{}: damaged trace: run {}: moe_layers is not a list of layers below {}",
+                file, run.id, run.layers);
+  }
+  if (run.status == "recording" && writer_state(writer) == WriterState::gone) run.status = "interrupted";
+  return run;
+}
+
+Result<std::vector<std::int64_t>> interrupted_runs(const Database& database) {
+  auto query = database.prepare("SELECT id, writer FROM run WHERE status = 'recording'");
+  if (!query) return forward_error(query);
+  std::vector<std::int64_t> ids;
+  for (;;) {
+    auto row = query->step();
+    if (!row) return forward_error(row);
+    if (!*row) return ids;
+    if (writer_state(query->text(1)) == WriterState::gone) ids.push_back(query->integer(0));
+  }
+}
+
+}  // namespace
+
+Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
+  auto row = database.prepare(
+      "INSERT INTO run(kind, started_at, status, writer, model_path, model_name, config_sha256, "
+      "tensor_count, "
+      "total_bytes, architecture, layers, experts, top_k, hidden_size, moe_layers, program_version, backend, "
+      "math, sampling, dataset, dataset_sha256, prompt, probes) VALUES(?1, ?2, 'recording', ?3, ?4, ?5, ?6, "
+      "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)");
+  if (!row) return forward_error(row);
+  int parameter = 0;
+  const auto bind = [&](const auto& value) { row->bind(++parameter, value); };
+  bind(info.kind);
+  bind(info.started_at.empty() ? now_utc() : info.started_at);
+  bind(writer_identity());
+  bind(info.model.path);
+  bind(info.model.name);
+  bind(info.model.config_sha256);
+  bind(info.model.tensor_count);
+  bind(info.model.total_bytes);
+  bind(info.architecture);
+  bind(info.layers);
+  bind(info.experts);
+  bind(info.top_k);
+  bind(info.hidden_size);
+  bind(moe_layers_text(info.moe_layer));
+  bind(info.program_version);
+  bind(info.backend);
+  bind(info.math);
+  bind(info.sampling);
+  bind(info.dataset);
+  bind(info.dataset_sha256);
+  bind(info.prompt);
+  bind(probes_text(info.probes));
+  if (auto status = row->run(); !status) return forward_error(status);
+  return database.last_insert_id();
+}
+
+Status finish_run_row(Database& database, std::int64_t run, const RunEnd& end) {
+  auto row = database.prepare(
+      "UPDATE run SET status = ?2, message = ?3, finished_at = ?4, text = coalesce(?5, text) WHERE id = ?1");
+  if (!row) return forward_error(row);
+  row->bind(1, run);
+  row->bind(2, end.status);
+  row->bind(3, end.message);
+  row->bind(4, now_utc());
+  if (end.text) row->bind(5, *end.text);
+  return row->run();
+}
+
+Status mark_interrupted_runs(Database& database) {
+  auto ids = interrupted_runs(database);
+  if (!ids) return forward_error(ids);
+  if (ids->empty()) return {};
+  auto update = database.prepare("UPDATE run SET status = 'interrupted' WHERE id = ?1");
+  if (!update) return forward_error(update);
+  for (const std::int64_t id : *ids) {
+    update->bind(1, id);
+    if (auto status = update->run(); !status) return status;
+  }
+  return {};
+}
+
+Result<bool> has_interrupted_runs(const Database& database) {
+  auto ids = interrupted_runs(database);
+  if (!ids) return forward_error(ids);
+  return !ids->empty();
+}
+
+Result<std::vector<RunInfo>> read_run_rows(const Database& database, std::optional<std::int64_t> id) {
+  auto query = database.prepare(
+      "SELECT id, kind, started_at, status, message, writer, model_path, model_name, config_sha256, "
+      "tensor_count, total_bytes, architecture, layers, experts, top_k, hidden_size, moe_layers, "
+      "program_version, backend, math, sampling, dataset, dataset_sha256, prompt, text, probes, tokens, "
+      "dropped_tokens FROM run WHERE ?1 IS NULL OR id = ?1 ORDER BY id");
+  if (!query) return forward_error(query);
+  if (id) query->bind(1, *id);
+  std::vector<RunInfo> runs;
+  for (;;) {
+    auto row = query->step();
+    if (!row) return forward_error(row);
+    if (!*row) return runs;
+    auto run = read_row(database.file().string(), *query);
+    if (!run) return forward_error(run);
+    runs.push_back(std::move(*run));
+  }
+}
+
+}  // namespace expertscope

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "engine/error.h"
+#include "probes/store/database.h"
+
+namespace expertscope {
+
+/// "XSCP": the application_id of a trace; SPEC.md describes the file.
+inline constexpr std::int32_t kTraceApplicationId = 0x58534350;
+/// user_version of the traces this program writes. A larger one is refused by name.
+inline constexpr int kTraceVersion = 1;
+/// Tokens of a full blob.
+inline constexpr int kBlockTokens = 256;
+
+// Bounds on what a trace may claim; a file beyond them is damaged.
+inline constexpr int kMaxLayers = 4096;
+inline constexpr int kMaxExperts = 65534;
+inline constexpr std::int64_t kMaxCells = 1 << 22;  ///< layers * experts
+
+/// Opens a trace for recording; creates it where there is no file (or an empty one).
+Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::path& file);
+
+/// Opens a trace for reading, also from a read-only medium. Refuses what is not a trace or is newer.
+Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::path& file);
+
+}  // namespace expertscope

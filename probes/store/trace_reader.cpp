@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "probes/store/trace_reader.h"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "probes/store/block_rows.h"
+#include "probes/store/run_row.h"
+#include "probes/store/schema.h"
+
+namespace expertscope {
+namespace {
+
+std::size_t index(std::int64_t value) {
+  return static_cast<std::size_t>(value);
+}
+
+ClampedRange clamp(const TokenRange& range) {
+  constexpr std::int64_t last = std::int64_t{1} << 62;
+  const std::int64_t begin = std::clamp<std::int64_t>(range.begin, 0, last);
+  return {begin, std::clamp<std::int64_t>(range.end, begin, last)};
+}
+
+ExpertTable empty_table(const RunInfo& run) {
+  ExpertTable table;
+  table.layers = run.layers;
+  table.experts = run.experts;
+  table.cells.resize(index(run.layers) * index(run.experts));
+  table.moe_layer = run.moe_layer;
+  return table;
+}
+
+// One snapshot for queries of several statements, although a recorder commits in between.
+class Snapshot {
+ public:
+  explicit Snapshot(const Database& database)
+      : handle_(sqlite3_get_autocommit(database.handle()) != 0 ? database.handle() : nullptr) {
+    if (handle_ != nullptr) sqlite3_exec(handle_, "BEGIN", nullptr, nullptr, nullptr);
+  }
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+  ~Snapshot() {
+    if (handle_ != nullptr) sqlite3_exec(handle_, "COMMIT", nullptr, nullptr, nullptr);
+  }
+
+ private:
+  sqlite3* handle_;  // null: an outer snapshot is in force
+};
+
+// NULL is "not measured", or, where the probe ran, a NaN that SQLite cannot hold.
+double real_or(const Statement& row, int column, bool measured) {
+  if (!row.is_null(column)) return row.real(column);
+  return measured ? std::numeric_limits<double>::quiet_NaN() : 0.0;
+}
+
+ExpertStats read_expert_stats(const Statement& row, int column, const CaptureRequest& probes) {
+  ExpertStats stats;
+  stats.count = row.integer(column);
+  stats.probability_sum = real_or(row, column + 1, probes.routing);
+  stats.weight_sum = real_or(row, column + 2, probes.routing);
+  stats.norm_sum = real_or(row, column + 3, probes.expert_output);
+  stats.weighted_norm_sum = real_or(row, column + 4, probes.routing && probes.expert_output);
+  stats.output_max = real_or(row, column + 5, false);
+  if (!row.is_null(column + 6)) stats.output_channel = static_cast<int>(row.integer(column + 6));
+  if (!row.is_null(column + 7)) stats.output_token = row.integer(column + 7);
+  stats.first_row_max = real_or(row, column + 8, false);
+  return stats;
+}
+
+SlotRow slot_row(const SlotColumns& columns, int layer, std::size_t token, std::size_t slot) {
+  const std::size_t at = token * index(columns.slots) + slot;
+  SlotRow row;
+  row.layer = layer;
+  row.slot = static_cast<int>(slot);
+  row.expert = columns.expert[at];
+  if (!columns.weight.empty()) {
+    row.weight = columns.weight[at];
+    row.probability = columns.probability[at];
+  }
+  if (!columns.output_norm.empty()) {
+    row.output_norm = columns.output_norm[at];
+    row.output_max = columns.output_max[at];
+    if (columns.output_channel[at] != kNoChannel) row.output_channel = columns.output_channel[at];
+  }
+  return row;
+}
+
+}  // namespace
+
+struct TraceReader::Impl {
+  std::unique_ptr<Database> database;
+  mutable std::map<std::pair<std::int64_t, std::int32_t>, std::string> words;
+
+  Result<std::string> word(Statement& query, std::int64_t run, std::int32_t id) const {
+    const auto known = words.find({run, id});
+    if (known != words.end()) return known->second;
+    query.bind(1, run);
+    query.bind(2, static_cast<std::int64_t>(id));
+    auto row = query.step();
+    if (!row) return forward_error(row);
+    if (!*row) return std::string();
+    const auto bytes = query.blob(0);
+    std::string word(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    query.reset();
+    words.emplace(std::pair(run, id), word);
+    return word;
+  }
+
+  Result<std::vector<float>> layer_values(std::int64_t run, int layer, const TokenRange& range,
+                                          const char* column) const;
+};
+
+TraceReader::TraceReader() : impl_(std::make_unique<Impl>()) {}
+TraceReader::~TraceReader() = default;
+
+Result<std::unique_ptr<TraceReader>> TraceReader::open(const std::filesystem::path& file) {
+  auto database = open_trace_for_reading(file);
+  if (!database) return forward_error(database);
+  auto interrupted = has_interrupted_runs(**database);
+  if (!interrupted) return forward_error(interrupted);
+  if (*interrupted) {
+    // Write the mark down for readers that know only SQL. On a read-only medium it stays a matter of reading.
+    if (auto writable = open_trace_for_writing(file)) (void)mark_interrupted_runs(**writable);
+  }
+  std::unique_ptr<TraceReader> reader(new TraceReader());
+  reader->impl_->database = std::move(*database);
+  return reader;
+}
+
+const std::filesystem::path& TraceReader::file() const {
+  return impl_->database->file();
+}
+void TraceReader::interrupt() {
+  impl_->database->interrupt();
+}
+
+Result<std::vector<RunInfo>> TraceReader::runs() const {
+  return read_run_rows(*impl_->database, std::nullopt);
+}
+
+Result<RunInfo> TraceReader::run(std::int64_t run) const {
+  auto rows = read_run_rows(*impl_->database, run);
+  if (!rows) return forward_error(rows);
+  if (rows->empty()) {
+    return fail(ErrorCode::invalid_argument, "{}: there is no run {}", file().string(), run);
+  }
+  return std::move(rows->front());
+}
+
+Result<std::vector<PolicyChange>> TraceReader::policy_changes(std::int64_t run) const {
+  auto query =
+      impl_->database->prepare("SELECT token, policy FROM policy_change WHERE run = ?1 ORDER BY token");
+  if (!query) return forward_error(query);
+  query->bind(1, run);
+  std::vector<PolicyChange> changes;
+  for (;;) {
+    auto row = query->step();
+    if (!row) return forward_error(row);
+    if (!*row) return changes;
+    changes.push_back({query->integer(0), query->text(1)});
+  }
+}
+
+Result<std::vector<SequenceInfo>> TraceReader::sequences(std::int64_t run) const {
+  auto query = impl_->database->prepare(
+      "SELECT number, first_token, domain FROM sequence WHERE run = ?1 ORDER BY number");
+  if (!query) return forward_error(query);
+  query->bind(1, run);
+  std::vector<SequenceInfo> sequences;
+  for (;;) {
+    auto row = query->step();
+    if (!row) return forward_error(row);
+    if (!*row) return sequences;
+    sequences.push_back({static_cast<int>(query->integer(0)), query->integer(1), query->text(2)});
+  }
+}
+
+Result<ExpertTable> TraceReader::expert_table(std::int64_t run) const {
+  const Snapshot snapshot(*impl_->database);
+  auto info = this->run(run);
+  if (!info) return forward_error(info);
+  ExpertTable table = empty_table(*info);
+  table.tokens = info->tokens;
+  auto query = impl_->database->prepare(
+      "SELECT layer, expert, count, probability_sum, weight_sum, norm_sum, weighted_norm_sum, output_max, "
+      "output_channel, output_token, first_row_max FROM expert_stats WHERE run = ?1");
+  if (!query) return forward_error(query);
+  query->bind(1, run);
+  for (;;) {
+    auto row = query->step();
+    if (!row) return forward_error(row);
+    if (!*row) return table;
+    const std::int64_t layer = query->integer(0);
+    const std::int64_t expert = query->integer(1);
+    if (layer < 0 || layer >= table.layers || expert < 0 || expert >= table.experts) {
+      return fail(ErrorCode::format, "{}: damaged trace: expert_stats of run {} names layer {}, expert {}",
+                  file().string(), run, layer, expert);
+    }
+    table.at(static_cast<int>(layer), static_cast<int>(expert)) = read_expert_stats(*query, 2, info->probes);
+  }
+}
+
+Result<ExpertTable> TraceReader::expert_table(std::int64_t run, const TokenRange& range) const {
+  const Snapshot snapshot(*impl_->database);
+  auto info = this->run(run);
+  if (!info) return forward_error(info);
+  ExpertTable table = empty_table(*info);
+  const ClampedRange tokens = clamp(range);
+  std::map<std::int64_t, std::vector<std::int32_t>> sequences;  // by first token of the row
+  auto status = for_each_token_block(*impl_->database, run, tokens, [&](const TokenBlockRow& block) {
+    sequences[block.first_token] = block.sequence;
+    table.tokens += std::min(block.end(), tokens.end) - std::max(block.first_token, tokens.begin);
+    return true;
+  });
+  for (int layer = 0; status && layer < info->layers; ++layer) {
+    if (info->moe_layer[index(layer)] == 0) continue;
+    FirstRows first_rows(info->experts);
+    const auto cells =
+        std::span(table.cells).subspan(index(layer) * index(info->experts), index(info->experts));
+    bool good = true;
+    const auto add = [&](const SlotColumns& columns) {
+      const auto found = sequences.find(columns.first_token);
+      good = found != sequences.end() && found->second.size() == index(columns.tokens);
+      if (!good) return false;
+      const int begin = static_cast<int>(std::max<std::int64_t>(tokens.begin - columns.first_token, 0));
+      const int end =
+          static_cast<int>(std::min<std::int64_t>(tokens.end - columns.first_token, columns.tokens));
+      const auto part = std::span(found->second).subspan(index(begin), index(end - begin));
+      good = add_slots(columns.part(begin, end), part, first_rows, cells);
+      return good;
+    };
+    status = for_each_slot_block(*impl_->database, *info, layer, tokens, add);
+    if (status && !good) {
+      return fail(
+          ErrorCode::format,
+          "{}: damaged trace: slot_block of run {}, layer {}: an expert id is too large, or its tokens "
+          "are not those of token_block",
+          file().string(), run, layer);
+    }
+  }
+  if (!status) return forward_error(status);
+  return table;
+}
+
+Result<std::vector<LayerStats>> TraceReader::layer_stats(std::int64_t run) const {
+  const Snapshot snapshot(*impl_->database);
+  auto info = this->run(run);
+  if (!info) return forward_error(info);
+  std::vector<LayerStats> layers(index(info->layers));
+  auto query = impl_->database->prepare(
+      "SELECT layer, tokens, entropy_sum, entropy_min, entropy_max, hidden_max, hidden_channel, hidden_token "
+      "FROM layer_stats WHERE run = ?1");
+  if (!query) return forward_error(query);
+  query->bind(1, run);
+  for (;;) {
+    auto row = query->step();
+    if (!row) return forward_error(row);
+    if (!*row) return layers;
+    const std::int64_t layer = query->integer(0);
+    if (layer < 0 || layer >= info->layers) {
+      return fail(ErrorCode::format, "{}: damaged trace: layer_stats of run {} names layer {}",
+                  file().string(), run, layer);
+    }
+    LayerStats& stats = layers[index(layer)];
+    stats.tokens = query->integer(1);
+    const bool entropy = info->probes.entropy && info->moe_layer[index(layer)] != 0 && stats.tokens > 0;
+    stats.entropy_sum = real_or(*query, 2, entropy);
+    stats.entropy_min = real_or(*query, 3, entropy);
+    stats.entropy_max = real_or(*query, 4, entropy);
+    stats.hidden_max = real_or(*query, 5, false);
+    if (!query->is_null(6)) stats.hidden_channel = static_cast<int>(query->integer(6));
+    if (!query->is_null(7)) stats.hidden_token = query->integer(7);
+  }
+}
+
+Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenRange& range) const {
+  const Snapshot snapshot(*impl_->database);
+  auto words = impl_->database->prepare("SELECT bytes FROM vocabulary WHERE run = ?1 AND token_id = ?2");
+  if (!words) return forward_error(words);
+  const ClampedRange wanted = clamp(range);
+  std::vector<TokenRow> rows;
+  Status inner;
+  const auto add = [&](const TokenBlockRow& block) {
+    const std::int64_t end = std::min(block.end(), wanted.end);
+    for (std::int64_t token = std::max(block.first_token, wanted.begin); token < end; ++token) {
+      const std::size_t at = index(token - block.first_token);
+      TokenRow row;
+      row.index = token;
+      row.sequence = block.sequence[at];
+      row.position = block.position[at];
+      row.id = block.token_id[at];
+      row.generated = block.generated[at] != 0;
+      if (!block.log_prob.empty() && !std::isnan(block.log_prob[at])) row.log_prob = block.log_prob[at];
+      auto word = impl_->word(*words, run, row.id);
+      if (!word) {
+        inner = forward_error(word);
+        return false;
+      }
+      row.bytes = std::move(*word);
+      rows.push_back(std::move(row));
+    }
+    return true;
+  };
+  auto status = for_each_token_block(*impl_->database, run, wanted, add);
+  if (!status) return forward_error(status);
+  if (!inner) return forward_error(inner);
+  return rows;
+}
+
+Result<std::vector<SlotRow>> TraceReader::token_slots(std::int64_t run, std::int64_t token) const {
+  const Snapshot snapshot(*impl_->database);
+  auto info = this->run(run);
+  if (!info) return forward_error(info);
+  const ClampedRange range = clamp({token, token < INT64_MAX ? token + 1 : token});
+  std::vector<SlotRow> rows;
+  for (int layer = 0; layer < info->layers; ++layer) {
+    if (info->moe_layer[index(layer)] == 0) continue;
+    const auto add = [&](const SlotColumns& columns) {
+      const std::size_t at = index(token - columns.first_token);
+      for (std::size_t slot = 0; slot < index(columns.slots); ++slot) {
+        if (columns.expert[at * index(columns.slots) + slot] == kNoExpert) continue;
+        rows.push_back(slot_row(columns, layer, at, slot));
+      }
+      return true;
+    };
+    auto status = for_each_slot_block(*impl_->database, *info, layer, range, add);
+    if (!status) return forward_error(status);
+  }
+  return rows;
+}
+
+Status TraceReader::visit_expert(
+    std::int64_t run, int layer, int expert, const TokenRange& range,
+    const std::function<bool(std::int64_t token, const SlotRow& slot)>& visit) const {
+  const Snapshot snapshot(*impl_->database);
+  auto info = this->run(run);
+  if (!info) return forward_error(info);
+  const ClampedRange wanted = clamp(range);
+  return for_each_slot_block(*impl_->database, *info, layer, wanted, [&](const SlotColumns& columns) {
+    const std::int64_t end = std::min(columns.first_token + columns.tokens, wanted.end);
+    for (std::int64_t token = std::max(columns.first_token, wanted.begin); token < end; ++token) {
+      const std::size_t at = index(token - columns.first_token);
+      for (std::size_t slot = 0; slot < index(columns.slots); ++slot) {
+        if (columns.expert[at * index(columns.slots) + slot] != expert || expert == kNoExpert) continue;
+        if (!visit(token, slot_row(columns, layer, at, slot))) return false;
+      }
+    }
+    return true;
+  });
+}
+
+// One value a token: as many as there are recorded tokens in the range.
+Result<std::vector<float>> TraceReader::Impl::layer_values(std::int64_t run, int layer,
+                                                           const TokenRange& range,
+                                                           const char* column) const {
+  const Snapshot snapshot(*database);
+  const ClampedRange wanted = clamp(range);
+  std::int64_t count = 0;
+  auto status = for_each_token_block(*database, run, wanted, [&](const TokenBlockRow& block) {
+    count += std::min(block.end(), wanted.end) - std::max(block.first_token, wanted.begin);
+    return true;
+  });
+  if (!status) return forward_error(status);
+  std::vector<float> values(index(count), std::numeric_limits<float>::quiet_NaN());
+  const auto take = [&](std::int64_t first_token, int tokens, std::span<const float> row) {
+    for (int i = 0; i < tokens; ++i) {
+      const std::int64_t at = first_token + i - wanted.begin;
+      if (at >= 0 && at < count) values[index(at)] = row[index(i)];
+    }
+    return true;
+  };
+  status = for_each_layer_column(*database, run, {column, layer, 1}, wanted, take);
+  if (!status) return forward_error(status);
+  return values;
+}
+
+Result<std::vector<float>> TraceReader::entropy(std::int64_t run, int layer, const TokenRange& range) const {
+  return impl_->layer_values(run, layer, range, "entropy");
+}
+
+Result<std::vector<float>> TraceReader::hidden_max(std::int64_t run, int layer,
+                                                   const TokenRange& range) const {
+  return impl_->layer_values(run, layer, range, "hidden_max");
+}
+
+Result<std::vector<float>> TraceReader::router_logits(std::int64_t run, int layer, std::int64_t token) const {
+  const Snapshot snapshot(*impl_->database);
+  auto info = this->run(run);
+  if (!info) return forward_error(info);
+  const ClampedRange range = clamp({token, token < INT64_MAX ? token + 1 : token});
+  std::vector<float> logits;
+  const std::size_t width = index(info->experts);
+  const auto take = [&](std::int64_t first_token, int, std::span<const float> row) {
+    const auto part = row.subspan(index(token - first_token) * width, width);
+    logits.assign(part.begin(), part.end());
+    return false;
+  };
+  auto status =
+      for_each_layer_column(*impl_->database, run, {"router_logits", layer, info->experts}, range, take);
+  if (!status) return forward_error(status);
+  return logits;
+}
+
+}  // namespace expertscope

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/model/capture.h"
+#include "probes/store/aggregates.h"
+#include "probes/store/database.h"
+#include "probes/store/open_block.h"
+#include "probes/store/run_info.h"
+
+namespace expertscope {
+
+/// A sequence of the run that begins with a block.
+struct SequenceStart {
+  int number = 0;     ///< in the run
+  int ended = -1;     ///< sequence that used the same cache slot before; -1: none
+  int block_row = 0;  ///< its first token inside the block
+  std::string domain;
+};
+
+/// Tokens that were not recorded because a live view's queue was full.
+struct DroppedTokens {
+  int sequence = 0;
+  int position = 0;
+  int tokens = 0;
+};
+
+/// What a block does not say itself.
+struct BlockTags {
+  std::vector<std::int32_t> sequence;  ///< [tokens] sequence number in the run
+  std::vector<SequenceStart> starts;
+  std::vector<DroppedTokens> dropped;  ///< just before this block
+  bool generated = false;
+};
+
+/// Writes one run of one trace; used by one thread. After an error only abandon() makes sense.
+class TraceWriter {
+ public:
+  /// Creates the file or opens an existing trace, marks runs whose writer died, and adds the run.
+  static Result<std::unique_ptr<TraceWriter>> start(const std::filesystem::path& file, const RunInfo& info,
+                                                    std::function<std::string(std::int32_t)> token_bytes);
+
+  std::int64_t run_id() const { return run_; }
+  Database& database() { return *database_; }
+
+  Status append(const CaptureBlock& block, const BlockTags& tags);
+  /// Makes everything appended so far durable against a crash of the process: blobs and aggregates in one
+  /// transaction.
+  Status commit();
+  bool dirty() const { return dirty_; }
+  Status finish(const std::string& status, const std::string& message, const std::string& text);
+  /// Gives up what is not committed and marks the run failed, where the disk still takes that.
+  void abandon(const std::string& message);
+
+ private:
+  TraceWriter() = default;
+  Status insert_run(const RunInfo& info);
+  Status insert_stats(const RunInfo& info);
+  Status prepare();
+  Status begin_transaction();
+  Status check(const CaptureBlock& block, const BlockTags& tags) const;
+  Status note(const CaptureBlock& block, const BlockTags& tags);
+  Status note_policy(const CaptureBlock& block);
+  Status note_vocabulary(std::span<const std::int32_t> ids);
+  Status aggregate(int begin, int end);
+  Status close_block();
+  Status write_rows();
+  Status delete_rows();
+  Status write_tokens(int begin, int end);
+  Status write_slots(int moe_layer, int begin, int end);
+  Status write_layer(int layer, int begin, int end);
+  Status write_expert_stats();
+  Status write_layer_stats();
+  Status write_run_tokens();
+
+  std::unique_ptr<Database> database_;
+  std::optional<Transaction> transaction_;
+  std::function<std::string(std::int32_t)> token_bytes_;
+  std::int64_t run_ = 0;
+  int experts_ = 0;
+  std::vector<int> moe_index_;   ///< [layers] index among the MoE layers, or -1
+  std::vector<int> moe_layers_;  ///< decoder layer of each MoE layer
+
+  OpenBlock block_;
+  bool block_open_ = false;
+  int written_ = 0;          ///< tokens of the open block that have rows already
+  int pieces_ = 0;           ///< rows per layer they are spread over
+  CaptureRequest measured_;  ///< probes that ran in any block so far
+  bool dirty_ = false;
+  std::int64_t tokens_ = 0;
+  std::int64_t dropped_ = 0;
+
+  std::vector<ExpertStats> experts_stats_;   ///< [moe_layers, experts]
+  std::vector<std::int64_t> written_count_;  ///< [moe_layers, experts] count as the file has it
+  std::vector<LayerStats> layer_stats_;      ///< [layers]
+  std::vector<FirstRows> first_rows_;        ///< [moe_layers]
+  std::vector<std::uint8_t> known_token_;    ///< by id: vocabulary row written
+  std::shared_ptr<const RoutingTable> table_;
+  std::string policy_;
+  bool any_block_ = false;
+
+  Statement insert_token_block_, insert_slot_block_, insert_layer_block_;
+  Statement delete_token_block_, delete_slot_block_, delete_layer_block_;
+  Statement update_expert_, update_layer_, update_run_;
+  Statement insert_sequence_, insert_dropped_, insert_policy_, insert_word_;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The half of TraceWriter that turns the open block and the statistics into rows.
+#include <string>
+
+#include "probes/store/run_row.h"
+#include "probes/store/schema.h"
+#include "probes/store/trace_writer.h"
+
+namespace expertscope {
+namespace {
+
+std::size_t index(std::int64_t value) {
+  return static_cast<std::size_t>(value);
+}
+
+// Binds a blob, or NULL for what was not measured.
+template <class T>
+void bind_measured(Statement& statement, int parameter, std::span<const T> values) {
+  if (values.empty()) return statement.bind_null(parameter);
+  statement.bind_blob(parameter, std::as_bytes(values));
+}
+
+}  // namespace
+
+Status TraceWriter::write_tokens(int begin, int end) {
+  Statement& row = insert_token_block_;
+  row.bind(1, run_);
+  row.bind(2, block_.first_token() + begin);
+  row.bind(3, end - begin);
+  row.bind_blob(4, std::as_bytes(block_.token_id(begin, end)));
+  row.bind_blob(5, std::as_bytes(block_.sequence(begin, end)));
+  row.bind_blob(6, std::as_bytes(block_.position(begin, end)));
+  row.bind_blob(7, std::as_bytes(block_.generated(begin, end)));
+  bind_measured(row, 8, block_.log_prob(begin, end));
+  return row.run();
+}
+
+Status TraceWriter::write_slots(int moe_layer, int begin, int end) {
+  const SlotColumns columns = block_.slots(moe_layer, begin, end);
+  if (columns.expert.empty()) return {};
+  Statement& row = insert_slot_block_;
+  row.bind(1, run_);
+  row.bind(2, moe_layers_[index(moe_layer)]);
+  row.bind(3, columns.first_token);
+  row.bind(4, columns.tokens);
+  row.bind(5, columns.slots);
+  row.bind_blob(6, std::as_bytes(columns.expert));
+  bind_measured(row, 7, columns.weight);
+  bind_measured(row, 8, columns.probability);
+  bind_measured(row, 9, columns.output_norm);
+  bind_measured(row, 10, columns.output_max);
+  bind_measured(row, 11, columns.output_channel);
+  return row.run();
+}
+
+Status TraceWriter::write_layer(int layer, int begin, int end) {
+  const int moe = moe_index_[index(layer)];
+  const LayerColumns columns = block_.layer(layer, moe, begin, end);
+  const auto logits = moe >= 0 ? block_.router_logits(moe, begin, end) : std::span<const float>();
+  if (columns.entropy.empty() && columns.hidden_max.empty() && logits.empty()) return {};
+  Statement& row = insert_layer_block_;
+  row.bind(1, run_);
+  row.bind(2, layer);
+  row.bind(3, columns.first_token);
+  row.bind(4, columns.tokens);
+  bind_measured(row, 5, columns.entropy);
+  bind_measured(row, 6, columns.hidden_max);
+  bind_measured(row, 7, columns.hidden_channel);
+  bind_measured(row, 8, logits);
+  return row.run();
+}
+
+// Rows for the tokens of the open block that have none yet.
+Status TraceWriter::write_rows() {
+  const int begin = written_;
+  const int end = block_.tokens();
+  if (!block_open_ || begin == end) return {};
+  if (auto status = begin_transaction(); !status) return status;
+  if (auto status = write_tokens(begin, end); !status) return status;
+  for (std::size_t m = 0; m < moe_layers_.size(); ++m) {
+    if (auto status = write_slots(static_cast<int>(m), begin, end); !status) return status;
+  }
+  for (std::size_t layer = 0; layer < moe_index_.size(); ++layer) {
+    if (auto status = write_layer(static_cast<int>(layer), begin, end); !status) return status;
+  }
+  written_ = end;
+  ++pieces_;
+  return {};
+}
+
+Status TraceWriter::delete_rows() {
+  delete_token_block_.bind(1, run_);
+  delete_token_block_.bind(2, block_.first_token());
+  if (auto status = delete_token_block_.run(); !status) return status;
+  for (std::size_t layer = 0; layer < moe_index_.size(); ++layer) {
+    for (Statement* statement : {&delete_slot_block_, &delete_layer_block_}) {
+      statement->bind(1, run_);
+      statement->bind(2, static_cast<int>(layer));
+      statement->bind(3, block_.first_token());
+      if (auto status = statement->run(); !status) return status;
+    }
+  }
+  return {};
+}
+
+// A block that was committed piece by piece (decode) becomes one row per layer: every token is written twice
+// at most, however often was committed in between.
+Status TraceWriter::close_block() {
+  if (!block_open_) return {};
+  if (auto status = begin_transaction(); !status) return status;
+  const bool in_pieces = pieces_ > 1 || (pieces_ == 1 && written_ < block_.tokens());
+  if (in_pieces) {
+    if (auto status = delete_rows(); !status) return status;
+    written_ = 0;
+  }
+  if (auto status = write_rows(); !status) return status;
+  block_open_ = false;
+  return {};
+}
+
+Status TraceWriter::write_expert_stats() {
+  Statement& row = update_expert_;
+  for (std::size_t cell = 0; cell < experts_stats_.size(); ++cell) {
+    const ExpertStats& stats = experts_stats_[cell];
+    if (stats.count == written_count_[cell]) continue;
+    written_count_[cell] = stats.count;
+    const CaptureRequest& what = measured_;
+    const auto sum = [&](int parameter, double value, bool measured) {
+      return measured ? row.bind(parameter, value) : row.bind_null(parameter);
+    };
+    row.bind(1, run_);
+    row.bind(2, moe_layers_[cell / index(experts_)]);
+    row.bind(3, static_cast<std::int64_t>(cell % index(experts_)));
+    row.bind(4, stats.count);
+    sum(5, stats.probability_sum, what.routing);
+    sum(6, stats.weight_sum, what.routing);
+    sum(7, stats.norm_sum, what.expert_output);
+    sum(8, stats.weighted_norm_sum, what.routing && what.expert_output);
+    const bool located = stats.output_token >= 0;
+    sum(9, stats.output_max, located);
+    sum(12, stats.first_row_max, what.expert_output);
+    row.bind_null(10);
+    row.bind_null(11);
+    if (located && stats.output_channel >= 0) row.bind(10, stats.output_channel);
+    if (located) row.bind(11, stats.output_token);
+    if (auto status = row.run(); !status) return status;
+  }
+  return {};
+}
+
+Status TraceWriter::write_layer_stats() {
+  Statement& row = update_layer_;
+  const CaptureRequest& what = measured_;
+  for (std::size_t layer = 0; layer < layer_stats_.size(); ++layer) {
+    const LayerStats& stats = layer_stats_[layer];
+    const bool entropy = what.entropy && moe_index_[layer] >= 0;
+    const bool located = stats.hidden_token >= 0;
+    for (int parameter = 4; parameter <= 9; ++parameter)
+      row.bind_null(parameter);
+    row.bind(1, run_);
+    row.bind(2, static_cast<std::int64_t>(layer));
+    row.bind(3, stats.tokens);
+    if (entropy) {
+      row.bind(4, stats.entropy_sum);
+      row.bind(5, stats.entropy_min);
+      row.bind(6, stats.entropy_max);
+    }
+    if (located) {
+      row.bind(7, stats.hidden_max);
+      row.bind(9, stats.hidden_token);
+    }
+    if (located && stats.hidden_channel >= 0) row.bind(8, stats.hidden_channel);
+    if (auto status = row.run(); !status) return status;
+  }
+  return {};
+}
+
+Status TraceWriter::write_run_tokens() {
+  update_run_.bind(1, run_);
+  update_run_.bind(2, tokens_);
+  update_run_.bind(3, dropped_);
+  return update_run_.run();
+}
+
+Status TraceWriter::commit() {
+  if (!dirty_) return {};
+  if (auto status = begin_transaction(); !status) return status;
+  if (auto status = write_rows(); !status) return status;
+  if (auto status = write_expert_stats(); !status) return status;
+  if (auto status = write_layer_stats(); !status) return status;
+  if (auto status = write_run_tokens(); !status) return status;
+  if (auto status = transaction_->commit(); !status) return status;
+  transaction_.reset();
+  dirty_ = false;
+  return {};
+}
+
+Status TraceWriter::finish(const std::string& status, const std::string& message, const std::string& text) {
+  if (auto closed = close_block(); !closed) return closed;
+  if (auto begun = begin_transaction(); !begun) return begun;
+  if (auto marked = finish_run_row(*database_, run_, {status, message, text}); !marked) return marked;
+  dirty_ = true;
+  return commit();
+}
+
+void TraceWriter::abandon(const std::string& message) {
+  transaction_.reset();
+  // Best effort: on a full disk there may be no room for even this; the reader then finds the run unfinished.
+  (void)finish_run_row(*database_, run_, {"failed", message, std::nullopt});
+}
+
+}  // namespace expertscope

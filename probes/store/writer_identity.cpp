@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "probes/store/writer_identity.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+namespace expertscope {
+namespace {
+
+std::string first_line(const std::string& file) {
+  std::ifstream in(file);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
+std::string pid_namespace() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
+}
+
+// Field 22 of /proc/PID/stat: start time in clock ticks since boot; empty when there is no such process or it
+// is a zombie, which writes nothing any more.
+std::string start_time(const std::string& pid) {
+  const std::string line = first_line("/proc/" + pid + "/stat");
+  // The second field is the program's name in parentheses, and may itself hold spaces and parentheses.
+  const auto close = line.rfind(')');
+  if (close == std::string::npos) return {};
+  std::istringstream rest(line.substr(close + 1));
+  std::string field;
+  for (int number = 3; number <= 22 && rest >> field; ++number) {
+    if (number == 3 && (field == "Z" || field == "X")) return {};
+  }
+  return rest ? field : std::string();
+}
+
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> parts;
+  std::string part;
+  std::istringstream in{std::string(text)};
+  while (std::getline(in, part, '/'))
+    parts.push_back(part);
+  return parts;
+}
+
+}  // namespace
+
+std::string writer_identity() {
+  const std::string pid = std::to_string(getpid());
+  return fmt::format("{}/{}/{}/{}", first_line("/proc/sys/kernel/random/boot_id"), pid_namespace(), pid,
+                     start_time(pid));
+}
+
+WriterState writer_state(std::string_view identity) {
+  const auto parts = split(identity);
+  if (parts.size() != 4) return WriterState::gone;
+  if (parts[0] != first_line("/proc/sys/kernel/random/boot_id")) return WriterState::gone;
+  if (parts[1] != pid_namespace()) return WriterState::unknown;
+  const bool number = !parts[2].empty() && parts[2].find_first_not_of("0123456789") == std::string::npos;
+  return number && start_time(parts[2]) == parts[3] ? WriterState::alive : WriterState::gone;
+}
+
+}  // namespace expertscope
