@@ -121,16 +121,11 @@ struct Product {
     return widen(load_halves(p, count));
   }
   static Sum mac(Sum sum, X x, W w) { return _mm256_fmadd_ps(x, w, sum); }
-  static void store(const Sum (&sums)[kRows], float* y, int count) {
+  static void store(const Sum (&sums)[kRows], float* y) {
     const __m256 low = _mm256_hadd_ps(sums[0], sums[1]);
     const __m256 high = _mm256_hadd_ps(sums[2], sums[3]);
     const __m256 both = _mm256_hadd_ps(low, high);
-    const __m128 result = _mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1));
-    if (count == kRows) {
-      _mm_storeu_ps(y, result);
-    } else {
-      _mm_maskstore_ps(y, _mm256_castsi256_si128(first_lanes(count)), result);
-    }
+    _mm_storeu_ps(y, _mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1)));
   }
 };
 

@@ -95,7 +95,7 @@ struct Product {
     return widen(_mm256_maskz_loadu_epi16(first_lanes(count), p));
   }
   static Sum mac(Sum sum, X x, W w) { return _mm512_fmadd_ps(x, w, sum); }
-  static void store(const Sum (&sums)[kRows], float* y, int count) { store_sums(sums, y, count); }
+  static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
 
 PackLayout layout(Arithmetic, std::int64_t) {

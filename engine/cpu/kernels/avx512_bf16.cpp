@@ -27,7 +27,7 @@ struct Bf16Product {
   static Sum mac(Sum sum, X x, W w) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(w), reinterpret_cast<__m512bh>(x));
   }
-  static void store(const Sum (&sums)[kRows], float* y, int count) { store_sums(sums, y, count); }
+  static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
 
 PackLayout layout(Arithmetic arithmetic, std::int64_t) {

@@ -31,27 +31,21 @@ struct AttentionTile {
 /// score[r][j] = q[r] . k[first + j] for every row and `keys` keys.
 template <class P>
 inline void score_block(const AttentionTask& task, AttentionTile& tile, std::int64_t first, int keys) {
-  const auto* base = static_cast<const std::uint8_t*>(task.k) + first * task.kv_stride * P::kWBytes;
-  for (int j = 0; j < keys; j += P::kRows) {
-    const int count = keys - j < P::kRows ? keys - j : P::kRows;
-    const std::uint8_t* k[P::kRows];
-    for (int i = 0; i < P::kRows; ++i)
-      k[i] = base + (j + (i < count ? i : count - 1)) * task.kv_stride * P::kWBytes;
+  const std::int64_t row_bytes = task.kv_stride * P::kWBytes;
+  const auto* base = static_cast<const std::uint8_t*>(task.k) + first * row_bytes;
+  TileJob job = {};
+  job.x_stride = sizeof(tile.q[0]);
+  job.cols = task.head_dim;
+  job.k_end = task.head_dim;
+  job.y_stride = kKeyBlock;
+  for (std::int64_t j = 0; j < keys;) {
+    const std::int64_t next = j + place_rows<P>(job, base, row_bytes, j, keys);
     for (int r = 0; r < tile.rows; r += P::kTokens) {
-      const std::uint8_t* q[P::kTokens];
-      for (int i = 0; i < P::kTokens; ++i) {
-        const int row = r + i < tile.rows ? r + i : tile.rows - 1;
-        q[i] = reinterpret_cast<const std::uint8_t*>(tile.q[row]);
-      }
-      float* to = &tile.score[r][j];
-      if (tile.rows - r == 1) {
-        matmul_tile<P, 1, false>(k, q, task.head_dim, to, kKeyBlock, count);
-      } else if (tile.rows - r == 2) {
-        matmul_tile<P, 2, false>(k, q, task.head_dim, to, kKeyBlock, count);
-      } else {
-        matmul_tile<P, P::kTokens, false>(k, q, task.head_dim, to, kKeyBlock, count);
-      }
+      job.x = reinterpret_cast<const std::uint8_t*>(tile.q[r]);
+      job.y = &tile.score[r][j];
+      matmul_tile_of<P, kFetchNothing>(job, tile.rows - r);
     }
+    j = next;
   }
 }
 

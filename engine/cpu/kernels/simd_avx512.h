@@ -6,8 +6,8 @@
 /// Shared by the files compiled for AVX-512; static, so that each keeps its own copy (see levels.h).
 namespace expertscope::cpu {
 
-/// Adds up the 16 lanes of each of 8 sums and stores the first `count` results side by side.
-static inline void store_sums(const __m512 (&sums)[8], float* y, int count) {
+/// Adds up the 16 lanes of each of 8 sums and stores the results side by side.
+static inline void store_sums(const __m512 (&sums)[8], float* y) {
   __m512 halves[4];  // lanes of 128 bits: two partials of sum i, two of sum i + 4
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i)
@@ -22,12 +22,7 @@ static inline void store_sums(const __m512 (&sums)[8], float* y, int count) {
   const __m512 all =
       _mm512_add_ps(_mm512_shuffle_ps(pairs, pairs, 0x88), _mm512_shuffle_ps(pairs, pairs, 0xdd));
   const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 4, 12, 5, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-  const __m256 result = _mm512_castps512_ps256(_mm512_permutexvar_ps(order, all));
-  if (count == 8) {
-    _mm256_storeu_ps(y, result);
-  } else {
-    _mm256_mask_storeu_ps(y, static_cast<__mmask8>((1u << count) - 1), result);
-  }
+  _mm256_storeu_ps(y, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, all)));
 }
 
 /// y[j][i] = c[i][j] for i < rows and j < columns of a 16 x 16 block.

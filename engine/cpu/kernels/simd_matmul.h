@@ -15,7 +15,7 @@
 ///   kWBytes, kXBytes      bytes of an element
 ///   Sum, X, W             registers
 ///   zero(), load_x(p), load_w(p), load_w_tail(p, count), mac(sum, x, w)
-///   store(sums, y, count) adds up the lanes of each of kRows sums and stores the first `count`
+///   store(sums, y)        adds up the lanes of each of kRows sums and stores the results side by side
 ///
 /// Weights are read where they lie in the file: along K, as the instruction wants them, so nothing is packed
 /// and each (m, n) has one accumulator whose order of summation depends on K alone.
@@ -24,77 +24,204 @@ namespace expertscope::cpu {
 /// Bytes a block of weights or activations may take of the second-level cache.
 inline constexpr std::int64_t kWeightBlockBytes = 192 << 10;
 inline constexpr std::int64_t kTokenBlockBytes = 384 << 10;
-/// How far ahead of the arithmetic each weight row is fetched.
-inline constexpr std::int64_t kPrefetchBytes = 512;
+/// Tokens of a block at most, so that the sums carried from one part of K to the next fit the stack.
+inline constexpr std::int64_t kMaxTokenBlock = 96;
+/// Bytes of a weight row in one part of K: kRows of them stay in the first-level cache for all tokens.
+inline constexpr std::int64_t kPartBytes = 4096;
+/// How far ahead of the arithmetic each weight row is fetched when there is but one tile of tokens.
+inline constexpr std::int64_t kRowPrefetchBytes = 512;
 
-/// kRows weight rows by kM tokens. `w` holds a pointer per weight row, `x` one per token.
-template <class P, int kM, bool kPrefetch>
-inline void matmul_tile(const std::uint8_t* const* w, const std::uint8_t* const* x, std::int64_t cols,
-                        float* y, std::int64_t y_stride, int count) {
-  typename P::Sum sums[kM][P::kRows];
+/// What one tile computes: elements [k_begin, k_end) of kRows weight rows by some tokens.
+struct TileJob {
+  const std::uint8_t* w;      ///< first weight row
+  std::int64_t w_stride;      ///< bytes between weight rows; 0: the same row kRows times
+  const std::uint8_t* x;      ///< first row of activations
+  std::int64_t x_stride;      ///< bytes between them
+  std::int64_t cols;          ///< K
+  std::int64_t k_begin;       ///< a multiple of kStep; above 0 the sums go on from `carry`
+  std::int64_t k_end;         ///< cols, or a multiple of kStep: then the sums stay in `carry`
+  void* carry;                ///< [tokens][kRows] sums
+  const std::uint8_t* ahead;  ///< what to fetch meanwhile (see Fetch)
+  float* y;                   ///< y[0] belongs to weight row `first` of the tile
+  std::int64_t y_stride;
+  int first;  ///< the tile's rows [first, first + count) are stored
+  int count;
+};
+
+/// What a tile fetches ahead of its use: nothing, its own rows and then the rows that follow them, or 1, 2 or
+/// 4 lines of 64 bytes a step from `ahead` on.
+enum Fetch : int { kFetchNothing = 0, kFetch1 = 1, kFetch2 = 2, kFetch4 = 4, kFetchRows = -1 };
+
+inline void fetch(const std::uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
+
+/// Row n of 8 by base + index addressing, which needs five registers instead of eight.
+struct RowAddress {
+  std::int64_t stride;
+  std::int64_t stride3;
+  std::int64_t stride5;
+  std::int64_t stride7;
+  explicit RowAddress(std::int64_t bytes)
+      : stride(bytes), stride3(3 * bytes), stride5(5 * bytes), stride7(7 * bytes) {}
+  [[gnu::always_inline]] inline const std::uint8_t* of(const std::uint8_t* base, int n) const {
+    const std::int64_t odd = n == 1 ? stride : n == 3 ? stride3 : n == 5 ? stride5 : stride7;
+    return n % 2 != 0 ? base + odd : n == 6 ? base + 2 * stride3 : base + n * stride;
+  }
+};
+
+/// The sums of a tile's rows to their place in y.
+template <class P, int kM>
+[[gnu::always_inline]] inline void store_tile(const TileJob& job, typename P::Sum (&sums)[kM][P::kRows]) {
+#pragma GCC unroll 8
+  for (int m = 0; m < kM; ++m) {
+    float* y = job.y + m * job.y_stride;
+    if (job.count == P::kRows) {
+      P::store(sums[m], y);
+    } else {
+      float all[P::kRows];
+      P::store(sums[m], all);
+      for (int n = 0; n < job.count; ++n)
+        y[n] = all[job.first + n];
+    }
+  }
+}
+
+template <class P, int kM, int kFetch>
+inline void matmul_tile(const TileJob& job) {
+  using Sum = typename P::Sum;
+  auto* carry = static_cast<Sum*>(job.carry);
+  Sum sums[kM][P::kRows];
 #pragma GCC unroll 8
   for (int m = 0; m < kM; ++m)
 #pragma GCC unroll 8
     for (int n = 0; n < P::kRows; ++n)
       sums[m][n] = P::zero();
+  if (job.k_begin > 0) {
+#pragma GCC unroll 8
+    for (int m = 0; m < kM; ++m)
+#pragma GCC unroll 8
+      for (int n = 0; n < P::kRows; ++n)
+        sums[m][n] = carry[m * P::kRows + n];
+  }
 
-  std::int64_t k = 0;
-  for (; k + P::kStep <= cols; k += P::kStep) {
+  const RowAddress rows(job.w_stride);
+  const std::uint8_t* w = job.w + job.k_begin * P::kWBytes;
+  const std::uint8_t* x = job.x + job.k_begin * P::kXBytes;
+  const std::int64_t x_stride = job.x_stride;
+  const std::uint8_t* ahead = job.ahead;
+  const std::uint8_t* end = w + (job.k_end - job.k_begin) / P::kStep * P::kStep * P::kWBytes;
+  const std::uint8_t* near_end = job.w + job.cols * P::kWBytes - kRowPrefetchBytes;
+  for (; w != end; w += P::kStep * P::kWBytes, x += P::kStep * P::kXBytes) {
     typename P::X xs[kM];
 #pragma GCC unroll 8
     for (int m = 0; m < kM; ++m)
-      xs[m] = P::load_x(x[m] + k * P::kXBytes);
+      xs[m] = P::load_x(x + m * x_stride);
+#pragma GCC unroll 4
+    for (int i = 0; i < kFetch; ++i)
+      fetch(ahead + i * 64);
+    if (kFetch > 0) ahead += kFetch * 64;
+    // Past its end a row continues in the row that follows it; the one to come is kRows further.
+    const std::uint8_t* coming = w + kRowPrefetchBytes + (w < near_end ? 0 : (P::kRows - 1) * job.w_stride);
 #pragma GCC unroll 8
     for (int n = 0; n < P::kRows; ++n) {
-      const std::uint8_t* at = w[n] + k * P::kWBytes;
-      if (kPrefetch) _mm_prefetch(reinterpret_cast<const char*>(at + kPrefetchBytes), _MM_HINT_T0);
-      const typename P::W ws = P::load_w(at);
+      if (kFetch == kFetchRows) fetch(rows.of(coming, n));
+      const typename P::W ws = P::load_w(rows.of(w, n));
 #pragma GCC unroll 8
       for (int m = 0; m < kM; ++m)
         sums[m][n] = P::mac(sums[m][n], xs[m], ws);
     }
   }
-  if (k < cols) {
-    const int left = static_cast<int>(cols - k);
+  const auto left = static_cast<int>((job.k_end - job.k_begin) % P::kStep);
+  if (left > 0) {
 #pragma GCC unroll 8
     for (int n = 0; n < P::kRows; ++n) {
-      const typename P::W ws = P::load_w_tail(w[n] + k * P::kWBytes, left);
+      const typename P::W ws = P::load_w_tail(w + n * job.w_stride, left);
 #pragma GCC unroll 8
       for (int m = 0; m < kM; ++m)
-        sums[m][n] = P::mac(sums[m][n], P::load_x(x[m] + k * P::kXBytes), ws);
+        sums[m][n] = P::mac(sums[m][n], P::load_x(x + m * x_stride), ws);
     }
   }
+  if (job.k_end == job.cols) return store_tile<P, kM>(job, sums);
 #pragma GCC unroll 8
   for (int m = 0; m < kM; ++m)
-    P::store(sums[m], y + m * y_stride, count);
+#pragma GCC unroll 8
+    for (int n = 0; n < P::kRows; ++n)
+      carry[m * P::kRows + n] = sums[m][n];
 }
 
-/// All tokens [m0, m1) against one group of weight rows. `ahead` is the next group: it is fetched into the
-/// second-level cache while this one is computed, a share with every tile.
+/// One tile of `tokens` <= kTokens, the last of them or not.
+template <class P, int kFetch>
+inline void matmul_tile_of(const TileJob& job, std::int64_t tokens) {
+  static_assert(P::kTokens == 3);
+  if (tokens == 1) {
+    matmul_tile<P, 1, kFetch>(job);
+  } else if (tokens == 2) {
+    matmul_tile<P, 2, kFetch>(job);
+  } else {
+    matmul_tile<P, 3, kFetch>(job);
+  }
+}
+
+/// Tells the jobs of rows [n, n + kRows) of a matrix apart from those at its edge. Near the end `end` of the
+/// rows asked for, the tile starts earlier and stores less; a matrix of fewer than kRows rows goes row by
+/// row. Returns how many rows the job covers.
 template <class P>
-inline void matmul_rows(const std::uint8_t* const* w, const PackedActivations& packed, std::int64_t m0,
-                        std::int64_t m1, float* y, int count, std::int64_t y_stride,
-                        const std::uint8_t* ahead, std::int64_t ahead_bytes) {
+inline std::int64_t place_rows(TileJob& job, const std::uint8_t* matrix, std::int64_t row_bytes,
+                               std::int64_t n, std::int64_t end) {
+  if (end < P::kRows) {
+    job.w = matrix + n * row_bytes;
+    job.w_stride = 0;
+    job.first = 0;
+    job.count = 1;
+    return 1;
+  }
+  const std::int64_t start = n + P::kRows <= end ? n : end - P::kRows;
+  job.w = matrix + start * row_bytes;
+  job.w_stride = row_bytes;
+  job.first = static_cast<int>(n - start);
+  job.count = P::kRows - job.first;
+  return job.count;
+}
+
+/// The weight rows of `job` against tokens [m0, m1); job.ahead are the rows to come, or null. They are
+/// fetched while this group is computed: as many lines a step as it takes to be done in time.
+template <class P>
+inline void matmul_group(TileJob job, const PackedActivations& packed, std::int64_t m0, std::int64_t m1) {
+  alignas(64) typename P::Sum carry[kMaxTokenBlock / P::kTokens][P::kTokens * P::kRows];
   const auto* memory = static_cast<const std::uint8_t*>(packed.memory);
-  const std::int64_t x_bytes = packed.stride * P::kXBytes;
+  float* y = job.y;
+  job.x_stride = packed.stride * P::kXBytes;
+  job.cols = packed.cols;
   const std::int64_t tiles = (m1 - m0 + P::kTokens - 1) / P::kTokens;
-  const std::int64_t share = ((ahead_bytes + tiles - 1) / tiles + 63) / 64 * 64;
-  for (std::int64_t m = m0; m < m1; m += P::kTokens) {
-    const std::uint8_t* x[P::kTokens];
-    for (int i = 0; i < P::kTokens; ++i)
-      x[i] = memory + (m + i) * x_bytes;
-    float* to = y + m * y_stride;
-    const std::int64_t left = m1 - m;
-    if (tiles > 2) {
-      for (std::int64_t b = 0; b < share && ahead_bytes > 0; b += 64, ahead_bytes -= 64, ahead += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
-    }
-    if (left == 1) {
-      matmul_tile<P, 1, true>(w, x, packed.cols, to, y_stride, count);
-    } else if (left == 2) {
-      matmul_tile<P, 2, false>(w, x, packed.cols, to, y_stride, count);
-    } else {
-      matmul_tile<P, P::kTokens, false>(w, x, packed.cols, to, y_stride, count);
+  const std::int64_t parts = tiles < 3 ? 1 : (packed.cols * P::kWBytes + kPartBytes - 1) / kPartBytes;
+  const std::int64_t part = (packed.cols + parts * kPackCols - 1) / (parts * kPackCols) * kPackCols;
+  constexpr std::int64_t kStepsPerLine = 64 / (P::kStep * P::kWBytes);
+  const std::uint8_t* ahead_end = job.ahead + packed.cols * P::kWBytes * P::kRows;
+
+  for (std::int64_t k = 0; k == 0 || k < packed.cols; k += part) {
+    job.k_begin = k;
+    job.k_end = k + part < packed.cols ? k + part : packed.cols;
+    const std::int64_t bytes = (job.k_end - k) / P::kStep * 64;  // a line a step
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      const std::int64_t m = m0 + tile * P::kTokens;
+      job.x = memory + m * job.x_stride;
+      job.y = y + m * job.y_stride;
+      job.carry = carry[tile];
+      if (tiles == 1) {
+        matmul_tile_of<P, kFetchRows>(job, m1 - m);
+      } else if (m + P::kTokens > m1 || job.ahead == nullptr || job.ahead >= ahead_end) {
+        matmul_tile_of<P, kFetchNothing>(job, m1 - m);
+      } else if (tiles * kStepsPerLine >= P::kRows) {
+        matmul_tile<P, P::kTokens, kFetch1>(job);
+        job.ahead += bytes;
+      } else if (tiles * kStepsPerLine * 2 >= P::kRows) {
+        matmul_tile<P, P::kTokens, kFetch2>(job);
+        job.ahead += 2 * bytes;
+      } else {
+        matmul_tile<P, P::kTokens, kFetch4>(job);
+        job.ahead += 4 * bytes;
+      }
     }
   }
 }
@@ -103,7 +230,6 @@ inline void matmul_rows(const std::uint8_t* const* w, const PackedActivations& p
 template <class P>
 inline void matmul_blocks(const void* weights, const PackedActivations& x, std::int64_t n0, std::int64_t n1,
                           float* y, std::int64_t y_stride) {
-  static_assert(P::kTokens == 3 || P::kTokens == 2);
   const auto* memory = static_cast<const std::uint8_t*>(weights);
   const std::int64_t row_bytes = x.cols * P::kWBytes;
   const auto blocks = [](std::int64_t bytes, std::int64_t row, std::int64_t unit) {
@@ -111,23 +237,21 @@ inline void matmul_blocks(const void* weights, const PackedActivations& x, std::
     return rows > unit ? rows : unit;
   };
   const std::int64_t n_block = blocks(kWeightBlockBytes, row_bytes, P::kRows);
-  const std::int64_t m_block = blocks(kTokenBlockBytes, x.stride * P::kXBytes, P::kTokens);
+  const std::int64_t fitting = blocks(kTokenBlockBytes, x.stride * P::kXBytes, P::kTokens);
+  const std::int64_t m_block = fitting < kMaxTokenBlock ? fitting : kMaxTokenBlock;
 
   for (std::int64_t n_begin = n0; n_begin < n1; n_begin += n_block) {
     const std::int64_t n_end = n_begin + n_block < n1 ? n_begin + n_block : n1;
     for (std::int64_t m = 0; m < x.rows; m += m_block) {
       const std::int64_t m_end = m + m_block < x.rows ? m + m_block : x.rows;
-      for (std::int64_t n = n_begin; n < n_end; n += P::kRows) {
-        const int count = static_cast<int>(n_end - n < P::kRows ? n_end - n : P::kRows);
-        // Past the last row the tile computes that row again and stores nothing of it.
-        const std::uint8_t* w[P::kRows];
-        for (int i = 0; i < P::kRows; ++i)
-          w[i] = memory + (n + (i < count ? i : count - 1)) * row_bytes;
-        const std::int64_t next = n + P::kRows;
-        const std::int64_t rows_ahead =
-            m > 0 || next >= n1 ? 0 : (n1 - next < P::kRows ? n1 - next : P::kRows);
-        matmul_rows<P>(w, x, m, m_end, y + n, count, y_stride, memory + next * row_bytes,
-                       rows_ahead * row_bytes);
+      for (std::int64_t n = n_begin; n < n_end;) {
+        TileJob job = {};
+        job.y = y + n;
+        job.y_stride = y_stride;
+        const std::int64_t next = n + place_rows<P>(job, memory, row_bytes, n, n_end);
+        job.ahead = m == 0 && next + P::kRows <= n1 ? memory + next * row_bytes : nullptr;
+        matmul_group<P>(job, x, m, m_end);
+        n = next;
       }
     }
   }
