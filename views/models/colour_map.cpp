@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 
 namespace expertscope {
@@ -86,11 +87,14 @@ QRgb ColourScale::colour(double value, ColourMap map) const {
 
 std::vector<double> ColourScale::ticks(int wanted) const {
   std::vector<double> ticks;
-  if (!(high > low) || wanted < 1) return ticks;
+  if (!(high > low) || !std::isfinite(high - low) || wanted < 1) return ticks;
   if (logarithmic && low > 0) {
     const double decades = std::log10(high / low);
     const bool fine = decades < wanted / 3.0;
-    for (double power = std::pow(10.0, std::floor(std::log10(low))); power <= high; power *= 10) {
+    const double stride = std::pow(10.0, std::max(1.0, std::ceil(decades / (2.0 * wanted))));
+    const double smallest = std::numeric_limits<double>::min();
+    for (double power = std::max(std::pow(10.0, std::floor(std::log10(low))), smallest); power <= high;
+         power *= stride) {
       for (const double factor : {1.0, 2.0, 5.0}) {
         const double tick = power * factor;
         if (tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9) && (fine || factor == 1.0))

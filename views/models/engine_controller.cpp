@@ -166,7 +166,10 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         auto recorder = start_generation_run(*session, request.prompt, request.options, probes, trace);
         if (!recorder) return forward_error(recorder);
         QMetaObject::invokeMethod(
-            this, [this, run = (*recorder)->run_id()] { Q_EMIT generation_started(run); },
+            this,
+            [this, session, run = (*recorder)->run_id()] {
+              if (session == session_) Q_EMIT generation_started(run);
+            },
             Qt::QueuedConnection);
         const auto on_token = [this, &live](const GeneratedToken& token) {
           if (live->add(token)) {

@@ -2,6 +2,7 @@
 #include "views/models/expert_table_model.h"
 
 #include <QCoreApplication>
+#include <QLocale>
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -142,7 +143,8 @@ QVariant ExpertTableModel::data(const QModelIndex& index, int role) const {
       return text(index.row(), index.column());
     case Qt::ToolTipRole: {
       const double value = number(index.row(), index.column());
-      return std::isnan(value) ? tr("not measured") : QString::number(value, 'g', 17);
+      return std::isnan(value) ? tr("not measured")
+                               : QString::number(value, 'g', QLocale::FloatingPointShortest);
     }
     case kSortRole: {
       // NaN has no order: what was not measured goes below everything.

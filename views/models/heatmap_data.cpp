@@ -98,7 +98,8 @@ QString format_short(HeatmapMetric metric, double value) {
 ColourScale HeatmapData::scale(bool logarithmic) const {
   if (difference) {
     const double reach = std::max(std::abs(low), std::abs(high));
-    return {-reach, reach, false};
+    // No difference anywhere is the middle of the scale, not its low end.
+    return reach > 0 ? ColourScale{-reach, reach, false} : ColourScale{-1, 1, false};
   }
   if (!logarithmic || smallest_positive <= 0) return {std::min(0.0, low), high, false};
   return {smallest_positive < high ? smallest_positive : high / 10, high, true};

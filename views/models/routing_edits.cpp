@@ -74,10 +74,13 @@ Status RoutingEdits::push(RoutingPolicy next, const QString& text) {
 }
 
 void RoutingEdits::install(const RoutingPolicy& policy, std::shared_ptr<const RoutingTable> table) {
-  beginResetModel();
+  // As many edits as before: a switch, or one in place of another. Views keep their current row.
+  const bool same_rows = policy.edits.size() == policy_.edits.size();
+  if (!same_rows) beginResetModel();
   policy_ = policy;
   table_ = std::move(table);
-  endResetModel();
+  if (!same_rows) endResetModel();
+  if (same_rows && rowCount() > 0) Q_EMIT dataChanged(index(0), index(rowCount() - 1));
   Q_EMIT policy_changed();
 }
 

@@ -47,10 +47,27 @@ QString replace_controls(const QString& text) {
   return shown;
 }
 
+/// Spaces that are not the usual one and characters of no width are spelled out; a joiner inside an emoji
+/// stays.
+QString spell_out_invisible(const QString& text) {
+  constexpr QChar kJoiner(0x200d);
+  QString shown;
+  for (const QChar c : text) {
+    const bool space = c.isSpace() && c != QLatin1Char(' ');
+    const bool no_width = c.category() == QChar::Other_Format || c.category() == QChar::Other_Control;
+    if (space || (no_width && (c != kJoiner || text.size() == 1))) {
+      shown += QStringLiteral("\\u%1").arg(c.unicode(), 4, 16, QLatin1Char('0'));
+    } else {
+      shown += c;
+    }
+  }
+  return shown;
+}
+
 }  // namespace
 
 QString visible_token_text(std::string_view bytes) {
-  QString shown = replace_controls(decode_utf8(bytes));
+  QString shown = spell_out_invisible(replace_controls(decode_utf8(bytes)));
   for (qsizetype i = 0; i < shown.size() && shown[i] == QLatin1Char(' '); ++i) {
     shown[i] = kDot;
   }

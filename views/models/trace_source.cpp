@@ -23,17 +23,19 @@ void TraceSource::open(const std::filesystem::path& file) {
   Q_EMIT opening(QString::fromStdString(file.string()));
   runner_.run<std::shared_ptr<TraceReader>>(
       kOpen, tr("Opening %1").arg(QString::fromStdString(file.filename().string())),
-      [file](const JobContext&) -> Result<std::shared_ptr<TraceReader>> {
+      [file](const JobContext& context) -> Result<std::shared_ptr<TraceReader>> {
         auto reader = TraceReader::open(file);
+        if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
         if (!reader) return forward_error(reader);
         return std::shared_ptr<TraceReader>(std::move(*reader));
       },
       [this, file](Result<std::shared_ptr<TraceReader>> reader) {
-        if (!reader) {
+        if (reader) {
+          install(std::move(*reader), file);
+        } else if (reader.error().code != ErrorCode::cancelled) {
           Q_EMIT failed(reader.error());
-          return;
         }
-        install(std::move(*reader), file);
+        Q_EMIT opening_ended();
       });
 }
 

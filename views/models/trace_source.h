@@ -18,7 +18,8 @@ class TraceSource final : public QObject {
  public:
   explicit TraceSource(QObject* parent = nullptr);
 
-  /// Opens a file; the old one stays until the new one is there. Ends in opened() or failed().
+  /// Opens a file; the old one stays until the new one is there. Ends in opened(), failed() or,
+  /// cancelled, in neither; then in opening_ended().
   void open(const std::filesystem::path& file);
   void cancel_open();
   void close();
@@ -39,6 +40,7 @@ class TraceSource final : public QObject {
  Q_SIGNALS:
   void opening(const QString& file);
   void opened(const QString& file);
+  void opening_ended();
   void closed();
   /// Opening or reading went wrong; on opening, what was open stays open.
   void failed(const expertscope::Error& error);

@@ -58,19 +58,19 @@ void Workspace::connect_engine() {
 }
 
 void Workspace::connect_trace() {
-  connect(&trace_, &TraceSource::failed, this, [this](const Error& error) {
-    if (!wanted_trace_.isEmpty()) Q_EMIT opening_ended();
+  connect(&trace_, &TraceSource::failed, this, &Workspace::failed);
+  connect(&trace_, &TraceSource::opening_ended, this, [this] {
+    if (wanted_trace_.isEmpty()) return;
     wanted_trace_.clear();
-    Q_EMIT failed(error);
+    Q_EMIT opening_ended();
   });
   connect(&trace_, &TraceSource::opened, this, [this](const QString& file) {
     if (file == wanted_trace_) {
-      wanted_trace_.clear();
+      trace_.set_following(false);
       engine_.close_model();
       edits_.set_config(std::nullopt);
       selection_.reset();
       recent_.add(file);
-      Q_EMIT opening_ended();
       set_content(Content::trace);
     }
     query();

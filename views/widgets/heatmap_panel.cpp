@@ -135,11 +135,11 @@ void HeatmapPanel::update_data() {
     map_->set_data(nullptr);
     return;
   }
-  HeatmapData data;
+  HeatmapData values;
   const auto view = workspace_.view();
-  if (view && view->baseline && view->run) data = make_difference(*table, *view->baseline, metric());
-  if (data.empty()) data = make_heatmap(*table, metric());
-  map_->set_data(std::make_shared<const HeatmapData>(std::move(data)));
+  if (view && view->baseline && view->run) values = make_difference(*table, *view->baseline, metric());
+  if (values.empty()) values = make_heatmap(*table, metric());
+  map_->set_data(std::make_shared<const HeatmapData>(std::move(values)));
   const Cell hovered = map_->scene().hovered.value_or(Cell{});
   update_reading(hovered.valid() ? hovered : workspace_.selection().cell());
 }
@@ -181,15 +181,15 @@ void HeatmapPanel::update_baselines() {
 }
 
 void HeatmapPanel::update_reading(Cell cell) {
-  const auto data = map_->scene().data;
-  if (!data || !data->contains(cell)) {
+  const auto shown = map_->scene().data;
+  if (!shown || !shown->contains(cell)) {
     reading_->clear();
     return;
   }
   reading_->setText(tr("layer %1 · expert %2 · %3")
                         .arg(cell.layer)
                         .arg(cell.expert)
-                        .arg(format_metric(data->metric, data->at(cell))));
+                        .arg(format_metric(shown->metric, shown->at(cell))));
 }
 
 QString HeatmapPanel::tooltip(Cell cell) const {

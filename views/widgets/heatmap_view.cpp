@@ -29,8 +29,8 @@ HeatmapView::HeatmapView(QWidget* parent) : QWidget(parent) {
   setAccessibleName(tr("Routing map, layers by experts"));
 }
 
-void HeatmapView::set_data(std::shared_ptr<const HeatmapData> data) {
-  scene_.data = std::move(data);
+void HeatmapView::set_data(std::shared_ptr<const HeatmapData> values) {
+  scene_.data = std::move(values);
   if (scene_.data) geometry_.set_grid(scene_.data->layers, scene_.data->experts);
   if (scene_.hovered && (!scene_.data || !scene_.data->contains(*scene_.hovered))) scene_.hovered.reset();
   describe_selected();

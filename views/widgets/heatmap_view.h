@@ -22,7 +22,7 @@ class HeatmapView final : public QWidget {
  public:
   explicit HeatmapView(QWidget* parent = nullptr);
 
-  void set_data(std::shared_ptr<const HeatmapData> data);
+  void set_data(std::shared_ptr<const HeatmapData> values);
   void set_marks(EditMarks marks);
   void set_selected(Cell cell);
   void set_logarithmic(bool logarithmic);

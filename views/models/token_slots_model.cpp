@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/models/token_slots_model.h"
+
+#include <array>
+
+namespace expertscope {
+
+void TokenSlotsModel::set_detail(std::shared_ptr<const TokenDetail> detail) {
+  beginResetModel();
+  detail_ = std::move(detail);
+  endResetModel();
+}
+
+Cell TokenSlotsModel::cell_of(int row) const {
+  if (row < 0 || row >= rowCount()) return {};
+  const SlotRow& slot = detail_->slots[static_cast<std::size_t>(row)];
+  return {slot.layer, slot.expert};
+}
+
+int TokenSlotsModel::rowCount(const QModelIndex& parent) const {
+  return parent.isValid() || !detail_ ? 0 : static_cast<int>(detail_->slots.size());
+}
+
+int TokenSlotsModel::columnCount(const QModelIndex& parent) const {
+  return parent.isValid() ? 0 : kColumns;
+}
+
+QVariant TokenSlotsModel::data(const QModelIndex& index, int role) const {
+  if (!index.isValid() || index.row() >= rowCount()) return {};
+  if (role == Qt::TextAlignmentRole) return static_cast<int>(Qt::AlignRight | Qt::AlignVCenter);
+  if (role != Qt::DisplayRole && role != Qt::ToolTipRole) return {};
+  const SlotRow& slot = detail_->slots[static_cast<std::size_t>(index.row())];
+  const int digits = role == Qt::ToolTipRole ? 9 : 4;
+  const auto real = [digits](float value) { return QString::number(value, 'g', digits); };
+  const bool measured = slot.output_channel >= 0;
+  const QString nothing = QStringLiteral("–");
+  switch (index.column()) {
+    case kLayer:
+      return QString::number(slot.layer);
+    case kExpert:
+      return QString::number(slot.expert);
+    case kProbability:
+      return real(slot.probability);
+    case kWeight:
+      return real(slot.weight);
+    case kNorm:
+      return measured ? real(slot.output_norm) : nothing;
+    case kOutputMax:
+      return measured ? real(slot.output_max) : nothing;
+    case kChannel:
+      return measured ? QString::number(slot.output_channel) : nothing;
+    default:
+      return {};
+  }
+}
+
+QVariant TokenSlotsModel::headerData(int section, Qt::Orientation orientation, int role) const {
+  if (role != Qt::DisplayRole || orientation != Qt::Horizontal || section < 0 || section >= kColumns)
+    return {};
+  const std::array<QString, kColumns> titles = {tr("Layer"), tr("Expert"),  tr("Prob."),  tr("Weight"),
+                                                tr("Norm"),  tr("Max |f|"), tr("Channel")};
+  return titles[static_cast<std::size_t>(section)];
+}
+
+}  // namespace expertscope

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+
+class QAction;
+class QLabel;
+class QListView;
+
+namespace expertscope {
+
+class Workspace;
+
+/// The edits in force: switched on and off by their check box, removed, undone, saved and loaded.
+class EditsPanel final : public QWidget {
+  Q_OBJECT
+ public:
+  /// `actions` become the tool bar (undo, redo, load, save ...).
+  EditsPanel(Workspace& workspace, const QList<QAction*>& actions, QWidget* parent = nullptr);
+
+  QListView& list() { return *list_; }
+
+ public Q_SLOTS:
+  void remove_current();
+
+ private:
+  void update_state();
+
+  Workspace& workspace_;
+  QListView* list_;
+  QLabel* empty_;
+};
+
+}  // namespace expertscope

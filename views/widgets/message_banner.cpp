@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/message_banner.h"
+
+#include <QHBoxLayout>
+#include <QLabel>
+#include <QPainter>
+#include <QProgressBar>
+#include <QPushButton>
+#include <QTimer>
+
+#include "views/models/colour_map.h"
+
+namespace expertscope {
+namespace {
+
+constexpr int kNoticeTime = 6000;  // milliseconds
+
+}  // namespace
+
+MessageBanner::MessageBanner(QWidget* parent)
+    : QFrame(parent),
+      text_(new QLabel),
+      progress_(new QProgressBar),
+      cancel_(new QPushButton(tr("Cancel"))),
+      close_(new QPushButton(tr("Close"))),
+      fade_(new QTimer(this)) {
+  setObjectName(QStringLiteral("banner"));
+  text_->setObjectName(QStringLiteral("banner_text"));
+  text_->setWordWrap(true);
+  text_->setTextInteractionFlags(Qt::TextSelectableByMouse);
+  progress_->setMaximumWidth(240);
+  progress_->setRange(0, 1000);
+  progress_->setTextVisible(false);
+  cancel_->setObjectName(QStringLiteral("banner_cancel"));
+  auto* layout = new QHBoxLayout(this);
+  layout->setContentsMargins(14, 6, 8, 6);
+  layout->addWidget(text_, 1);
+  layout->addWidget(progress_);
+  layout->addWidget(cancel_);
+  layout->addWidget(close_);
+  fade_->setSingleShot(true);
+  fade_->setInterval(kNoticeTime);
+  connect(fade_, &QTimer::timeout, this, &QWidget::hide);
+  connect(close_, &QPushButton::clicked, this, &QWidget::hide);
+  connect(cancel_, &QPushButton::clicked, this, &MessageBanner::cancelled);
+  hide();
+}
+
+QString MessageBanner::message() const {
+  return text_->text();
+}
+
+void MessageBanner::show_kind(Kind kind, const QString& message) {
+  kind_ = kind;
+  text_->setText(message);
+  setAccessibleName(kind == Kind::error ? tr("Error: %1").arg(message) : message);
+  progress_->setVisible(kind == Kind::progress);
+  cancel_->setVisible(kind == Kind::progress);
+  close_->setVisible(kind != Kind::progress);
+  fade_->stop();
+  if (kind == Kind::notice) fade_->start();
+  show();
+  update();
+}
+
+void MessageBanner::show_error(const QString& message) {
+  show_kind(Kind::error, message);
+}
+
+void MessageBanner::show_notice(const QString& message) {
+  show_kind(Kind::notice, message);
+}
+
+void MessageBanner::show_progress(const QString& what, double fraction) {
+  show_kind(Kind::progress, what);
+  progress_->setRange(0, fraction < 0 ? 0 : 1000);
+  progress_->setValue(static_cast<int>(fraction * 1000));
+}
+
+void MessageBanner::end_progress() {
+  if (kind_ == Kind::progress) hide();
+}
+
+void MessageBanner::paintEvent(QPaintEvent*) {
+  // The kind shows as a strip of colour at the left and as text, never by colour alone.
+  QPainter painter(this);
+  painter.fillRect(rect(), palette().color(QPalette::AlternateBase));
+  const QColor accent = kind_ == Kind::error    ? category_colour(5)
+                        : kind_ == Kind::notice ? category_colour(1)
+                                                : palette().color(QPalette::Highlight);
+  painter.fillRect(QRect(0, 0, 5, height()), accent);
+}
+
+}  // namespace expertscope

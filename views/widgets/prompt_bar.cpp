@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/prompt_bar.h"
+
+#include <QCheckBox>
+#include <QDoubleSpinBox>
+#include <QGridLayout>
+#include <QHBoxLayout>
+#include <QKeyEvent>
+#include <QLabel>
+#include <QPlainTextEdit>
+#include <QPushButton>
+#include <QSpinBox>
+
+#include "engine/text/chat_template.h"
+#include "views/models/workspace.h"
+
+namespace expertscope {
+namespace {
+
+const QString kSettings = QStringLiteral("prompt/");
+const QString kDefaultPrompt = QStringLiteral("In the beginning");
+
+}  // namespace
+
+PromptBar::PromptBar(Workspace& workspace, QWidget* parent)
+    : QWidget(parent),
+      workspace_(workspace),
+      prompt_(new QPlainTextEdit),
+      generate_(new QPushButton(tr("Generate"))),
+      stop_(new QPushButton(tr("Stop"))) {
+  prompt_->setObjectName(QStringLiteral("prompt"));
+  prompt_->setPlaceholderText(tr("Prompt"));
+  prompt_->setAccessibleName(tr("Prompt"));
+  prompt_->setTabChangesFocus(true);
+  prompt_->setFixedHeight(prompt_->fontMetrics().lineSpacing() * 2 + 14);
+  prompt_->installEventFilter(this);
+  generate_->setObjectName(QStringLiteral("generate"));
+  generate_->setToolTip(tr("Run the prompt and record the routing (Enter; Shift+Enter begins a new line)"));
+  stop_->setObjectName(QStringLiteral("stop"));
+  stop_->setToolTip(tr("Stop after the token that is being computed (Ctrl+.)"));
+  auto* layout = new QGridLayout(this);
+  layout->setContentsMargins(8, 6, 8, 6);
+  layout->setHorizontalSpacing(8);
+  layout->setVerticalSpacing(4);
+  layout->addWidget(prompt_, 0, 0);
+  auto* buttons = new QVBoxLayout;
+  buttons->setSpacing(4);
+  buttons->addWidget(generate_);
+  buttons->addWidget(stop_);
+  layout->addLayout(buttons, 0, 1);
+  layout->addWidget(make_settings(), 1, 0, 1, 2);
+  layout->setColumnStretch(0, 1);
+  restore_settings();
+  connect_workspace();
+  update_state();
+}
+
+QWidget* PromptBar::make_settings() {
+  auto* row = new QWidget;
+  auto* layout = new QHBoxLayout(row);
+  layout->setContentsMargins(0, 0, 0, 0);
+  const auto add = [layout](const QString& name, QWidget* widget, const QString& tip) {
+    auto* label = new QLabel(name);
+    label->setBuddy(widget);
+    widget->setToolTip(tip);
+    widget->setAccessibleName(tip);
+    layout->addWidget(label);
+    layout->addWidget(widget);
+    layout->addSpacing(8);
+  };
+  temperature_ = new QDoubleSpinBox;
+  temperature_->setObjectName(QStringLiteral("temperature"));
+  temperature_->setRange(0, 5);
+  temperature_->setSingleStep(0.1);
+  add(tr("T"), temperature_, tr("Temperature; 0 is greedy: always the most probable token"));
+  top_p_ = new QDoubleSpinBox;
+  top_p_->setRange(0.01, 1);
+  top_p_->setSingleStep(0.05);
+  add(tr("top-p"), top_p_,
+      tr("Sample from the most probable tokens that reach this probability together; 1 is off"));
+  seed_ = new QSpinBox;
+  seed_->setObjectName(QStringLiteral("seed"));
+  seed_->setRange(0, 999999999);
+  add(tr("seed"), seed_, tr("The same seed gives the same text"));
+  max_tokens_ = new QSpinBox;
+  max_tokens_->setObjectName(QStringLiteral("max_tokens"));
+  max_tokens_->setRange(1, 4096);
+  add(tr("tokens"), max_tokens_, tr("Most tokens to generate"));
+  chat_ = new QCheckBox(tr("chat template"));
+  chat_->setObjectName(QStringLiteral("chat_template"));
+  layout->addWidget(chat_);
+  layout->addStretch(1);
+  rate_ = new QLabel;
+  rate_->setObjectName(QStringLiteral("rate"));
+  layout->addWidget(rate_);
+  return row;
+}
+
+void PromptBar::connect_workspace() {
+  EngineController& engine = workspace_.engine();
+  connect(generate_, &QPushButton::clicked, this, &PromptBar::generate);
+  connect(stop_, &QPushButton::clicked, &engine, &EngineController::stop);
+  connect(&engine, &EngineController::state_changed, this, &PromptBar::update_state);
+  connect(&engine, &EngineController::model_opened, this, [this] {
+    use_model_defaults();
+    rate_->clear();
+    update_state();
+  });
+  connect(&engine, &EngineController::text_generated, this, [this](const QString&, int tokens, double rate) {
+    rate_->setText(tr("%1 tokens  ·  %2 tokens/s").arg(tokens).arg(rate, 0, 'f', rate < 10 ? 1 : 0));
+  });
+  connect(prompt_, &QPlainTextEdit::textChanged, this, &PromptBar::update_state);
+}
+
+void PromptBar::restore_settings() {
+  QSettings& settings = workspace_.settings();
+  temperature_->setValue(settings.value(kSettings + "temperature", 0.0).toDouble());
+  top_p_->setValue(settings.value(kSettings + "top_p", 1.0).toDouble());
+  seed_->setValue(settings.value(kSettings + "seed", 1).toInt());
+  max_tokens_->setValue(settings.value(kSettings + "max_tokens", 128).toInt());
+  prompt_->setPlainText(settings.value(kSettings + "text", kDefaultPrompt).toString());
+}
+
+void PromptBar::store_settings() const {
+  QSettings& settings = workspace_.settings();
+  settings.setValue(kSettings + "temperature", temperature_->value());
+  settings.setValue(kSettings + "top_p", top_p_->value());
+  settings.setValue(kSettings + "seed", seed_->value());
+  settings.setValue(kSettings + "max_tokens", max_tokens_->value());
+  settings.setValue(kSettings + "text", prompt_->toPlainText());
+}
+
+void PromptBar::use_model_defaults() {
+  const Model& model = *workspace_.engine().model();
+  const bool has_template = model.chat_template() != nullptr;
+  chat_->setEnabled(has_template);
+  chat_->setChecked(false);
+  chat_->setToolTip(has_template ? tr("Wrap the prompt as a user's turn (%1)")
+                                       .arg(QString::fromStdString(model.chat_template()->name()))
+                                 : tr("This model has no chat template the program understands"));
+  max_tokens_->setMaximum(workspace_.engine().max_context());
+}
+
+void PromptBar::update_state() {
+  const EngineState state = workspace_.engine().state();
+  generate_->setEnabled(state == EngineState::ready && !prompt_->toPlainText().isEmpty());
+  stop_->setEnabled(state == EngineState::generating || state == EngineState::comparing);
+  setEnabled(state != EngineState::no_model);
+}
+
+PromptRequest PromptBar::request() const {
+  PromptRequest request;
+  request.prompt = prompt_->toPlainText().toStdString();
+  request.chat_template = chat_->isEnabled() && chat_->isChecked();
+  request.options.max_tokens = max_tokens_->value();
+  SamplingOptions& sampling = request.options.sampling;
+  sampling.temperature = static_cast<float>(temperature_->value());
+  sampling.top_p = static_cast<float>(top_p_->value());
+  sampling.seed = static_cast<std::uint64_t>(seed_->value());
+  return request;
+}
+
+void PromptBar::set_prompt(const QString& prompt) {
+  prompt_->setPlainText(prompt);
+}
+
+void PromptBar::generate() {
+  if (!generate_->isEnabled()) return;
+  store_settings();
+  rate_->setText(tr("reading the prompt"));
+  Q_EMIT started();
+  workspace_.generate(request());
+}
+
+bool PromptBar::eventFilter(QObject* watched, QEvent* event) {
+  if (watched == prompt_ && event->type() == QEvent::KeyPress) {
+    const auto* key = static_cast<QKeyEvent*>(event);
+    const bool enter = key->key() == Qt::Key_Return || key->key() == Qt::Key_Enter;
+    if (enter && !(key->modifiers() & Qt::ShiftModifier)) {
+      generate();
+      return true;
+    }
+  }
+  return QWidget::eventFilter(watched, event);
+}
+
+}  // namespace expertscope

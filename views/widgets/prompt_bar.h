@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+
+#include "views/models/engine_controller.h"
+
+class QCheckBox;
+class QDoubleSpinBox;
+class QLabel;
+class QPlainTextEdit;
+class QPushButton;
+class QSpinBox;
+
+namespace expertscope {
+
+class Workspace;
+
+/// Prompt, generate and stop, sampling settings, tokens per second.
+class PromptBar final : public QWidget {
+  Q_OBJECT
+ public:
+  explicit PromptBar(Workspace& workspace, QWidget* parent = nullptr);
+
+  /// What is typed and set now.
+  PromptRequest request() const;
+  void set_prompt(const QString& prompt);
+  QPushButton& generate_button() { return *generate_; }
+  QPushButton& stop_button() { return *stop_; }
+
+ public Q_SLOTS:
+  void generate();
+
+ Q_SIGNALS:
+  /// A generation was asked for.
+  void started();
+
+ protected:
+  bool eventFilter(QObject* watched, QEvent* event) override;
+
+ private:
+  QWidget* make_settings();
+  void connect_workspace();
+  void restore_settings();
+  void store_settings() const;
+  void update_state();
+  void use_model_defaults();
+
+  Workspace& workspace_;
+  QPlainTextEdit* prompt_;
+  QPushButton* generate_;
+  QPushButton* stop_;
+  QDoubleSpinBox* temperature_ = nullptr;
+  QDoubleSpinBox* top_p_ = nullptr;
+  QSpinBox* max_tokens_ = nullptr;
+  QSpinBox* seed_ = nullptr;
+  QCheckBox* chat_ = nullptr;
+  QLabel* rate_ = nullptr;
+};
+
+}  // namespace expertscope

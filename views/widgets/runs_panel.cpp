@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/runs_panel.h"
+
+#include <QLabel>
+#include <QListView>
+#include <QMenu>
+#include <QVBoxLayout>
+
+#include "views/models/workspace.h"
+
+namespace expertscope {
+
+RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
+    : QWidget(parent), workspace_(workspace), list_(new QListView), empty_(new QLabel) {
+  list_->setObjectName(QStringLiteral("runs"));
+  list_->setAccessibleName(tr("Runs of the trace"));
+  list_->setModel(&workspace.runs());
+  list_->setFrameShape(QFrame::NoFrame);
+  list_->setAlternatingRowColors(true);
+  list_->setTextElideMode(Qt::ElideRight);
+  list_->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+  list_->setContextMenuPolicy(Qt::CustomContextMenu);
+  empty_->setText(tr("Every generation becomes a run of this trace."));
+  empty_->setWordWrap(true);
+  empty_->setAlignment(Qt::AlignTop);
+  empty_->setMargin(10);
+  empty_->setForegroundRole(QPalette::PlaceholderText);
+  auto* layout = new QVBoxLayout(this);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->addWidget(list_, 1);
+  layout->addWidget(empty_, 1);
+  connect(list_->selectionModel(), &QItemSelectionModel::currentChanged, this,
+          [this](const QModelIndex& index) {
+            const std::int64_t run = workspace_.runs().run_at(index.row());
+            const auto view = workspace_.view();
+            const bool shown = view && view->run && view->run->run.id == run;
+            if (run != 0 && !shown) workspace_.selection().set_run(run);
+          });
+  connect(list_, &QWidget::customContextMenuRequested, this, &RunsPanel::show_menu);
+  connect(&workspace.trace(), &TraceSource::view_changed, this, &RunsPanel::follow_view);
+  connect(&workspace.trace(), &TraceSource::closed, this, &RunsPanel::follow_view);
+  follow_view();
+}
+
+void RunsPanel::follow_view() {
+  const bool any = workspace_.runs().rowCount() > 0;
+  list_->setVisible(any);
+  empty_->setVisible(!any);
+  const auto view = workspace_.view();
+  if (!view || !view->run) return;
+  const int row = workspace_.runs().row_of(view->run->run.id);
+  if (row >= 0 && list_->currentIndex().row() != row) list_->setCurrentIndex(workspace_.runs().index(row));
+}
+
+void RunsPanel::show_menu(const QPoint& at) {
+  const std::int64_t run = workspace_.runs().run_at(list_->indexAt(at).row());
+  if (run == 0) return;
+  auto* menu = new QMenu(this);
+  menu->setAttribute(Qt::WA_DeleteOnClose);
+  menu->addAction(tr("Show run %1").arg(run), this, [this, run] { workspace_.selection().set_run(run); });
+  menu->addAction(tr("Use as baseline"), this, [this, run] { workspace_.selection().set_baseline(run); });
+  QAction* none =
+      menu->addAction(tr("No baseline"), this, [this] { workspace_.selection().set_baseline(0); });
+  none->setEnabled(workspace_.selection().baseline() != 0);
+  menu->popup(list_->viewport()->mapToGlobal(at));
+}
+
+}  // namespace expertscope

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/sparkline.h"
+
+#include <QHelpEvent>
+#include <QPainter>
+#include <QToolTip>
+#include <algorithm>
+
+namespace expertscope {
+
+Sparkline::Sparkline(QWidget* parent) : QWidget(parent) {
+  setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
+  setAccessibleName(tr("Load over time"));
+}
+
+void Sparkline::set_values(std::vector<float> values, qint64 tokens) {
+  values_ = std::move(values);
+  tokens_ = tokens;
+  const float highest = values_.empty() ? 0 : *std::max_element(values_.begin(), values_.end());
+  setAccessibleDescription(tr("at most %1 % of the tokens").arg(highest * 100, 0, 'g', 3));
+  update();
+}
+
+void Sparkline::paintEvent(QPaintEvent*) {
+  QPainter painter(this);
+  const QRectF plot = QRectF(rect()).adjusted(0, fontMetrics().height() + 2, 0, -2);
+  QColor ground = palette().color(QPalette::Text);
+  ground.setAlphaF(0.25f);
+  painter.fillRect(QRectF(plot.left(), plot.bottom(), plot.width(), 1), ground);
+  const float highest = values_.empty() ? 0 : *std::max_element(values_.begin(), values_.end());
+  painter.setPen(palette().color(QPalette::PlaceholderText));
+  painter.drawText(rect(), Qt::AlignLeft | Qt::AlignTop, tr("tokens 0 to %1").arg(tokens_));
+  painter.drawText(rect(), Qt::AlignRight | Qt::AlignTop, tr("peak %1 %").arg(highest * 100, 0, 'g', 3));
+  if (!(highest > 0)) return;
+  const double step = plot.width() / static_cast<double>(values_.size());
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    const double height = values_[i] / highest * plot.height();
+    painter.fillRect(QRectF(plot.left() + static_cast<double>(i) * step, plot.bottom() - height,
+                            std::max(1.0, step - 1), height),
+                     palette().color(QPalette::Highlight));
+  }
+}
+
+bool Sparkline::event(QEvent* event) {
+  if (event->type() != QEvent::ToolTip || values_.empty()) return QWidget::event(event);
+  const auto* help = static_cast<QHelpEvent*>(event);
+  const auto bins = static_cast<qint64>(values_.size());
+  const auto bin = std::clamp<qint64>(help->pos().x() * bins / std::max(1, width()), 0, bins - 1);
+  QToolTip::showText(help->globalPos(), tr("tokens %1 to %2: %3 % routed to this expert")
+                                            .arg(bin * tokens_ / bins)
+                                            .arg((bin + 1) * tokens_ / bins)
+                                            .arg(values_[static_cast<std::size_t>(bin)] * 100, 0, 'g', 6));
+  return true;
+}
+
+}  // namespace expertscope

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/start_page.h"
+
+#include <QAction>
+#include <QCommandLinkButton>
+#include <QFileInfo>
+#include <QLabel>
+#include <QVBoxLayout>
+
+#include "views/models/workspace.h"
+
+namespace expertscope {
+namespace {
+
+QLabel* heading(const QString& text, double size) {
+  auto* label = new QLabel(text);
+  QFont font = label->font();
+  font.setPointSizeF(font.pointSizeF() * size);
+  font.setBold(true);
+  label->setFont(font);
+  return label;
+}
+
+}  // namespace
+
+StartPage::StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidget* parent)
+    : QWidget(parent), workspace_(workspace), recent_(new QVBoxLayout) {
+  setObjectName(QStringLiteral("start_page"));
+  auto* intro = new QLabel(tr(
+      "Open a mixture-of-experts model, watch its routers decide token by token, and prune, reroute or boost "
+      "experts while it runs."));
+  intro->setWordWrap(true);
+  auto* column = new QVBoxLayout;
+  column->setSpacing(6);
+  column->addWidget(heading(tr("Expertscope"), 2.2));
+  column->addWidget(intro);
+  column->addSpacing(18);
+  column->addWidget(make_actions(actions));
+  column->addSpacing(18);
+  column->addLayout(recent_);
+  column->addSpacing(12);
+  auto* hint = new QLabel(tr("A model folder or a trace can also be dropped on this window."));
+  hint->setForegroundRole(QPalette::PlaceholderText);
+  column->addWidget(hint);
+  auto* middle = new QWidget;
+  middle->setLayout(column);
+  middle->setFixedWidth(560);
+  auto* layout = new QVBoxLayout(this);
+  layout->addStretch(2);
+  layout->addWidget(middle, 0, Qt::AlignHCenter);
+  layout->addStretch(3);
+  fill_recent();
+  connect(&workspace.recent(), &RecentFiles::changed, this, &StartPage::fill_recent);
+}
+
+QWidget* StartPage::make_actions(const QList<QAction*>& actions) {
+  auto* box = new QWidget;
+  auto* layout = new QVBoxLayout(box);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->setSpacing(2);
+  for (QAction* action : actions) {
+    QString title = action->text();
+    title.remove(QLatin1Char('&')).remove(QStringLiteral("…"));
+    auto* button = new QCommandLinkButton(title, action->statusTip());
+    button->setObjectName(QStringLiteral("start_") + action->objectName());
+    button->setEnabled(action->isEnabled());
+    connect(button, &QCommandLinkButton::clicked, action, &QAction::trigger);
+    layout->addWidget(button);
+  }
+  return box;
+}
+
+void StartPage::fill_recent() {
+  while (QLayoutItem* item = recent_->takeAt(0)) {
+    if (item->widget() != nullptr) item->widget()->deleteLater();
+    delete item;
+  }
+  const QStringList& paths = workspace_.recent().paths();
+  if (paths.isEmpty()) return;
+  recent_->addWidget(heading(tr("Recent"), 1.15));
+  for (const QString& path : paths) {
+    const QString folder = QFileInfo(path).path();
+    auto* link = new QLabel(
+        QStringLiteral("<a href='%1'>%2</a>&nbsp;&nbsp;<small>%3</small>")
+            .arg(path.toHtmlEscaped(), QFileInfo(path).fileName().toHtmlEscaped(), folder.toHtmlEscaped()));
+    link->setTextInteractionFlags(Qt::LinksAccessibleByKeyboard | Qt::LinksAccessibleByMouse);
+    link->setToolTip(path);
+    connect(link, &QLabel::linkActivated, &workspace_, &Workspace::open);
+    recent_->addWidget(link);
+  }
+}
+
+}  // namespace expertscope

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+
+class QAction;
+class QVBoxLayout;
+
+namespace expertscope {
+
+class Workspace;
+
+/// What a person sees first: open a model folder, a trace, the demo, or something recent.
+class StartPage final : public QWidget {
+  Q_OBJECT
+ public:
+  /// The actions are those of the File menu.
+  StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidget* parent = nullptr);
+
+ private:
+  QWidget* make_actions(const QList<QAction*>& actions);
+  void fill_recent();
+
+  Workspace& workspace_;
+  QVBoxLayout* recent_;
+};
+
+}  // namespace expertscope
