@@ -39,6 +39,14 @@ Result<std::string> template_of(const JsonFields& fields) {
   return fields.error(ErrorCode::unsupported, kKey, "a list without an entry named \"default\"");
 }
 
+/// A special token is a string, or an object with its content.
+std::string token_content(const JsonFields& fields, const char* key) {
+  if (!fields.has(key)) return {};
+  if (fields.json()[key].is_string()) return fields.json()[key].get<std::string>();
+  const auto object = fields.object(key);
+  return object ? object->string_or("content", "").value_or("") : std::string{};
+}
+
 }  // namespace
 
 std::string model_name(const fs::path& folder) {
@@ -151,16 +159,24 @@ Status ModelLoader::load_tokenizer() {
   return {};
 }
 
-Result<std::string> ModelLoader::chat_template_source() const {
-  const auto jinja = folder_ / "chat_template.jinja";
-  if (present(jinja)) return read_file(jinja, kMaxConfigBytes);
+Result<ChatTemplateSource> ModelLoader::chat_template_source() const {
+  ChatTemplateSource source;
   const auto config = folder_ / "tokenizer_config.json";
-  if (!present(config)) return std::string{};
-  const auto document = read_json_file(config, kMaxConfigBytes);
-  if (!document) return forward_error(document);
-  const auto fields = JsonFields::of(*document, config.string());
-  if (!fields) return forward_error(fields);
-  return template_of(*fields);
+  if (present(config)) {
+    const auto document = read_json_file(config, kMaxConfigBytes);
+    if (!document) return forward_error(document);
+    const auto fields = JsonFields::of(*document, config.string());
+    if (!fields) return forward_error(fields);
+    auto jinja = template_of(*fields);
+    if (!jinja) return forward_error(jinja);
+    source = {std::move(*jinja), token_content(*fields, "bos_token"), token_content(*fields, "eos_token")};
+  }
+  const auto file = folder_ / "chat_template.jinja";
+  if (!present(file)) return source;
+  auto jinja = read_file(file, kMaxConfigBytes);
+  if (!jinja) return forward_error(jinja);
+  source.jinja = std::move(*jinja);
+  return source;
 }
 
 void ModelLoader::load_chat_template() {
@@ -169,11 +185,11 @@ void ModelLoader::load_chat_template() {
     model_->warnings_.push_back(fmt::format("The chat template is not usable: {}", source.error().message));
     return;
   }
-  if (source->empty()) {
+  if (source->jinja.empty()) {
     model_->warnings_.emplace_back("The model has no chat template: prompts are used as they are.");
     return;
   }
-  auto recognised = ChatTemplate::recognise(*source);
+  auto recognised = ChatTemplate::recognise(source->jinja, source->bos_token, source->eos_token);
   if (recognised) model_->chat_template_ = std::move(*recognised);
   if (!recognised) model_->warnings_.push_back(recognised.error().message);
 }

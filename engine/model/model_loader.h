@@ -18,6 +18,13 @@ namespace expertscope {
 /// last component. Links are not resolved.
 std::string model_name(const std::filesystem::path& folder);
 
+/// The chat template of a folder; `jinja` is empty where there is none.
+struct ChatTemplateSource {
+  std::string jinja;
+  std::string bos_token;
+  std::string eos_token;
+};
+
 /// Opens one model folder, step by step; Model::open is its only caller.
 class ModelLoader {
  public:
@@ -32,7 +39,7 @@ class ModelLoader {
   Status load_weights();
   Status load_tokenizer();
   void load_chat_template();
-  Result<std::string> chat_template_source() const;
+  Result<ChatTemplateSource> chat_template_source() const;
 
   std::filesystem::path folder_;
   const OpenProgress& progress_;

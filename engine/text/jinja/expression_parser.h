@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/text/jinja/ast.h"
+#include "engine/text/jinja/lexer.h"
+
+namespace expertscope::jinja {
+
+/// Parses expressions by recursive descent, in Jinja's order of precedence. The first error is kept; after it
+/// every function returns null.
+class ExpressionParser {
+ public:
+  explicit ExpressionParser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+
+  ExpressionPtr expression();
+  /// Without the conditional form, whose `if` would be the filter of a loop.
+  ExpressionPtr disjunction();
+  std::vector<Argument> arguments();
+
+  const Token& peek(std::size_t ahead = 0) const;
+  Token take();
+  bool is_symbol(std::string_view text) const;
+  bool is_name(std::string_view text) const;
+  bool accept_symbol(std::string_view text);
+  bool accept_name(std::string_view text);
+  void expect_symbol(std::string_view text);
+  std::string expect_name();
+  void expect(TokenKind kind, std::string_view what);
+
+  std::nullptr_t refuse(const std::string& what, ErrorCode code = ErrorCode::unsupported);
+  bool failed() const { return !status_; }
+  const Status& status() const { return status_; }
+
+ private:
+  using Level = ExpressionPtr (ExpressionParser::*)();
+  ExpressionPtr binary(std::initializer_list<std::string_view> operators, Level next);
+  ExpressionPtr conjunction();
+  ExpressionPtr negation();
+  ExpressionPtr comparison();
+  ExpressionPtr sum();
+  ExpressionPtr concatenation();
+  ExpressionPtr product();
+  ExpressionPtr unary();
+  ExpressionPtr primary();
+  ExpressionPtr name_or_call();
+  ExpressionPtr postfix(ExpressionPtr value);
+  ExpressionPtr member(ExpressionPtr value);
+  ExpressionPtr subscript(ExpressionPtr value);
+  ExpressionPtr filters_and_tests(ExpressionPtr value);
+
+  std::vector<Token> tokens_;
+  std::size_t at_ = 0;
+  int depth_ = 0;
+  Status status_;
+};
+
+}  // namespace expertscope::jinja
