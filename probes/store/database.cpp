@@ -2,6 +2,7 @@
 #include "probes/store/database.h"
 
 #include <sqlite3.h>
+#include <sys/resource.h>
 
 #include <cerrno>
 #include <cmath>
@@ -14,11 +15,14 @@ constexpr int kBusyTimeoutMs = 5000;
 // Our largest value is one block of router logits; anything far beyond it in a file is damage.
 constexpr int kLongestValue = 256 << 20;
 
+// SQLite says SQLITE_FULL for ENOSPC only; a quota or a file size limit comes as a failed write, most often
+// without its errno.
 bool is_full(int code, int system_errno) {
   if ((code & 0xff) == SQLITE_FULL) return true;
-  const bool writing = code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_FSYNC ||
-                       code == SQLITE_IOERR_TRUNCATE || code == SQLITE_IOERR_SHMSIZE;
-  return writing && (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG);
+  if (code != SQLITE_IOERR_WRITE && code != SQLITE_IOERR_FSYNC && code != SQLITE_IOERR_SHMSIZE) return false;
+  if (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG) return true;
+  rlimit limit{};
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
 ErrorCode error_code(int code, int system_errno) {
