@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// main() of every test binary with Qt: no display, no access to the person's own settings and files.
+#include <gtest/gtest.h>
+
+#include <QApplication>
+#include <QLocale>
+#include <QTemporaryDir>
+#include <cstdio>
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  // mkdtemp makes it 0700, which is what Qt asks of XDG_RUNTIME_DIR.
+  const QTemporaryDir home;
+  if (!home.isValid()) {
+    std::fputs("no temporary folder for the tests\n", stderr);
+    return 1;
+  }
+  const QByteArray path = home.path().toLocal8Bit();
+  for (const char* name :
+       {"XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"}) {
+    qputenv(name, path);
+  }
+  qputenv("QT_QPA_PLATFORM", "offscreen");
+  qputenv("QT_FONT_DPI", "96");
+  qunsetenv("QT_SCALE_FACTOR");
+  qunsetenv("QT_STYLE_OVERRIDE");
+  QLocale::setDefault(QLocale::c());
+  QApplication::setStyle(QStringLiteral("Fusion"));
+  const QApplication application(argc, argv);
+  return RUN_ALL_TESTS();
+}

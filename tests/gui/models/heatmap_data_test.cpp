@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the routing map shows: one number per cell, and how it is written and coloured.
+#include "views/models/heatmap_data.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/gui/support.h"
+
+namespace expertscope::testing {
+namespace {
+
+/// 3 layers (layer 1 dense), 3 experts, 4 tokens, top-2. Expert 2 of layer 0 never ran.
+ExpertTable table() {
+  ExpertTable table;
+  table.layers = 3;
+  table.experts = 3;
+  table.tokens = 4;
+  table.moe_layer = {1, 0, 1};
+  table.cells.resize(9);
+  const auto set = [&](int layer, int expert, std::int64_t count, double weight, double norm, double max) {
+    ExpertStats& stats = table.at(layer, expert);
+    stats.count = count;
+    stats.weight_sum = weight;
+    stats.norm_sum = norm;
+    stats.output_max = max;
+    stats.output_channel = count > 0 ? 1 : -1;
+  };
+  set(0, 0, 6, 3.0, 12.0, 5.0);
+  set(0, 1, 2, 1.0, 3.0, 2.0);
+  set(2, 0, 4, 2.0, 4.0, 100.0);
+  set(2, 1, 3, 1.5, 6.0, 1.0);
+  set(2, 2, 1, 0.5, 1.0, 0.5);
+  return table;
+}
+
+TEST(HeatmapData, LoadIsTheShareOfTheLayersSlots) {
+  const HeatmapData data = make_heatmap(table(), HeatmapMetric::load);
+  EXPECT_DOUBLE_EQ(data.at({0, 0}), 0.75);
+  EXPECT_DOUBLE_EQ(data.at({0, 1}), 0.25);
+  EXPECT_DOUBLE_EQ(data.at({0, 2}), 0.0);
+  EXPECT_DOUBLE_EQ(data.at({2, 2}), 0.125);
+  EXPECT_DOUBLE_EQ(data.low, 0);
+  EXPECT_DOUBLE_EQ(data.high, 0.75);
+  EXPECT_DOUBLE_EQ(data.smallest_positive, 0.125);
+}
+
+TEST(HeatmapData, WeightIsPerTokenOfTheRun) {
+  EXPECT_DOUBLE_EQ(make_heatmap(table(), HeatmapMetric::weight).at({2, 1}), 1.5 / 4);
+}
+
+TEST(HeatmapData, NormIsTheMeanOverTheExpertsSlots) {
+  const HeatmapData data = make_heatmap(table(), HeatmapMetric::output_norm);
+  EXPECT_DOUBLE_EQ(data.at({0, 0}), 2.0);
+  EXPECT_TRUE(std::isnan(data.at({0, 2}))) << "an expert that never ran has no norm";
+}
+
+TEST(HeatmapData, MaximumIsThatOfTheRun) {
+  const HeatmapData data = make_heatmap(table(), HeatmapMetric::output_max);
+  EXPECT_DOUBLE_EQ(data.at({2, 0}), 100.0);
+  EXPECT_TRUE(std::isnan(data.at({0, 2})));
+  EXPECT_DOUBLE_EQ(data.high, 100.0);
+}
+
+TEST(HeatmapData, ADenseLayerIsNeverMeasured) {
+  for (const HeatmapMetric metric : kHeatmapMetrics) {
+    const HeatmapData data = make_heatmap(table(), metric);
+    EXPECT_FALSE(data.is_moe(1));
+    EXPECT_TRUE(std::isnan(data.at({1, 0}))) << metric_name(metric).toStdString();
+  }
+}
+
+TEST(HeatmapData, ATableWithoutTokensHasAShapeAndNoValues) {
+  ExpertTable blank = table();
+  blank.tokens = 0;
+  blank.cells.assign(9, ExpertStats{});
+  const HeatmapData data = make_heatmap(blank, HeatmapMetric::load);
+  EXPECT_EQ(data.layers, 3);
+  EXPECT_FALSE(data.empty());
+  EXPECT_FALSE(data.has_values());
+  EXPECT_TRUE(std::isnan(data.at({0, 0})));
+}
+
+TEST(HeatmapData, LinearScalesBeginAtZeroAndLogarithmicOnesAtTheSmallestPositive) {
+  const HeatmapData data = make_heatmap(table(), HeatmapMetric::load);
+  EXPECT_DOUBLE_EQ(data.scale(false).low, 0);
+  EXPECT_DOUBLE_EQ(data.scale(false).high, 0.75);
+  EXPECT_TRUE(data.scale(true).logarithmic);
+  EXPECT_DOUBLE_EQ(data.scale(true).low, 0.125);
+}
+
+TEST(HeatmapData, ADifferenceIsSignedAndItsScaleSymmetric) {
+  ExpertTable changed = table();
+  changed.at(0, 0).count = 2;
+  changed.at(0, 1).count = 6;
+  const HeatmapData data = make_difference(changed, table(), HeatmapMetric::load);
+  EXPECT_TRUE(data.difference);
+  EXPECT_DOUBLE_EQ(data.at({0, 0}), -0.5);
+  EXPECT_DOUBLE_EQ(data.at({0, 1}), 0.5);
+  EXPECT_DOUBLE_EQ(data.at({2, 0}), 0.0);
+  EXPECT_TRUE(std::isnan(data.at({1, 1})));
+  EXPECT_EQ(data.colour_map(), ColourMap::diverging);
+  EXPECT_DOUBLE_EQ(data.scale(true).low, -0.5);
+  EXPECT_DOUBLE_EQ(data.scale(false).high, 0.5);
+}
+
+TEST(HeatmapData, NoDifferenceAnywhereIsTheMiddleOfTheScale) {
+  const HeatmapData data = make_difference(table(), table(), HeatmapMetric::load);
+  EXPECT_DOUBLE_EQ(data.scale(false).position(0.0), 0.5);
+}
+
+TEST(HeatmapData, RunsOfOtherShapesHaveNoDifference) {
+  ExpertTable other = table();
+  other.experts = 9;
+  other.layers = 1;
+  EXPECT_TRUE(make_difference(table(), other, HeatmapMetric::load).empty());
+}
+
+TEST(HeatmapData, KnowsWhichCellsItHas) {
+  const HeatmapData data = make_heatmap(table(), HeatmapMetric::load);
+  EXPECT_TRUE(data.contains({2, 2}));
+  EXPECT_FALSE(data.contains({3, 0}));
+  EXPECT_FALSE(data.contains({0, 3}));
+  EXPECT_FALSE(data.contains({}));
+}
+
+TEST(FormatMetric, LoadIsInPercentAndTheRestPlain) {
+  EXPECT_EQ(format_metric(HeatmapMetric::load, 0.125), "12.5 %");
+  EXPECT_EQ(format_metric(HeatmapMetric::load, 0), "0 %");
+  EXPECT_EQ(format_metric(HeatmapMetric::output_norm, 0.34114), "0.3411");
+  EXPECT_EQ(format_metric(HeatmapMetric::output_max, std::nan("")), "not measured");
+}
+
+TEST(FormatShort, FitsACell) {
+  EXPECT_EQ(format_short(HeatmapMetric::load, 0.125), "12.5");
+  EXPECT_EQ(format_short(HeatmapMetric::weight, 0.3411), "0.34");
+  EXPECT_EQ(format_short(HeatmapMetric::output_max, 12345), "1e4");
+  EXPECT_EQ(format_short(HeatmapMetric::output_max, 250.7), "251");
+  EXPECT_EQ(format_short(HeatmapMetric::output_max, 0), "0");
+  EXPECT_EQ(format_short(HeatmapMetric::output_max, -0.00042), "-4e-4");
+}
+
+TEST(MetricNames, EveryMetricHasANameAndAnExplanation) {
+  for (const HeatmapMetric metric : kHeatmapMetrics) {
+    EXPECT_FALSE(metric_name(metric).isEmpty());
+    EXPECT_GT(metric_explanation(metric).size(), metric_name(metric).size());
+  }
+}
+
+}  // namespace
+}  // namespace expertscope::testing
