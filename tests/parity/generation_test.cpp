@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Greedy continuations and perplexities against transformers, and the distance of bf16 mode from the
+// reference.
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "engine/model/generate.h"
+#include "engine/model/log_prob.h"
+#include "engine/model/perplexity.h"
+#include "engine/model/routing_policy.h"
+#include "tests/parity/golden.h"
+#include "tests/parity/record.h"
+
+namespace expertscope::parity {
+namespace {
+
+std::unique_ptr<Session> make_session(const std::string& model, MathMode math = MathMode::f32) {
+  BackendOptions options;
+  options.math = math;
+  options.threads = 2;
+  options.max_context = 320;
+  options.max_batch = 128;
+  auto session = Session::create(open_model(model), options);
+  EXPECT_TRUE(session) << (session ? "" : session.error().message);
+  return session ? std::move(*session) : nullptr;
+}
+
+using Ids = std::vector<std::int32_t>;
+
+class Generation : public testing::TestWithParam<std::string> {};
+
+TEST_P(Generation, GreedyTextIsIdentical) {
+  const auto expected = meta(GetParam());
+  const auto session = make_session(GetParam());
+  GenerateOptions options;
+  options.max_tokens = 64;
+  const auto result = generate(*session, expected["greedy_prompt"].get<Ids>(), options);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->ids, expected["greedy_ids"].get<Ids>());
+  EXPECT_EQ(result->reason, FinishReason::length);
+  if (expected.contains("greedy_text_skip_special")) {
+    EXPECT_EQ(result->text, expected["greedy_text_skip_special"].get<std::string>());
+  }
+}
+
+TEST_P(Generation, PerplexityMatchesBothProtocols) {
+  const auto expected = meta(GetParam());
+  const auto session = make_session(GetParam());
+  const auto tokens = expected["prompts"]["300"].get<Ids>();
+  for (const auto& wanted : expected["perplexity_t300"]) {
+    SCOPED_TRACE(wanted.dump());
+    PerplexityOptions options;
+    const bool hf = wanted["protocol"] == "hf";
+    options.protocol = hf ? PerplexityProtocol::hf : PerplexityProtocol::llamacpp;
+    options.context = std::min(wanted["context"].get<int>(), session->options().max_context);
+    if (hf) options.stride = std::min(wanted["stride"].get<int>(), options.context);
+    if (!hf) options.bos_token_id = wanted["bos_token_id"].get<int>();
+    const auto result = perplexity(*session, tokens, options);
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(result->scored_tokens, wanted["scored_tokens"].get<std::int64_t>());
+    EXPECT_EQ(result->windows, wanted["windows"].get<int>());
+    EXPECT_NEAR(result->nll_mean, wanted["nll_mean"].get<double>(), 1e-4);
+    EXPECT_NEAR(result->perplexity / wanted["perplexity"].get<double>(), 1.0, 1e-4);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Generation, testing::ValuesIn(all_models()),
+                         [](const auto& test) { return test.param; });
+
+class EditedGeneration : public testing::TestWithParam<std::string> {};
+
+/// The policy comes into force while tokens appear, and goes again: the KV cache is kept throughout.
+TEST_P(EditedGeneration, AnEditTakesEffectAtTheNextTokenAndLeavesWithTheNext) {
+  const auto expected = meta(GetParam());
+  const auto session = make_session(GetParam());
+  for (const auto& wanted : expected["mid_generation"]) {
+    const auto policy = RoutingPolicy::from_json(wanted["policy"].dump(), "mid_generation");
+    ASSERT_TRUE(policy) << policy.error().message;
+    const auto table = policy->compile(session->model().config());
+    ASSERT_TRUE(table) << table.error().message;
+    GenerateOptions options;
+    options.max_tokens = static_cast<int>(wanted["greedy_ids"].size());
+    const auto result =
+        generate(*session, expected["greedy_prompt"].get<Ids>(), options, [&](const GeneratedToken& token) {
+          // The step after this token computes token index + 1.
+          if (token.index + 1 == wanted["from_token"].get<int>()) session->set_routing(*table);
+          if (token.index + 1 == wanted["until_token"].get<int>()) session->set_routing(nullptr);
+        });
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(result->ids, wanted["greedy_ids"].get<Ids>());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EditedGeneration, testing::ValuesIn(intervention_models()),
+                         [](const auto& test) { return test.param; });
+
+/// KL(reference || bf16 mode) in nats per token, mean over the tokens of the long sequence.
+double mean_divergence(const std::string& model) {
+  const auto reference = make_session(model, MathMode::f32);
+  const auto rounded = make_session(model, MathMode::bf16);
+  const auto tokens = meta(model)["prompts"]["300"].get<Ids>();
+  const auto expected = run_in_pieces(*reference, tokens, {128}).logits;
+  const auto actual = run_in_pieces(*rounded, tokens, {128}).logits;
+  const auto vocab = expected.size() / tokens.size();
+  double sum = 0;
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    const std::span<const float> p(expected.data() + t * vocab, vocab);
+    const std::span<const float> q(actual.data() + t * vocab, vocab);
+    const double log_sum_p = log_sum_exp(p);
+    const double log_sum_q = log_sum_exp(q);
+    for (std::size_t i = 0; i < vocab; ++i) {
+      sum += std::exp(p[i] - log_sum_p) * ((p[i] - log_sum_p) - (q[i] - log_sum_q));
+    }
+  }
+  return sum / static_cast<double>(tokens.size());
+}
+
+TEST(Bf16Mode, StaysWithinAThousandthOfANatOfTheReference) {
+  EXPECT_LE(mean_divergence("bf16"), 1e-3);
+  EXPECT_GT(mean_divergence("bf16"), 0);
+}
+
+TEST(Bf16Mode, ChangesNothingWhereNoWeightIsBf16) {
+  // The cache rounds keys and values, so the numbers differ, but no more than that.
+  EXPECT_LE(mean_divergence("top8"), 1e-3);
+}
+
+}  // namespace
+}  // namespace expertscope::parity
