@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/expert_actions.h"
+
+#include <QInputDialog>
+#include <QMenu>
+#include <QWidget>
+
+#include "views/models/workspace.h"
+
+namespace expertscope {
+namespace {
+
+constexpr float kBiasStep = 2.0f;  // logits of one boost
+constexpr int kMenuTargets = 32;   // more experts than this do not fit into a menu
+
+}  // namespace
+
+ExpertActions::ExpertActions(Workspace& workspace, QWidget* window)
+    : QObject(window), workspace_(workspace), window_(window) {
+  make_prune_actions();
+  reroute_ = make(QStringLiteral("reroute"), tr("&Reroute to…"),
+                  tr("Pick on the map the expert that runs instead"), QKeySequence(tr("Ctrl+Shift+R")));
+  boost_ = make(QStringLiteral("boost"), tr("&Boost (+%1)").arg(kBiasStep),
+                tr("Add %1 to the expert's router logit").arg(kBiasStep), QKeySequence(tr("Ctrl++")));
+  suppress_ =
+      make(QStringLiteral("suppress"), tr("&Suppress (−%1)").arg(kBiasStep),
+           tr("Subtract %1 from the expert's router logit").arg(kBiasStep), QKeySequence(tr("Ctrl+-")));
+  other_bias_ = make(QStringLiteral("other_bias"), tr("&Other logit…"),
+                     tr("Add any number to the expert's router logit"), {});
+  force_ =
+      make(QStringLiteral("force"), tr("&Force"),
+           tr("Always select the expert; its weight stays the router's"), QKeySequence(tr("Ctrl+Shift+F")));
+  remove_ = make(QStringLiteral("remove_edits"), tr("Remove edits of this expert"),
+                 tr("Give the expert back its own routing"), QKeySequence(tr("Ctrl+Backspace")));
+  connect_actions();
+  connect(&workspace.selection(), &Selection::cell_changed, this, &ExpertActions::update_state);
+  connect(&workspace.edits(), &RoutingEdits::policy_changed, this, &ExpertActions::update_state);
+  connect(&workspace, &Workspace::content_changed, this, &ExpertActions::update_state);
+  update_state();
+}
+
+QAction* ExpertActions::make(const QString& name, const QString& text, const QString& tip,
+                             const QKeySequence& key) {
+  auto* action = new QAction(text, this);
+  action->setObjectName(name);
+  action->setStatusTip(tip);
+  action->setToolTip(tip);
+  if (!key.isEmpty()) action->setShortcut(key);
+  return action;
+}
+
+void ExpertActions::make_prune_actions() {
+  prune_mask_ = make(QStringLiteral("prune_mask"), tr("Prune: &mask (router selects again)"),
+                     tr("The expert leaves the pool: its router logit becomes −inf before the softmax"),
+                     QKeySequence(tr("Ctrl+Delete")));
+  prune_zero_ = make(QStringLiteral("prune_zero"), tr("Prune: &zero (selected, but silent)"),
+                     tr("The expert is selected and weighted as before, its output is zero"),
+                     QKeySequence(tr("Ctrl+Shift+Delete")));
+  prune_drop_ =
+      make(QStringLiteral("prune_drop"), tr("Prune: &drop (others rescaled)"),
+           tr("The expert is selected and removed; the other weights are rescaled to the same sum"), {});
+}
+
+QAction* ExpertActions::prune(PruneMode mode) const {
+  return mode == PruneMode::mask ? prune_mask_ : mode == PruneMode::zero ? prune_zero_ : prune_drop_;
+}
+
+QList<QAction*> ExpertActions::all() const {
+  return {prune_mask_, prune_zero_, prune_drop_, reroute_, boost_, suppress_, other_bias_, force_, remove_};
+}
+
+void ExpertActions::connect_actions() {
+  const auto cell = [this] { return workspace_.selection().cell(); };
+  for (const PruneMode mode : {PruneMode::mask, PruneMode::zero, PruneMode::drop}) {
+    connect(prune(mode), &QAction::triggered, this, [this, cell, mode] {
+      add({PruneEdit{cell().expert, mode}, {cell().layer}, true, {}});
+    });
+  }
+  connect(reroute_, &QAction::triggered, this, &ExpertActions::pick_wanted);
+  connect(boost_, &QAction::triggered, this, [this] { add_bias(kBiasStep); });
+  connect(suppress_, &QAction::triggered, this, [this] { add_bias(-kBiasStep); });
+  connect(other_bias_, &QAction::triggered, this, &ExpertActions::ask_bias);
+  connect(force_, &QAction::triggered, this, [this, cell] {
+    add({ForceEdit{cell().expert}, {cell().layer}, true, {}});
+  });
+  connect(remove_, &QAction::triggered, this, [this, cell] { (void)workspace_.edits().remove_on(cell()); });
+}
+
+void ExpertActions::add(const RoutingEdit& edit) {
+  // A refusal is told by RoutingEdits::refused.
+  (void)workspace_.edits().add(edit);
+}
+
+void ExpertActions::add_bias(float logit) {
+  const Cell cell = workspace_.selection().cell();
+  const float before = workspace_.edits().marks().at(cell).bias;
+  const float sum = before + logit;
+  if (sum == 0) {
+    // Boosting what was suppressed by as much leaves nothing.
+    for (int row = workspace_.edits().rowCount() - 1; row >= 0; --row) {
+      const RoutingEdit& edit = workspace_.edits().policy().edits[static_cast<std::size_t>(row)];
+      if (std::holds_alternative<BiasEdit>(edit.action) && edit.layers.size() == 1 &&
+          edit_touches(edit, cell)) {
+        (void)workspace_.edits().remove(row);
+        return;
+      }
+    }
+  }
+  add({BiasEdit{cell.expert, sum}, {cell.layer}, true, {}});
+}
+
+void ExpertActions::ask_bias() {
+  auto* dialog = new QInputDialog(window_);
+  dialog->setAttribute(Qt::WA_DeleteOnClose);
+  dialog->setInputMode(QInputDialog::DoubleInput);
+  dialog->setWindowTitle(tr("Router logit"));
+  const Cell cell = workspace_.selection().cell();
+  dialog->setLabelText(
+      tr("Added to the router logit of expert %1 in layer %2:").arg(cell.expert).arg(cell.layer));
+  dialog->setDoubleRange(-1000, 1000);
+  dialog->setDoubleDecimals(2);
+  dialog->setDoubleValue(workspace_.edits().marks().at(cell).bias);
+  connect(dialog, &QInputDialog::doubleValueSelected, this, [this, cell](double logit) {
+    add({BiasEdit{cell.expert, static_cast<float>(logit)}, {cell.layer}, true, {}});
+  });
+  dialog->open();
+}
+
+void ExpertActions::reroute_to(int layer, int from, int to) {
+  add({RerouteEdit{from, to}, {layer}, true, {}});
+}
+
+void ExpertActions::fill_menu(QMenu& menu) {
+  const Cell cell = workspace_.selection().cell();
+  menu.setToolTipsVisible(true);
+  menu.addSection(tr("Layer %1, expert %2").arg(cell.layer).arg(cell.expert));
+  if (!workspace_.can_edit()) {
+    menu.addAction(Workspace::why_not_editable())->setEnabled(false);
+    return;
+  }
+  QMenu* prune = menu.addMenu(tr("&Prune"));
+  prune->setToolTipsVisible(true);
+  prune->addActions({prune_mask_, prune_zero_, prune_drop_});
+  fill_reroute_menu(*menu.addMenu(tr("&Reroute to")));
+  fill_bias_menu(*menu.addMenu(tr("Router &logit")));
+  menu.addAction(force_);
+  menu.addSeparator();
+  menu.addAction(remove_);
+}
+
+void ExpertActions::fill_reroute_menu(QMenu& menu) {
+  menu.setObjectName(QStringLiteral("reroute_menu"));
+  QAction* pick = menu.addAction(tr("Pick on the map…"));
+  connect(pick, &QAction::triggered, this, &ExpertActions::pick_wanted);
+  menu.addSeparator();
+  const Cell cell = workspace_.selection().cell();
+  const auto table = workspace_.expert_table();
+  if (!table) return;
+  if (table->experts > kMenuTargets) {
+    QAction* number = menu.addAction(tr("Expert number…"));
+    connect(number, &QAction::triggered, this, [this, cell, experts = table->experts] {
+      auto* dialog = new QInputDialog(window_);
+      dialog->setAttribute(Qt::WA_DeleteOnClose);
+      dialog->setInputMode(QInputDialog::IntInput);
+      dialog->setIntRange(0, experts - 1);
+      dialog->setLabelText(
+          tr("Expert that runs instead of expert %1 in layer %2:").arg(cell.expert).arg(cell.layer));
+      connect(dialog, &QInputDialog::intValueSelected, this,
+              [this, cell](int to) { reroute_to(cell.layer, cell.expert, to); });
+      dialog->open();
+    });
+    return;
+  }
+  for (int expert = 0; expert < table->experts; ++expert) {
+    if (expert == cell.expert) continue;
+    QAction* action = menu.addAction(tr("Expert %1").arg(expert));
+    connect(action, &QAction::triggered, this,
+            [this, cell, expert] { reroute_to(cell.layer, cell.expert, expert); });
+  }
+}
+
+void ExpertActions::fill_bias_menu(QMenu& menu) {
+  menu.addActions({boost_, suppress_, other_bias_});
+}
+
+void ExpertActions::update_state() {
+  const Cell cell = workspace_.selection().cell();
+  const auto table = workspace_.expert_table();
+  const bool in_model = table && cell.valid() && cell.layer < table->layers && cell.expert < table->experts &&
+                        table->moe_layer[static_cast<std::size_t>(cell.layer)] != 0;
+  const bool enabled = in_model && workspace_.can_edit();
+  for (QAction* action : all()) {
+    action->setEnabled(enabled);
+  }
+  remove_->setEnabled(enabled && workspace_.edits().has_edit_on(cell));
+}
+
+}  // namespace expertscope

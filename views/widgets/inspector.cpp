@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/inspector.h"
+
+#include <QGridLayout>
+#include <QLabel>
+#include <QMenu>
+#include <QScrollArea>
+#include <QStackedLayout>
+#include <QToolButton>
+#include <QVBoxLayout>
+
+#include "views/models/heatmap_data.h"
+#include "views/models/token_text.h"
+#include "views/models/workspace.h"
+#include "views/widgets/expert_actions.h"
+#include "views/widgets/sparkline.h"
+
+namespace expertscope {
+namespace {
+
+QString row(const QString& name, const QString& value, const QString& exact = {}) {
+  const QString tip = exact.isEmpty() ? QString() : QStringLiteral(" title='%1'").arg(exact.toHtmlEscaped());
+  return QStringLiteral("<tr%3><td style='padding-right:10px'>%1</td><td>%2</td></tr>").arg(name, value, tip);
+}
+
+QString number(double value) {
+  return QString::number(value, 'g', 4);
+}
+
+QLabel* make_label() {
+  auto* label = new QLabel;
+  label->setWordWrap(true);
+  label->setTextFormat(Qt::RichText);
+  label->setTextInteractionFlags(Qt::TextBrowserInteraction);
+  label->setAlignment(Qt::AlignTop | Qt::AlignLeft);
+  return label;
+}
+
+}  // namespace
+
+Inspector::Inspector(Workspace& workspace, ExpertActions& actions, QWidget* parent)
+    : QWidget(parent), workspace_(workspace), pages_(new QStackedLayout(this)), empty_(new QLabel) {
+  setObjectName(QStringLiteral("inspector"));
+  empty_->setText(tr("Select an expert on the map to see its load, its tokens and its outliers."));
+  empty_->setWordWrap(true);
+  empty_->setMargin(12);
+  empty_->setAlignment(Qt::AlignTop);
+  empty_->setForegroundRole(QPalette::PlaceholderText);
+  pages_->addWidget(empty_);
+  pages_->addWidget(make_body(actions));
+  connect(&workspace.selection(), &Selection::cell_changed, this, &Inspector::update_detail);
+  connect(&workspace.trace(), &TraceSource::view_changed, this, &Inspector::update_detail);
+  connect(&workspace, &Workspace::marks_changed, this, &Inspector::update_detail);
+  connect(&workspace, &Workspace::content_changed, this, &Inspector::update_detail);
+  update_detail();
+}
+
+QWidget* Inspector::make_body(ExpertActions& actions) {
+  title_ = make_label();
+  title_->setObjectName(QStringLiteral("inspector_title"));
+  edits_ = make_label();
+  numbers_ = make_label();
+  numbers_->setObjectName(QStringLiteral("inspector_numbers"));
+  load_ = new Sparkline;
+  neighbours_ = make_label();
+  neighbours_->setObjectName(QStringLiteral("inspector_neighbours"));
+  tokens_ = make_label();
+  tokens_->setObjectName(QStringLiteral("inspector_tokens"));
+  auto* content = new QWidget;
+  auto* layout = new QVBoxLayout(content);
+  layout->setContentsMargins(12, 10, 12, 10);
+  layout->setSpacing(6);
+  layout->addWidget(title_);
+  layout->addWidget(edits_);
+  layout->addWidget(make_buttons(actions));
+  layout->addWidget(numbers_);
+  add_heading(*layout, tr("Load over time"));
+  layout->addWidget(load_);
+  add_heading(*layout, tr("Neighbours in the ranking"));
+  layout->addWidget(neighbours_);
+  add_heading(*layout, tr("Tokens with the largest weight"));
+  layout->addWidget(tokens_);
+  layout->addStretch(1);
+  for (QLabel* label : {neighbours_, tokens_}) {
+    connect(label, &QLabel::linkActivated, this, &Inspector::follow_link);
+  }
+  auto* scroll = new QScrollArea;
+  scroll->setFrameShape(QFrame::NoFrame);
+  scroll->setWidgetResizable(true);
+  scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+  scroll->setWidget(content);
+  return scroll;
+}
+
+QWidget* Inspector::make_buttons(ExpertActions& actions) {
+  auto* box = new QWidget;
+  auto* layout = new QGridLayout(box);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->setSpacing(4);
+  const auto add = [&](QAction* action, const QString& text, int line, int column) {
+    auto* button = new QToolButton;
+    button->setDefaultAction(action);
+    button->setText(text);
+    button->setObjectName(QStringLiteral("inspector_") + action->objectName());
+    button->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
+    layout->addWidget(button, line, column);
+    // The action's own text is longer than a button.
+    connect(action, &QAction::changed, button, [button, text] { button->setText(text); });
+    return button;
+  };
+  QToolButton* prune = add(actions.prune(PruneMode::mask), tr("Prune"), 0, 0);
+  auto* kinds = new QMenu(prune);
+  kinds->addActions(
+      {actions.prune(PruneMode::mask), actions.prune(PruneMode::zero), actions.prune(PruneMode::drop)});
+  prune->setMenu(kinds);
+  prune->setPopupMode(QToolButton::MenuButtonPopup);
+  add(actions.reroute(), tr("Reroute to…"), 0, 1);
+  add(actions.force(), tr("Force"), 0, 2);
+  add(actions.boost(), tr("Boost"), 1, 0);
+  add(actions.suppress(), tr("Suppress"), 1, 1);
+  add(actions.remove(), tr("Remove edits"), 1, 2);
+  return box;
+}
+
+void Inspector::add_heading(QVBoxLayout& layout, const QString& text) {
+  auto* label = new QLabel(text);
+  QFont font = label->font();
+  font.setBold(true);
+  label->setFont(font);
+  layout.addSpacing(6);
+  layout.addWidget(label);
+}
+
+void Inspector::update_detail() {
+  const Cell cell = workspace_.selection().cell();
+  const bool any = cell.valid() && workspace_.expert_table() != nullptr;
+  pages_->setCurrentIndex(any ? 1 : 0);
+  if (!any) return;
+  title_->setText(QStringLiteral("<span style='font-size:large'><b>%1</b></span>")
+                      .arg(tr("Layer %1 · Expert %2").arg(cell.layer).arg(cell.expert)));
+  const QStringList lines = workspace_.marks().at(cell).lines;
+  edits_->setText(QStringLiteral("<i>%1</i>").arg(lines.join(QStringLiteral("<br>"))));
+  edits_->setVisible(!lines.isEmpty());
+  const auto view = workspace_.view();
+  std::shared_ptr<const ExpertDetail> detail = view ? view->expert : nullptr;
+  if (detail && detail->cell != cell) return;  // an older answer: the new one is on its way
+  if (detail && detail == shown_) return;
+  shown_ = detail;
+  if (!detail) {
+    numbers_->setText(tr("Nothing was measured yet."));
+    load_->set_values({}, 0);
+    neighbours_->clear();
+    tokens_->clear();
+    return;
+  }
+  show_numbers(*detail);
+  load_->set_values(detail->load_in_time, detail->tokens);
+  show_neighbours(*detail);
+  show_tokens(*detail);
+}
+
+void Inspector::show_numbers(const ExpertDetail& detail) {
+  const ExpertStats& stats = detail.stats;
+  QString rows = row(
+      tr("load"), tr("%1 (%2 slots)").arg(format_metric(HeatmapMetric::load, detail.share)).arg(stats.count));
+  rows += row(tr("rank by load"), tr("%1 of %2").arg(detail.rank).arg(detail.experts));
+  if (stats.count > 0) {
+    const auto count = static_cast<double>(stats.count);
+    rows += row(tr("mean weight"), number(stats.weight_sum / count));
+    rows += row(tr("mean probability"), number(stats.probability_sum / count));
+    if (stats.output_channel >= 0) rows += row(tr("mean output norm"), number(stats.norm_sum / count));
+  }
+  if (stats.output_channel >= 0) {
+    rows += row(tr("max |down_proj|"), number(stats.output_max));
+    rows += row(tr("outlier channel"), QString::number(stats.output_channel));
+    rows += row(tr("at token"), tr("%1 <b>%2</b>")
+                                    .arg(stats.output_token)
+                                    .arg(visible_token_text(detail.output_token_bytes).toHtmlEscaped()));
+  }
+  numbers_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
+}
+
+void Inspector::show_neighbours(const ExpertDetail& detail) {
+  QString rows;
+  for (std::size_t i = 0; i < detail.neighbours.size(); ++i) {
+    const int expert = detail.neighbours[i];
+    const bool self = expert == detail.cell.expert;
+    const QString name =
+        self ? QStringLiteral("<b>%1</b>").arg(tr("expert %1").arg(expert))
+             : QStringLiteral("<a href='expert:%1'>%2</a>").arg(expert).arg(tr("expert %1").arg(expert));
+    rows += row(name, format_metric(HeatmapMetric::load, detail.neighbour_share[i]));
+  }
+  neighbours_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
+}
+
+void Inspector::show_tokens(const ExpertDetail& detail) {
+  if (detail.top.empty()) {
+    tokens_->setText(tr("No token was routed here."));
+    return;
+  }
+  QString rows;
+  for (const RoutedToken& routed : detail.top) {
+    const QString text = QStringLiteral("%1<a href='token:%4'><b>%2</b></a>%3")
+                             .arg(running_text(routed.before).right(16).toHtmlEscaped(),
+                                  visible_token_text(routed.bytes).toHtmlEscaped(),
+                                  running_text(routed.after).left(14).toHtmlEscaped())
+                             .arg(routed.token);
+    rows += row(QString::number(routed.slot.weight, 'f', 3), text);
+  }
+  tokens_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
+}
+
+void Inspector::follow_link(const QString& link) {
+  const qint64 value = link.section(QLatin1Char(':'), 1).toLongLong();
+  if (link.startsWith(QLatin1String("expert:"))) {
+    workspace_.selection().set_cell({workspace_.selection().cell().layer, static_cast<int>(value)});
+  } else {
+    workspace_.selection().set_token(value);
+  }
+}
+
+}  // namespace expertscope

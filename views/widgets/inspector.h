@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+#include <memory>
+
+#include "views/models/trace_view.h"
+
+class QGridLayout;
+class QLabel;
+class QStackedLayout;
+class QVBoxLayout;
+
+namespace expertscope {
+
+class ExpertActions;
+class Sparkline;
+class Workspace;
+
+/// The selected expert: its numbers, load over time, neighbours in the ranking, the tokens routed to it, and
+/// what can be done to it.
+class Inspector final : public QWidget {
+  Q_OBJECT
+ public:
+  Inspector(Workspace& workspace, ExpertActions& actions, QWidget* parent = nullptr);
+
+ private:
+  QWidget* make_body(ExpertActions& actions);
+  QWidget* make_buttons(ExpertActions& actions);
+  void add_heading(QVBoxLayout& layout, const QString& text);
+  void update_detail();
+  void show_numbers(const ExpertDetail& detail);
+  void show_neighbours(const ExpertDetail& detail);
+  void show_tokens(const ExpertDetail& detail);
+  void follow_link(const QString& link);
+
+  Workspace& workspace_;
+  QStackedLayout* pages_;
+  QLabel* empty_;
+  QLabel* title_ = nullptr;
+  QLabel* edits_ = nullptr;
+  QLabel* numbers_ = nullptr;
+  Sparkline* load_ = nullptr;
+  QLabel* neighbours_ = nullptr;
+  QLabel* tokens_ = nullptr;
+  std::shared_ptr<const ExpertDetail> shown_;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/outlier_chart.h"
+
+#include <QChart>
+#include <QChartView>
+#include <QCursor>
+#include <QEvent>
+#include <QGraphicsLayout>
+#include <QLabel>
+#include <QLineSeries>
+#include <QScatterSeries>
+#include <QToolTip>
+#include <QVBoxLayout>
+#include <QValueAxis>
+#include <algorithm>
+#include <cmath>
+
+#include "views/models/colour_map.h"
+#include "views/models/workspace.h"
+
+namespace expertscope {
+namespace {
+
+constexpr int kSmallestChart = 190;  // pixels: QChartView draws nothing sensible below
+
+}  // namespace
+
+OutlierChart::OutlierChart(Workspace& workspace, QWidget* parent)
+    : QWidget(parent),
+      workspace_(workspace),
+      chart_(new QChart),
+      view_(new QChartView(chart_)),
+      summary_(new QLabel) {
+  setObjectName(QStringLiteral("outlier_chart"));
+  chart_->legend()->hide();
+  chart_->setMargins(QMargins(4, 0, 8, 0));
+  chart_->setBackgroundRoundness(0);
+  chart_->layout()->setContentsMargins(0, 0, 0, 0);
+  view_->setRenderHint(QPainter::Antialiasing);
+  view_->setFrameShape(QFrame::NoFrame);
+  view_->setMinimumHeight(kSmallestChart);
+  view_->setAccessibleName(tr("Largest down_proj output of every expert"));
+  summary_->setContentsMargins(10, 6, 10, 2);
+  summary_->setWordWrap(true);
+  auto* layout = new QVBoxLayout(this);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->setSpacing(0);
+  layout->addWidget(summary_);
+  layout->addWidget(view_, 1);
+  make_axes();
+  make_series();
+  use_palette();
+  connect(&workspace.trace(), &TraceSource::view_changed, this, &OutlierChart::update_data);
+  connect(&workspace, &Workspace::content_changed, this, &OutlierChart::update_data);
+  connect(&workspace.selection(), &Selection::cell_changed, this, &OutlierChart::update_selected);
+  update_data();
+}
+
+void OutlierChart::make_axes() {
+  layers_ = new QValueAxis;
+  layers_->setTitleText(tr("layer (its experts from left to right)"));
+  layers_->setLabelFormat(QStringLiteral("%d"));
+  layers_->setTickType(QValueAxis::TicksDynamic);
+  layers_->setTickAnchor(0);
+  layers_->setTickInterval(1);
+  layers_->setRange(0, 1);
+  values_ = new QValueAxis;
+  values_->setTitleText(tr("max |down_proj output|"));
+  values_->setLabelFormat(QStringLiteral("%.3g"));
+  values_->setTickCount(4);
+  values_->setRange(0, 1);
+  chart_->addAxis(layers_, Qt::AlignBottom);
+  chart_->addAxis(values_, Qt::AlignLeft);
+}
+
+void OutlierChart::make_series() {
+  line_ = new QLineSeries;
+  threshold_ = new QLineSeries;
+  super_ = new QScatterSeries;
+  selected_ = new QScatterSeries;
+  super_->setMarkerShape(QScatterSeries::MarkerShapeTriangle);
+  super_->setMarkerSize(11);
+  selected_->setMarkerShape(QScatterSeries::MarkerShapeCircle);
+  selected_->setMarkerSize(11);
+  for (QXYSeries* series : std::initializer_list<QXYSeries*>{threshold_, line_, super_, selected_}) {
+    chart_->addSeries(series);
+    series->attachAxis(layers_);
+    series->attachAxis(values_);
+  }
+  connect(line_, &QXYSeries::clicked, this, &OutlierChart::select_at);
+  connect(super_, &QXYSeries::clicked, this, &OutlierChart::select_at);
+  connect(line_, &QXYSeries::hovered, this, &OutlierChart::show_tip);
+  connect(super_, &QXYSeries::hovered, this, &OutlierChart::show_tip);
+}
+
+void OutlierChart::use_palette() {
+  const QColor text = palette().color(QPalette::Text);
+  QColor faint = text;
+  faint.setAlphaF(0.14f);
+  chart_->setBackgroundBrush(palette().color(QPalette::Base));
+  for (QValueAxis* axis : {layers_, values_}) {
+    axis->setLabelsColor(text);
+    axis->setTitleBrush(palette().color(QPalette::PlaceholderText));
+    axis->setGridLineColor(faint);
+    axis->setLinePenColor(faint);
+    QFont small = font();
+    small.setPointSizeF(small.pointSizeF() * 0.9);
+    axis->setLabelsFont(small);
+    axis->setTitleFont(small);
+  }
+  line_->setPen(QPen(category_colour(1), 1.4));
+  QPen dashed(palette().color(QPalette::PlaceholderText), 1, Qt::DashLine);
+  threshold_->setPen(dashed);
+  super_->setColor(category_colour(5));
+  super_->setBorderColor(palette().color(QPalette::Base));
+  selected_->setColor(Qt::transparent);
+  selected_->setPen(QPen(text, 2));
+}
+
+void OutlierChart::changeEvent(QEvent* event) {
+  QWidget::changeEvent(event);
+  if (event->type() == QEvent::PaletteChange && selected_ != nullptr) use_palette();
+}
+
+void OutlierChart::update_data() {
+  const auto view = workspace_.view();
+  const bool any = view && view->run;
+  series_ = any ? make_outlier_series(view->run->table, view->run->super_experts) : OutlierSeries{};
+  line_->replace(series_.line);
+  super_->replace(series_.super_experts);
+  const auto table = workspace_.expert_table();
+  const double layers = table ? std::max(1, table->layers) : 1;
+  layers_->setRange(0, layers);
+  layers_->setTickInterval(std::max(1.0, std::ceil(layers / 24)));
+  values_->setRange(0, series_.highest > 0 ? series_.highest * 1.12 : 1);
+  const bool threshold = series_.threshold > 0 && series_.threshold < series_.highest * 1.12;
+  threshold_->replace(threshold ? QList<QPointF>{{0, series_.threshold}, {layers, series_.threshold}}
+                                : QList<QPointF>{});
+  if (series_.line.isEmpty()) {
+    summary_->setText(
+        tr("The largest |down_proj output| of every expert appears here while tokens are generated."));
+  } else if (series_.super_cells.empty()) {
+    summary_->setText(
+        tr("No super experts: none exceeds both thresholds (dashed: %1).").arg(series_.threshold, 0, 'g', 4));
+  } else {
+    QStringList names;
+    for (const Cell& cell : series_.super_cells) {
+      names << tr("layer %1 expert %2").arg(cell.layer).arg(cell.expert);
+      if (names.size() == 6) break;
+    }
+    const auto more = static_cast<qsizetype>(series_.super_cells.size()) - names.size();
+    summary_->setText(
+        tr("Super experts (▲, above %1): %2%3")
+            .arg(series_.threshold, 0, 'g', 4)
+            .arg(names.join(QStringLiteral(", ")), more > 0 ? tr(" and %1 more").arg(more) : QString()));
+  }
+  update_selected();
+}
+
+void OutlierChart::update_selected() {
+  QList<QPointF> at;
+  const auto table = workspace_.expert_table();
+  const Cell cell = workspace_.selection().cell();
+  if (table && cell.valid() && cell.layer < table->layers && cell.expert < table->experts) {
+    const ExpertStats& stats = table->at(cell.layer, cell.expert);
+    if (stats.output_channel >= 0) at << QPointF(outlier_x(cell, table->experts), stats.output_max);
+  }
+  selected_->replace(at);
+}
+
+void OutlierChart::select_at(const QPointF& point) {
+  const auto table = workspace_.expert_table();
+  if (!table) return;
+  const Cell cell = outlier_cell(point.x(), table->layers, table->experts);
+  if (cell.valid()) workspace_.selection().set_cell(cell);
+}
+
+void OutlierChart::show_tip(const QPointF& point, bool over) {
+  const auto table = workspace_.expert_table();
+  const Cell cell = table ? outlier_cell(point.x(), table->layers, table->experts) : Cell{};
+  if (!over || !cell.valid()) {
+    QToolTip::hideText();
+    return;
+  }
+  const ExpertStats& stats = table->at(cell.layer, cell.expert);
+  QToolTip::showText(QCursor::pos(), tr("layer %1, expert %2: %3 in channel %4")
+                                         .arg(cell.layer)
+                                         .arg(cell.expert)
+                                         .arg(stats.output_max, 0, 'g', 9)
+                                         .arg(stats.output_channel));
+}
+
+}  // namespace expertscope

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+#include <memory>
+
+#include "views/models/outlier_series.h"
+
+class QChart;
+class QChartView;
+class QLabel;
+class QLineSeries;
+class QScatterSeries;
+class QValueAxis;
+
+namespace expertscope {
+
+class Workspace;
+
+/// max |down_proj output| of every expert, layer after layer, super experts marked and named.
+class OutlierChart final : public QWidget {
+  Q_OBJECT
+ public:
+  explicit OutlierChart(Workspace& workspace, QWidget* parent = nullptr);
+
+  const OutlierSeries& series() const { return series_; }
+
+ protected:
+  void changeEvent(QEvent* event) override;
+
+ private:
+  void make_axes();
+  void make_series();
+  void use_palette();
+  void update_data();
+  void update_selected();
+  void select_at(const QPointF& point);
+  void show_tip(const QPointF& point, bool over);
+
+  Workspace& workspace_;
+  OutlierSeries series_;
+  QChart* chart_;
+  QChartView* view_;
+  QValueAxis* layers_ = nullptr;
+  QValueAxis* values_ = nullptr;
+  QLineSeries* line_ = nullptr;
+  QLineSeries* threshold_ = nullptr;
+  QScatterSeries* super_ = nullptr;
+  QScatterSeries* selected_ = nullptr;
+  QLabel* summary_;
+};
+
+}  // namespace expertscope

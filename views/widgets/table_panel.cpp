@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/table_panel.h"
+
+#include <QClipboard>
+#include <QGuiApplication>
+#include <QHeaderView>
+#include <QShortcut>
+#include <QSignalBlocker>
+#include <QSortFilterProxyModel>
+#include <QTableView>
+#include <QVBoxLayout>
+#include <algorithm>
+
+#include "views/models/workspace.h"
+
+namespace expertscope {
+
+TablePanel::TablePanel(Workspace& workspace, QWidget* parent)
+    : QWidget(parent),
+      workspace_(workspace),
+      sorted_(new QSortFilterProxyModel(this)),
+      table_(new QTableView) {
+  sorted_->setSourceModel(&workspace.table());
+  sorted_->setSortRole(ExpertTableModel::kSortRole);
+  table_->setObjectName(QStringLiteral("expert_table"));
+  table_->setAccessibleName(tr("Routing map as a table"));
+  table_->setModel(sorted_);
+  table_->setSortingEnabled(true);
+  table_->sortByColumn(ExpertTableModel::kLayer, Qt::AscendingOrder);
+  table_->setSelectionBehavior(QAbstractItemView::SelectRows);
+  table_->setAlternatingRowColors(true);
+  table_->setFrameShape(QFrame::NoFrame);
+  table_->setShowGrid(false);
+  table_->verticalHeader()->hide();
+  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 6);
+  table_->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+  auto* layout = new QVBoxLayout(this);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->addWidget(table_);
+  auto* copying = new QShortcut(QKeySequence::Copy, table_);
+  copying->setContext(Qt::WidgetShortcut);
+  connect(copying, &QShortcut::activated, this, &TablePanel::copy);
+  connect(table_->selectionModel(), &QItemSelectionModel::currentRowChanged, this,
+          [this](const QModelIndex& index) {
+            const Cell cell = workspace_.table().cell_of(sorted_->mapToSource(index).row());
+            if (cell.valid()) workspace_.selection().set_cell(cell);
+          });
+  connect(&workspace.selection(), &Selection::cell_changed, this, &TablePanel::select_cell);
+}
+
+void TablePanel::select_cell() {
+  const int row = workspace_.table().row_of(workspace_.selection().cell());
+  if (row < 0) return;
+  const QModelIndex index = sorted_->mapFromSource(workspace_.table().index(row, 0));
+  if (index.row() == table_->currentIndex().row()) return;
+  const QSignalBlocker blocker(table_->selectionModel());
+  table_->selectRow(index.row());
+  table_->scrollTo(index);
+  table_->viewport()->update();
+}
+
+void TablePanel::copy() const {
+  QModelIndexList rows = table_->selectionModel()->selectedRows();
+  if (rows.isEmpty()) {
+    for (int row = 0; row < sorted_->rowCount(); ++row) {
+      rows << sorted_->index(row, 0);
+    }
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const QModelIndex& a, const QModelIndex& b) { return a.row() < b.row(); });
+  QStringList header;
+  for (int column = 0; column < sorted_->columnCount(); ++column) {
+    header << sorted_->headerData(column, Qt::Horizontal).toString();
+  }
+  QStringList lines{header.join(QLatin1Char('\t'))};
+  for (const QModelIndex& row : rows) {
+    QStringList cells;
+    for (int column = 0; column < sorted_->columnCount(); ++column) {
+      cells << row.siblingAtColumn(column).data().toString();
+    }
+    lines << cells.join(QLatin1Char('\t'));
+  }
+  QGuiApplication::clipboard()->setText(lines.join(QLatin1Char('\n')));
+}
+
+}  // namespace expertscope

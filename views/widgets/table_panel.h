@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+
+class QSortFilterProxyModel;
+class QTableView;
+
+namespace expertscope {
+
+class Workspace;
+
+/// The routing map as a sortable table; the selection is the map's.
+class TablePanel final : public QWidget {
+  Q_OBJECT
+ public:
+  explicit TablePanel(Workspace& workspace, QWidget* parent = nullptr);
+
+  QTableView& table() { return *table_; }
+
+ public Q_SLOTS:
+  /// The selected rows (all when none is selected) as tab-separated text with a header.
+  void copy() const;
+
+ private:
+  void select_cell();
+
+  Workspace& workspace_;
+  QSortFilterProxyModel* sorted_;
+  QTableView* table_;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/widgets/token_panel.h"
+
+#include <QHeaderView>
+#include <QLabel>
+#include <QTableView>
+#include <QVBoxLayout>
+#include <cmath>
+
+#include "views/models/token_text.h"
+#include "views/models/workspace.h"
+
+namespace expertscope {
+
+TokenPanel::TokenPanel(Workspace& workspace, QWidget* parent)
+    : QWidget(parent), workspace_(workspace), title_(new QLabel), table_(new QTableView) {
+  title_->setObjectName(QStringLiteral("token_title"));
+  title_->setWordWrap(true);
+  title_->setMargin(10);
+  table_->setObjectName(QStringLiteral("token_slots"));
+  table_->setAccessibleName(tr("Experts of the selected token"));
+  table_->setModel(&slots_);
+  table_->setSelectionBehavior(QAbstractItemView::SelectRows);
+  table_->setFrameShape(QFrame::NoFrame);
+  table_->setShowGrid(false);
+  table_->setAlternatingRowColors(true);
+  table_->verticalHeader()->hide();
+  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 6);
+  table_->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+  table_->horizontalHeader()->setMinimumSectionSize(30);
+  auto* layout = new QVBoxLayout(this);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->setSpacing(0);
+  layout->addWidget(title_);
+  layout->addWidget(table_, 1);
+  connect(table_, &QTableView::clicked, this, [this](const QModelIndex& index) {
+    const Cell cell = slots_.cell_of(index.row());
+    if (cell.valid()) workspace_.selection().set_cell(cell);
+  });
+  connect(&workspace.trace(), &TraceSource::view_changed, this, &TokenPanel::update_token);
+  connect(&workspace.trace(), &TraceSource::closed, this, &TokenPanel::update_token);
+  connect(&workspace.selection(), &Selection::token_changed, this, &TokenPanel::update_token);
+  update_token();
+}
+
+void TokenPanel::update_token() {
+  const auto view = workspace_.view();
+  const std::int64_t wanted = workspace_.selection().token();
+  std::shared_ptr<const TokenDetail> detail;
+  if (view && view->token && view->token->token.index == wanted) detail = view->token;
+  table_->setVisible(detail != nullptr);
+  slots_.set_detail(detail);
+  title_->setForegroundRole(detail ? QPalette::WindowText : QPalette::PlaceholderText);
+  if (!detail) {
+    title_->setAlignment(Qt::AlignTop);
+    title_->setText(tr("Click a token in the strip to see its experts in every layer."));
+    return;
+  }
+  const TokenRow& token = detail->token;
+  QString text = tr("<b>%1</b>&nbsp;&nbsp;token %2, id %3")
+                     .arg(visible_token_text(token.bytes).toHtmlEscaped())
+                     .arg(token.index)
+                     .arg(token.id);
+  if (token.log_prob) {
+    text += tr("<br>probability %1 % (%2 nats)")
+                .arg(std::exp(*token.log_prob) * 100, 0, 'g', 3)
+                .arg(*token.log_prob, 0, 'g', 4);
+  }
+  title_->setText(text);
+}
+
+}  // namespace expertscope
