@@ -4,6 +4,7 @@
 #include <xmmintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "engine/cpu/kernels/kernels.h"
 
@@ -22,10 +23,11 @@
 namespace expertscope::cpu {
 
 /// Bytes a block of weights or activations may take of the second-level cache.
-inline constexpr std::int64_t kWeightBlockBytes = 192 << 10;
+inline constexpr std::int64_t kWeightBlockBytes = 256 << 10;
 inline constexpr std::int64_t kTokenBlockBytes = 384 << 10;
-/// Tokens of a block at most, so that the sums carried from one part of K to the next fit the stack.
+/// Tokens and weight rows of a block at most: its sums are kept on the stack.
 inline constexpr std::int64_t kMaxTokenBlock = 96;
+inline constexpr std::int64_t kMaxRowBlock = 64;
 /// Bytes of a weight row in one part of K: kRows of them stay in the first-level cache for all tokens.
 inline constexpr std::int64_t kPartBytes = 4096;
 /// How far ahead of the arithmetic each weight row is fetched when there is but one tile of tokens.
@@ -206,7 +208,7 @@ inline void matmul_group(TileJob job, const PackedActivations& packed, std::int6
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t m = m0 + tile * P::kTokens;
       job.x = memory + m * job.x_stride;
-      job.y = y + m * job.y_stride;
+      job.y = y + tile * P::kTokens * job.y_stride;
       job.carry = carry[tile];
       if (tiles == 1) {
         matmul_tile_of<P, kFetchRows>(job, m1 - m);
@@ -226,33 +228,47 @@ inline void matmul_group(TileJob job, const PackedActivations& packed, std::int6
   }
 }
 
+/// Weight rows [n_begin, n_end) against tokens [m0, m1). Rows below `n_ahead` may be fetched ahead.
+template <class P>
+inline void matmul_block(const std::uint8_t* weights, const PackedActivations& x, std::int64_t n_begin,
+                         std::int64_t n_end, std::int64_t n_ahead, std::int64_t m0, std::int64_t m1, float* y,
+                         std::int64_t y_stride) {
+  // Rows of y often lie a multiple of 4096 bytes apart, where few of them fit the cache at once: collect a
+  // block first, then write each of its rows in one go.
+  alignas(64) float block[kMaxTokenBlock][kMaxRowBlock];
+  const bool direct = m1 - m0 <= P::kTokens;
+  const std::int64_t row_bytes = x.cols * P::kWBytes;
+  for (std::int64_t n = n_begin; n < n_end;) {
+    TileJob job = {};
+    job.y = direct ? y + m0 * y_stride + n : &block[0][n - n_begin];
+    job.y_stride = direct ? y_stride : kMaxRowBlock;
+    const std::int64_t next = n + place_rows<P>(job, weights, row_bytes, n, n_end);
+    job.ahead = next + P::kRows <= n_ahead ? weights + next * row_bytes : nullptr;
+    matmul_group<P>(job, x, m0, m1);
+    n = next;
+  }
+  if (direct) return;
+  for (std::int64_t m = m0; m < m1; ++m)
+    std::memcpy(y + m * y_stride + n_begin, block[m - m0],
+                static_cast<std::size_t>(n_end - n_begin) * sizeof(float));
+}
+
 /// y[m][n] for all m and n in [n0, n1), in blocks of rows and tokens that stay in the cache.
 template <class P>
 inline void matmul_blocks(const void* weights, const PackedActivations& x, std::int64_t n0, std::int64_t n1,
                           float* y, std::int64_t y_stride) {
   const auto* memory = static_cast<const std::uint8_t*>(weights);
-  const std::int64_t row_bytes = x.cols * P::kWBytes;
-  const auto blocks = [](std::int64_t bytes, std::int64_t row, std::int64_t unit) {
+  const auto fitting = [](std::int64_t bytes, std::int64_t row, std::int64_t unit, std::int64_t most) {
     const std::int64_t rows = bytes / (row > 0 ? row : 1) / unit * unit;
-    return rows > unit ? rows : unit;
+    return rows < unit ? unit : rows < most ? rows : most;
   };
-  const std::int64_t n_block = blocks(kWeightBlockBytes, row_bytes, P::kRows);
-  const std::int64_t fitting = blocks(kTokenBlockBytes, x.stride * P::kXBytes, P::kTokens);
-  const std::int64_t m_block = fitting < kMaxTokenBlock ? fitting : kMaxTokenBlock;
-
-  for (std::int64_t n_begin = n0; n_begin < n1; n_begin += n_block) {
-    const std::int64_t n_end = n_begin + n_block < n1 ? n_begin + n_block : n1;
+  const std::int64_t n_block = fitting(kWeightBlockBytes, x.cols * P::kWBytes, P::kRows, kMaxRowBlock);
+  const std::int64_t m_block = fitting(kTokenBlockBytes, x.stride * P::kXBytes, P::kTokens, kMaxTokenBlock);
+  for (std::int64_t n = n0; n < n1; n += n_block) {
+    const std::int64_t n_end = n + n_block < n1 ? n + n_block : n1;
     for (std::int64_t m = 0; m < x.rows; m += m_block) {
       const std::int64_t m_end = m + m_block < x.rows ? m + m_block : x.rows;
-      for (std::int64_t n = n_begin; n < n_end;) {
-        TileJob job = {};
-        job.y = y + n;
-        job.y_stride = y_stride;
-        const std::int64_t next = n + place_rows<P>(job, memory, row_bytes, n, n_end);
-        job.ahead = m == 0 && next + P::kRows <= n1 ? memory + next * row_bytes : nullptr;
-        matmul_group<P>(job, x, m, m_end);
-        n = next;
-      }
+      matmul_block<P>(memory, x, n, n_end, m == 0 ? n1 : 0, m, m_end, y, y_stride);
     }
   }
 }
