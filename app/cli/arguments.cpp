@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/arguments.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 
 namespace expertscope::cli {
@@ -26,7 +27,12 @@ Argument& Argument::range(double least, double most) {
 }
 
 Argument& Argument::one_of(const std::vector<std::string>& values) {
-  option_->check(CLI::IsMember(values));
+  const std::string names = fmt::format("{}", fmt::join(values, "|"));
+  const auto check = [values, names](const std::string& text) -> std::string {
+    if (std::find(values.begin(), values.end(), text) != values.end()) return {};
+    return fmt::format("{} is none of {}", text, names);
+  };
+  option_->check(check)->type_name(names);
   return *this;
 }
 
@@ -80,18 +86,28 @@ Argument Arguments::add(const std::string& name, std::optional<float>& value, co
 }
 
 Argument Arguments::add(const std::string& name, std::vector<std::int32_t>& values, const std::string& help) {
-  return Argument(app_->add_option(name, values, help)->delimiter(',')->expected(1)->type_name("N,N,..."));
+  return Argument(
+      app_->add_option(name, values, help)->delimiter(',')->allow_extra_args(false)->type_name("N,N,..."));
 }
 
 Argument Arguments::add_flag(const std::string& name, bool& value, const std::string& help) {
   return Argument(app_->add_flag(name, value, help));
 }
 
-void Arguments::exactly_one_of(const std::string& title, std::initializer_list<Argument> arguments) {
-  auto* group = app_->add_option_group(title);
-  for (const Argument& argument : arguments)
-    group->add_option(argument.option_);
-  group->require_option(1);
+void Arguments::exactly_one_of(const std::string& title, const std::vector<Argument>& arguments) {
+  std::vector<CLI::Option*> options;
+  std::string names;
+  for (const Argument& argument : arguments) {
+    options.push_back(argument.option_->group(title));
+    names += (names.empty() ? "" : ", ") + argument.option_->get_name();
+  }
+  app_->parse_complete_callback([options, names] {
+    const auto given =
+        std::count_if(options.begin(), options.end(), [](auto* option) { return option->count() > 0; });
+    if (given != 1)
+      throw CLI::ValidationError(fmt::format("exactly one of {} is needed", names),
+                                 CLI::ExitCodes::RequiredError);
+  });
 }
 
 }  // namespace expertscope::cli

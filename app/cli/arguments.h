@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,7 +49,7 @@ class Arguments {
   Argument add_flag(const std::string& name, bool& value, const std::string& help);
 
   /// Exactly one of these has to be given.
-  void exactly_one_of(const std::string& title, std::initializer_list<Argument> arguments);
+  void exactly_one_of(const std::string& title, const std::vector<Argument>& arguments);
 
  private:
   CLI::App* app_;

@@ -246,7 +246,7 @@ void add_prompt_options(Arguments& options, GenerateArguments& arguments) {
       options.add("--prompt-file", arguments.prompt_file, "File with the text; - for standard input")
           .value_name("FILE");
   const auto ids = options.add("--ids", arguments.ids, "Token ids");
-  options.exactly_one_of("Prompt (one of these)", {prompt, file, ids});
+  options.exactly_one_of("Prompt (one of the three)", {prompt, file, ids});
   const auto chat =
       options.add_flag("--chat", arguments.chat, "Put the prompt into the model's chat template");
   options.add("--system", arguments.system, "System message of the chat").only_with(chat).value_name("TEXT");

@@ -52,18 +52,22 @@ int run(int argc, char** argv) {
   CLI::App app("Watch, edit and measure the routing of mixture-of-experts language models.",
                "expertscope-cli");
   app.set_version_flag("--version", "expertscope-cli " EXPERTSCOPE_VERSION);
-  app.footer(kFooter);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
-  app.get_formatter()->label("Subcommands", "Commands");
 
   CommandBody body;
   for (const Command& command : kCommands) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
+    sub->group("Commands");
     Arguments options(*sub);
     // The callback only notes what to run; it runs when the parser is done.
     sub->final_callback([&body, chosen = command.define(options)] { body = chosen; });
+  }
+  app.footer(kFooter);  // after the commands, which would inherit it
+  if (argc < 2) {
+    fmt::print(stderr, "{}", app.help());
+    return kUsage;
   }
   try {
     app.parse(argc, argv);

@@ -49,7 +49,7 @@ const char* protocol_name(PerplexityProtocol protocol) {
 
 Result<TextPerplexity> text_perplexity(Session& session, const Dataset& data,
                                        const TextPerplexityOptions& options,
-                                       const PerplexityProgress& progress, std::stop_token stop) {
+                                       const TextPerplexityProgress& progress, std::stop_token stop) {
   const Tokenizer* tokenizer = session.model().tokenizer();
   if (tokenizer == nullptr) {
     return fail(ErrorCode::unsupported, "{}: the model has no tokenizer, so text cannot be scored",
@@ -66,7 +66,11 @@ Result<TextPerplexity> text_perplexity(Session& session, const Dataset& data,
   scored.text_sha256 = sha256_hex(text);
   scored.bos_policy = describe_bos(options.protocol, bos);
   scored.tokens = static_cast<std::int64_t>(tokens->size());
-  auto result = perplexity(session, *tokens, scored.options, progress, stop);
+  const auto report = [&](double fraction, double so_far) {
+    if (!progress) return;
+    progress(static_cast<std::int64_t>(fraction * static_cast<double>(scored.tokens)), scored.tokens, so_far);
+  };
+  auto result = perplexity(session, *tokens, scored.options, report, stop);
   if (!result) return forward_error(result);
   scored.result = *result;
   return scored;

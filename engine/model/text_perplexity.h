@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <stop_token>
 #include <string>
 
@@ -28,6 +29,10 @@ struct TextPerplexity {
   std::int64_t tokens = 0;    ///< tokens of the text
 };
 
+/// Tokens done, tokens in all, running perplexity.
+using TextPerplexityProgress =
+    std::function<void(std::int64_t done, std::int64_t total, double perplexity_so_far)>;
+
 /// "hf" or "llamacpp".
 const char* protocol_name(PerplexityProtocol protocol);
 
@@ -35,6 +40,7 @@ const char* protocol_name(PerplexityProtocol protocol);
 /// the tokenizer adds them) and scores it. The command line, the window and the report all measure with this.
 Result<TextPerplexity> text_perplexity(Session& session, const Dataset& data,
                                        const TextPerplexityOptions& options,
-                                       const PerplexityProgress& progress = {}, std::stop_token stop = {});
+                                       const TextPerplexityProgress& progress = {},
+                                       std::stop_token stop = {});
 
 }  // namespace expertscope

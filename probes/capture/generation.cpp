@@ -2,6 +2,7 @@
 #include "probes/capture/generation.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -19,15 +20,20 @@ std::string first_words(const std::string& prompt) {
   return prompt.substr(0, length);
 }
 
+/// The decimal a person wrote: 0.95 and not 0.949999988079071.
+double shortest(float value) {
+  return std::strtod(fmt::format("{}", value).c_str(), nullptr);
+}
+
 }  // namespace
 
 std::string sampling_json(const GenerateOptions& options) {
   const SamplingOptions& sampling = options.sampling;
-  const nlohmann::ordered_json json = {{"temperature", sampling.temperature},
+  const nlohmann::ordered_json json = {{"temperature", shortest(sampling.temperature)},
                                        {"top_k", sampling.top_k},
-                                       {"top_p", sampling.top_p},
-                                       {"min_p", sampling.min_p},
-                                       {"repetition_penalty", sampling.repetition_penalty},
+                                       {"top_p", shortest(sampling.top_p)},
+                                       {"min_p", shortest(sampling.min_p)},
+                                       {"repetition_penalty", shortest(sampling.repetition_penalty)},
                                        {"seed", sampling.seed},
                                        {"max_tokens", options.max_tokens}};
   return json.dump();
