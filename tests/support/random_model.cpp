@@ -3,9 +3,8 @@
 
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <vector>
-
-#include "engine/cpu/memory.h"
 
 namespace expertscope::testing {
 namespace {
@@ -14,8 +13,7 @@ namespace {
 class WeightFactory {
  public:
   WeightFactory(DType dtype, std::uint64_t seed, std::size_t elements) : dtype_(dtype), state_(seed * 2 + 1) {
-    storage_ = std::make_shared<cpu::Buffer<std::uint8_t>>();
-    if (!storage_->allocate(elements * dtype_size(dtype))) storage_.reset();
+    storage_.reset(new (std::nothrow) std::uint8_t[elements * dtype_size(dtype)]);
   }
 
   bool ok() const { return storage_ != nullptr; }
@@ -23,8 +21,8 @@ class WeightFactory {
 
   /// Uniform with variance gain^2 / cols, so that a product keeps the scale of its input.
   Matrix matrix(std::int64_t rows, std::int64_t cols, float gain = 1.0f) {
-    Matrix m{storage_->data() + used_, dtype_, rows, cols};
-    fill(storage_->data() + used_, rows * cols, gain * std::sqrt(3.0f / static_cast<float>(cols)));
+    Matrix m{storage_.get() + used_, dtype_, rows, cols};
+    fill(storage_.get() + used_, rows * cols, gain * std::sqrt(3.0f / static_cast<float>(cols)));
     used_ += static_cast<std::size_t>(rows * cols) * dtype_size(dtype_);
     return m;
   }
@@ -70,7 +68,7 @@ class WeightFactory {
 
   DType dtype_;
   std::uint64_t state_;
-  std::shared_ptr<cpu::Buffer<std::uint8_t>> storage_;
+  std::shared_ptr<std::uint8_t[]> storage_;
   std::size_t used_ = 0;
 };
 

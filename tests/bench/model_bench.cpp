@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Prefill and decode next to what the machine can do, probes off and on, and what a recorded token costs.
+// Off and on alternate, and the limits are measured between them: on a shared machine only that compares.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "engine/cpu/kernels/kernels.h"
+#include "engine/cpu/kernels/thread_pool.h"
+#include "engine/model/session.h"
+#include "probes/capture/recorder.h"
+#include "tests/bench/machine_limits.h"
+#include "tests/support/random_model.h"
+
+namespace expertscope::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kPromptTokens = 512;
+
+struct Options {
+  std::filesystem::path demo;
+  int pairs = 10;
+  bool random = true;
+};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 != 0 ? values[half] : 0.5 * (values[half - 1] + values[half]);
+}
+
+double best(const std::vector<double>& values) {
+  return *std::min_element(values.begin(), values.end());
+}
+
+/// Takes blocks and gives them out again: the cost of the probes without that of writing a file.
+class Recycler final : public CaptureSink {
+ public:
+  std::unique_ptr<CaptureBlock> acquire() override {
+    return block_ ? std::move(block_) : std::make_unique<CaptureBlock>();
+  }
+  Status deliver(std::unique_ptr<CaptureBlock> block) override {
+    block_ = std::move(block);
+    return {};
+  }
+
+ private:
+  std::unique_ptr<CaptureBlock> block_;
+};
+
+/// Ends the program: there is nothing to measure without what failed.
+template <class T>
+T must(Result<T> result) {
+  if (result) return std::move(*result);
+  fmt::print(stderr, "expertscope-bench: {}\n", result.error().message);
+  std::exit(1);
+}
+void must(const Status& status) {
+  if (status) return;
+  fmt::print(stderr, "expertscope-bench: {}\n", status.error().message);
+  std::exit(1);
+}
+
+std::vector<std::int32_t> some_tokens(int count, int vocab) {
+  std::vector<std::int32_t> tokens;
+  std::uint64_t state = 88172645463325252u;
+  for (int i = 0; i < count; ++i) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    tokens.push_back(static_cast<std::int32_t>(state % static_cast<std::uint64_t>(vocab)));
+  }
+  return tokens;
+}
+
+double prefill_seconds(Session& session) {
+  must(session.truncate(0, 0));
+  const auto tokens = some_tokens(kPromptTokens, session.model().config().vocab_size);
+  const auto start = Clock::now();
+  must(session.prefill(0, tokens));
+  return seconds_since(start);
+}
+
+/// Seconds of one token, over `count` tokens after a short prompt.
+double decode_seconds(Session& session, int count) {
+  constexpr int kShortPrompt = 32;
+  const auto tokens = some_tokens(kShortPrompt + count, session.model().config().vocab_size);
+  must(session.truncate(0, 0));
+  must(session.prefill(0, std::span(tokens).first(kShortPrompt)));
+  const auto start = Clock::now();
+  for (int i = 0; i < count; ++i) {
+    Batch batch;
+    batch.tokens = {tokens[static_cast<std::size_t>(kShortPrompt + i)]};
+    batch.chunks = {{0, 0, 1}};
+    must(session.step(std::move(batch)));
+  }
+  return seconds_since(start) / count;
+}
+
+/// Seconds without and with probes, measured in turns.
+struct Pairs {
+  std::vector<double> off, on;
+
+  double ratio() const {
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < off.size(); ++i)
+      ratios.push_back(on[i] / off[i]);
+    return median(ratios);
+  }
+};
+
+Pairs measure(Session& session, int count, const std::function<double(Session&)>& seconds,
+              LimitsProbe& limits) {
+  Recycler sink;
+  Pairs pairs;
+  seconds(session);  // warms caches, page tables and the branch predictor
+  for (int i = 0; i < count; ++i) {
+    for (const bool on : {i % 2 == 0, i % 2 != 0}) {
+      session.set_capture(on ? CaptureRequest::standard() : CaptureRequest{}, on ? &sink : nullptr);
+      (on ? pairs.on : pairs.off).push_back(seconds(session));
+    }
+    limits.round();
+  }
+  session.set_capture({}, nullptr);
+  return pairs;
+}
+
+void print_prefill(const char* probes, const std::vector<double>& seconds, const Session& session,
+                   const MachineLimits& limits) {
+  const double flops = static_cast<double>(testing::flops_per_token(session.model())) * kPromptTokens;
+  const double rate = flops / best(seconds) * 1e-9;
+  const double peak = std::max(limits.bf16_gflops, limits.f32_gflops);
+  fmt::print(
+      "  prefill {}  probes {:<3}  {:>9.0f} tok/s best {:>9.0f} median  {:>7.0f} GFLOP/s  {:>3.0f} % of the "
+      "{:.0f} "
+      "this machine reaches\n",
+      kPromptTokens, probes, kPromptTokens / best(seconds), kPromptTokens / median(seconds), rate,
+      100 * rate / peak, peak);
+}
+
+void print_decode(const char* probes, const std::vector<double>& seconds, const Session& session,
+                  const MachineLimits& limits) {
+  const auto bytes = static_cast<double>(testing::bytes_per_token(session.model()));
+  const double rate = bytes / best(seconds) * 1e-9;
+  fmt::print(
+      "  decode       probes {:<3}  {:>9.1f} tok/s best {:>9.1f} median  {:>7.1f} GB/s     {:>3.0f} % of the "
+      "{:.1f} "
+      "this machine reads\n",
+      probes, 1 / best(seconds), 1 / median(seconds), rate, 100 * rate / limits.read_gb_per_s,
+      limits.read_gb_per_s);
+}
+
+/// Decodes and prefills with a recorder behind the probes; prints what the trace takes.
+void measure_recording(Session& session, int decode_tokens) {
+  const ModelConfig& config = session.model().config();
+  std::string name = (std::filesystem::temp_directory_path() / "expertscope-bench-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) return must(fail(ErrorCode::io, "{}: cannot be created", name));
+  const std::filesystem::path folder = name;
+  const CaptureRequest probes = CaptureRequest::standard();
+  RunInfo info = describe_run(session, probes);
+  info.kind = "profile";
+  {
+    auto recorder = must(Recorder::start(folder / "trace.db", info));
+    session.set_capture(probes, recorder.get());
+    const double prefill = prefill_seconds(session);
+    const double decode = decode_seconds(session, decode_tokens);
+    session.set_capture({}, nullptr);
+    must(recorder->finish("finished"));
+    fmt::print("  recording to a trace: prefill {:.0f} tok/s, decode {:.1f} tok/s\n", kPromptTokens / prefill,
+               1 / decode);
+  }
+  const auto bytes = std::filesystem::file_size(folder / "trace.db");
+  const std::int64_t tokens = kPromptTokens + 32 + decode_tokens;
+  const std::int64_t decisions = tokens * config.num_moe_layers() * config.num_experts_per_tok;
+  fmt::print("  trace: {} bytes, {} tokens, {} router decisions: {:.1f} bytes per decision\n", bytes, tokens,
+             decisions, static_cast<double>(bytes) / static_cast<double>(decisions));
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+}
+
+void bench_model(const std::string& name, std::shared_ptr<const Model> model, int pairs,
+                 LimitsProbe& limits) {
+  BackendOptions options;
+  options.max_context = 1024;
+  auto session = must(Session::create(std::move(model), options));
+  const ModelConfig& config = session->model().config();
+  const double megabytes = static_cast<double>(testing::bytes_per_token(session->model())) * 1e-6;
+  fmt::print("\n{}: {} layers, {} experts, top-{}, hidden {}, {:.0f} MB of weights per token, {}\n", name,
+             config.num_hidden_layers, config.num_experts, config.num_experts_per_tok, config.hidden_size,
+             megabytes, session->backend_description());
+  // About a tenth of a second per figure: long enough to time, short enough for many turns.
+  const int decode_tokens = std::clamp(static_cast<int>(2000.0 / megabytes), 8, 256);
+  const Pairs prefill = measure(*session, pairs, prefill_seconds, limits);
+  const Pairs decode = measure(
+      *session, pairs, [&](Session& s) { return decode_seconds(s, decode_tokens); }, limits);
+  print_prefill("off", prefill.off, *session, limits.best());
+  print_prefill("on", prefill.on, *session, limits.best());
+  print_decode("off", decode.off, *session, limits.best());
+  print_decode("on", decode.on, *session, limits.best());
+  fmt::print("  probes on / off, median of {} pairs: prefill {:.3f}, decode {:.3f} of the time\n", pairs,
+             prefill.ratio(), decode.ratio());
+  measure_recording(*session, decode_tokens);
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (argument == "--demo" && has_value) {
+      options.demo = argv[++i];
+    } else if (argument == "--pairs" && has_value) {
+      options.pairs = std::max(1, std::atoi(argv[++i]));
+    } else if (argument == "--no-random") {
+      options.random = false;
+    } else {
+      fmt::print(stderr, "usage: expertscope-bench [--demo FOLDER] [--pairs N] [--no-random]\n");
+      std::exit(2);
+    }
+  }
+  return options;
+}
+
+}  // namespace
+}  // namespace expertscope::bench
+
+int main(int argc, char** argv) {
+  using namespace expertscope;
+  using namespace expertscope::bench;
+  const Options options = parse(argc, argv);
+  const cpu::CpuLevel level = cpu::choose_cpu_level();
+  cpu::ThreadPool pool;
+  LimitsProbe limits(pool, level, std::size_t{512} << 20);
+  for (int i = 0; i < 3; ++i)
+    limits.round();
+  fmt::print("machine: {}, {} threads: reads {:.1f} GB/s ({}), f32 {:.0f} GFLOP/s, bf16 {:.0f} GFLOP/s\n",
+             cpu::cpu_level_name(level), pool.threads(), limits.best().read_gb_per_s,
+             limits.best().read_pattern, limits.best().f32_gflops, limits.best().bf16_gflops);
+  if (!options.demo.empty())
+    bench_model("demo model", must(Model::open(options.demo)), options.pairs, limits);
+  if (!options.random) return 0;
+  auto model = testing::random_model(testing::olmoe_eighth_config(), DType::bf16);
+  if (!model) must(fail(ErrorCode::out_of_memory, "no memory for a model of 1.7 GB"));
+  bench_model("OLMoE-1B-7B / 8, random", std::move(model), options.pairs, limits);
+  return 0;
+}
