@@ -22,10 +22,10 @@ import data
 
 DOMAINS = ["english", "german", "python", "c", "arithmetic"]
 CHUNK = 512
-TOKENS_PER_DOMAIN = 40000
+TOKENS_PER_DOMAIN = 15000
 TEXTS = {
     "english": ["kjv/Psa100", "austen/Persuasion/12"],
-    "german": ["de/ch01s02.html"],
+    "german": ["debian-reference-de/984", "text/pagebackground.html"],
     "python": ["python/json/tool.py"],
     "c": ["c/elf/dl-addr.c"],
 }
@@ -171,7 +171,7 @@ def outliers(observer, tokenizer):
 
 
 @torch.no_grad()
-def arithmetic_accuracy(work: Path, model, tokenizer, count=150):
+def arithmetic_accuracy(work: Path, model, tokenizer, count=60):
     """Greedy answers in the chat format to sums and differences that occur nowhere in the training texts."""
     known = "\n".join(text for _, text in data.arithmetic() if not data.is_held_out(_))
     rng, right, asked = random.Random(99), 0, 0

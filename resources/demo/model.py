@@ -64,12 +64,12 @@ class ToExperts(torch.autograd.Function):
     def forward(ctx, x, order, inverse, k):
         ctx.save_for_backward(inverse)
         ctx.k = k
-        return x[order // k]
+        return x.index_select(0, order // k)
 
     @staticmethod
     def backward(ctx, g):
         (inverse,) = ctx.saved_tensors
-        return g[inverse].view(-1, ctx.k, g.shape[1]).sum(1), None, None, None
+        return g.index_select(0, inverse).view(-1, ctx.k, g.shape[1]).sum(1), None, None, None
 
 
 class FromExperts(torch.autograd.Function):
@@ -78,12 +78,23 @@ class FromExperts(torch.autograd.Function):
     @staticmethod
     def forward(ctx, y, order, inverse, k):
         ctx.save_for_backward(order)
-        return y[inverse].view(-1, k, y.shape[1])
+        return y.index_select(0, inverse).view(-1, k, y.shape[1])
 
     @staticmethod
     def backward(ctx, g):
         (order,) = ctx.saved_tensors
-        return g.reshape(-1, g.shape[2])[order], None, None, None
+        return g.reshape(-1, g.shape[2]).index_select(0, order), None, None, None
+
+
+@torch.compile(dynamic=False)
+def loss_and_gradient(logits, labels):
+    """Sum of the cross-entropies and their gradient with respect to the logits."""
+    logits = logits.float()
+    largest = logits.amax(-1, keepdim=True)
+    p = torch.exp(logits - largest)
+    normaliser = p.sum(-1, keepdim=True)
+    loss = (largest + torch.log(normaliser) - logits.gather(1, labels)).sum()
+    return loss, (p / normaliser - (torch.arange(logits.shape[1]) == labels).float()).to(COMPUTE)
 
 
 class HeadLoss(torch.autograd.Function):
@@ -95,10 +106,8 @@ class HeadLoss(torch.autograd.Function):
         total = 0.0
         for start in range(0, x.shape[0], chunk):
             rows = x[start:start + chunk]
-            labels = targets[start:start + chunk, None]
-            log_p = torch.log_softmax((rows @ w.t()).float(), dim=-1)
-            total -= log_p.gather(1, labels).sum().item()
-            gradient = log_p.exp_().scatter_add_(1, labels, torch.full(labels.shape, -1.0)).to(w.dtype)
+            loss, gradient = loss_and_gradient(rows @ w.t(), targets[start:start + chunk, None])
+            total += loss.item()
             dx[start:start + chunk] = gradient @ w
             dw += (gradient.t() @ rows).float()
         ctx.save_for_backward(dx, dw)

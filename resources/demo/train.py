@@ -11,10 +11,12 @@ Needs torch, tokenizers, safetensors and numpy; for the texts apt-get and dpkg (
 import argparse
 import csv
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +36,10 @@ CHAT_TEMPLATE = ("{{ bos_token }}{% for message in messages %}"
                  "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
                  "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}")
 MIX = {"english": 0.25, "german": 0.20, "python": 0.19, "c": 0.19, "arithmetic": 0.12, "chat": 0.05}
-# (share of the time from which it holds, sequence length, tokens per step): short and small first, for many steps.
-PHASES = [(0.0, 256, 4096), (0.6, 512, 8192), (0.85, 1024, 8192)]
-BALANCE = 0.01
+# (share of the time from which it holds, sequence length, tokens per step): short first, attention is what costs.
+PHASES = [(0.0, 256, 4096), (0.65, 512, 4096), (0.88, 1024, 4096)]
+BALANCE = 0.02
+ADAM_SHARE = 0.3  # learning rate of embeddings, norms and routers as a share of the one of the matrices
 
 
 def train_tokenizer(documents: dict) -> Tokenizer:
@@ -80,7 +83,7 @@ def prepare(work: Path):
 class Batches:
     """Random windows of the token arrays; every window starts with BOS, as every prompt does."""
 
-    def __init__(self, work: Path, seed: int):
+    def __init__(self, work: Path, seed: tuple):
         self.arrays = {d: np.fromfile(work / f"train.{d}.u16", dtype=np.uint16) for d in MIX}
         self.rng = np.random.default_rng(seed)
 
@@ -95,11 +98,19 @@ class Batches:
         return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
 
 
-def optimizers(model: Model, lr: float):
-    matrices = [p for name, p in model.named_parameters() if name.endswith("_proj")]
-    others = [p for name, p in model.named_parameters() if not name.endswith("_proj")]
-    return [Muon(matrices, lr=lr, weight_decay=0.05),
-            torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), weight_decay=0.0)]
+def share_of(model: Model, worker: int, workers: int) -> list:
+    """Indices of the parameters that this worker updates; dealt out by size, so that the shares are alike."""
+    sizes = [p.numel() for p in model.parameters()]
+    return sorted(range(len(sizes)), key=lambda i: -sizes[i])[worker::workers]
+
+
+def optimizers(model: Model, share: list):
+    """Muon for the matrices and AdamW for the rest, over one worker's share of the parameters."""
+    named = [list(model.named_parameters())[i] for i in share]
+    matrices = [p for name, p in named if name.endswith("_proj")]
+    others = [p for name, p in named if not name.endswith("_proj")]
+    return [Muon(matrices, lr=0.0, weight_decay=0.05),
+            torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
 def learning_rate(progress: float, step: int, peak: float) -> float:
@@ -108,9 +119,7 @@ def learning_rate(progress: float, step: int, peak: float) -> float:
     return peak * decay * min(1.0, (step + 1) / 100)
 
 
-def save_checkpoint(path: Path, model, optims, step, used, tokens):
-    state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optims],
-             "step": step, "used_seconds": used, "tokens": tokens}
+def save(path: Path, state: dict):
     torch.save(state, path.with_suffix(".tmp"))
     os.replace(path.with_suffix(".tmp"), path)
 
@@ -123,48 +132,113 @@ def open_log(path: Path, step: int):
     return log
 
 
+@dataclass
+class Progress:
+    step: int = 0
+    used_seconds: float = 0.0
+    tokens: int = 0
+
+
+class Worker:
+    """One process of the training. The parameters lie in shared memory; every worker computes the gradient of its own
+    part of the batch with one thread and updates its own share of the parameters. Workers meet twice a step, which
+    on a busy machine costs far less than threads that meet in every operation."""
+
+    def __init__(self, rank, args, model, gradients, clock, barrier):
+        torch.set_num_threads(1)
+        self.rank, self.args, self.model, self.gradients = rank, args, model, gradients
+        self.clock, self.barrier, self.work = clock, barrier, Path(args.work)
+        self.share = share_of(model, rank, args.workers)
+        self.optims = optimizers(model, self.share)
+        self.state = Progress()
+        self.load()
+        self.first_step, self.first_used = self.state.step, self.state.used_seconds
+        self.batches = Batches(self.work, (args.seed, self.first_step, rank))
+        self.begin = self.last_save = time.time()
+        self.running = []
+
+    def load(self):
+        """The parameters were loaded by the parent already."""
+        if not self.args.resume or not (self.work / "checkpoint.pt").exists():
+            return
+        self.state = Progress(**torch.load(self.work / "checkpoint.pt")["progress"])
+        path = self.work / f"optimizer{self.rank}.pt"
+        if path.exists():
+            for optim, saved in zip(self.optims, torch.load(path)):
+                optim.load_state_dict(saved)
+
+    def save(self):
+        save(self.work / f"optimizer{self.rank}.pt", [o.state_dict() for o in self.optims])
+        if self.rank == 0:
+            save(self.work / "checkpoint.pt", {"model": self.model.state_dict(), "progress": asdict(self.state)})
+        self.last_save = time.time()
+
+    def step(self, length: int, size: int):
+        loss, balance = self.model(*self.batches.next(length, size // length // self.args.workers))
+        (loss + BALANCE * balance).backward()
+        for p, shared in zip(self.model.parameters(), self.gradients):
+            shared[self.rank].copy_(p.grad)
+        self.barrier.wait()
+        parameters = list(self.model.parameters())
+        for i in self.share:
+            parameters[i].grad.copy_(self.gradients[i].mean(0))
+        for optim in self.optims:
+            optim.step()
+        self.model.zero_grad()
+        self.running.append((loss.item(), balance.item()))
+        if self.rank == 0:
+            self.clock.fill_(self.first_used + time.time() - self.begin)
+        self.barrier.wait()
+        self.state = Progress(self.state.step + 1, self.clock.item(), self.state.tokens + size)
+
+    def run(self):
+        log = open_log(self.work / "loss.csv", self.state.step) if self.rank == 0 else None
+        total, saved_at = self.args.minutes * 60, self.state.used_seconds
+        while self.state.used_seconds < total:
+            progress = self.state.used_seconds / total
+            _, length, size = max(phase for phase in PHASES if progress >= phase[0])
+            rate = learning_rate(progress, self.state.step, self.args.lr)
+            for optim, share in zip(self.optims, (1.0, ADAM_SHARE)):
+                optim.param_groups[0]["lr"] = rate * share
+            self.step(length, size)
+            if log and self.state.step % 20 == 0:
+                self.write_log(log, length, rate)
+            if self.state.used_seconds - saved_at > 150:
+                saved_at = self.state.used_seconds
+                self.save()
+        self.save()
+
+    def write_log(self, log, length, rate):
+        loads = [layer.mlp.counts for layer in self.model.layers]
+        most = max(max(counts) * len(counts) / sum(counts) for counts in loads)
+        loss, balance = np.mean(self.running, axis=0)
+        csv.writer(log).writerow([self.state.step, self.state.tokens, f"{self.state.used_seconds:.0f}", length,
+                                  f"{rate:.6f}", f"{loss:.4f}", f"{balance:.4f}", f"{most:.3f}"])
+        log.flush()
+        self.running = []
+
+
+def run_worker(*args):
+    Worker(*args).run()
+
+
 def train(args):
-    work, checkpoint = Path(args.work), Path(args.work) / "checkpoint.pt"
     torch.manual_seed(args.seed)
     model = Model(Config())
-    optims = optimizers(model, args.lr)
-    step, used, tokens = 0, 0.0, 0
+    checkpoint = Path(args.work) / "checkpoint.pt"
     if args.resume and checkpoint.exists():
-        state = torch.load(checkpoint)
-        model.load_state_dict(state["model"])
-        for optim, saved in zip(optims, state["optimizers"]):
-            optim.load_state_dict(saved)
-        step, used, tokens = state["step"], state["used_seconds"], state["tokens"]
-    batches = Batches(work, args.seed + step)
-    log = open_log(work / "loss.csv", step)
-    writer = csv.writer(log)
-    begin = last_save = time.time()
-    before, running, total = used, [], args.minutes * 60
-    while used < total:
-        progress = used / total
-        _, length, size = max(phase for phase in PHASES if progress >= phase[0])
-        rate = learning_rate(progress, step, args.lr)
-        for optim in optims:
-            for group in optim.param_groups:
-                group["lr"] = rate
-        loss, balance = model(*batches.next(length, size // length))
-        (loss + BALANCE * balance).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optim in optims:
-            optim.step()
-        model.zero_grad()
-        step, tokens, used = step + 1, tokens + size, before + time.time() - begin
-        running.append(loss.item())
-        if step % 20 == 0:
-            most = max(max(layer.mlp.counts) * Config.experts / sum(layer.mlp.counts) for layer in model.layers)
-            writer.writerow([step, tokens, f"{used:.0f}", length, f"{rate:.6f}", f"{np.mean(running):.4f}",
-                             f"{balance.item():.4f}", f"{most:.3f}"])
-            log.flush()
-            running = []
-        if time.time() - last_save > 180:
-            save_checkpoint(checkpoint, model, optims, step, used, tokens)
-            last_save = time.time()
-    save_checkpoint(checkpoint, model, optims, step, used, tokens)
+        model.load_state_dict(torch.load(checkpoint)["model"])
+    model.share_memory()
+    gradients = [torch.zeros(args.workers, *p.shape).share_memory_() for p in model.parameters()]
+    clock = torch.zeros((), dtype=torch.float64).share_memory_()
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(args.workers)
+    processes = [context.Process(target=run_worker, args=(rank, args, model, gradients, clock, barrier), daemon=True)
+                 for rank in range(args.workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
 
 
 def hf_tensors(state: dict, c: Config) -> dict:
@@ -236,10 +310,9 @@ def main():
     parser.add_argument("--minutes", type=float, default=95, help="training time; the schedule is stretched to it")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--workers", type=int, default=2, help="processes, each with one thread")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     if args.task == "prepare":
         prepare(Path(args.work))
     elif args.task == "train":
