@@ -55,10 +55,10 @@ QVariant RunListModel::data(const QModelIndex& index, int role) const {
   switch (role) {
     case Qt::DisplayRole:
       return QStringLiteral("%1  %2: %3\n%4 tokens, %5")
-          .arg(run.id)
-          .arg(QString::fromStdString(run.kind), QString::fromStdString(run.dataset).simplified())
-          .arg(run.tokens)
-          .arg(status_text(run));
+          // In one go: a prompt may contain "%1" itself.
+          .arg(QString::number(run.id), QString::fromStdString(run.kind),
+               QString::fromStdString(run.dataset).simplified(), QString::number(run.tokens),
+               status_text(run));
     case Qt::ToolTipRole:
       return run_details(run);
     case kRunRole:
@@ -72,11 +72,9 @@ QVariant RunListModel::data(const QModelIndex& index, int role) const {
 
 QString run_summary(const RunInfo& run) {
   return QObject::tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
-      .arg(QString::fromStdString(run.model.name), QString::fromStdString(run.architecture))
-      .arg(run.layers)
-      .arg(run.experts)
-      .arg(run.top_k)
-      .arg(QString::fromStdString(run.backend));
+      .arg(QString::fromStdString(run.model.name), QString::fromStdString(run.architecture),
+           QString::number(run.layers), QString::number(run.experts), QString::number(run.top_k),
+           QString::fromStdString(run.backend));
 }
 
 QString run_details(const RunInfo& run) {

@@ -91,11 +91,9 @@ QString Workspace::summary() const {
     const ModelConfig& config = engine_.model()->config();
     return tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
         .arg(QString::fromStdString(engine_.model()->identity().name),
-             QString::fromStdString(config.model_type))
-        .arg(config.num_hidden_layers)
-        .arg(config.num_experts)
-        .arg(config.num_experts_per_tok)
-        .arg(engine_.backend());
+             QString::fromStdString(config.model_type), QString::number(config.num_hidden_layers),
+             QString::number(config.num_experts), QString::number(config.num_experts_per_tok),
+             engine_.backend());
   }
   if (content_ == Content::trace && view() && view()->run)
     return tr("trace of %1").arg(run_summary(view()->run->run));

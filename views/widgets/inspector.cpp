@@ -200,11 +200,11 @@ void Inspector::show_tokens(const ExpertDetail& detail) {
   }
   QString rows;
   for (const RoutedToken& routed : detail.top) {
-    const QString text = QStringLiteral("%1<a href='token:%4'><b>%2</b></a>%3")
-                             .arg(running_text(routed.before).right(16).toHtmlEscaped(),
-                                  visible_token_text(routed.bytes).toHtmlEscaped(),
-                                  running_text(routed.after).left(14).toHtmlEscaped())
-                             .arg(routed.token);
+    const QString text =
+        QStringLiteral("%1<a href='token:%4'><b>%2</b></a>%3")
+            .arg(running_text(routed.before).right(16).toHtmlEscaped(),
+                 visible_token_text(routed.bytes).toHtmlEscaped(),
+                 running_text(routed.after).left(14).toHtmlEscaped(), QString::number(routed.token));
     rows += row(QString::number(routed.slot.weight, 'f', 3), text);
   }
   tokens_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));

@@ -58,9 +58,8 @@ void TokenPanel::update_token() {
   }
   const TokenRow& token = detail->token;
   QString text = tr("<b>%1</b>&nbsp;&nbsp;token %2, id %3")
-                     .arg(visible_token_text(token.bytes).toHtmlEscaped())
-                     .arg(token.index)
-                     .arg(token.id);
+                     .arg(visible_token_text(token.bytes).toHtmlEscaped(), QString::number(token.index),
+                          QString::number(token.id));
   if (token.log_prob) {
     text += tr("<br>probability %1 % (%2 nats)")
                 .arg(std::exp(*token.log_prob) * 100, 0, 'g', 3)

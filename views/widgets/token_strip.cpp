@@ -176,11 +176,9 @@ void TokenChips::paint_chip(QPainter& painter, std::size_t index, double heavies
 QString TokenChips::tooltip(std::size_t index) const {
   const TokenRow& token = scene_.page->tokens[index];
   QString text = tr("<b>%1</b><br>token %2, id %3, position %4<br>%5")
-                     .arg(visible_token_text(token.bytes).toHtmlEscaped())
-                     .arg(token.index)
-                     .arg(token.id)
-                     .arg(token.position)
-                     .arg(token.generated ? tr("generated") : tr("prompt or data"));
+                     .arg(visible_token_text(token.bytes).toHtmlEscaped(), QString::number(token.index),
+                          QString::number(token.id), QString::number(token.position),
+                          token.generated ? tr("generated") : tr("prompt or data"));
   if (token.log_prob) text += tr("<br>log-probability %1 nats").arg(*token.log_prob, 0, 'g', 6);
   if (scene_.expert) {
     const float weight = weight_of(index);

@@ -66,6 +66,14 @@ TEST(RunListModel, SaysWhatWasRecoveredAndWhatWasDropped) {
       model.index(0).data().toString().contains("interrupted, 812 tokens recovered, 5 tokens dropped"));
 }
 
+TEST(RunListModel, APercentSignInAPromptStaysAsItIs) {
+  auto list = std::make_shared<std::vector<RunInfo>>(*runs({1}));
+  list->front().dataset = "100%1 of %5 or %2";
+  RunListModel model;
+  model.set_runs(list);
+  EXPECT_EQ(model.index(0).data().toString(), "1  generate: 100%1 of %5 or %2\n41 tokens, finished");
+}
+
 TEST(RunDetails, EscapesWhatAFileSays) {
   RunInfo run = runs({1})->front();
   run.model.path = "<img src=x>";

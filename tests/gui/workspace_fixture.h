@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QSettings>
+#include <QTemporaryDir>
+#include <filesystem>
+#include <vector>
+
+#include "tests/gui/support.h"
+#include "views/models/workspace.h"
+
+namespace expertscope::testing {
+
+/// A workspace on the small test models, with its own settings and its own folder for recordings.
+class WorkspaceTest : public ::testing::Test {
+ protected:
+  WorkspaceTest() {
+    QObject::connect(&workspace_, &Workspace::failed, &workspace_,
+                     [this](const Error& error) { errors_.push_back(error); });
+    QObject::connect(&workspace_, &Workspace::saved, &workspace_,
+                     [this](const QString& file) { saved_ << file; });
+  }
+
+  static std::filesystem::path source(const std::string& path) {
+    return std::filesystem::path(EXPERTSCOPE_SOURCE_DIR) / path;
+  }
+  /// 3 layers x 16 experts, top-8, with a tokenizer and ChatML.
+  static QString model() { return QString::fromStdString(source("tests/data/models/top8").string()); }
+  QString file(const QString& name) const { return folder_.filePath(name); }
+
+  void open_model(const QString& folder = model()) {
+    workspace_.open(folder);
+    ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
+        << first_error();
+  }
+  static PromptRequest prompt(const std::string& text = "In the beginning", int tokens = 12) {
+    PromptRequest request;
+    request.prompt = text;
+    request.options.max_tokens = tokens;
+    request.options.stop_at_eos = false;
+    return request;
+  }
+  /// Runs a prompt to its end and waits for the recording to be shown.
+  void generate(const PromptRequest& request = prompt()) {
+    workspace_.generate(request);
+    ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
+  }
+  bool finished_run() {
+    const auto view = workspace_.view();
+    return workspace_.engine().state() == EngineState::ready && view && view->run &&
+           view->run->run.status != "recording";
+  }
+  std::string first_error() const { return errors_.empty() ? "no error" : errors_.front().message; }
+
+  QTemporaryDir folder_;
+  QSettings settings_{folder_.filePath("settings.ini"), QSettings::IniFormat};
+  Workspace workspace_{{source("tests/data/models/top8"), source("resources/demo/texts"),
+                        std::filesystem::path(folder_.filePath("traces").toStdString())},
+                       settings_};
+  std::vector<Error> errors_;
+  QStringList saved_;
+};
+
+}  // namespace expertscope::testing
