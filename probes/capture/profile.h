@@ -24,14 +24,17 @@ struct ProfileResult {
   std::int64_t tokens = 0;
   std::int64_t sequences = 0;
   double seconds = 0;
-  double nll_mean = 0;  ///< nats per scored token
+  std::int64_t scored_tokens = 0;  ///< tokens with a log-probability; 0 when that probe is off
+  double nll_mean = 0;             ///< nats per scored token
 };
 
 /// Tokens done, tokens in all.
 using ProfileProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
 /// Runs a data set through the session, recording into `trace`. Documents are cut into sequences of at most
-/// sequence_length; each starts a sequence of its own. The run's domain per sequence is kept in the trace.
+/// sequence_length; each starts a sequence of its own (with the tokens the tokenizer puts first, e.g. BOS).
+/// As many run at once as the session has slots. The domain of each sequence is kept in the trace. A run that
+/// is cancelled or fails is closed as such, and what was recorded stays; the error then says so.
 Result<ProfileResult> profile(Session& session, const Dataset& data, const ProfileOptions& options,
                               const std::filesystem::path& trace, const ProfileProgress& progress = {},
                               std::stop_token stop = {});

@@ -13,6 +13,11 @@ std::span<const T> cut(std::span<const T> values, std::size_t begin, std::size_t
   return values.empty() ? values : values.subspan(begin, count);
 }
 
+// Whether a value replaces a maximum that was found at `token` (negative: nowhere yet). NaN never does.
+bool is_larger(double value, double maximum, std::int64_t token) {
+  return token < 0 ? !std::isnan(value) : value > maximum;
+}
+
 // One slot into its expert's sums; `index` counts slots from the start of the columns.
 void add_slot(const SlotColumns& columns, std::size_t index, std::int64_t token, std::uint8_t& seen,
               ExpertStats& stats) {
@@ -26,14 +31,18 @@ void add_slot(const SlotColumns& columns, std::size_t index, std::int64_t token,
     stats.norm_sum += norm;
     if (!columns.weight.empty()) stats.weighted_norm_sum += columns.weight[index] * norm;
     const double value = columns.output_max[index];
-    const bool larger = stats.output_token < 0 ? !std::isnan(value) : value > stats.output_max;
-    if (larger) {
+    const std::uint16_t blob_channel = columns.output_channel[index];
+    const int channel = blob_channel == kNoChannel ? -1 : blob_channel;
+    if (is_larger(value, stats.output_max, stats.output_token)) {
       stats.output_max = value;
-      const std::uint16_t channel = columns.output_channel[index];
-      stats.output_channel = channel == kNoChannel ? -1 : channel;
+      stats.output_channel = channel;
       stats.output_token = token;
     }
-    if (seen == 0 && value > stats.first_row_max) stats.first_row_max = value;
+    if (seen == 0 && is_larger(value, stats.first_row_max, stats.first_row_token)) {
+      stats.first_row_max = value;
+      stats.first_row_channel = channel;
+      stats.first_row_token = token;
+    }
   }
   seen = 1;
 }
@@ -94,8 +103,7 @@ void add_layer(const LayerColumns& columns, LayerStats& stats) {
   }
   for (std::size_t i = 0; i < columns.hidden_max.size(); ++i) {
     const double value = columns.hidden_max[i];
-    const bool larger = stats.hidden_token < 0 ? !std::isnan(value) : value > stats.hidden_max;
-    if (!larger) continue;
+    if (!is_larger(value, stats.hidden_max, stats.hidden_token)) continue;
     const std::uint16_t channel = columns.hidden_channel[i];
     stats.hidden_max = value;
     stats.hidden_channel = channel == kNoChannel ? -1 : channel;

@@ -61,6 +61,8 @@ struct ExpertStats {
   std::int64_t output_token = -1;  ///< run token index of output_max
   double first_row_max =
       0;  ///< max |f_e| over the first routed token of each sequence only (upstream's hook)
+  int first_row_channel = -1;
+  std::int64_t first_row_token = -1;
 };
 
 /// Dense [layers, experts] table; rows of dense layers stay zero.

@@ -84,6 +84,8 @@ CREATE TABLE expert_stats(
   output_channel INTEGER,
   output_token INTEGER,
   first_row_max REAL,
+  first_row_channel INTEGER,
+  first_row_token INTEGER,
   PRIMARY KEY(run, layer, expert)
 ) STRICT, WITHOUT ROWID;
 

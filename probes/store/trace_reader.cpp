@@ -69,6 +69,8 @@ ExpertStats read_expert_stats(const Statement& row, int column, const CaptureReq
   if (!row.is_null(column + 6)) stats.output_channel = static_cast<int>(row.integer(column + 6));
   if (!row.is_null(column + 7)) stats.output_token = row.integer(column + 7);
   stats.first_row_max = real_or(row, column + 8, false);
+  if (!row.is_null(column + 9)) stats.first_row_channel = static_cast<int>(row.integer(column + 9));
+  if (!row.is_null(column + 10)) stats.first_row_token = row.integer(column + 10);
   return stats;
 }
 
@@ -188,7 +190,8 @@ Result<ExpertTable> TraceReader::expert_table(std::int64_t run) const {
   table.tokens = info->tokens;
   auto query = impl_->database->prepare(
       "SELECT layer, expert, count, probability_sum, weight_sum, norm_sum, weighted_norm_sum, output_max, "
-      "output_channel, output_token, first_row_max FROM expert_stats WHERE run = ?1");
+      "output_channel, output_token, first_row_max, first_row_channel, first_row_token FROM expert_stats "
+      "WHERE run = ?1");
   if (!query) return forward_error(query);
   query->bind(1, run);
   for (;;) {

@@ -84,8 +84,8 @@ Status TraceWriter::insert_run(const RunInfo& info) {
 Status TraceWriter::insert_stats(const RunInfo& info) {
   auto expert = database_->prepare(
       "INSERT INTO expert_stats(run, layer, expert, probability_sum, weight_sum, norm_sum, "
-      "weighted_norm_sum, "
-      "first_row_max) VALUES(?1, ?2, ?3, ?4, ?4, ?5, ?6, ?5)");
+      "weighted_norm_sum) "
+      "VALUES(?1, ?2, ?3, ?4, ?4, ?5, ?6)");
   if (!expert) return forward_error(expert);
   auto layers = database_->prepare("INSERT INTO layer_stats(run, layer, moe) VALUES(?1, ?2, ?3)");
   if (!layers) return forward_error(layers);
@@ -126,7 +126,8 @@ Status TraceWriter::prepare() {
       {&update_expert_,
        "UPDATE expert_stats SET count = ?4, probability_sum = ?5, weight_sum = ?6, norm_sum = ?7, "
        "weighted_norm_sum = ?8, output_max = ?9, output_channel = ?10, output_token = ?11, "
-       "first_row_max = ?12 WHERE run = ?1 AND layer = ?2 AND expert = ?3"},
+       "first_row_max = ?12, first_row_channel = ?13, first_row_token = ?14 WHERE run = ?1 AND layer = ?2 "
+       "AND expert = ?3"},
       {&update_layer_,
        "UPDATE layer_stats SET tokens = ?3, entropy_sum = ?4, entropy_min = ?5, entropy_max = ?6, "
        "hidden_max = ?7, hidden_channel = ?8, hidden_token = ?9 WHERE run = ?1 AND layer = ?2"},

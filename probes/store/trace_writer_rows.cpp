@@ -20,6 +20,22 @@ void bind_measured(Statement& statement, int parameter, std::span<const T> value
   statement.bind_blob(parameter, std::as_bytes(values));
 }
 
+struct Maximum {
+  double value;
+  int channel;         ///< -1: not known
+  std::int64_t token;  ///< -1: nothing was measured
+};
+
+// Three columns: value, channel, token.
+void bind_maximum(Statement& row, int parameter, const Maximum& maximum) {
+  for (int i = 0; i < 3; ++i)
+    row.bind_null(parameter + i);
+  if (maximum.token < 0) return;
+  row.bind(parameter, maximum.value);
+  if (maximum.channel >= 0) row.bind(parameter + 1, maximum.channel);
+  row.bind(parameter + 2, maximum.token);
+}
+
 }  // namespace
 
 Status TraceWriter::write_tokens(int begin, int end) {
@@ -136,13 +152,8 @@ Status TraceWriter::write_expert_stats() {
     sum(6, stats.weight_sum, what.routing);
     sum(7, stats.norm_sum, what.expert_output);
     sum(8, stats.weighted_norm_sum, what.routing && what.expert_output);
-    const bool located = stats.output_token >= 0;
-    sum(9, stats.output_max, located);
-    sum(12, stats.first_row_max, what.expert_output);
-    row.bind_null(10);
-    row.bind_null(11);
-    if (located && stats.output_channel >= 0) row.bind(10, stats.output_channel);
-    if (located) row.bind(11, stats.output_token);
+    bind_maximum(row, 9, {stats.output_max, stats.output_channel, stats.output_token});
+    bind_maximum(row, 12, {stats.first_row_max, stats.first_row_channel, stats.first_row_token});
     if (auto status = row.run(); !status) return status;
   }
   return {};
@@ -154,8 +165,7 @@ Status TraceWriter::write_layer_stats() {
   for (std::size_t layer = 0; layer < layer_stats_.size(); ++layer) {
     const LayerStats& stats = layer_stats_[layer];
     const bool entropy = what.entropy && moe_index_[layer] >= 0;
-    const bool located = stats.hidden_token >= 0;
-    for (int parameter = 4; parameter <= 9; ++parameter)
+    for (int parameter = 4; parameter <= 6; ++parameter)
       row.bind_null(parameter);
     row.bind(1, run_);
     row.bind(2, static_cast<std::int64_t>(layer));
@@ -165,11 +175,7 @@ Status TraceWriter::write_layer_stats() {
       row.bind(5, stats.entropy_min);
       row.bind(6, stats.entropy_max);
     }
-    if (located) {
-      row.bind(7, stats.hidden_max);
-      row.bind(9, stats.hidden_token);
-    }
-    if (located && stats.hidden_channel >= 0) row.bind(8, stats.hidden_channel);
+    bind_maximum(row, 7, {stats.hidden_max, stats.hidden_channel, stats.hidden_token});
     if (auto status = row.run(); !status) return status;
   }
   return {};

@@ -153,6 +153,8 @@ void expect_same_table(const ExpertTable& a, const ExpertTable& b) {
     EXPECT_EQ(a.cells[i].output_channel, b.cells[i].output_channel);
     EXPECT_EQ(a.cells[i].output_token, b.cells[i].output_token);
     EXPECT_EQ(a.cells[i].first_row_max, b.cells[i].first_row_max);
+    EXPECT_EQ(a.cells[i].first_row_channel, b.cells[i].first_row_channel);
+    EXPECT_EQ(a.cells[i].first_row_token, b.cells[i].first_row_token);
   }
 }
 

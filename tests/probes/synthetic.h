@@ -72,7 +72,7 @@ std::shared_ptr<const RoutingTable> table_of(const std::string& policy_json);
 
 std::unique_ptr<TraceReader> open_trace(const std::filesystem::path& file);
 
-/// Unwraps a result in a test; a failure names the error.
+/// Unwraps a result in a test; a failure names the error and leaves a default value.
 template <class T>
 T value_of(Result<T> result) {
   if (!result) {

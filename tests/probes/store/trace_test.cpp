@@ -251,6 +251,7 @@ TEST(Trace, FirstRowMaxCountsTheFirstTokenOfEachSequence) {
   const ExpertTable table = value_of(trace->expert_table(1));
   EXPECT_EQ(table.at(0, 0).output_max, 90);
   EXPECT_EQ(table.at(0, 0).first_row_max, 5);
+  EXPECT_EQ(table.at(0, 0).first_row_token, 4);
   EXPECT_EQ(table.at(0, 1).first_row_max, 50);
   expect_same_table(table, value_of(trace->expert_table(1, TokenRange{})));
   EXPECT_EQ(value_of(trace->sequences(1)).size(), 3u);

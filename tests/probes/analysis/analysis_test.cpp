@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The analyses on tables whose results are known: by hand, or published.
+#include "probes/analysis/analysis.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace expertscope {
+namespace {
+
+ExpertTable table_of(int layers, int experts) {
+  ExpertTable table;
+  table.layers = layers;
+  table.experts = experts;
+  table.cells.resize(static_cast<std::size_t>(layers) * static_cast<std::size_t>(experts));
+  table.moe_layer.resize(static_cast<std::size_t>(layers));
+  for (auto& moe : table.moe_layer)
+    moe = 1;
+  return table;
+}
+
+void set_max(ExpertTable& table, int layer, int expert, double value, int channel = 0) {
+  ExpertStats& stats = table.at(layer, expert);
+  stats.count = 1;
+  stats.output_max = stats.first_row_max = value;
+  stats.output_channel = stats.first_row_channel = channel;
+  stats.output_token = stats.first_row_token = 7;
+}
+
+// Every expert gets a small maximum, so that the rank of the large ones is known.
+ExpertTable with_background(int layers, int experts, double below) {
+  ExpertTable table = table_of(layers, experts);
+  const double step = below / (layers * experts + 1.0);
+  double value = 0;
+  for (int layer = 0; layer < layers; ++layer) {
+    for (int expert = 0; expert < experts; ++expert)
+      set_max(table, layer, expert, value += step);
+  }
+  return table;
+}
+
+TEST(Percentile, InterpolatesLikeNumpy) {
+  // numpy.percentile([1, 2, 3, 4], [0, 25, 50, 99.5, 100])
+  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 0), 1.0);
+  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 25), 1.75);
+  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 50), 2.5);
+  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 99.5), 3.985);
+  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 100), 4.0);
+  EXPECT_DOUBLE_EQ(percentile({5}, 99.5), 5.0);
+}
+
+TEST(Load, CountsSharesAndFairness) {
+  ExpertTable table = table_of(2, 4);
+  table.tokens = 50;
+  table.moe_layer[0] = 0;  // a dense layer does not appear
+  const std::int64_t counts[] = {60, 30, 10, 0};
+  for (int expert = 0; expert < 4; ++expert) {
+    table.at(1, expert).count = counts[expert];
+    table.at(1, expert).weight_sum = 0.5 * static_cast<double>(counts[expert]);
+  }
+  const LoadResult result = analyze_load(table);
+  EXPECT_EQ(result.tokens, 50);
+  ASSERT_EQ(result.layers.size(), 1u);
+  const LayerLoad& load = result.layers[0];
+  EXPECT_EQ(load.layer, 1);
+  EXPECT_EQ(load.count, (std::vector<std::int64_t>{60, 30, 10, 0}));
+  EXPECT_EQ(load.share, (std::vector<double>{0.6, 0.3, 0.1, 0.0}));
+  EXPECT_EQ(load.weight_sum, (std::vector<double>{30, 15, 5, 0}));
+  EXPECT_EQ(load.dead_experts, 1);
+  EXPECT_DOUBLE_EQ(load.max_over_mean, 2.4);
+  EXPECT_DOUBLE_EQ(load.jain, 100.0 * 100.0 / (4.0 * (3600.0 + 900.0 + 100.0)));
+}
+
+TEST(Load, FairnessIsOneWhenEvenAndOneOverEWhenOneExpertDoesItAll) {
+  ExpertTable even = table_of(1, 8);
+  for (int expert = 0; expert < 8; ++expert)
+    even.at(0, expert).count = 5;
+  EXPECT_DOUBLE_EQ(analyze_load(even).layers[0].jain, 1.0);
+  EXPECT_DOUBLE_EQ(analyze_load(even).layers[0].max_over_mean, 1.0);
+  ExpertTable one = table_of(1, 8);
+  one.at(0, 3).count = 40;
+  EXPECT_DOUBLE_EQ(analyze_load(one).layers[0].jain, 0.125);
+  EXPECT_EQ(analyze_load(one).layers[0].dead_experts, 7);
+  EXPECT_EQ(analyze_load(table_of(1, 8)).layers[0].jain, 0.0) << "nothing recorded";
+}
+
+// The magnitudes of table 1 of arXiv 2507.23279 for Qwen3-30B-A3B on C4: 48 x 128 experts, the largest
+// maxima, the 99.5th percentile (rank 31.7 from the top) and max / 10.
+ExpertTable qwen3_30b() {
+  ExpertTable table = with_background(48, 128, 7.0);
+  set_max(table, 1, 68, 744, 100);
+  set_max(table, 2, 92, 540, 200);
+  set_max(table, 3, 82, 430, 300);
+  set_max(table, 4, 0, 63.5);
+  set_max(table, 5, 0, 19.1);
+  for (int i = 0; i < 5; ++i)
+    set_max(table, 6, i, 12.1);
+  for (int i = 0; i < 25; ++i)
+    set_max(table, 7, i, 7.3);  // ranks 11 .. 35 around the percentile
+  return table;
+}
+
+TEST(SuperExperts, FindsThePublishedOnesOfQwen3) {
+  SuperExpertOptions options;
+  options.include_layers = 1.0;  // the table counts all 6144 experts
+  const SuperExpertResult result = analyze_super_experts(qwen3_30b(), options);
+  EXPECT_EQ(result.layers_included, 48);
+  EXPECT_EQ(result.ranking.size(), 6144u);
+  EXPECT_DOUBLE_EQ(result.percentile_threshold, 7.3);
+  EXPECT_EQ(result.max_threshold, 74);
+  ASSERT_EQ(result.super_experts.size(), 3u);
+  const int expected[3][3] = {{1, 68, 100}, {2, 92, 200}, {3, 82, 300}};
+  for (int i = 0; i < 3; ++i) {
+    const SuperExpert& expert = result.super_experts[static_cast<std::size_t>(i)];
+    EXPECT_EQ(expert.rank, i + 1);
+    EXPECT_EQ(expert.layer, expected[i][0]);
+    EXPECT_EQ(expert.expert, expected[i][1]);
+    EXPECT_EQ(expert.channel, expected[i][2]);
+    EXPECT_EQ(expert.token, 7);
+  }
+}
+
+TEST(SuperExperts, FindsThePublishedOneOfMixtral) {
+  // 5600 / 302 / 286 / 258 / 253: the second is above the percentile, but not above max / 10.
+  ExpertTable table = with_background(32, 8, 139);
+  set_max(table, 1, 3, 5600);
+  set_max(table, 2, 0, 302);
+  set_max(table, 3, 0, 286);
+  set_max(table, 4, 0, 258);
+  set_max(table, 5, 0, 253);
+  SuperExpertOptions options;
+  options.include_layers = 1.0;
+  const SuperExpertResult result = analyze_super_experts(table, options);
+  EXPECT_EQ(result.max_threshold, 560);
+  EXPECT_DOUBLE_EQ(result.percentile_threshold, 286 + 0.725 * 16);
+  ASSERT_EQ(result.super_experts.size(), 1u);
+  EXPECT_EQ(result.super_experts[0].layer, 1);
+  EXPECT_EQ(result.super_experts[0].expert, 3);
+}
+
+TEST(SuperExperts, RoundsTheIncludedLayersHalfToEven) {
+  const auto included = [](int layers) {
+    return analyze_super_experts(with_background(layers, 2, 1)).layers_included;
+  };
+  EXPECT_EQ(included(2), 2);    // 1.5
+  EXPECT_EQ(included(6), 4);    // 4.5
+  EXPECT_EQ(included(10), 8);   // 7.5
+  EXPECT_EQ(included(14), 10);  // 10.5
+  EXPECT_EQ(included(48), 36);
+  EXPECT_EQ(included(1), 1);  // 0.75
+}
+
+TEST(SuperExperts, LayersPastTheIncludedOnesDoNotCount) {
+  ExpertTable table = with_background(8, 32, 1);
+  set_max(table, 6, 0, 1000);  // 8 * 0.75 = 6 layers: 0 .. 5
+  set_max(table, 5, 1, 50);
+  const SuperExpertResult result = analyze_super_experts(table);
+  EXPECT_EQ(result.max_threshold, 5) << "the maximum of a layer that is not included does not count either";
+  ASSERT_EQ(result.super_experts.size(), 1u);
+  EXPECT_EQ(result.super_experts[0].layer, 5);
+  EXPECT_EQ(result.ranking[0].layer, 6) << "the ranking shows every layer";
+}
+
+TEST(SuperExperts, BothThresholdsAreStrict) {
+  // 400 values with one 100: floor(100 / 10) = 10, and 10 itself is not above it.
+  ExpertTable table = with_background(4, 100, 1);
+  SuperExpertOptions options;
+  options.include_layers = 1.0;
+  set_max(table, 0, 0, 100);
+  set_max(table, 0, 1, 10);
+  EXPECT_EQ(analyze_super_experts(table, options).super_experts.size(), 1u);
+  set_max(table, 0, 1, 10.001);
+  EXPECT_EQ(analyze_super_experts(table, options).super_experts.size(), 2u);
+  // The percentile of equal values is that value, and none is above it.
+  ExpertTable equal = table_of(4, 10);
+  for (int i = 0; i < 40; ++i)
+    set_max(equal, i / 10, i % 10, 50);
+  const SuperExpertResult none = analyze_super_experts(equal, options);
+  EXPECT_EQ(none.percentile_threshold, 50);
+  EXPECT_TRUE(none.super_experts.empty());
+}
+
+TEST(SuperExperts, TheUpstreamDefinitionSeesFirstRowsOnly) {
+  ExpertTable table = with_background(4, 100, 1);
+  set_max(table, 0, 3, 500, 11);
+  table.at(0, 3).first_row_max = 0.5;
+  table.at(0, 3).first_row_channel = 12;
+  set_max(table, 1, 4, 90, 13);
+  const SuperExpertResult paper = analyze_super_experts(table);
+  ASSERT_EQ(paper.super_experts.size(), 2u);
+  EXPECT_EQ(paper.super_experts[0].expert, 3);
+  EXPECT_EQ(paper.super_experts[0].channel, 11);
+  SuperExpertOptions options;
+  options.definition = SuperExpertDefinition::upstream;
+  const SuperExpertResult upstream = analyze_super_experts(table, options);
+  EXPECT_EQ(upstream.max_threshold, 9);
+  ASSERT_EQ(upstream.super_experts.size(), 1u);
+  EXPECT_EQ(upstream.super_experts[0].expert, 4);
+}
+
+TEST(SuperExperts, AnEmptyTraceHasNone) {
+  const SuperExpertResult result = analyze_super_experts(table_of(4, 8));
+  EXPECT_TRUE(result.super_experts.empty());
+  EXPECT_TRUE(result.ranking.empty());
+  ExpertTable dense = table_of(4, 8);
+  for (auto& moe : dense.moe_layer)
+    moe = 0;
+  EXPECT_TRUE(analyze_super_experts(dense).ranking.empty());
+}
+
+TEST(Entropy, IsTheMeanPerLayerAndItsShareOfTheLargestPossible) {
+  RunInfo run;
+  run.experts = 8;
+  run.moe_layer.resize(3);
+  run.moe_layer[1] = run.moe_layer[2] = 1;
+  run.probes.entropy = true;
+  std::vector<LayerStats> layers(3);
+  for (auto& layer : layers)
+    layer.tokens = 10;
+  layers[1].entropy_sum = 15;
+  layers[1].entropy_min = 1;
+  layers[1].entropy_max = 2;
+  layers[2].entropy_sum = 10 * std::log(8.0);
+  const EntropyResult result = analyze_entropy(layers, run);
+  ASSERT_EQ(result.layers.size(), 2u);
+  EXPECT_EQ(result.layers[0].layer, 1);
+  EXPECT_EQ(result.layers[0].tokens, 10);
+  EXPECT_DOUBLE_EQ(result.layers[0].mean, 1.5);
+  EXPECT_DOUBLE_EQ(result.layers[0].min, 1);
+  EXPECT_DOUBLE_EQ(result.layers[0].max, 2);
+  EXPECT_DOUBLE_EQ(result.layers[0].normalised, 1.5 / std::log(8.0));
+  EXPECT_DOUBLE_EQ(result.layers[1].normalised, 1.0);
+  run.probes.entropy = false;
+  EXPECT_TRUE(analyze_entropy(layers, run).layers.empty());
+}
+
+}  // namespace
+}  // namespace expertscope
