@@ -30,8 +30,10 @@ inline constexpr std::int64_t kMaxTokenBlock = 96;
 inline constexpr std::int64_t kMaxRowBlock = 64;
 /// Bytes of a weight row in one part of K: kRows of them stay in the first-level cache for all tokens.
 inline constexpr std::int64_t kPartBytes = 4096;
-/// How far ahead of the arithmetic each weight row is fetched when there is but one tile of tokens.
-inline constexpr std::int64_t kRowPrefetchBytes = 512;
+/// With one tile of tokens, each weight row is fetched a quarter of its length ahead, within these bounds: as
+/// measured, less does not cover the latency of memory and more is lost before it is used.
+inline constexpr std::int64_t kMinRowAhead = 256;
+inline constexpr std::int64_t kMaxRowAhead = 1024;
 
 /// What one tile computes: elements [k_begin, k_end) of kRows weight rows by some tokens.
 struct TileJob {
@@ -113,7 +115,11 @@ inline void matmul_tile(const TileJob& job) {
   const std::int64_t x_stride = job.x_stride;
   const std::uint8_t* ahead = job.ahead;
   const std::uint8_t* end = w + (job.k_end - job.k_begin) / P::kStep * P::kStep * P::kWBytes;
-  const std::uint8_t* near_end = job.w + job.cols * P::kWBytes - kRowPrefetchBytes;
+  const std::int64_t quarter = job.cols * P::kWBytes / 4;
+  const std::int64_t distance = quarter < kMinRowAhead   ? kMinRowAhead
+                                : quarter > kMaxRowAhead ? kMaxRowAhead
+                                                         : quarter;
+  const std::uint8_t* near_end = job.w + job.cols * P::kWBytes - distance;
   for (; w != end; w += P::kStep * P::kWBytes, x += P::kStep * P::kXBytes) {
     typename P::X xs[kM];
 #pragma GCC unroll 8
@@ -124,7 +130,7 @@ inline void matmul_tile(const TileJob& job) {
       fetch(ahead + i * 64);
     if (kFetch > 0) ahead += kFetch * 64;
     // Past its end a row continues in the row that follows it; the one to come is kRows further.
-    const std::uint8_t* coming = w + kRowPrefetchBytes + (w < near_end ? 0 : (P::kRows - 1) * job.w_stride);
+    const std::uint8_t* coming = w + distance + (w < near_end ? 0 : (P::kRows - 1) * job.w_stride);
 #pragma GCC unroll 8
     for (int n = 0; n < P::kRows; ++n) {
       if (kFetch == kFetchRows) fetch(rows.of(coming, n));
@@ -199,7 +205,7 @@ inline void matmul_group(TileJob job, const PackedActivations& packed, std::int6
   const std::int64_t parts = tiles < 3 ? 1 : (packed.cols * P::kWBytes + kPartBytes - 1) / kPartBytes;
   const std::int64_t part = (packed.cols + parts * kPackCols - 1) / (parts * kPackCols) * kPackCols;
   constexpr std::int64_t kStepsPerLine = 64 / (P::kStep * P::kWBytes);
-  const std::uint8_t* ahead_end = job.ahead + packed.cols * P::kWBytes * P::kRows;
+  std::int64_t left_ahead = job.ahead == nullptr ? 0 : packed.cols * P::kWBytes * P::kRows;
 
   for (std::int64_t k = 0; k == 0 || k < packed.cols; k += part) {
     job.k_begin = k;
@@ -212,17 +218,21 @@ inline void matmul_group(TileJob job, const PackedActivations& packed, std::int6
       job.carry = carry[tile];
       if (tiles == 1) {
         matmul_tile_of<P, kFetchRows>(job, m1 - m);
-      } else if (m + P::kTokens > m1 || job.ahead == nullptr || job.ahead >= ahead_end) {
+      } else if (m + P::kTokens > m1 || left_ahead <= 0) {
         matmul_tile_of<P, kFetchNothing>(job, m1 - m);
-      } else if (tiles * kStepsPerLine >= P::kRows) {
-        matmul_tile<P, P::kTokens, kFetch1>(job);
-        job.ahead += bytes;
-      } else if (tiles * kStepsPerLine * 2 >= P::kRows) {
-        matmul_tile<P, P::kTokens, kFetch2>(job);
-        job.ahead += 2 * bytes;
       } else {
-        matmul_tile<P, P::kTokens, kFetch4>(job);
-        job.ahead += 4 * bytes;
+        const std::int64_t lines = tiles * kStepsPerLine >= P::kRows       ? 1
+                                   : tiles * kStepsPerLine * 2 >= P::kRows ? 2
+                                                                           : 4;
+        if (lines == 1) {
+          matmul_tile<P, P::kTokens, kFetch1>(job);
+        } else if (lines == 2) {
+          matmul_tile<P, P::kTokens, kFetch2>(job);
+        } else {
+          matmul_tile<P, P::kTokens, kFetch4>(job);
+        }
+        job.ahead += lines * bytes;
+        left_ahead -= lines * bytes;
       }
     }
   }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/engine/cpu/kernels/avx512_probe.h"
 #include "tests/engine/cpu/kernels/kernel_test_support.h"
 
 namespace expertscope::cpu {
@@ -162,6 +163,25 @@ TEST(AmxTiles, PackGathersRows) {
   EXPECT_EQ(bf16_to_f32(halves[32]), 22.0f);
   EXPECT_EQ(bf16_to_f32(halves[33]), 0.0f);
   EXPECT_EQ(bf16_to_f32(halves[34]), 2.0f);
+}
+
+TEST(AmxTiles, TheTransposedStoreWritesEveryCornerOfATile) {
+  if (detect_cpu_level() < CpuLevel::avx512) return;  // the machine cannot run it, nor the amx kernels
+  const std::vector<float> tile = Numbers(9).take(256);
+  for (const int rows : {0, 1, 7, 16}) {
+    for (const int columns : {0, 1, 9, 16}) {
+      constexpr int kStride = 19;
+      std::vector<float> y(16 * kStride, 12345.0f);
+      if (!probe_store_columns(tile.data(), rows, columns, y.data(), kStride)) return;
+      for (int j = 0; j < 16; ++j) {
+        for (int i = 0; i < kStride; ++i) {
+          const bool inside = i < rows && j < columns;
+          const float expected = inside ? tile[static_cast<std::size_t>(i * 16 + j)] : 12345.0f;
+          ASSERT_EQ(y[static_cast<std::size_t>(j * kStride + i)], expected) << rows << ' ' << columns;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -56,12 +56,12 @@ class AlignedBytes {
   std::vector<std::uint8_t> storage_;
 };
 
-/// A weight matrix whose first byte lies `offset` bytes past a multiple of 64, with its values as doubles.
+/// A weight matrix that starts `offset` bytes into its memory and ends with it, and its values as doubles.
 class TestMatrix {
  public:
   TestMatrix(const std::vector<float>& values, std::int64_t rows, std::int64_t cols, DType type, int offset)
       : bytes_(values.size() * dtype_size(type) + static_cast<std::size_t>(offset)) {
-    auto* start = static_cast<std::uint8_t*>(bytes_.data()) + offset;
+    std::uint8_t* start = bytes_.data() + offset;
     for (std::size_t i = 0; i < values.size(); ++i) {
       values_.push_back(store(values[i], type, start + i * dtype_size(type)));
     }
@@ -83,7 +83,7 @@ class TestMatrix {
     return static_cast<double>(type == DType::f16 ? f16_to_f32(half) : bf16_to_f32(half));
   }
 
-  AlignedBytes bytes_;
+  std::vector<std::uint8_t> bytes_;
   std::vector<double> values_;
   Matrix matrix_;
 };

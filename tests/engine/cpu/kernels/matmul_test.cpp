@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <gtest/gtest.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -131,6 +134,32 @@ TEST_P(MatmulTest, ManyTokensAndWideRowsCrossTheCacheBlocks) {
       ASSERT_NEAR(y[static_cast<std::size_t>(i)], expected.value, 2e-6 * expected.magnitude) << i;
     }
   }
+}
+
+TEST_P(MatmulTest, NeverReadsPastTheEndOfAMappedFile) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* mapped = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  auto* end = static_cast<std::uint8_t*>(mapped) + page;
+  ASSERT_EQ(mprotect(end, page, PROT_NONE), 0);
+  for (const Kind kind : kKinds) {
+    for (const std::int64_t cols : {1, 7, 30, 33}) {
+      for (const std::int64_t rows : {1, 3, 9, 20}) {
+        const std::size_t bytes = static_cast<std::size_t>(rows * cols) * dtype_size(kind.weights);
+        const Matrix w{end - bytes, kind.weights, rows, cols};  // zeros
+        for (const std::int64_t m : {1, 5, 40}) {
+          const TestActivations x(kernels_, kind.arithmetic,
+                                  std::vector<float>(static_cast<std::size_t>(m * cols), 1.0f), m, cols);
+          std::vector<float> y(static_cast<std::size_t>(m * rows), kUntouched);
+          kernels_.matmul(w, x.packed(), 0, rows, y.data(), rows);
+          EXPECT_EQ(y, std::vector<float>(y.size(), 0.0f));
+        }
+        std::vector<float> wide(static_cast<std::size_t>(cols));
+        kernels_.to_f32(w.row(rows - 1), kind.weights, cols, wide.data());
+      }
+    }
+  }
+  munmap(mapped, 2 * page);
 }
 
 TEST_P(MatmulTest, NanAndInfinityReachTheRowsTheyBelongTo) {
