@@ -5,9 +5,30 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <system_error>
+#include <utility>
 
 namespace expertscope::cli {
+namespace {
+
+std::optional<std::vector<std::int32_t>> parse_numbers(const std::string& text) {
+  std::vector<std::int32_t> numbers;
+  const char* position = text.data();
+  const char* end = position + text.size();
+  while (true) {
+    std::int32_t number = 0;
+    const auto parsed = std::from_chars(position, end, number);
+    if (parsed.ec != std::errc{}) return std::nullopt;
+    numbers.push_back(number);
+    if (parsed.ptr == end) return numbers;
+    if (*parsed.ptr != ',') return std::nullopt;
+    position = parsed.ptr + 1;
+  }
+}
+
+}  // namespace
 
 Argument& Argument::required() {
   option_->required();
@@ -86,8 +107,12 @@ Argument Arguments::add(const std::string& name, std::optional<float>& value, co
 }
 
 Argument Arguments::add(const std::string& name, std::vector<std::int32_t>& values, const std::string& help) {
-  return Argument(
-      app_->add_option(name, values, help)->delimiter(',')->allow_extra_args(false)->type_name("N,N,..."));
+  const auto take = [&values, name](const std::string& text) {
+    auto numbers = parse_numbers(text);
+    if (!numbers) throw CLI::ConversionError(fmt::format("{}: {} is not a list like 1,2,3", name, text));
+    values = std::move(*numbers);
+  };
+  return Argument(app_->add_option_function<std::string>(name, take, help)->type_name("N,N,..."));
 }
 
 Argument Arguments::add_flag(const std::string& name, bool& value, const std::string& help) {

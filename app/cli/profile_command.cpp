@@ -15,6 +15,10 @@
 namespace expertscope::cli {
 namespace {
 
+/// Short sequences run side by side, as many as fill a step.
+constexpr int kStepTokens = 512;
+constexpr int kMaxSequences = 16;
+
 struct ProfileArguments {
   RunOptions run;
   std::string data;
@@ -60,6 +64,7 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
   options.probes.router_logits = arguments.router_logits;
   SessionShape shape;
   shape.max_context = options.sequence_length;
+  shape.max_sequences = std::clamp(kStepTokens / options.sequence_length, 1, kMaxSequences);
   shape.all_logits = true;
   const auto session = open_session(std::move(*model), arguments.run, shape);
   if (!session) return forward_error(session);

@@ -11,12 +11,12 @@ namespace expertscope::cli {
 namespace {
 
 /// Tokens a step takes when logits do not limit it; larger ones gain nothing on a CPU.
-constexpr int kMaxBatch = 512;
-/// Memory for the logits of one step.
-constexpr std::int64_t kLogitsBytes = 64 << 20;
+constexpr std::int64_t kMaxBatch = 512;
+/// Memory for the logits of one step: a full step up to a vocabulary of 196,608.
+constexpr std::int64_t kLogitsBytes = 384 << 20;
 
 int step_size(const ModelConfig& config, const SessionShape& shape) {
-  std::int64_t tokens = std::min(shape.max_context, kMaxBatch);
+  std::int64_t tokens = std::min(std::int64_t{shape.max_context} * shape.max_sequences, kMaxBatch);
   if (shape.all_logits) {
     const std::int64_t row = static_cast<std::int64_t>(config.vocab_size) * 4;
     tokens = std::min(tokens, kLogitsBytes / std::max<std::int64_t>(row, 1));
@@ -62,6 +62,7 @@ Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model
   BackendOptions backend;
   backend.math = options.math == "f32" ? MathMode::f32 : MathMode::bf16;
   backend.threads = options.threads;
+  backend.max_sequences = shape.max_sequences;
   backend.max_context = std::max(shape.max_context, 1);
   backend.max_batch = step_size(model->config(), shape);
   auto session = Session::create(std::move(model), backend);

@@ -31,6 +31,7 @@ Result<std::shared_ptr<const Model>> open_model(const std::string& folder, const
 /// How large a session has to be for what it will run.
 struct SessionShape {
   int max_context = 0;      ///< tokens of one sequence
+  int max_sequences = 1;    ///< sequences side by side
   bool all_logits = false;  ///< logits of every token are asked for: smaller steps keep them in memory
 };
 /// A session with the policy of the options in force; the error names the policy file.
