@@ -231,7 +231,7 @@ Status run_generate(const GenerateArguments& arguments, const CommandContext& co
   const auto outcome = run_prompt(**session, *prompt, options, arguments, context);
   if (!outcome) return forward_error(outcome);
   if (arguments.json) {
-    const auto written = write_json(as_json(*outcome, *prompt, options, arguments, **session));
+    auto written = write_json(as_json(*outcome, *prompt, options, arguments, **session));
     if (!written) return written;
   } else {
     print_statistics(*outcome, *prompt, arguments);
