@@ -75,6 +75,10 @@ class CpuBackend final : public Backend {
 
 Status CpuBackend::allocate() {
   const ModelConfig& config = model_->config();
+  if (config.num_experts >= kNoExpert) {
+    return fail(ErrorCode::unsupported, "{} experts per layer are more than this program records",
+                config.num_experts);
+  }
   const std::size_t cache = KvCache::bytes(config, options_).value();
   const CheckedSize rope = RopeTable::floats(config, options_.max_context) * CheckedSize(sizeof(float));
   const CheckedSize needed = KvCache::bytes(config, options_) + Workspace::bytes(config, options_) + rope;

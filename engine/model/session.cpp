@@ -16,8 +16,8 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   std::unique_ptr<Session> session(new Session);
   session->options_ = options;
   session->options_.max_context = std::min(options.max_context, model->config().max_position_embeddings);
-  session->options_.max_batch =
-      std::min(options.max_batch, session->options_.max_context * options.max_sequences);
+  const std::int64_t most = std::int64_t{session->options_.max_context} * options.max_sequences;
+  session->options_.max_batch = static_cast<int>(std::min<std::int64_t>(options.max_batch, most));
   auto backend = make_cpu_backend(model, session->options_);
   if (!backend) return forward_error(backend);
   session->model_ = std::move(model);
