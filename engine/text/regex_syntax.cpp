@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/regex_syntax.h"
 
+#include <algorithm>
+
 namespace expertscope {
 namespace {
 
 /// The property White_Space, which is what \s means in Oniguruma; PCRE2 adds U+180E.
 constexpr std::string_view kSpace =
     R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-constexpr std::string_view kWord = R"(\p{L}\p{M}\p{N}\p{Pc})";
+/// Alphabetic, M, Nd and Pc; the ranges are the symbols that are alphabetic (circled and squared letters).
+constexpr std::string_view kWord =
+    R"(\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
 constexpr std::string_view kHex = "0-9A-Fa-f";
 
 class Translator {
@@ -41,6 +45,18 @@ class Translator {
     return {};
   }
 
+  /// \\uHHHH
+  Status code_point() {
+    constexpr std::size_t kDigits = 4;
+    const auto digits = pattern_.substr(std::min(at_ + 2, pattern_.size()), kDigits);
+    if (digits.size() != kDigits ||
+        digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos)
+      return refuse("\\u without four digits");
+    out_ += fmt::format("\\x{{{}}}", digits);
+    at_ += 2 + kDigits;
+    return {};
+  }
+
   Status escape() {
     switch (peek(1)) {
       case 's':
@@ -52,6 +68,8 @@ class Translator {
       case 'S':
         if (in_class_) break;  // PCRE2's own differs from it in one character of no importance
         return set(kSpace, true);
+      case 'u':
+        return code_point();
       case 'W':
         return set(kWord, true);
       case 'H':

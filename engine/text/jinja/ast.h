@@ -18,6 +18,9 @@ struct Macro;
 class Environment {
  public:
   explicit Environment(Object globals) { scopes_.push_back(std::move(globals)); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+  ~Environment();
 
   Value get(const std::string& name) const;
   void set(const std::string& name, Value value) { scopes_.back()[name] = std::move(value); }
@@ -35,7 +38,13 @@ class Environment {
   Value error(const std::string& message);
   const std::string& error_message() const { return error_; }
   /// Counts one step; false when rendering must end.
-  bool step();
+  bool step() { return charge(kStepCost); }
+  /// Counts work and memory in bytes touched; false when rendering must end.
+  bool charge(std::size_t bytes);
+  /// The same for what making `value` took.
+  Value charged(Value value);
+  /// A namespace, which may come to hold itself: cut loose when rendering is over.
+  Value make_namespace(Object fields);
   bool failed() const { return !error_.empty(); }
   /// Bounds recursion through macros.
   int depth = 0;
@@ -44,8 +53,10 @@ class Environment {
   std::vector<Object> scopes_;
   std::vector<const Macro*> macros_;
   std::string output_;
+  static constexpr std::size_t kStepCost = 128;
+  std::vector<Value> namespaces_;
   std::string error_;
-  int steps_ = 0;
+  std::size_t work_ = 0;
 };
 
 /// An expression.

@@ -21,10 +21,11 @@ List evaluate_all(const std::vector<Argument>& arguments, Environment& env) {
 
 Value concatenate(const std::string& a, const std::string& b, Environment& env) {
   if (a.size() + b.size() > kMaxString) return env.error("a string grows too long");
-  return a + b;
+  return env.charged(a + b);
 }
 
 Value contains(const Value& needle, const Value& haystack, Environment& env) {
+  if (env.charged(haystack).is_undefined()) return env.error("\"in\" with something undefined");
   const auto* text = haystack.string();
   if (text != nullptr && needle.string() != nullptr) return text->find(*needle.string()) != std::string::npos;
   if (const auto* list = haystack.list()) return std::find(list->begin(), list->end(), needle) != list->end();
@@ -56,7 +57,7 @@ Value arithmetic(const std::string& op, const Value& a, const Value& b, Environm
     List joined = *a.list();
     if (joined.size() + b.list()->size() > kMaxRange) return env.error("a list grows too long");
     joined.insert(joined.end(), b.list()->begin(), b.list()->end());
-    return joined;
+    return env.charged(joined);
   }
   if (a.integer() == nullptr || b.integer() == nullptr)
     return env.error("\"" + op + "\" with these operands");
@@ -108,7 +109,7 @@ Value make_range(const List& arguments, Environment& env) {
   List list;
   for (std::int64_t i = start; step > 0 ? i < stop : i > stop; i += step)
     list.emplace_back(i);
-  return list;
+  return env.charged(list);
 }
 
 Value call_macro(const Macro& macro, const std::vector<Argument>& arguments, Environment& env) {
@@ -132,7 +133,7 @@ Value call_macro(const Macro& macro, const std::vector<Argument>& arguments, Env
   --env.depth;
   std::string text = env.take_output();
   env.restore_output(std::move(outer));
-  return text;
+  return env.charged(std::move(text));
 }
 
 }  // namespace
@@ -141,7 +142,12 @@ Value ListDisplay::evaluate(Environment& env) const {
   List values;
   for (const auto& item : items)
     values.push_back(item->evaluate(env));
-  return values;
+  // Deep nesting would make destruction recurse deeply.
+  const auto is_list = [](const Value& value) { return value.list() != nullptr; };
+  for (const auto& value : values)
+    if (is_list(value) && std::any_of(value.list()->begin(), value.list()->end(), is_list))
+      return env.error("lists in lists in lists");
+  return env.charged(values);
 }
 
 Value Binary::evaluate(Environment& env) const {
@@ -149,7 +155,8 @@ Value Binary::evaluate(Environment& env) const {
   Value a = left->evaluate(env);
   if (op == "and") return a.truthy() ? right->evaluate(env) : a;
   if (op == "or") return a.truthy() ? a : right->evaluate(env);
-  const Value b = right->evaluate(env);
+  const Value b = env.charged(right->evaluate(env));
+  if (env.failed()) return {};
   if (op == "==") return a == b;
   if (op == "!=") return !(a == b);
   if (op == "in") return contains(a, b, env);
@@ -203,13 +210,13 @@ Value Slice::evaluate(Environment& env) const {
   List result;
   for (const auto i : slice_indices(static_cast<std::int64_t>(list->size()), numbers))
     result.push_back((*list)[i]);
-  return result;
+  return env.charged(result);
 }
 
 Value Filter::evaluate(Environment& env) const {
   if (!env.step()) return {};
   const Value input = value->evaluate(env);
-  return apply_filter(name, input, evaluate_all(arguments, env), env);
+  return env.charged(apply_filter(name, input, evaluate_all(arguments, env), env));
 }
 
 Value Test::evaluate(Environment& env) const {
@@ -219,7 +226,8 @@ Value Test::evaluate(Environment& env) const {
 Value MethodCall::evaluate(Environment& env) const {
   if (!env.step()) return {};
   const Value object = value->evaluate(env);
-  return call_method(name, object, evaluate_all(arguments, env), env);
+  if (object.string() != nullptr) env.charge(object.string()->size());
+  return env.charged(call_method(name, object, evaluate_all(arguments, env), env));
 }
 
 Value FunctionCall::evaluate(Environment& env) const {
@@ -230,7 +238,7 @@ Value FunctionCall::evaluate(Environment& env) const {
     Object object;
     for (const auto& argument : arguments)
       object[argument.name] = argument.value->evaluate(env);
-    return object;
+    return env.make_namespace(std::move(object));
   }
   const List values = evaluate_all(arguments, env);
   if (name == "raise_exception") return env.error(values.empty() ? "refused" : values.front().text());

@@ -17,6 +17,7 @@ constexpr std::array kTests = {"defined"sv, "undefined"sv, "string"sv,   "none"s
 constexpr std::array kMethods = {"split"sv, "strip"sv, "lstrip"sv,  "rstrip"sv, "startswith"sv, "endswith"sv,
                                  "upper"sv, "lower"sv, "replace"sv, "get"sv,    "items"sv,      "keys"sv};
 constexpr std::string_view kBlank = " \t\n\r\v\f";
+constexpr std::size_t kMaxString = 16u << 20;
 
 template <class Array>
 bool contains(const Array& names, std::string_view name) {
@@ -49,12 +50,13 @@ Value split(std::string_view text, std::string_view separator) {
   }
 }
 
-std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
+Value replace_all(std::string_view text, std::string_view from, std::string_view to, Environment& env) {
   std::string out;
   for (auto at = text.find(from); at != std::string_view::npos; at = text.find(from)) {
     out += text.substr(0, at);
     out += to;
     text.remove_prefix(at + from.size());
+    if (out.size() > kMaxString) return env.error("a string grows too long");
   }
   return out += text;
 }
@@ -73,7 +75,7 @@ Value string_method(std::string_view name, const std::string& text, const List& 
   if (name == "startswith") return text.starts_with(*first);
   if (name == "endswith") return text.ends_with(*first);
   if (name == "split" && arguments.size() == 1) return split(text, *first);
-  if (name == "replace" && argument(1) != nullptr) return replace_all(text, *first, *argument(1));
+  if (name == "replace" && argument(1) != nullptr) return replace_all(text, *first, *argument(1), env);
   return env.error(std::string(name) + "() with these arguments");
 }
 

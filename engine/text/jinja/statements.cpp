@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/jinja/statements.h"
 
+#include <algorithm>
+
 namespace expertscope::jinja {
 namespace {
 
-constexpr int kMaxSteps = 2'000'000;
+/// Bytes that one rendering may touch; a conversation of a million characters needs a few percent of it.
+constexpr std::size_t kMaxWork = 256u << 20;
+constexpr std::size_t kListElementCost = 64;
+constexpr std::size_t kIterationCost = 1024;
 constexpr std::size_t kMaxOutput = 64u << 20;
 
 Value loop_object(const List& items, std::size_t index) {
@@ -54,9 +59,26 @@ Value Environment::error(const std::string& message) {
   return {};
 }
 
-bool Environment::step() {
-  if (++steps_ > kMaxSteps) error("it takes too many steps");
+Environment::~Environment() {
+  for (const auto& value : namespaces_)
+    value.object()->clear();
+}
+
+bool Environment::charge(std::size_t bytes) {
+  work_ += std::min(bytes, kMaxWork);
+  if (work_ > kMaxWork) error("it takes too many steps");
   return error_.empty();
+}
+
+Value Environment::charged(Value value) {
+  if (const auto* text = value.string()) charge(text->size());
+  if (const auto* list = value.list()) charge(list->size() * kListElementCost);
+  return failed() ? Value() : value;
+}
+
+Value Environment::make_namespace(Object fields) {
+  namespaces_.emplace_back(std::move(fields));
+  return namespaces_.back();
 }
 
 void run_block(const Block& block, Environment& env) {
@@ -72,11 +94,12 @@ void If::run(Environment& env) const {
 }
 
 void For::run(Environment& env) const {
-  const Value all = items->evaluate(env);
+  const Value all = env.charged(items->evaluate(env));
   if (all.list() == nullptr && !all.is_undefined()) {
     env.error("a loop over something that is not a list");
     return;
   }
+  if (env.failed()) return;
   List selected = all.list() != nullptr ? *all.list() : List{};
   if (names.size() != 1 && !selected.empty()) {
     env.error("a loop over pairs");
@@ -91,7 +114,7 @@ void For::run(Environment& env) const {
     env.pop();
   }
   if (selected.empty()) return run_block(otherwise, env);
-  for (std::size_t i = 0; i < selected.size() && !env.failed(); ++i) {
+  for (std::size_t i = 0; i < selected.size() && env.charge(kIterationCost); ++i) {
     env.push();
     env.set(names.front(), selected[i]);
     env.set("loop", loop_object(selected, i));

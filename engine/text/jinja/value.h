@@ -14,18 +14,20 @@ class Value;
 using List = std::vector<Value>;
 using Object = std::map<std::string, Value, std::less<>>;
 
-/// A value in a template: undefined, none, a bool, an integer, a string, a list or an object. Lists and
-/// objects are shared, as in Python.
+/// A value in a template: undefined, none, a bool, an integer, a string, a list or an object. Strings, lists
+/// and objects are shared, as in Python.
 class Value {
  public:
   struct Undefined {};
   struct None {};
 
   Value() = default;
-  Value(None) : data_(None{}) {}                         // NOLINT(google-explicit-constructor)
-  Value(bool value) : data_(value) {}                    // NOLINT(google-explicit-constructor)
-  Value(std::int64_t value) : data_(value) {}            // NOLINT(google-explicit-constructor)
-  Value(std::string value) : data_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Value(None) : data_(None{}) {}               // NOLINT(google-explicit-constructor)
+  Value(bool value) : data_(value) {}          // NOLINT(google-explicit-constructor)
+  Value(std::int64_t value) : data_(value) {}  // NOLINT(google-explicit-constructor)
+  Value(std::string value)
+      : data_(std::make_shared<const std::string>(std::move(value))) {
+  }  // NOLINT(google-explicit-constructor)
   Value(List value)
       : data_(std::make_shared<List>(std::move(value))) {}  // NOLINT(google-explicit-constructor)
   Value(Object value)
@@ -35,7 +37,7 @@ class Value {
   bool is_none() const { return std::holds_alternative<None>(data_); }
   const bool* boolean() const { return std::get_if<bool>(&data_); }
   const std::int64_t* integer() const { return std::get_if<std::int64_t>(&data_); }
-  const std::string* string() const { return std::get_if<std::string>(&data_); }
+  const std::string* string() const { return dereference<const std::string>(); }
   const List* list() const { return dereference<List>(); }
   Object* object() const { return dereference<Object>(); }
 
@@ -51,7 +53,7 @@ class Value {
     const auto* pointer = std::get_if<std::shared_ptr<T>>(&data_);
     return pointer != nullptr ? pointer->get() : nullptr;
   }
-  std::variant<Undefined, None, bool, std::int64_t, std::string, std::shared_ptr<List>,
+  std::variant<Undefined, None, bool, std::int64_t, std::shared_ptr<const std::string>, std::shared_ptr<List>,
                std::shared_ptr<Object>>
       data_;
 };

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/text/chat_template.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/model_folder.h"
+
+namespace expertscope {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+std::vector<ChatMessage> messages_of(const Json& json) {
+  std::vector<ChatMessage> messages;
+  for (const auto& m : json)
+    messages.push_back({m["role"].get<std::string>(), m["content"].get<std::string>()});
+  return messages;
+}
+
+Json golden() {
+  return Json::parse(testing::read_bytes(testing::data_folder() / "text" / "chat_templates.json"));
+}
+
+TEST(ChatTemplate, RendersAsTransformersDoes) {
+  const auto data = golden();
+  for (const auto& row : data["templates"]) {
+    const auto chat =
+        ChatTemplate::recognise(row["source"].get<std::string>(), data["bos_token"].get<std::string>(),
+                                data["eos_token"].get<std::string>());
+    ASSERT_TRUE(chat) << row["name"] << chat.error().message;
+    EXPECT_EQ((*chat)->name(), row["name"] == "demo" ? "Expertscope demo" : "ChatML");
+    for (const auto& example : row["chats"])
+      EXPECT_EQ((*chat)->render(messages_of(example["messages"])), example["text"].get<std::string>())
+          << row["name"] << example["messages"];
+  }
+}
+
+TEST(ChatTemplate, RendersTheChatsOfTheTestTokenizer) {
+  const auto tokenizer = testing::data_folder() / "tokenizers";
+  const auto config = Json::parse(testing::read_bytes(tokenizer / "qwen2_like" / "tokenizer_config.json"));
+  const auto chat = ChatTemplate::recognise(config["chat_template"].get<std::string>());
+  ASSERT_TRUE(chat) << chat.error().message;
+  int checked = 0;
+  for (const auto& row : Json::parse(testing::read_bytes(tokenizer / "chat.json"))) {
+    if (row["tokenizer"] != "qwen2_like" || !row["add_generation_prompt"].get<bool>()) continue;
+    EXPECT_EQ((*chat)->render(messages_of(row["messages"])), row["text"].get<std::string>());
+    ++checked;
+  }
+  EXPECT_EQ(checked, 3);
+}
+
+TEST(ChatTemplate, AnotherFamilyIsRefusedAndTheRawPromptOffered) {
+  for (const auto& source : golden()["foreign"]) {
+    const auto chat = ChatTemplate::recognise(source.get<std::string>());
+    ASSERT_FALSE(chat) << source;
+    EXPECT_EQ(
+        chat.error().message,
+        "The chat template is not supported (it frames messages neither as ChatML nor as the demo model "
+        "does); prompts are used as they are.");
+  }
+}
+
+TEST(ChatTemplate, SaysWhatItDoesNotUnderstand) {
+  const auto reason = [](std::string_view source) {
+    const auto chat = ChatTemplate::recognise(source);
+    return chat ? "" : chat.error().message;
+  };
+  EXPECT_THAT(reason("{% import 'x' as y %}"), HasSubstr("(line 1: the tag \"import\" is not understood)"));
+  EXPECT_THAT(reason("\n\n{{ messages | groupby('role') }}"), HasSubstr("line 3: the filter groupby"));
+  EXPECT_THAT(reason("{{ messages[0].content.title() }}"), HasSubstr("the method title()"));
+  EXPECT_THAT(reason("{{ strftime_now('%d') }}"), HasSubstr("the function strftime_now()"));
+  EXPECT_THAT(reason("{% if messages %}"), HasSubstr("a block that does not end"));
+  EXPECT_THAT(reason("{{ raise_exception('no chat today') }}"), HasSubstr("no chat today"));
+  EXPECT_THAT(reason("{{ 1.5 }}"), HasSubstr("is not understood"));
+}
+
+TEST(ChatTemplate, AHostileTemplateEndsInAnErrorNotInAHang) {
+  const auto refused = [](const std::string& source) { return !ChatTemplate::recognise(source); };
+  EXPECT_TRUE(
+      refused("{% for a in range(99999) %}{% for b in range(99999) %}{{ b }}{% endfor %}{% endfor %}"));
+  EXPECT_TRUE(refused(
+      "{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}"));
+  EXPECT_TRUE(refused("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"));
+  EXPECT_TRUE(refused("{% set ns = namespace() %}{% set ns.self = ns %}{{ ns == ns }}"));
+  EXPECT_TRUE(
+      refused("{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}"));
+  EXPECT_TRUE(
+      refused("{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% set ns.x = namespace(x=ns.x) %}{% "
+              "endfor %}"));
+  EXPECT_TRUE(refused(
+      "{% set ns = namespace(x='a' , l=[]) %}{% for i in range(22) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
+      "{% for i in range(999) %}{% set ns.l = ns.l + [ns.x | upper] %}{% endfor %}"));
+  std::string deep = "{{ ";
+  deep.append(100'000, '(');
+  EXPECT_TRUE(refused(deep));
+  std::string blocks;
+  for (int i = 0; i < 10'000; ++i)
+    blocks += "{% if true %}";
+  EXPECT_TRUE(refused(blocks));
+  EXPECT_TRUE(refused("{{ " + std::string(100'000, '-') + "1 }}"));
+  EXPECT_TRUE(refused("{{ 9999999999999 }}"));
+  EXPECT_TRUE(refused("{{ 7 // 0 }}{{ 7 % 0 }}"));
+}
+
+}  // namespace
+}  // namespace expertscope

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Every way in which a tokenizer.json can be wrong or beyond us is refused by file, field and reason.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "engine/text/tokenizer.h"
+#include "tests/support/model_folder.h"
+
+namespace expertscope {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+Json base() {
+  static const std::string text =
+      testing::read_bytes(testing::data_folder() / "tokenizers" / "qwen2_like" / "tokenizer.json");
+  return Json::parse(text);
+}
+
+/// The error with which an edited copy of a good file is refused.
+Error refusal(const std::function<void(Json&)>& edit) {
+  Json json = base();
+  edit(json);
+  const auto tokenizer = Tokenizer::parse(json.dump(), "t.json");
+  EXPECT_FALSE(tokenizer);
+  return tokenizer ? Error{} : tokenizer.error();
+}
+
+TEST(TokenizerErrors, DamagedFiles) {
+  EXPECT_THAT(Tokenizer::parse("{\"model\"", "t.json").error().message,
+              HasSubstr("t.json: not valid JSON at line 1"));
+  EXPECT_THAT(Tokenizer::parse("[]", "t.json").error().message, HasSubstr("expected an object, found []"));
+  EXPECT_EQ(Tokenizer::parse("{}", "t.json").error().message, "t.json: model: this field is missing");
+  EXPECT_THAT(Tokenizer::open("/no/such/tokenizer.json").error().message, HasSubstr("cannot be opened"));
+}
+
+TEST(TokenizerErrors, VocabularyAndMerges) {
+  EXPECT_EQ(refusal([](Json& t) { t["model"]["vocab"]["a"] = -1; }).message,
+            "t.json: model.vocab.a: -1 is outside 0 .. 4194303");
+  EXPECT_THAT(refusal([](Json& t) { t["model"]["vocab"]["a"] = 99'999'999; }).message,
+              HasSubstr("is outside"));
+  EXPECT_THAT(refusal([](Json& t) { t["model"]["vocab"]["a"] = "x"; }).message,
+              HasSubstr("expected an integer"));
+  EXPECT_THAT(refusal([](Json& t) { t["model"]["vocab"]["a"] = 65; }).message,
+              HasSubstr("two vocabulary entries have id 65"));
+  EXPECT_THAT(refusal([](Json& t) { t["model"]["merges"][0] = "a b c"; }).message,
+              HasSubstr("t.json: model.merges: entry 0 is not a pair: \"a b c\""));
+  EXPECT_THAT(refusal([](Json& t) {
+                t["model"]["merges"][1] = Json{"a", 3};
+              }).message,
+              HasSubstr("not a pair"));
+  EXPECT_THAT(refusal([](Json& t) {
+                t["model"]["merges"][2] = Json{"zzz", "a"};
+              }).message,
+              HasSubstr("entry 2 needs \"zzz\", which is not in the vocabulary"));
+  EXPECT_THAT(refusal([](Json& t) { t["model"]["unk_token"] = "<nope>"; }).message,
+              HasSubstr("model.unk_token: \"<nope>\" is not in the vocabulary"));
+}
+
+TEST(TokenizerErrors, AddedTokens) {
+  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][0]["id"] = 5'000'000; }).message,
+              HasSubstr("t.json: added_tokens[0].id: 5000000 is outside"));
+  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][3].erase("content"); }).message,
+              HasSubstr("added_tokens[3].content: this field is missing"));
+  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][1]["special"] = "yes"; }).message,
+              HasSubstr("expected true or false"));
+  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][1]["content"] = "<|endoftext|>"; }).message,
+              HasSubstr("\"<|endoftext|>\" is there twice"));
+  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][0]["content"] = "a"; }).message,
+              HasSubstr("600 for \"a\", which has id 64 in the vocabulary"));
+  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][0]["id"] = 64; }).message, HasSubstr("id 64 is both"));
+}
+
+TEST(TokenizerErrors, PartsThatAreNotSupportedAreNamed) {
+  const auto unsupported = [](const std::function<void(Json&)>& edit, const std::string& part) {
+    const auto error = refusal(edit);
+    EXPECT_EQ(error.code, ErrorCode::unsupported) << error.message;
+    EXPECT_THAT(error.message, HasSubstr(part));
+  };
+  unsupported([](Json& t) { t["model"]["type"] = "Unigram"; },
+              "model.type: \"Unigram\" is not supported, only BPE");
+  unsupported([](Json& t) { t["model"]["byte_fallback"] = true; }, "model.byte_fallback: not supported");
+  unsupported([](Json& t) { t["model"]["dropout"] = 0.1; }, "model.dropout");
+  unsupported([](Json& t) { t["model"]["continuing_subword_prefix"] = "##"; },
+              "model.continuing_subword_prefix");
+  unsupported([](Json& t) { t["normalizer"]["type"] = "BertNormalizer"; },
+              "normalizer.type: the normalizer \"BertNormalizer\"");
+  unsupported(
+      [](Json& t) {
+        t["pre_tokenizer"] = {{"type", "Metaspace"}};
+      },
+      "the pre-tokenizer \"Metaspace\"");
+  unsupported([](Json& t) { t["pre_tokenizer"] = nullptr; }, "no ByteLevel step");
+  unsupported([](Json& t) { t["pre_tokenizer"]["pretokenizers"].erase(1); }, "no ByteLevel step");
+  unsupported(
+      [](Json& t) {
+        t["pre_tokenizer"]["pretokenizers"].push_back({{"type", "Digits"}});
+      },
+      "\"Digits\" after ByteLevel");
+  unsupported([](Json& t) { t["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Odd"; },
+              "behavior: \"Odd\"");
+  unsupported([](Json& t) { t["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(unclosed"; },
+              "the pattern cannot be used: missing closing parenthesis");
+  unsupported([](Json& t) { t["decoder"]["type"] = "WordPiece"; }, "the decoder \"WordPiece\"");
+  unsupported([](Json& t) { t["post_processor"]["type"] = "BertProcessing"; },
+              "the post-processor \"BertProcessing\"");
+}
+
+TEST(TokenizerErrors, ATemplateMustKeepTheTextAndKnowItsTokens) {
+  const auto with_template = [](Json single) {
+    return refusal([&](Json& t) {
+             t["post_processor"] = {
+                 {"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", Json::object()}};
+           })
+        .message;
+  };
+  EXPECT_THAT(with_template(Json::array()), HasSubstr("the template drops the text"));
+  const Json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  EXPECT_THAT(with_template({text, text}), HasSubstr("two sequences"));
+  EXPECT_THAT(with_template({text, {{"SpecialToken", {{"id", "<s>"}}}}}),
+              HasSubstr("special_tokens.<s>: this field"));
+}
+
+TEST(TokenizerErrors, AHostilePatternEndsInAnErrorNotInAHang) {
+  Json json = base();
+  json["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(a+)+$|(a|a)*c";
+  const auto tokenizer = Tokenizer::parse(json.dump(), "t.json");
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  const auto ids = (*tokenizer)->encode(std::string(5000, 'a') + "b");
+  ASSERT_FALSE(ids);
+  EXPECT_THAT(ids.error().message,
+              HasSubstr("t.json: pre_tokenizer.pretokenizers.pattern: matching the pattern failed"));
+  EXPECT_THAT(ids.error().message, HasSubstr("match limit"));
+}
+
+}  // namespace
+}  // namespace expertscope
