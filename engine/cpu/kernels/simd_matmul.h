@@ -30,6 +30,10 @@ inline constexpr std::int64_t kMaxTokenBlock = 96;
 inline constexpr std::int64_t kMaxRowBlock = 64;
 /// Bytes of a weight row in one part of K: kRows of them stay in the first-level cache for all tokens.
 inline constexpr std::int64_t kPartBytes = 4096;
+/// From this many tiles on, each part of the weights is copied to where its lines are aligned and follow each
+/// other: tensors lie at any address in a file, and a register that crosses a line costs two reads every
+/// time.
+inline constexpr std::int64_t kCopyTiles = 5;
 /// With one tile of tokens, each weight row is fetched a quarter of its length ahead, within these bounds: as
 /// measured, less does not cover the latency of memory and more is lost before it is used.
 inline constexpr std::int64_t kMinRowAhead = 256;
@@ -91,7 +95,8 @@ template <class P, int kM>
   }
 }
 
-template <class P, int kM, int kFetch>
+/// With kCopied the weights are the part's alone, as copy_part leaves them.
+template <class P, int kM, int kFetch, bool kCopied = false>
 inline void matmul_tile(const TileJob& job) {
   using Sum = typename P::Sum;
   auto* carry = static_cast<Sum*>(job.carry);
@@ -109,18 +114,21 @@ inline void matmul_tile(const TileJob& job) {
         sums[m][n] = carry[m * P::kRows + n];
   }
 
-  const RowAddress rows(job.w_stride);
-  const std::uint8_t* w = job.w + job.k_begin * P::kWBytes;
+  constexpr std::int64_t kStepBytes = P::kStep * P::kWBytes;
+  constexpr std::int64_t kAdvance = kCopied ? kStepBytes * P::kRows : kStepBytes;
+  const RowAddress rows(kCopied ? kStepBytes : job.w_stride);
+  const std::int64_t steps = (job.k_end - job.k_begin + (kCopied ? P::kStep - 1 : 0)) / P::kStep;
+  const std::uint8_t* w = kCopied ? job.w : job.w + job.k_begin * P::kWBytes;
   const std::uint8_t* x = job.x + job.k_begin * P::kXBytes;
   const std::int64_t x_stride = job.x_stride;
   const std::uint8_t* ahead = job.ahead;
-  const std::uint8_t* end = w + (job.k_end - job.k_begin) / P::kStep * P::kStep * P::kWBytes;
+  const std::uint8_t* end = w + steps * kAdvance;
   const std::int64_t quarter = job.cols * P::kWBytes / 4;
   const std::int64_t distance = quarter < kMinRowAhead   ? kMinRowAhead
                                 : quarter > kMaxRowAhead ? kMaxRowAhead
                                                          : quarter;
   const std::uint8_t* near_end = job.w + job.cols * P::kWBytes - distance;
-  for (; w != end; w += P::kStep * P::kWBytes, x += P::kStep * P::kXBytes) {
+  for (; w != end; w += kAdvance, x += P::kStep * P::kXBytes) {
     typename P::X xs[kM];
 #pragma GCC unroll 8
     for (int m = 0; m < kM; ++m)
@@ -141,7 +149,7 @@ inline void matmul_tile(const TileJob& job) {
     }
   }
   const auto left = static_cast<int>((job.k_end - job.k_begin) % P::kStep);
-  if (left > 0) {
+  if (!kCopied && left > 0) {
 #pragma GCC unroll 8
     for (int n = 0; n < P::kRows; ++n) {
       const typename P::W ws = P::load_w_tail(w + n * job.w_stride, left);
@@ -159,15 +167,34 @@ inline void matmul_tile(const TileJob& job) {
 }
 
 /// One tile of `tokens` <= kTokens, the last of them or not.
-template <class P, int kFetch>
+template <class P, int kFetch, bool kCopied = false>
 inline void matmul_tile_of(const TileJob& job, std::int64_t tokens) {
   static_assert(P::kTokens == 3);
   if (tokens == 1) {
-    matmul_tile<P, 1, kFetch>(job);
+    matmul_tile<P, 1, kFetch, kCopied>(job);
   } else if (tokens == 2) {
-    matmul_tile<P, 2, kFetch>(job);
+    matmul_tile<P, 2, kFetch, kCopied>(job);
   } else {
-    matmul_tile<P, 3, kFetch>(job);
+    matmul_tile<P, 3, kFetch, kCopied>(job);
+  }
+}
+
+/// Elements [k_begin, k_end) of the job's weight rows to `to`: [step][kRows][kStep], the last step padded
+/// with zeros.
+template <class P>
+inline void copy_part(const TileJob& job, std::uint8_t* to) {
+  constexpr std::int64_t kStepBytes = P::kStep * P::kWBytes;
+  const std::int64_t bytes = (job.k_end - job.k_begin) * P::kWBytes;
+  const std::int64_t whole = bytes / kStepBytes;
+  for (int n = 0; n < P::kRows; ++n) {
+    const std::uint8_t* from = job.w + n * job.w_stride + job.k_begin * P::kWBytes;
+    std::uint8_t* row = to + n * kStepBytes;
+    for (std::int64_t step = 0; step < whole; ++step)
+      std::memcpy(row + step * kStepBytes * P::kRows, from + step * kStepBytes, kStepBytes);
+    if (bytes == whole * kStepBytes) continue;
+    std::uint8_t* last = row + whole * kStepBytes * P::kRows;
+    std::memset(last, 0, kStepBytes);
+    std::memcpy(last, from + whole * kStepBytes, static_cast<std::size_t>(bytes - whole * kStepBytes));
   }
 }
 
@@ -192,48 +219,64 @@ inline std::int64_t place_rows(TileJob& job, const std::uint8_t* matrix, std::in
   return job.count;
 }
 
-/// The weight rows of `job` against tokens [m0, m1); job.ahead are the rows to come, or null. They are
-/// fetched while this group is computed: as many lines a step as it takes to be done in time.
+/// All tokens of `job` against one part of K. `left_ahead` bytes from `ahead` on are still to be fetched.
+template <class P, bool kCopied>
+inline void matmul_part(TileJob job, std::int64_t tokens, typename P::Sum (*carry)[P::kTokens * P::kRows],
+                        std::int64_t& left_ahead, const std::uint8_t*& ahead) {
+  const std::int64_t tiles = (tokens + P::kTokens - 1) / P::kTokens;
+  const std::int64_t line_steps = 64 / (P::kStep * P::kWBytes) * tiles;  // steps for a line of each row
+  const std::int64_t bytes = (job.k_end - job.k_begin) / P::kStep * 64;  // a line a step
+  for (std::int64_t tile = 0; tile < tiles; ++tile, tokens -= P::kTokens) {
+    job.carry = carry[tile];
+    job.ahead = ahead;
+    std::int64_t lines = 0;  // fetched a step: as many as it takes to be done in time
+    if (tiles == 1) {
+      matmul_tile_of<P, kFetchRows>(job, tokens);
+    } else if (tokens < P::kTokens || left_ahead <= 0) {
+      matmul_tile_of<P, kFetchNothing, kCopied>(job, tokens);
+    } else if (line_steps >= P::kRows) {
+      matmul_tile<P, P::kTokens, kFetch1, kCopied>(job);
+      lines = 1;
+    } else if (line_steps * 2 >= P::kRows) {
+      matmul_tile<P, P::kTokens, kFetch2, kCopied>(job);
+      lines = 2;
+    } else {
+      matmul_tile<P, P::kTokens, kFetch4, kCopied>(job);
+      lines = 4;
+    }
+    ahead += lines * bytes;
+    left_ahead -= lines * bytes;
+    job.x += P::kTokens * job.x_stride;
+    job.y += P::kTokens * job.y_stride;
+  }
+}
+
+/// The weight rows of `job` against tokens [m0, m1), the first of which goes to job.y; job.ahead are the rows
+/// to come, or null: they are fetched while this group is computed.
 template <class P>
 inline void matmul_group(TileJob job, const PackedActivations& packed, std::int64_t m0, std::int64_t m1) {
   alignas(64) typename P::Sum carry[kMaxTokenBlock / P::kTokens][P::kTokens * P::kRows];
-  const auto* memory = static_cast<const std::uint8_t*>(packed.memory);
-  float* y = job.y;
+  alignas(64) std::uint8_t copy[(kPartBytes + kPackCols * P::kWBytes) * P::kRows];
   job.x_stride = packed.stride * P::kXBytes;
+  job.x = static_cast<const std::uint8_t*>(packed.memory) + m0 * job.x_stride;
   job.cols = packed.cols;
   const std::int64_t tiles = (m1 - m0 + P::kTokens - 1) / P::kTokens;
+  const bool copied = tiles >= kCopyTiles;
   const std::int64_t parts = tiles < 3 ? 1 : (packed.cols * P::kWBytes + kPartBytes - 1) / kPartBytes;
   const std::int64_t part = (packed.cols + parts * kPackCols - 1) / (parts * kPackCols) * kPackCols;
-  constexpr std::int64_t kStepsPerLine = 64 / (P::kStep * P::kWBytes);
-  std::int64_t left_ahead = job.ahead == nullptr ? 0 : packed.cols * P::kWBytes * P::kRows;
+  const std::uint8_t* ahead = job.ahead;
+  std::int64_t left_ahead = ahead == nullptr ? 0 : packed.cols * P::kWBytes * P::kRows;
 
   for (std::int64_t k = 0; k == 0 || k < packed.cols; k += part) {
     job.k_begin = k;
     job.k_end = k + part < packed.cols ? k + part : packed.cols;
-    const std::int64_t bytes = (job.k_end - k) / P::kStep * 64;  // a line a step
-    for (std::int64_t tile = 0; tile < tiles; ++tile) {
-      const std::int64_t m = m0 + tile * P::kTokens;
-      job.x = memory + m * job.x_stride;
-      job.y = y + tile * P::kTokens * job.y_stride;
-      job.carry = carry[tile];
-      if (tiles == 1) {
-        matmul_tile_of<P, kFetchRows>(job, m1 - m);
-      } else if (m + P::kTokens > m1 || left_ahead <= 0) {
-        matmul_tile_of<P, kFetchNothing>(job, m1 - m);
-      } else {
-        const std::int64_t lines = tiles * kStepsPerLine >= P::kRows       ? 1
-                                   : tiles * kStepsPerLine * 2 >= P::kRows ? 2
-                                                                           : 4;
-        if (lines == 1) {
-          matmul_tile<P, P::kTokens, kFetch1>(job);
-        } else if (lines == 2) {
-          matmul_tile<P, P::kTokens, kFetch2>(job);
-        } else {
-          matmul_tile<P, P::kTokens, kFetch4>(job);
-        }
-        job.ahead += lines * bytes;
-        left_ahead -= lines * bytes;
-      }
+    if (copied) {
+      copy_part<P>(job, copy);
+      TileJob from_copy = job;
+      from_copy.w = copy;
+      matmul_part<P, true>(from_copy, m1 - m0, carry, left_ahead, ahead);
+    } else {
+      matmul_part<P, false>(job, m1 - m0, carry, left_ahead, ahead);
     }
   }
 }
