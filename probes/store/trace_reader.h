@@ -51,6 +51,11 @@ class TraceReader {
   /// Visits every slot in which `expert` ran in `layer`, in token order. Return false from `visit` to stop.
   Status visit_expert(std::int64_t run, int layer, int expert, const TokenRange& range,
                       const std::function<bool(std::int64_t token, const SlotRow& slot)>& visit) const;
+  /// Visits the experts of every token of the range at a MoE layer, in token order: [slots], kNoExpert where
+  /// none ran. Return false from `visit` to stop.
+  Status visit_selections(
+      std::int64_t run, int layer, const TokenRange& range,
+      const std::function<bool(std::int64_t token, std::span<const std::uint16_t> experts)>& visit) const;
   /// Entropy [nats] of each token of the range at a decoder layer; NaN where not measured.
   Result<std::vector<float>> entropy(std::int64_t run, int layer, const TokenRange& range) const;
 

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace expertscope::report {
+
+/// Text for element content and quoted attributes. Whatever comes in, valid UTF-8 comes out: other bytes and
+/// control characters become U+FFFD.
+std::string escape(std::string_view text);
+
+/// The bytes of a token so that a person can read them: quotes around, \n for a line break, \xNN for bytes
+/// that are no UTF-8. Not escaped for HTML yet.
+std::string token_text(std::string_view bytes);
+
+/// JSON for a <script> element: nothing in it can end the element or open a comment.
+std::string script_json(std::string json);
+
+/// 1234567 as "1 234 567", with narrow no-break spaces.
+std::string grouped(std::int64_t value);
+/// Four significant digits; an em dash for what is not a number.
+std::string number(double value);
+/// 0.03125 as "3.13 %".
+std::string percent(double share);
+/// 1234567 as "1.23 MB".
+std::string bytes(std::int64_t value);
+
+/// <table> with a header row; cells are HTML already. Columns named in `numeric` are right-aligned.
+struct Column {
+  std::string title;
+  bool numeric = false;
+};
+std::string table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace expertscope::report

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "probes/report/report.h"
+
+#include <utility>
+
+#include "probes/report/html.h"
+#include "probes/report/sections.h"
+#include "probes/report/style.h"
+
+namespace expertscope {
+namespace {
+
+Result<std::int64_t> newest_run(const TraceReader& trace) {
+  auto runs = trace.runs();
+  if (!runs) return forward_error(runs);
+  if (runs->empty()) {
+    return fail(ErrorCode::invalid_argument, "{}: the trace has no run to report", trace.file().string());
+  }
+  return runs->back().id;
+}
+
+Result<report::ReportInput> gather(const TraceReader& trace, const TraceReader* baseline,
+                                   const ReportOptions& options) {
+  Result<std::int64_t> run = options.run;
+  if (options.run == 0) run = newest_run(trace);
+  if (!run) return forward_error(run);
+  auto data = report::collect(trace, *run);
+  if (!data) return forward_error(data);
+  report::ReportInput input;
+  input.run = std::move(*data);
+  input.steps = report::policy_steps(input.run.policy, input.run.info);
+  input.comparison = options.comparison;
+  if (baseline == nullptr) return input;
+  auto before_run = newest_run(*baseline);
+  if (!before_run) return forward_error(before_run);
+  auto before = report::collect(*baseline, *before_run);
+  if (!before) return forward_error(before);
+  auto effect = report::compare(*baseline, *before, trace, input.run);
+  if (!effect) return forward_error(effect);
+  input.before = std::move(*before);
+  input.effect = std::move(*effect);
+  return input;
+}
+
+}  // namespace
+
+Result<std::string> make_report(const TraceReader& trace, const TraceReader* baseline,
+                                const ReportOptions& options) {
+  auto input = gather(trace, baseline, options);
+  if (!input) return forward_error(input);
+  const std::string name = report::escape(input->run.info.model.name);
+  std::string page = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
+  page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
+  page += "<title>Expertscope report: " + name + "</title>\n";
+  page += std::string("<style>") + report::kStyle + "</style>\n</head>\n<body>\n<main>\n";
+  page += report::title_section(*input);
+  page += report::load_section(*input);
+  page += report::super_expert_section(*input);
+  page += report::layer_section(*input);
+  page += report::policy_section(*input);
+  page += report::effect_section(*input);
+  page += report::text_section(*input);
+  page += report::identity_section(*input);
+  page += report::definitions_section(*input);
+  page += "</main>\n<script type=\"application/json\" id=\"expertscope-data\">";
+  page += report::script_json(report::report_json(*input));
+  page += "</script>\n</body>\n</html>\n";
+  return page;
+}
+
+}  // namespace expertscope

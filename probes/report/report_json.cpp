@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "probes/analysis/export.h"
+#include "probes/report/sections.h"
+
+namespace expertscope::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+Json parsed(const std::string& json) {
+  return Json::parse(json, nullptr, false);
+}
+
+Json info_json(const RunInfo& info) {
+  return {{"id", info.id},
+          {"kind", info.kind},
+          {"started_at", info.started_at},
+          {"status", info.status},
+          {"message", info.message},
+          {"model",
+           {{"path", info.model.path},
+            {"name", info.model.name},
+            {"config_sha256", info.model.config_sha256},
+            {"tensor_count", info.model.tensor_count},
+            {"total_bytes", info.model.total_bytes},
+            {"architecture", info.architecture},
+            {"layers", info.layers},
+            {"experts", info.experts},
+            {"top_k", info.top_k},
+            {"hidden_size", info.hidden_size},
+            {"moe_layer", info.moe_layer}}},
+          {"program_version", info.program_version},
+          {"backend", info.backend},
+          {"math", info.math},
+          {"sampling", info.sampling},
+          {"dataset", info.dataset},
+          {"dataset_sha256", info.dataset_sha256},
+          {"prompt", info.prompt},
+          {"text", info.text},
+          {"tokens", info.tokens},
+          {"dropped_tokens", info.dropped_tokens}};
+}
+
+Json layers_json(const std::vector<LayerStats>& layers) {
+  Json array = Json::array();
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    const LayerStats& stats = layers[layer];
+    array.push_back(
+        {{"layer", layer},
+         {"tokens", stats.tokens},
+         {"hidden_max", stats.hidden_token < 0 ? Json(nullptr) : number_or_null(stats.hidden_max)},
+         {"hidden_channel", stats.hidden_channel < 0 ? Json(nullptr) : Json(stats.hidden_channel)},
+         {"hidden_token", stats.hidden_token < 0 ? Json(nullptr) : Json(stats.hidden_token)}});
+  }
+  return array;
+}
+
+Json policy_json(const std::vector<PolicyChange>& changes) {
+  Json array = Json::array();
+  for (const PolicyChange& change : changes) {
+    Json policy = parsed(change.policy_json);
+    if (policy.is_discarded()) policy = change.policy_json;
+    array.push_back({{"token", change.token}, {"policy", std::move(policy)}});
+  }
+  return array;
+}
+
+// Without the ranking of all experts: "experts" holds its numbers.
+Json super_experts_json(const SuperExpertResult& result) {
+  Json json = parsed(to_json(result));
+  json.erase("ranking");
+  return json;
+}
+
+Json run_json(const RunData& run) {
+  Json json = {{"trace", run.file},
+               {"run", info_json(run.info)},
+               {"policy_changes", policy_json(run.policy)},
+               {"load", parsed(to_json(run.load))},
+               {"super_experts",
+                {{"paper", super_experts_json(run.paper)}, {"upstream", super_experts_json(run.upstream)}}},
+               {"entropy", parsed(to_json(run.entropy))},
+               {"hidden", layers_json(run.layers)},
+               {"experts", parsed(to_json(run.table))}};
+  if (run.likelihood.tokens > 0) {
+    json["recorded_likelihood"] = {{"tokens", run.likelihood.tokens},
+                                   {"nll_mean", number_or_null(run.likelihood.nll_mean)},
+                                   {"perplexity", number_or_null(std::exp(run.likelihood.nll_mean))}};
+  }
+  return json;
+}
+
+Json effect_json(const Effect& effect) {
+  Json overlap = Json::array();
+  for (const LayerOverlap& layer : effect.overlap) {
+    overlap.push_back({{"layer", layer.layer}, {"overlap", number_or_null(layer.overlap)}});
+  }
+  Json json = {{"warnings", effect.warnings},
+               {"common_tokens", effect.common_tokens},
+               {"selection_overlap", std::move(overlap)},
+               {"scored_tokens", effect.scored_tokens}};
+  if (effect.scored_tokens > 0) {
+    json["perplexity_before"] = number_or_null(std::exp(effect.nll_before));
+    json["perplexity_after"] = number_or_null(std::exp(effect.nll_after));
+  }
+  return json;
+}
+
+Json comparison_json(const ReportComparison& comparison) {
+  const auto optional = [](const std::optional<double>& value) {
+    return value ? number_or_null(*value) : Json(nullptr);
+  };
+  return {{"text_name", comparison.text_name},
+          {"protocol", comparison.protocol},
+          {"perplexity_before", optional(comparison.perplexity_before)},
+          {"perplexity_after", optional(comparison.perplexity_after)},
+          {"kl_mean", optional(comparison.kl_mean)},
+          {"prompt", comparison.prompt},
+          {"text_before", comparison.text_before},
+          {"text_after", comparison.text_after}};
+}
+
+}  // namespace
+
+std::string report_json(const ReportInput& input) {
+  Json json = run_json(input.run);
+  json["report_version"] = 1;
+  if (input.before) json["baseline"] = run_json(*input.before);
+  if (input.effect) json["effect"] = effect_json(*input.effect);
+  if (input.comparison) json["comparison"] = comparison_json(*input.comparison);
+  // Prompts and file names may hold any bytes.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace expertscope::report

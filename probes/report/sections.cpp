@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "probes/report/sections.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "probes/report/html.h"
+#include "probes/report/plots.h"
+
+namespace expertscope::report {
+namespace {
+
+constexpr const char* kTimes = "\xC3\x97";
+constexpr const char* kEmDash = "\xE2\x80\x94";
+
+std::string tile(const std::string& value, const std::string& name) {
+  return fmt::format("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n", value, name);
+}
+
+std::string figure(const std::string& picture, const std::string& caption) {
+  return fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", picture, caption);
+}
+
+int moe_layers(const RunInfo& info) {
+  return static_cast<int>(std::count(info.moe_layer.begin(), info.moe_layer.end(), 1));
+}
+
+std::int64_t decisions(const LoadResult& load) {
+  std::int64_t sum = 0;
+  for (const LayerLoad& layer : load.layers) {
+    for (const std::int64_t count : layer.count)
+      sum += count;
+  }
+  return sum;
+}
+
+int dead_experts(const LoadResult& load) {
+  int dead = 0;
+  for (const LayerLoad& layer : load.layers)
+    dead += layer.dead_experts;
+  return dead;
+}
+
+std::string mean_entropy(const EntropyResult& entropy) {
+  if (entropy.layers.empty()) return kEmDash;
+  double sum = 0;
+  for (const LayerEntropy& layer : entropy.layers)
+    sum += layer.normalised;
+  return percent(sum / static_cast<double>(entropy.layers.size()));
+}
+
+std::string model_name(const RunInfo& info) {
+  return info.model.name.empty() ? info.model.path : info.model.name;
+}
+
+// One <dt>/<dd> pair; nothing for an empty value.
+std::string entry(const char* name, const std::string& value, bool mono = false) {
+  if (value.empty()) return {};
+  return fmt::format("<dt>{}</dt><dd{}>{}</dd>\n", name, mono ? " class=\"mono\"" : "", escape(value));
+}
+
+std::string domains(const RunData& run) {
+  std::map<std::string, int> count;
+  for (const SequenceInfo& sequence : run.sequences) {
+    if (!sequence.domain.empty()) ++count[sequence.domain];
+  }
+  std::string text;
+  for (const auto& [domain, sequences] : count) {
+    text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", domain, sequences);
+  }
+  return text;
+}
+
+std::string status_warning(const RunInfo& info) {
+  if (info.status == "finished" && info.dropped_tokens == 0) return {};
+  std::string text = fmt::format("This run is marked <b>{}</b>.", escape(info.status));
+  if (!info.message.empty()) text += " " + escape(info.message) + ".";
+  if (info.status == "interrupted") {
+    text += fmt::format(" The program ended while it was recording; {} tokens were recovered.",
+                        grouped(info.tokens));
+  }
+  if (info.dropped_tokens > 0) {
+    text += fmt::format(" {} tokens were dropped by a live view and are in no number.",
+                        grouped(info.dropped_tokens));
+  }
+  return "<div class=\"warning\">" + text + "</div>\n";
+}
+
+std::string super_expert_rows(const RunData& run) {
+  std::vector<std::vector<std::string>> rows;
+  for (std::size_t i = 0; i < run.paper.super_experts.size(); ++i) {
+    const SuperExpert& expert = run.paper.super_experts[i];
+    const auto& seen_by_hook = run.upstream.super_experts;
+    const bool upstream =
+        std::any_of(seen_by_hook.begin(), seen_by_hook.end(), [&](const SuperExpert& other) {
+          return other.layer == expert.layer && other.expert == expert.expert;
+        });
+    rows.push_back({std::to_string(expert.rank), std::to_string(expert.layer), std::to_string(expert.expert),
+                    number(expert.output_max), std::to_string(expert.channel), grouped(expert.token),
+                    "<code>" + escape(token_text(run.outlier_tokens[i].bytes)) + "</code>",
+                    grouped(expert.count), upstream ? "yes" : "no"});
+  }
+  return table({{"rank", true},
+                {"layer", true},
+                {"expert", true},
+                {"max |output|", true},
+                {"channel", true},
+                {"at token", true},
+                {"token"},
+                {"slots", true},
+                {"also by upstream\xE2\x80\x99s rule"}},
+               rows);
+}
+
+std::string list_super_experts(const SuperExpertResult& result) {
+  std::string text;
+  for (const SuperExpert& expert : result.super_experts) {
+    text += fmt::format("{}({}, {})", text.empty() ? "" : ", ", expert.layer, expert.expert);
+  }
+  return text.empty() ? "none" : text;
+}
+
+// The twin of the plots in numbers.
+std::string layer_table(const RunData& run) {
+  std::map<int, const LayerLoad*> load;
+  for (const LayerLoad& layer : run.load.layers)
+    load[layer.layer] = &layer;
+  std::map<int, const LayerEntropy*> entropy;
+  for (const LayerEntropy& layer : run.entropy.layers)
+    entropy[layer.layer] = &layer;
+  std::vector<std::vector<std::string>> rows;
+  for (int layer = 0; layer < run.info.layers; ++layer) {
+    std::vector<std::string> row{std::to_string(layer)};
+    if (load.count(layer) > 0) {
+      const LayerLoad& l = *load[layer];
+      const auto busiest = std::max_element(l.count.begin(), l.count.end()) - l.count.begin();
+      row.insert(row.end(),
+                 {fmt::format("{} ({})", busiest, percent(l.share[static_cast<std::size_t>(busiest)])),
+                  number(l.max_over_mean), std::to_string(l.dead_experts), number(l.jain)});
+    } else {
+      row.insert(row.end(), {"dense", "", "", ""});
+    }
+    if (entropy.count(layer) > 0) {
+      const LayerEntropy& e = *entropy[layer];
+      row.insert(row.end(), {number(e.mean), number(e.min), number(e.max), percent(e.normalised)});
+    } else {
+      row.insert(row.end(), {kEmDash, kEmDash, kEmDash, kEmDash});
+    }
+    const LayerStats& stats = run.layers[static_cast<std::size_t>(layer)];
+    row.push_back(stats.hidden_token < 0 ? kEmDash : number(stats.hidden_max));
+    row.push_back(stats.hidden_token < 0 ? kEmDash : std::to_string(stats.hidden_channel));
+    rows.push_back(std::move(row));
+  }
+  return table({{"layer", true},
+                {"busiest expert", true},
+                {"load ratio", true},
+                {"dead", true},
+                {"Jain", true},
+                {"entropy [nats]", true},
+                {"min", true},
+                {"max", true},
+                {"of ln E", true},
+                {"max |hidden|", true},
+                {"channel", true}},
+               rows);
+}
+
+std::string step_html(const PolicyStep& step) {
+  std::string out = fmt::format("<li><b>from token {}</b>", grouped(step.token));
+  if (!step.problem.empty()) {
+    return out + fmt::format(": the recorded policy cannot be read ({})</li>\n", escape(step.problem));
+  }
+  if (step.edits.empty()) out += ": the model\xE2\x80\x99s own routing";
+  if (step.edits.empty() && step.disabled.empty()) return out + "</li>\n";
+  out += "<ul>";
+  for (const std::string& edit : step.edits)
+    out += "<li>" + escape(edit) + "</li>";
+  for (const std::string& edit : step.disabled)
+    out += "<li class=\"off\">" + escape(edit) + "</li>";
+  return out + "</ul></li>\n";
+}
+
+}  // namespace
+
+std::vector<CellMark> ReportInput::marks() const {
+  std::map<std::pair<int, int>, CellMark> unique;
+  for (const PolicyStep& step : steps) {
+    for (const CellMark& mark : step.marks)
+      unique[{mark.layer, mark.expert}] = mark;
+  }
+  std::vector<CellMark> all;
+  for (auto& [cell, mark] : unique)
+    all.push_back(std::move(mark));
+  return all;
+}
+
+std::string title_section(const ReportInput& input) {
+  const RunInfo& info = input.run.info;
+  std::string out = fmt::format("<h1>Routing of {}</h1>\n", escape(model_name(info)));
+  out += fmt::format("<p class=\"lead\">{}, run {} of {}, {} \xC2\xB7 Expertscope {}</p>\n",
+                     info.kind == "generate" ? "A generation" : "A profile", info.id, escape(input.run.file),
+                     escape(info.started_at), escape(info.program_version));
+  out += status_warning(info);
+  out += "<div class=\"tiles\">\n";
+  out += tile(grouped(info.tokens), "tokens");
+  out += tile(grouped(decisions(input.run.load)), "expert slots recorded");
+  out += tile(fmt::format("{} {} {}", moe_layers(info), kTimes, info.experts),
+              fmt::format("MoE layers {} experts, top-{}", kTimes, info.top_k));
+  out += tile(std::to_string(dead_experts(input.run.load)), "experts never used");
+  out += tile(std::to_string(input.run.paper.super_experts.size()), "super experts");
+  out += tile(mean_entropy(input.run.entropy), "mean router entropy, of the largest possible");
+  return out + "</div>\n";
+}
+
+std::string identity_section(const ReportInput& input) {
+  const RunInfo& info = input.run.info;
+  std::string out = "<h2>Model and run</h2>\n<dl>\n";
+  out += entry("Model", model_name(info));
+  out += entry("Folder", info.model.path, true);
+  out +=
+      entry("Architecture", fmt::format("{}: {} decoder layers ({} MoE), {} experts, top-{}, hidden size {}",
+                                        info.architecture, info.layers, moe_layers(info), info.experts,
+                                        info.top_k, info.hidden_size));
+  out += entry("config.json SHA-256", info.model.config_sha256, true);
+  out += entry("Weights", fmt::format("{} tensors, {}", grouped(info.model.tensor_count),
+                                      bytes(info.model.total_bytes)));
+  out += entry("Backend", info.backend);
+  out += entry("Arithmetic", info.math);
+  out += entry("Sampling", info.sampling, true);
+  out += entry("Data", info.dataset);
+  out += entry("Data SHA-256", info.dataset_sha256, true);
+  out += entry("Sequences", grouped(static_cast<std::int64_t>(input.run.sequences.size())));
+  out += entry("Domains (sequences)", domains(input.run));
+  if (input.run.likelihood.tokens > 0) {
+    out += entry(
+        "Perplexity of the recorded text",
+        fmt::format("{} over {} tokens, each given its own sequence only",
+                    number(std::exp(input.run.likelihood.nll_mean)), grouped(input.run.likelihood.tokens)));
+  }
+  out += entry("Status", info.message.empty() ? info.status : info.status + ": " + info.message);
+  return out + "</dl>\n";
+}
+
+std::string load_section(const ReportInput& input) {
+  std::string out = "<h2>Load</h2>\n";
+  std::string caption =
+      "Share of each layer\xE2\x80\x99s expert slots that went to each expert. The mark on the legend is the "
+      "even "
+      "share, 1/E. Empty cells were never used.";
+  if (!input.marks().empty()) caption += " Outlined cells were edited (see Policy).";
+  out += figure(load_heatmap(input.run.load, input.marks()), caption);
+  return out;
+}
+
+std::string super_expert_section(const ReportInput& input) {
+  const SuperExpertResult& result = input.run.paper;
+  std::string out = "<h2>Super experts</h2>\n";
+  if (result.ranking.empty()) return out + "<p>Expert outputs were not measured in this run.</p>\n";
+  out += fmt::format(
+      "<p>An expert counts when its largest |down_proj output| is above both the {:g}th percentile ({}) and "
+      "a "
+      "{:g}th of the maximum, rounded down ({}), in the first {} of {} layers.</p>\n",
+      result.options.percentile, number(result.percentile_threshold), result.options.max_divisor,
+      number(result.max_threshold), result.layers_included, input.run.info.layers);
+  if (result.super_experts.empty()) {
+    out += "<p><b>None in this run.</b></p>\n";
+  } else {
+    out += super_expert_rows(input.run);
+  }
+  out +=
+      figure(outlier_plot(result, input.run.info.layers),
+             "Every point is an expert; inside a layer they stand in the order of their number. The vertical "
+             "axis is logarithmic. Dashed: the two thresholds.");
+  out += fmt::format(
+      "<p class=\"note\">By the rule of the public code, which sees only the first token routed to "
+      "an expert in each sequence, the super experts (layer, expert) are: {}.</p>\n",
+      list_super_experts(input.run.upstream));
+  return out;
+}
+
+std::string layer_section(const ReportInput& input) {
+  std::string out = "<h2>Layers</h2>\n";
+  out += figure(
+      entropy_plot(input.run.entropy, input.run.info.layers, input.run.info.experts),
+      "Entropy of the router\xE2\x80\x99s softmax over all experts: mean over the tokens, and the range "
+      "between the smallest and the largest.");
+  return out + layer_table(input.run);
+}
+
+std::string policy_section(const ReportInput& input) {
+  std::string out = "<h2>Policy</h2>\n";
+  if (input.steps.empty()) return out + "<p>No edits: the model\xE2\x80\x99s own routing throughout.</p>\n";
+  out += "<ol class=\"timeline\">\n";
+  if (input.steps.front().token > 0) {
+    out += "<li><b>from token 0</b>: the model\xE2\x80\x99s own routing</li>\n";
+  }
+  for (const PolicyStep& step : input.steps)
+    out += step_html(step);
+  return out + "</ol>\n";
+}
+
+}  // namespace expertscope::report
