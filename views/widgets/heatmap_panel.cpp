@@ -87,6 +87,7 @@ QWidget* HeatmapPanel::make_tool_bar() {
   connect(metric_, &QComboBox::currentIndexChanged, this, [this](int index) {
     workspace_.settings().setValue(kMetricKey, index);
     update_data();
+    Q_EMIT metric_changed(metric());
   });
   connect(logarithmic_, &QCheckBox::toggled, this, [this](bool on) {
     workspace_.settings().setValue(kLogKey, on);

@@ -24,6 +24,9 @@ class HeatmapPanel final : public QWidget {
   HeatmapMetric metric() const;
   void set_metric(HeatmapMetric metric);
 
+ Q_SIGNALS:
+  void metric_changed(expertscope::HeatmapMetric metric);
+
  private:
   QWidget* make_tool_bar();
   void connect_workspace();

@@ -27,6 +27,7 @@ MessageBanner::MessageBanner(QWidget* parent)
   setObjectName(QStringLiteral("banner"));
   text_->setObjectName(QStringLiteral("banner_text"));
   text_->setWordWrap(true);
+  text_->setTextFormat(Qt::PlainText);  // messages quote what files say
   text_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   progress_->setMaximumWidth(240);
   progress_->setRange(0, 1000);

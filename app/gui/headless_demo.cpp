@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/gui/headless_demo.h"
+
+#include <QAction>
+#include <QApplication>
+#include <QDir>
+#include <QElapsedTimer>
+#include <QPushButton>
+#include <QSettings>
+#include <QSpinBox>
+#include <QTemporaryDir>
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+
+#include "app/gui/program_paths.h"
+#include "views/models/workspace.h"
+#include "views/widgets/compare_view.h"
+#include "views/widgets/expert_actions.h"
+#include "views/widgets/generation_panel.h"
+#include "views/widgets/heatmap_panel.h"
+#include "views/widgets/message_banner.h"
+#include "views/widgets/prompt_bar.h"
+#include "views/window/main_window.h"
+
+namespace expertscope {
+namespace {
+
+constexpr int kOpenLimit = 60'000;       // milliseconds
+constexpr int kGenerateLimit = 300'000;  // milliseconds
+constexpr int kCompareLimit = 600'000;   // milliseconds
+constexpr int kTokens = 160;
+constexpr int kTokensBeforeEdit = 40;
+
+/// One person at one window, step by step; the first step that fails ends it.
+class Demonstration {
+ public:
+  Demonstration(const QDir& folder, WorkspacePaths paths, QSettings& settings)
+      : folder_(folder), workspace_(std::move(paths), settings), window_(workspace_) {
+    QObject::connect(&workspace_, &Workspace::failed,
+                     [this](const Error& error) { error_ = QString::fromStdString(error.message); });
+    window_.resize(1440, 920);
+    window_.show();
+  }
+
+  int run(const QString& model) {
+    const bool done = start(model) && generate_and_edit() && compare() && look_around() && export_results();
+    if (done) return 0;
+    std::fprintf(stderr, "expertscope: %s\n",
+                 qPrintable(error_.isEmpty() ? step_ + ": no answer in time" : error_));
+    return 1;
+  }
+
+ private:
+  bool start(const QString& model) {
+    step_ = QStringLiteral("opening the model");
+    settle();
+    if (!shoot(QStringLiteral("start"))) return false;
+    if (model.isEmpty()) {
+      window_.actions_of_window().open_demo->trigger();
+    } else {
+      workspace_.open(model);
+    }
+    return wait([this] { return workspace_.content() == Workspace::Content::model; }, kOpenLimit);
+  }
+
+  bool generate_and_edit() {
+    step_ = QStringLiteral("generating");
+    window_.generation().prompt().set_prompt(QStringLiteral("In the beginning"));
+    if (auto* tokens = window_.findChild<QSpinBox*>(QStringLiteral("max_tokens"))) tokens->setValue(kTokens);
+    window_.generation().prompt().generate_button().click();
+    const bool filled =
+        wait([this] { return recorded() >= kTokensBeforeEdit || finished(); }, kGenerateLimit);
+    if (!filled) return false;
+    workspace_.selection().set_cell(busiest());
+    if (!wait([this] { return workspace_.view()->expert != nullptr; }, kOpenLimit)) return false;
+    if (!shoot(QStringLiteral("generating"))) return false;
+    step_ = QStringLiteral("pruning an expert");
+    window_.expert_actions().prune(PruneMode::mask)->trigger();
+    if (workspace_.edits().rowCount() != 1) return false;
+    step_ = QStringLiteral("finishing the generation");
+    if (!wait([this] { return finished() && workspace_.view()->run->run.status != "recording"; },
+              kGenerateLimit)) {
+      return false;
+    }
+    return shoot(QStringLiteral("edited"));
+  }
+
+  bool compare() {
+    step_ = QStringLiteral("comparing");
+    window_.actions_of_window().compare->trigger();
+    if (!wait([this] { return workspace_.engine().comparison() != nullptr; }, kCompareLimit)) return false;
+    return shoot(QStringLiteral("compare"));
+  }
+
+  bool look_around() {
+    step_ = QStringLiteral("looking at the outliers");
+    window_.show_outliers();
+    window_.actions_of_window().metrics.last()->trigger();
+    const auto tokens = workspace_.view()->tokens;
+    if (!tokens->tokens.empty())
+      workspace_.selection().set_token(tokens->tokens[tokens->tokens.size() / 2].index);
+    if (!wait([this] { return workspace_.view()->token != nullptr; }, kOpenLimit)) return false;
+    return shoot(QStringLiteral("outliers"));
+  }
+
+  bool export_results() {
+    step_ = QStringLiteral("exporting");
+    int saved = 0;
+    QObject::connect(&workspace_, &Workspace::saved, &window_, [&saved] { ++saved; });
+    workspace_.export_report(folder_.absoluteFilePath(QStringLiteral("report.html")));
+    workspace_.save_trace_as(folder_.absoluteFilePath(QStringLiteral("trace.db")));
+    return wait([&saved] { return saved == 2; }, kOpenLimit);
+  }
+
+  bool finished() { return workspace_.engine().state() == EngineState::ready; }
+  std::int64_t recorded() {
+    const auto view = workspace_.view();
+    return view && view->run ? view->run->run.tokens : 0;
+  }
+
+  /// The expert with the largest share of its layer.
+  Cell busiest() {
+    Cell best;
+    double share = -1;
+    for (const LayerLoad& layer : workspace_.view()->run->load.layers) {
+      const auto top = std::max_element(layer.share.begin(), layer.share.end());
+      if (top == layer.share.end() || *top <= share) continue;
+      share = *top;
+      best = {layer.layer, static_cast<int>(top - layer.share.begin())};
+    }
+    return best;
+  }
+
+  /// Runs the event loop until the condition holds; false on an error or when it took too long.
+  bool wait(const std::function<bool()>& condition, int limit) {
+    QElapsedTimer timer;
+    timer.start();
+    while (error_.isEmpty() && timer.elapsed() < limit) {
+      if (condition()) return true;
+      QApplication::processEvents(QEventLoop::AllEvents, 50);
+    }
+    return false;
+  }
+
+  /// Lets layouts and repaints finish.
+  static void settle() {
+    for (int i = 0; i < 5; ++i) {
+      QApplication::processEvents(QEventLoop::AllEvents, 50);
+    }
+  }
+
+  bool shoot(const QString& name) {
+    settle();
+    const QString file = folder_.absoluteFilePath(QStringLiteral("window-%1.png").arg(name));
+    if (window_.grab().save(file)) return true;
+    error_ = QStringLiteral("%1: cannot be written").arg(file);
+    return false;
+  }
+
+  QDir folder_;
+  Workspace workspace_;
+  MainWindow window_;
+  QString step_;
+  QString error_;
+};
+
+}  // namespace
+
+int run_headless_demo(const QString& folder, const QString& model) {
+  if (!QDir().mkpath(folder)) {
+    std::fprintf(stderr, "expertscope: %s: cannot be created\n", qPrintable(folder));
+    return 1;
+  }
+  // Neither the person's settings nor their traces are touched.
+  const QTemporaryDir scratch;
+  QSettings settings(scratch.filePath(QStringLiteral("settings.ini")), QSettings::IniFormat);
+  WorkspacePaths paths = find_program_paths();
+  paths.trace_folder = scratch.path().toStdString();
+  return Demonstration(QDir(folder), std::move(paths), settings).run(model);
+}
+
+}  // namespace expertscope

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <QApplication>
+#include <QCommandLineParser>
+#include <QSettings>
+#include <QTemporaryDir>
+#include <cstdio>
+#include <optional>
+
+#include "app/gui/headless_demo.h"
+#include "app/gui/program_paths.h"
+#include "views/window/main_window.h"
+
+namespace {
+
+bool is_headless(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (qstrcmp(argv[i], "--headless-demo") == 0) return true;
+  }
+  return false;
+}
+
+/// Qt aborts without a display and complains without a runtime folder: a server has neither.
+void prepare_headless(QTemporaryDir& runtime) {
+  if (!qEnvironmentVariableIsSet("QT_QPA_PLATFORM")) qputenv("QT_QPA_PLATFORM", "offscreen");
+  if (!qEnvironmentVariableIsSet("XDG_RUNTIME_DIR")) qputenv("XDG_RUNTIME_DIR", runtime.path().toLocal8Bit());
+}
+
+struct Arguments {
+  QString path;         ///< model folder or trace; empty: start page
+  QString headless_to;  ///< output folder of the headless demonstration; empty: an ordinary window
+  QString settings;     ///< settings file; empty: the person's
+  bool reset = false;
+};
+
+Arguments parse(const QApplication& application) {
+  QCommandLineParser parser;
+  parser.setApplicationDescription(
+      QObject::tr("Watch, edit and measure the routing of mixture-of-experts models"));
+  parser.addHelpOption();
+  parser.addVersionOption();
+  const QCommandLineOption headless(
+      QStringLiteral("headless-demo"),
+      QObject::tr("Generate, edit, compare and export without a display; results go to <folder>"),
+      QStringLiteral("folder"));
+  const QCommandLineOption settings(QStringLiteral("settings"), QObject::tr("Use this settings file"),
+                                    QStringLiteral("file"));
+  const QCommandLineOption reset(QStringLiteral("reset-settings"),
+                                 QObject::tr("Forget settings and window layout"));
+  parser.addOptions({headless, settings, reset});
+  parser.addPositionalArgument(QStringLiteral("path"), QObject::tr("Model folder or trace"),
+                               QStringLiteral("[path]"));
+  parser.process(application);
+  return {parser.positionalArguments().value(0), parser.value(headless), parser.value(settings),
+          parser.isSet(reset)};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::optional<QTemporaryDir> runtime;
+  if (is_headless(argc, argv)) prepare_headless(runtime.emplace());
+  QApplication application(argc, argv);
+  QCoreApplication::setOrganizationName(QStringLiteral("expertscope"));
+  QCoreApplication::setApplicationName(QStringLiteral("expertscope"));
+  QCoreApplication::setApplicationVersion(QStringLiteral(EXPERTSCOPE_VERSION));
+  const Arguments arguments = parse(application);
+  if (!arguments.headless_to.isEmpty())
+    return expertscope::run_headless_demo(arguments.headless_to, arguments.path);
+
+  // The application's name twice would make ~/.config/expertscope/expertscope.conf: one folder, as XDG asks.
+  QSettings settings(arguments.settings.isEmpty() ? QSettings().fileName() : arguments.settings,
+                     QSettings::IniFormat);
+  if (arguments.reset) settings.clear();
+  const expertscope::WorkspacePaths paths = expertscope::find_program_paths();
+  expertscope::Workspace workspace(paths, settings);
+  expertscope::MainWindow window(workspace);
+  window.show();
+  if (!arguments.path.isEmpty()) workspace.open(arguments.path);
+  return QApplication::exec();
+}

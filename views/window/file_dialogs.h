@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QObject>
+#include <QString>
+#include <functional>
+
+class QFileDialog;
+class QWidget;
+
+namespace expertscope {
+
+class HeatmapView;
+class Workspace;
+
+/// Asks for a file or folder, without blocking the window, and hands it to the workspace.
+class FileDialogs final : public QObject {
+  Q_OBJECT
+ public:
+  FileDialogs(Workspace& workspace, QWidget* window);
+
+  void open_model();
+  void open_trace();
+  void save_trace();
+  void export_report();
+  void export_csv();
+  void export_json();
+  void export_picture(HeatmapView& map);
+  void load_policy();
+  void save_policy();
+
+  /// Writes the map by the file's suffix: .svg, else PNG at twice the resolution.
+  void write_picture(HeatmapView& map, const QString& file);
+
+ private:
+  using Use = std::function<void(const QString& file)>;
+  void ask_open(const QString& title, const QString& filter, const Use& use);
+  /// `name` is proposed in the folder used last.
+  void ask_save(const QString& title, const QString& name, const QString& filter, const Use& use);
+  void show(QFileDialog* dialog, const Use& use);
+  QString last_folder() const;
+  /// "demo-run3": stem for proposed names.
+  QString stem() const;
+
+  Workspace& workspace_;
+  QWidget* window_;
+};
+
+}  // namespace expertscope

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/window/main_window.h"
+
+#include <QClipboard>
+#include <QCloseEvent>
+#include <QDockWidget>
+#include <QDragEnterEvent>
+#include <QFileInfo>
+#include <QGuiApplication>
+#include <QLabel>
+#include <QMenu>
+#include <QMessageBox>
+#include <QMimeData>
+#include <QPlainTextEdit>
+#include <QStackedWidget>
+#include <QStatusBar>
+#include <QTabWidget>
+
+#include "views/models/workspace.h"
+#include "views/widgets/compare_view.h"
+#include "views/widgets/expert_actions.h"
+#include "views/widgets/generation_panel.h"
+#include "views/widgets/heatmap_panel.h"
+#include "views/widgets/message_banner.h"
+#include "views/widgets/outlier_chart.h"
+#include "views/widgets/prompt_bar.h"
+#include "views/window/file_dialogs.h"
+#include "views/window/shortcut_sheet.h"
+
+namespace expertscope {
+namespace {
+
+const QString kGeometryKey = QStringLiteral("window/geometry");
+const QString kStateKey = QStringLiteral("window/state");
+
+}  // namespace
+
+MainWindow::MainWindow(Workspace& workspace, QWidget* parent)
+    : QMainWindow(parent),
+      workspace_(workspace),
+      actions_(this),
+      expert_actions_(new ExpertActions(workspace, this)),
+      files_(new FileDialogs(workspace, this)) {
+  setObjectName(QStringLiteral("main_window"));
+  setAcceptDrops(true);
+  resize(1440, 920);
+  make_central();
+  make_docks();
+  make_menus();
+  connect_actions();
+  connect_file_actions();
+  connect_workspace();
+  summary_ = new QLabel;
+  summary_->setObjectName(QStringLiteral("summary"));
+  statusBar()->addPermanentWidget(summary_);
+  default_state_ = saveState();
+  restoreGeometry(workspace.settings().value(kGeometryKey).toByteArray());
+  restoreState(workspace.settings().value(kStateKey).toByteArray());
+  update_state();
+}
+
+MainWindow::~MainWindow() = default;
+
+void MainWindow::connect_actions() {
+  EngineController& engine = workspace_.engine();
+  PromptBar& prompt = generation_->prompt();
+  connect(actions_.generate, &QAction::triggered, &prompt, &PromptBar::generate);
+  connect(actions_.stop, &QAction::triggered, &engine, &EngineController::stop);
+  connect(actions_.compare, &QAction::triggered, this, [this, &prompt] {
+    show_compare();
+    workspace_.compare(compare_->request(prompt.request()));
+  });
+  connect(compare_, &CompareView::run_wanted, actions_.compare, &QAction::trigger);
+  connect(actions_.edit_prompt, &QAction::triggered, this, [this, &prompt] {
+    if (auto* box = prompt.findChild<QPlainTextEdit*>(QStringLiteral("prompt"))) box->setFocus();
+  });
+  connect(actions_.clear_edits, &QAction::triggered, this, [this] { (void)workspace_.edits().clear(); });
+  connect(actions_.copy_picture, &QAction::triggered, this, [this] {
+    QGuiApplication::clipboard()->setImage(heatmap_->map().picture(2));
+    banner_->show_notice(tr("The map is on the clipboard."));
+  });
+  for (QAction* action : actions_.metrics) {
+    action->setChecked(action->data().toInt() == static_cast<int>(heatmap_->metric()));
+    connect(action, &QAction::triggered, this,
+            [this, action] { heatmap_->set_metric(static_cast<HeatmapMetric>(action->data().toInt())); });
+  }
+  connect(heatmap_, &HeatmapPanel::metric_changed, this,
+          [this](HeatmapMetric metric) { actions_.metrics[static_cast<int>(metric)]->setChecked(true); });
+  connect(actions_.zoom_in, &QAction::triggered, &heatmap_->map(), &HeatmapView::zoom_in);
+  connect(actions_.zoom_out, &QAction::triggered, &heatmap_->map(), &HeatmapView::zoom_out);
+  connect(actions_.fit, &QAction::triggered, &heatmap_->map(), &HeatmapView::fit);
+  connect(actions_.clear_range, &QAction::triggered, &workspace_.selection(), &Selection::clear_range);
+  connect(actions_.restore_layout, &QAction::triggered, this, &MainWindow::restore_default_layout);
+  connect(actions_.shortcuts, &QAction::triggered, this,
+          [this] { (new ShortcutSheet(*menuBar(), this))->show(); });
+  connect(actions_.about, &QAction::triggered, this, &MainWindow::show_about);
+  connect(expert_actions_, &ExpertActions::pick_wanted, this, &MainWindow::start_pick);
+  HeatmapView& map = heatmap_->map();
+  connect(&map, &HeatmapView::menu_requested, this,
+          [this](Cell, const QPoint& global) { show_cell_menu(global); });
+  connect(&map, &HeatmapView::reroute_picked, this, [this](Cell source, int target) {
+    expert_actions_->reroute_to(source.layer, source.expert, target);
+  });
+  connect(&map, &HeatmapView::pick_ended, this, [this] { statusBar()->clearMessage(); });
+}
+
+void MainWindow::connect_file_actions() {
+  connect(actions_.open_model, &QAction::triggered, files_, &FileDialogs::open_model);
+  connect(actions_.open_trace, &QAction::triggered, files_, &FileDialogs::open_trace);
+  connect(actions_.open_demo, &QAction::triggered, &workspace_, &Workspace::open_demo);
+  connect(actions_.save_trace, &QAction::triggered, files_, &FileDialogs::save_trace);
+  connect(actions_.export_report, &QAction::triggered, files_, &FileDialogs::export_report);
+  connect(actions_.export_csv, &QAction::triggered, files_, &FileDialogs::export_csv);
+  connect(actions_.export_json, &QAction::triggered, files_, &FileDialogs::export_json);
+  connect(actions_.export_picture, &QAction::triggered, this,
+          [this] { files_->export_picture(heatmap_->map()); });
+  connect(actions_.load_policy, &QAction::triggered, files_, &FileDialogs::load_policy);
+  connect(actions_.save_policy, &QAction::triggered, files_, &FileDialogs::save_policy);
+  connect(actions_.close, &QAction::triggered, &workspace_, &Workspace::close);
+  connect(actions_.quit, &QAction::triggered, this, &QWidget::close);
+}
+
+void MainWindow::connect_workspace() {
+  connect(&workspace_, &Workspace::failed, this, &MainWindow::show_error);
+  connect(&workspace_, &Workspace::noticed, banner_, &MessageBanner::show_notice);
+  connect(&workspace_, &Workspace::saved, this,
+          [this](const QString& file) { banner_->show_notice(tr("Written: %1").arg(file)); });
+  connect(&workspace_, &Workspace::opening, this,
+          [this](const QString& what) { banner_->show_progress(tr("Opening %1").arg(what), -1); });
+  connect(&workspace_, &Workspace::opening_progressed, this, [this](const QString& what, double fraction) {
+    banner_->show_progress(tr("Opening: %1").arg(what), fraction);
+  });
+  connect(&workspace_, &Workspace::opening_ended, banner_, &MessageBanner::end_progress);
+  connect(banner_, &MessageBanner::cancelled, &workspace_, &Workspace::cancel_open);
+  connect(&workspace_, &Workspace::content_changed, this, &MainWindow::update_state);
+  connect(&workspace_.engine(), &EngineController::state_changed, this, &MainWindow::update_state);
+  connect(&workspace_.trace(), &TraceSource::view_changed, this, &MainWindow::update_state);
+  connect(&workspace_.edits(), &RoutingEdits::policy_changed, this, &MainWindow::update_state);
+  connect(&workspace_.recent(), &RecentFiles::changed, this, &MainWindow::fill_recent_menu);
+  connect(&workspace_.selection(), &Selection::token_changed, this, [this](std::int64_t token) {
+    if (token >= 0) token_dock_->raise();
+  });
+  connect(&workspace_.selection(), &Selection::cell_changed, this, [this](Cell cell) {
+    if (cell.valid() && !token_dock_->isAncestorOf(focusWidget())) inspector_dock_->raise();
+  });
+}
+
+void MainWindow::update_state() {
+  const bool has_content = workspace_.content() != Workspace::Content::nothing;
+  const EngineState engine = workspace_.engine().state();
+  const auto view = workspace_.view();
+  const bool measured = view && view->run;
+  pages_->setCurrentIndex(has_content ? 1 : 0);
+  for (QDockWidget* dock : docks_) {
+    dock->toggleViewAction()->setEnabled(has_content);
+  }
+  actions_.close->setEnabled(has_content);
+  actions_.generate->setEnabled(engine == EngineState::ready);
+  actions_.stop->setEnabled(engine == EngineState::generating || engine == EngineState::comparing);
+  actions_.compare->setEnabled(engine == EngineState::ready);
+  actions_.edit_prompt->setEnabled(engine != EngineState::no_model);
+  actions_.clear_edits->setEnabled(workspace_.can_edit() && !workspace_.edits().policy().empty());
+  actions_.load_policy->setEnabled(workspace_.can_edit());
+  actions_.save_policy->setEnabled(workspace_.can_edit());
+  for (QAction* action :
+       {actions_.export_report, actions_.export_csv, actions_.export_json, actions_.save_trace}) {
+    action->setEnabled(measured);
+  }
+  for (QAction* action :
+       {actions_.export_picture, actions_.copy_picture, actions_.fit, actions_.zoom_in, actions_.zoom_out}) {
+    action->setEnabled(has_content);
+  }
+  const QString summary = workspace_.summary();
+  summary_->setText(summary);
+  setWindowTitle(summary.isEmpty()
+                     ? tr("Expertscope")
+                     : tr("%1 - Expertscope").arg(summary.section(QStringLiteral(" | "), 0, 0)));
+}
+
+void MainWindow::show_error(const Error& error) {
+  banner_->show_error(QString::fromStdString(error.message));
+}
+
+void MainWindow::show_cell_menu(const QPoint& global) {
+  auto* menu = new QMenu(this);
+  menu->setObjectName(QStringLiteral("cell_menu"));
+  menu->setAttribute(Qt::WA_DeleteOnClose);
+  expert_actions_->fill_menu(*menu);
+  menu->popup(global);
+}
+
+void MainWindow::start_pick() {
+  const Cell cell = workspace_.selection().cell();
+  statusBar()->showMessage(tr("Click the expert in layer %1 that runs instead of expert %2; Esc cancels.")
+                               .arg(cell.layer)
+                               .arg(cell.expert));
+  heatmap_->map().pick_reroute_target(cell);
+}
+
+void MainWindow::show_compare() {
+  tabs_->setCurrentWidget(compare_);
+}
+
+void MainWindow::show_outliers() {
+  tabs_->setCurrentWidget(outliers_);
+}
+
+void MainWindow::show_about() {
+  auto* box = new QMessageBox(QMessageBox::NoIcon, tr("About Expertscope"),
+                              tr("<h3>Expertscope %1</h3><p>Watch, edit and measure the routing of "
+                                 "mixture-of-experts language models.</p><p>GPL-3.0-or-later. Qt %2.</p>")
+                                  .arg(QStringLiteral(EXPERTSCOPE_VERSION), QString::fromLatin1(qVersion())),
+                              QMessageBox::Close, this);
+  box->setAttribute(Qt::WA_DeleteOnClose);
+  box->open();
+}
+
+void MainWindow::closeEvent(QCloseEvent* event) {
+  workspace_.settings().setValue(kGeometryKey, saveGeometry());
+  // The start page hides the panels; their arrangement is worth keeping only as a person left it.
+  workspace_.settings().setValue(kStateKey, saveState());
+  workspace_.engine().stop();
+  QMainWindow::closeEvent(event);
+}
+
+void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
+  const QList<QUrl> urls = event->mimeData()->urls();
+  if (urls.size() == 1 && urls.front().isLocalFile()) event->acceptProposedAction();
+}
+
+void MainWindow::dropEvent(QDropEvent* event) {
+  const QString path = event->mimeData()->urls().value(0).toLocalFile();
+  if (path.isEmpty()) return;
+  event->acceptProposedAction();
+  if (QFileInfo(path).suffix() == QLatin1String("json") &&
+      QFileInfo(path).fileName() != QLatin1String("config.json") && workspace_.can_edit()) {
+    workspace_.load_policy(path);
+  } else {
+    workspace_.open(path);
+  }
+}
+
+}  // namespace expertscope

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QMainWindow>
+#include <memory>
+
+#include "views/window/window_actions.h"
+
+class QDockWidget;
+class QLabel;
+class QSplitter;
+class QStackedWidget;
+class QTabWidget;
+
+namespace expertscope {
+
+class CompareView;
+class EditsPanel;
+class ExpertActions;
+class FileDialogs;
+class GenerationPanel;
+class HeatmapPanel;
+class Inspector;
+class MessageBanner;
+class OutlierChart;
+class RunsPanel;
+class TablePanel;
+class TokenPanel;
+class Workspace;
+struct Error;
+
+/// Arranges the panels around the routing map and connects the actions; what a panel shows is its own matter.
+class MainWindow final : public QMainWindow {
+  Q_OBJECT
+ public:
+  /// `workspace` is not owned and outlives the window.
+  explicit MainWindow(Workspace& workspace, QWidget* parent = nullptr);
+  ~MainWindow() override;
+
+  WindowActions& actions_of_window() { return actions_; }
+  ExpertActions& expert_actions() { return *expert_actions_; }
+  HeatmapPanel& heatmap() { return *heatmap_; }
+  GenerationPanel& generation() { return *generation_; }
+  CompareView& compare() { return *compare_; }
+  MessageBanner& banner() { return *banner_; }
+  QTabWidget& tabs() { return *tabs_; }
+
+ public Q_SLOTS:
+  void show_compare();
+  void show_outliers();
+  void restore_default_layout();
+
+ protected:
+  void closeEvent(QCloseEvent* event) override;
+  void dragEnterEvent(QDragEnterEvent* event) override;
+  void dropEvent(QDropEvent* event) override;
+
+ private:
+  void make_central();
+  void make_docks();
+  QDockWidget* add_dock(const char* name, const QString& title, QWidget* content, Qt::DockWidgetArea area);
+  void make_menus();
+  void make_file_menu();
+  void make_edit_menu();
+  void make_view_menu();
+  void fill_recent_menu();
+  void connect_actions();
+  void connect_file_actions();
+  void connect_workspace();
+  void update_state();
+  void show_error(const Error& error);
+  void show_cell_menu(const QPoint& global);
+  void start_pick();
+  void show_about();
+
+  Workspace& workspace_;
+  WindowActions actions_;
+  ExpertActions* expert_actions_;
+  FileDialogs* files_;
+  MessageBanner* banner_ = nullptr;
+  QStackedWidget* pages_ = nullptr;
+  QSplitter* middle_ = nullptr;
+  QTabWidget* tabs_ = nullptr;
+  HeatmapPanel* heatmap_ = nullptr;
+  OutlierChart* outliers_ = nullptr;
+  CompareView* compare_ = nullptr;
+  TablePanel* table_ = nullptr;
+  GenerationPanel* generation_ = nullptr;
+  QDockWidget* inspector_dock_ = nullptr;
+  QDockWidget* token_dock_ = nullptr;
+  QList<QDockWidget*> docks_;
+  QMenu* recent_menu_ = nullptr;
+  QLabel* summary_ = nullptr;
+  QByteArray default_state_;
+  QByteArray default_middle_;
+};
+
+}  // namespace expertscope
