@@ -53,16 +53,18 @@ PackLayout layout(Arithmetic arithmetic, std::int64_t rows) {
 }
 
 /// As f32_to_bf16; here because this file must not emit shared inline functions.
-std::uint16_t round_bf16(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
+struct RoundToBf16 {
+  std::uint16_t operator()(float value) const {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
+    return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+  }
+};
 
 void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1) {
   if (out.layout != PackLayout::bf16_tiles) return avx512_bf16_kernels().pack(x, out, m0, m1);
-  amx_pack(x, out, m0, m1, round_bf16);
+  amx_pack(x, out, m0, m1, RoundToBf16{});
 }
 
 void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,

@@ -8,7 +8,8 @@
 /// A file compiled for a newer instruction set must not emit functions that the linker may pick for the whole
 /// program (inline functions of shared headers have one copy in the end, and it could be the one with
 /// instructions the machine lacks). So such files call intrinsics and functions of their own unnamed
-/// namespace only; templates shared through simd_*.h take a type from that namespace.
+/// namespace only; templates shared through headers take a type from that namespace, other functions there
+/// are static.
 namespace expertscope::cpu {
 
 const Kernels& scalar_kernels();

@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "engine/cpu/kernels/levels.h"
-#include "engine/cpu/kernels/simd_matmul.h"
 #include "engine/cpu/kernels/simd_ops.h"
+#include "engine/cpu/kernels/simd_tile.h"
 
 /// Attention of the SIMD levels. Keys come in blocks of kKeyBlock from position 0 on, queries in tiles of
 /// kQueryTile rows (a row is one head of one token); scores and sums of a tile stay in the cache.
@@ -25,7 +25,7 @@ struct AttentionTile {
   float largest[kQueryTile];
   float total[kQueryTile];
   std::int64_t visible[kQueryTile];  ///< keys the row may see
-  int rows = 0;
+  int rows;
 };
 
 /// score[r][j] = q[r] . k[first + j] for every row and `keys` keys.
