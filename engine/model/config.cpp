@@ -2,6 +2,7 @@
 #include "engine/model/config.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "engine/formats/json_fields.h"
@@ -120,29 +121,32 @@ Status read_layer_kinds(const JsonFields& fields, const Architecture& architectu
   return read.status();
 }
 
+Status check_partial_rotary(const JsonFields& fields) {
+  const auto factor = fields.number_or("partial_rotary_factor", 1.0, 0.0, 1.0);
+  if (!factor) return forward_error(factor);
+  if (*factor == 1.0) return {};
+  return fields.error(ErrorCode::unsupported, "partial_rotary_factor",
+                      "only 1 (rotate the whole head) is supported");
+}
+
 /// A rope_scaling or rope_parameters object: only the plain rotary embedding runs here.
 Status read_rope_object(const JsonFields& rope, ModelConfig& config) {
-  for (const auto& key : rope.keys()) {
-    if (!rope.has(key)) continue;
-    if (key == "rope_type" || key == "type") {
-      const auto type = rope.string(key);
-      if (!type) return forward_error(type);
-      if (*type != "default")
-        return rope.error(ErrorCode::unsupported, key,
-                          fmt::format("\"{}\" is not supported, only \"default\" is", *type));
-    } else if (key == "rope_theta") {
-      const auto theta = rope.number(key, 1.0, 1e30);
-      if (!theta) return forward_error(theta);
-      config.rope_theta = *theta;
-    } else if (key == "partial_rotary_factor") {
-      const auto factor = rope.number(key, 0.0, 1.0);
-      if (!factor) return forward_error(factor);
-      if (*factor != 1.0)
-        return rope.error(ErrorCode::unsupported, key, "only 1 (rotate the whole head) is supported");
-    } else {
-      return rope.error(ErrorCode::unsupported, key, "this rotary embedding setting is not supported");
-    }
+  for (const char* key : {"rope_type", "type"}) {
+    const auto type = rope.string_or(key, "default");
+    if (!type) return forward_error(type);
+    if (*type != "default")
+      return rope.error(ErrorCode::unsupported, key,
+                        fmt::format("\"{}\" is not supported, only \"default\" is", *type));
   }
+  const auto theta = rope.number_or("rope_theta", config.rope_theta, 1.0, 1e30);
+  if (!theta) return forward_error(theta);
+  config.rope_theta = *theta;
+  if (const auto ok = check_partial_rotary(rope); !ok) return ok;
+  constexpr std::array<std::string_view, 4> kKnown = {"rope_type", "type", "rope_theta",
+                                                      "partial_rotary_factor"};
+  for (const auto& key : rope.keys())
+    if (rope.has(key) && std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end())
+      return rope.error(ErrorCode::unsupported, key, "this rotary embedding setting is not supported");
   return {};
 }
 
@@ -150,11 +154,7 @@ Status read_rope(const JsonFields& fields, const Architecture& architecture, Mod
   const auto theta = fields.number_or("rope_theta", architecture.switches.rope_theta_default, 1.0, 1e30);
   if (!theta) return forward_error(theta);
   config.rope_theta = *theta;
-  const auto factor = fields.number_or("partial_rotary_factor", 1.0, 0.0, 1.0);
-  if (!factor) return forward_error(factor);
-  if (*factor != 1.0)
-    return fields.error(ErrorCode::unsupported, "partial_rotary_factor",
-                        "only 1 (rotate the whole head) is supported");
+  if (const auto ok = check_partial_rotary(fields); !ok) return ok;
   // rope_scaling comes last: transformers lets it win over rope_parameters.
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     if (!fields.has(key)) continue;

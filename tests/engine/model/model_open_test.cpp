@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "engine/model/model.h"
+#include "engine/model/model_loader.h"
+#include "engine/text/chat_template.h"
+#include "engine/text/tokenizer.h"
+#include "tests/support/model_folder.h"
+
+namespace expertscope {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::ModelFolder;
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+std::shared_ptr<const Model> open(const fs::path& folder) {
+  const auto model = Model::open(folder);
+  if (!model) ADD_FAILURE() << model.error().message;
+  return model ? *model : nullptr;
+}
+
+std::shared_ptr<const Model> fixture(const std::string& name) {
+  return open(testing::data_folder() / "models" / name);
+}
+
+Error refusal(const fs::path& folder) {
+  const auto model = Model::open(folder);
+  EXPECT_FALSE(model);
+  return model ? Error{} : model.error();
+}
+
+bool same_bytes(const Matrix& a, const Matrix& b) {
+  return a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype &&
+         std::memcmp(a.data, b.data, static_cast<std::size_t>(a.rows) * a.row_bytes()) == 0;
+}
+
+class EveryFixture : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EveryFixture, OpensAndIsFinite) {
+  const auto model = fixture(GetParam());
+  ASSERT_NE(model, nullptr);
+  EXPECT_TRUE(model->check_finite());
+  const auto& config = model->config();
+  ASSERT_EQ(model->weights().layers.size(), static_cast<std::size_t>(config.num_hidden_layers));
+  for (int i = 0; i < config.num_hidden_layers; ++i) {
+    const auto& layer = model->weights().layers[static_cast<std::size_t>(i)];
+    EXPECT_EQ(layer.experts.size(), config.is_moe(i) ? static_cast<std::size_t>(config.num_experts) : 0u);
+    EXPECT_EQ(static_cast<bool>(layer.router), config.is_moe(i));
+    EXPECT_EQ(static_cast<bool>(layer.mlp.gate_proj), !config.is_moe(i));
+    EXPECT_EQ(layer.q_norm.size(), static_cast<std::size_t>(config.head_dim));
+    EXPECT_EQ(layer.q_bias.empty(), !config.attention_bias);
+  }
+  EXPECT_EQ(model->weights().lm_head.data == model->weights().embed_tokens.data, config.tie_word_embeddings);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryFixture,
+                         ::testing::Values("top1", "top2_tied", "top8", "no_norm", "bf16", "f16",
+                                           "attention_bias", "dense_layer", "sparse_step", "sharded",
+                                           "v5_default", "v5_fused", "planted_super_experts"),
+                         [](const auto& suite) { return std::string(suite.param); });
+
+/// Bytes of a tensor of model.safetensors, read without the code under test.
+std::string tensor_bytes(const std::string& model, const std::string& tensor) {
+  std::string bytes;
+  const ModelFolder folder(model);
+  folder.edit_weights([&](Json& header, std::string& data) {
+    const auto& offsets = header[tensor]["data_offsets"];
+    bytes = data.substr(offsets[0], offsets[1].get<std::size_t>() - offsets[0].get<std::size_t>());
+  });
+  return bytes;
+}
+
+std::string_view matrix_bytes(const Matrix& m) {
+  return {static_cast<const char*>(m.data), static_cast<std::size_t>(m.rows) * m.row_bytes()};
+}
+
+TEST(ModelOpen, SeparateExpertsAreReadByTheirNames) {
+  const auto model = fixture("v5_default");
+  ASSERT_NE(model, nullptr);
+  const auto& expert = model->weights().layers[1].experts[5];
+  const std::string prefix = "model.layers.1.mlp.experts.5.";
+  EXPECT_EQ(matrix_bytes(expert.gate_proj), tensor_bytes("v5_default", prefix + "gate_proj.weight"));
+  EXPECT_EQ(matrix_bytes(expert.up_proj), tensor_bytes("v5_default", prefix + "up_proj.weight"));
+  EXPECT_EQ(matrix_bytes(expert.down_proj), tensor_bytes("v5_default", prefix + "down_proj.weight"));
+}
+
+TEST(ModelOpen, FusedExpertsAreGateThenUpForEachExpert) {
+  // gate_up_proj[e] is [2 * intermediate, hidden] and is halved into gate and up (Qwen3MoeExperts.forward).
+  const auto model = fixture("v5_fused");
+  ASSERT_NE(model, nullptr);
+  const std::string gate_up = tensor_bytes("v5_fused", "model.layers.1.mlp.experts.gate_up_proj");
+  const std::string down = tensor_bytes("v5_fused", "model.layers.1.mlp.experts.down_proj");
+  constexpr std::size_t kBytes = 24 * 32 * sizeof(float);
+  for (std::size_t e = 0; e < 8; ++e) {
+    const auto& expert = model->weights().layers[1].experts[e];
+    EXPECT_EQ(matrix_bytes(expert.gate_proj), gate_up.substr(2 * e * kBytes, kBytes)) << e;
+    EXPECT_EQ(matrix_bytes(expert.up_proj), gate_up.substr((2 * e + 1) * kBytes, kBytes)) << e;
+    EXPECT_EQ(matrix_bytes(expert.down_proj), down.substr(e * kBytes, kBytes)) << e;
+    EXPECT_EQ(expert.down_proj.rows, 32);
+    EXPECT_EQ(expert.up_proj.rows, 24);
+  }
+}
+
+TEST(ModelOpen, KnowsWhatItOpened) {
+  const auto model = fixture("top2_tied");
+  ASSERT_NE(model, nullptr);
+  const auto& identity = model->identity();
+  EXPECT_EQ(identity.name, "top2_tied");
+  EXPECT_EQ(identity.path, (testing::data_folder() / "models" / "top2_tied").string());
+  EXPECT_EQ(identity.tensor_count, 101);
+  EXPECT_EQ(identity.total_bytes, 571584);
+  EXPECT_EQ(identity.config_sha256.size(), 64u);
+  EXPECT_NE(identity.config_sha256, fixture("top8")->identity().config_sha256);
+  ASSERT_NE(model->tokenizer(), nullptr);
+  ASSERT_NE(model->chat_template(), nullptr);
+  EXPECT_EQ(model->chat_template()->name(), "ChatML");
+  EXPECT_THAT(model->warnings(), IsEmpty());
+}
+
+TEST(ModelOpen, AModelIsNamedByItsFolderOrByItsPlaceInTheCache) {
+  EXPECT_EQ(model_name("/models/tiny"), "tiny");
+  EXPECT_EQ(model_name("/models/tiny/"), "tiny");
+  EXPECT_EQ(model_name("/models/tiny/."), "tiny");
+  EXPECT_EQ(model_name("/hub/models--Qwen--Qwen3-30B-A3B/snapshots/0123abcd"), "Qwen/Qwen3-30B-A3B@0123abcd");
+  EXPECT_EQ(model_name("/hub/models--org--a--b/snapshots/ff/"), "org/a--b@ff");
+  EXPECT_EQ(model_name("/hub/models--solo/snapshots/ff"), "solo@ff");
+}
+
+TEST(ModelOpen, TiedEmbeddingsWinOverAnLmHeadInTheFile) {
+  const ModelFolder folder("top1");
+  folder.edit_json("config.json", [](Json& c) { c["tie_word_embeddings"] = true; });
+  const auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->weights().lm_head.data, model->weights().embed_tokens.data);
+}
+
+TEST(ModelOpen, ReportsProgressAndCanBeCancelledAtEveryStep) {
+  std::vector<double> fractions;
+  const auto folder = testing::data_folder() / "models" / "sharded";
+  ASSERT_TRUE(Model::open(folder, [&](const std::string& what, double fraction) {
+    EXPECT_FALSE(what.empty());
+    EXPECT_GE(fraction, fractions.empty() ? 0.0 : fractions.back()) << what;
+    fractions.push_back(fraction);
+  }));
+  EXPECT_EQ(fractions.front(), 0.0);
+  EXPECT_EQ(fractions.back(), 1.0);
+  for (std::size_t step = 0; step + 1 < fractions.size(); ++step) {
+    std::stop_source stop;
+    std::size_t calls = 0;
+    const auto model = Model::open(
+        folder,
+        [&](const std::string&, double) {
+          if (calls++ == step) stop.request_stop();
+        },
+        stop.get_token());
+    ASSERT_FALSE(model) << step;
+    EXPECT_EQ(model.error().code, ErrorCode::cancelled);
+  }
+}
+
+TEST(ModelOpen, WhatIsNotAModelFolderIsSaid) {
+  const ModelFolder folder;
+  EXPECT_THAT(refusal(folder / "none").message, HasSubstr("there is no such folder"));
+  EXPECT_THAT(refusal(folder.path()).message,
+              HasSubstr("no config.json; is this a Hugging Face model folder?"));
+  folder.write("model.gguf", "GGUF");
+  EXPECT_THAT(refusal(folder / "model.gguf").message, HasSubstr("this is a file"));
+  EXPECT_EQ(refusal(folder / "model.gguf").code, ErrorCode::invalid_argument);
+}
+
+TEST(ModelOpen, AWrongShapeNamesFileTensorAndBothShapes) {
+  const ModelFolder folder("top1");
+  folder.edit_weights([](Json& header, std::string&) {
+    header["model.layers.1.mlp.experts.2.down_proj.weight"]["shape"] = {24, 32};
+  });
+  EXPECT_EQ(refusal(folder.path()).message, (folder / "model.safetensors").string() +
+                                                ": tensor model.layers.1.mlp.experts.2.down_proj.weight has "
+                                                "shape [24, 32], but config.json asks for "
+                                                "[32, 24]");
+  const ModelFolder fused("v5_fused");
+  fused.edit_weights([](Json& header, std::string&) {
+    header["model.layers.0.mlp.experts.gate_up_proj"]["shape"] = {8, 32, 48};
+  });
+  EXPECT_THAT(refusal(fused.path()).message,
+              HasSubstr("has shape [8, 32, 48], but config.json asks for [8, 48, 32]"));
+  const ModelFolder config("top1");
+  config.edit_json("config.json", [](Json& c) { c["num_experts"] = 3; });
+  EXPECT_THAT(refusal(config.path()).message,
+              HasSubstr("mlp.gate.weight has shape [4, 32], but config.json asks for [3, 32]"));
+}
+
+TEST(ModelOpen, AMissingTensorIsNamed) {
+  const auto without = [](const std::string& name, const std::string& model) {
+    const ModelFolder folder(model);
+    folder.edit_weights([&](Json& header, std::string&) {
+      const Json entry = header[name];
+      header.erase(name);
+      header["unused"] = entry;
+    });
+    return refusal(folder.path()).message;
+  };
+  EXPECT_THAT(without("model.layers.0.mlp.experts.3.up_proj.weight", "top1"),
+              HasSubstr("tensor model.layers.0.mlp.experts.3.up_proj.weight [24, 32] is missing"));
+  EXPECT_THAT(without("model.norm.weight", "top1"), HasSubstr("tensor model.norm.weight [32] is missing"));
+  EXPECT_THAT(without("lm_head.weight", "top1"),
+              HasSubstr("lm_head.weight is missing, and config.json says tie"));
+  EXPECT_THAT(without("model.layers.0.self_attn.k_proj.bias", "attention_bias"),
+              HasSubstr("k_proj.bias [32] is missing"));
+  EXPECT_THAT(without("model.layers.1.mlp.experts.down_proj", "v5_fused"),
+              HasSubstr("experts.down_proj [8, 32, 24]"));
+  EXPECT_THAT(without("model.layers.1.mlp.up_proj.weight", "dense_layer"),
+              HasSubstr("mlp.up_proj.weight [64, 32]"));
+}
+
+TEST(ModelOpen, AnotherTypeOfWeightIsRefusedByName) {
+  const ModelFolder folder("top1");
+  folder.edit_weights([](Json& header, std::string&) { header["model.norm.weight"]["dtype"] = "I32"; });
+  EXPECT_THAT(refusal(folder.path()).message,
+              HasSubstr("tensor model.norm.weight is I32; weights must be F32, F16 or BF16"));
+}
+
+TEST(ModelOpen, DataThatAreNotAlignedAreCopied) {
+  const ModelFolder folder("bf16");
+  const std::string bytes = testing::read_bytes(folder / "model.safetensors");
+  std::string header =
+      bytes.substr(8, static_cast<unsigned char>(bytes[0]) + 256u * static_cast<unsigned char>(bytes[1]));
+  const std::string data = bytes.substr(8 + header.size());
+  header += header.size() % 2 == 0 ? " " : "  ";
+  folder.write("model.safetensors", testing::safetensors_bytes(header, data));
+  const auto odd = open(folder.path());
+  const auto even = fixture("bf16");
+  ASSERT_TRUE(odd && even);
+  EXPECT_TRUE(same_bytes(odd->weights().embed_tokens, even->weights().embed_tokens));
+  EXPECT_TRUE(
+      same_bytes(odd->weights().layers[1].experts[3].up_proj, even->weights().layers[1].experts[3].up_proj));
+  EXPECT_THAT(odd->warnings().front(), HasSubstr("not aligned in their file and were copied"));
+}
+
+TEST(ModelOpen, ADamagedFileBesideTheWeightsIsRefused) {
+  const ModelFolder folder("top2_tied");
+  folder.write("generation_config.json", "{");
+  EXPECT_THAT(refusal(folder.path()).message, HasSubstr("generation_config.json: not valid JSON"));
+  fs::remove(folder / "generation_config.json");
+  folder.write("tokenizer.json", "{\"model\": 3}");
+  EXPECT_THAT(refusal(folder.path()).message,
+              HasSubstr("tokenizer.json: model: expected an object, found 3"));
+}
+
+TEST(ModelOpen, WithoutAUsableTokenizerItStillOpensAndSaysWhy) {
+  const ModelFolder folder("top2_tied");
+  folder.edit_json("tokenizer.json", [](Json& t) { t["model"]["type"] = "Unigram"; });
+  auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->tokenizer(), nullptr);
+  EXPECT_THAT(model->warnings().front(), HasSubstr("\"Unigram\" is not supported"));
+  fs::remove(folder / "tokenizer.json");
+  model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  EXPECT_THAT(model->warnings().front(), HasSubstr("has no tokenizer.json"));
+}
+
+TEST(ModelOpen, ChatTemplateJinjaOverridesTheTokenizerConfig) {
+  const ModelFolder folder("top2_tied");
+  folder.write("chat_template.jinja",
+               "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>"
+               "{% endfor %}<|assistant|>");
+  folder.edit_json("tokenizer_config.json", [](Json& t) {
+    t["bos_token"] = {{"content", "<B>"}, {"lstrip", false}};
+  });
+  auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  ASSERT_NE(model->chat_template(), nullptr);
+  EXPECT_EQ(model->chat_template()->render({{"user", "x"}}), "<B><|user|>x<|end|><|assistant|>");
+  folder.write("chat_template.jinja", "[INST]{{ messages[0].content }}[/INST]");
+  model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->chat_template(), nullptr);
+  EXPECT_THAT(model->warnings().front(), HasSubstr("The chat template is not supported"));
+  fs::remove(folder / "chat_template.jinja");
+  folder.edit_json("tokenizer_config.json", [](Json& t) {
+    t["chat_template"] = {{{"name", "tools"}, {"template", "x"}},
+                          {{"name", "default"}, {"template", t["chat_template"]}}};
+  });
+  model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  EXPECT_NE(model->chat_template(), nullptr);
+}
+
+class NotFinite : public ::testing::TestWithParam<std::pair<const char*, std::uint32_t>> {};
+
+TEST_P(NotFinite, IsFoundAndNamed) {
+  const auto [tensor, bits] = GetParam();
+  const ModelFolder folder("top1");
+  folder.edit_weights([&, name = tensor, value = bits](Json& header, std::string& data) {
+    const auto end = header[name]["data_offsets"][1].get<std::size_t>();
+    std::memcpy(data.data() + end - 4, &value, 4);
+  });
+  const auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  const auto finite = model->check_finite();
+  ASSERT_FALSE(finite);
+  EXPECT_EQ(finite.error().code, ErrorCode::format);
+  EXPECT_THAT(finite.error().message, HasSubstr(std::string("tensor ") + tensor + " has NaN or Inf"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Tensors, NotFinite,
+    ::testing::Values(std::pair("model.embed_tokens.weight", 0x7fc00000u),
+                      std::pair("model.norm.weight", 0x7f800000u), std::pair("lm_head.weight", 0xff800000u),
+                      std::pair("model.layers.0.mlp.gate.weight", 0x7f800001u),
+                      std::pair("model.layers.1.mlp.experts.3.down_proj.weight", 0xffc00000u),
+                      std::pair("model.layers.1.self_attn.k_norm.weight", 0x7fc00000u)),
+    [](const auto& suite) { return "case" + std::to_string(suite.index); });
+
+TEST(CheckFinite, CoversHalfPrecisionAndPartsAndStops) {
+  for (const char* name : {"bf16", "f16"}) {
+    const ModelFolder folder(name);
+    folder.edit_weights([](Json& header, std::string& data) {
+      const auto at =
+          header["model.layers.1.mlp.experts.0.up_proj.weight"]["data_offsets"][0].get<std::size_t>();
+      data[at] = '\0';
+      data[at + 1] = '\x7f';  // Inf or NaN in either type once the low bits are set
+      data[at] = '\x80';
+    });
+    const auto model = open(folder.path());
+    ASSERT_NE(model, nullptr);
+    EXPECT_TRUE(model->check_finite_part(-1));
+    EXPECT_TRUE(model->check_finite_part(0));
+    EXPECT_THAT(model->check_finite_part(1).error().message,
+                HasSubstr("experts.0.up_proj.weight has NaN or Inf in row 0"));
+    EXPECT_FALSE(model->check_finite_part(99));
+    std::stop_source stop;
+    stop.request_stop();
+    EXPECT_EQ(model->check_finite(stop.get_token()).error().code, ErrorCode::cancelled);
+  }
+}
+
+TEST(ModelFromMemory, HoldsWhatItWasGiven) {
+  auto storage = std::make_shared<std::vector<float>>(8, 1.0f);
+  ModelConfig config;
+  config.vocab_size = 4;
+  config.hidden_size = 2;
+  Weights weights;
+  weights.embed_tokens = weights.lm_head = Matrix{storage->data(), DType::f32, 4, 2};
+  weights.norm = {1.0f, 1.0f};
+  const std::weak_ptr<std::vector<float>> watch = storage;
+  auto model = Model::from_memory(config, std::move(weights), std::move(storage));
+  EXPECT_FALSE(watch.expired());
+  EXPECT_TRUE(model->check_finite());
+  EXPECT_EQ(model->tokenizer(), nullptr);
+  model.reset();
+  EXPECT_TRUE(watch.expired());
+}
+
+}  // namespace
+}  // namespace expertscope
