@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// info, tokenize, logits and ppl.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/app/cli_process.h"
+
+namespace expertscope::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+const std::string kModel = "models/top8";
+
+TEST(CliInfo, DescribesAModel) {
+  const json info = run_cli_json({"info", data_path(kModel), "--json"});
+  EXPECT_EQ(info["kind"], "model");
+  EXPECT_EQ(info["architecture"], "Qwen3MoeForCausalLM");
+  EXPECT_EQ(info["config"]["num_experts"], 16);
+  EXPECT_EQ(info["config"]["num_experts_per_tok"], 8);
+  EXPECT_EQ(info["config"]["num_moe_layers"], 3);
+  EXPECT_EQ(info["chat_template"], "ChatML");
+  EXPECT_EQ(info["config_sha256"].get<std::string>().size(), 64u);
+}
+
+TEST(CliInfo, CountsParameters) {
+  const json info = run_cli_json({"info", data_path(kModel), "--json"});
+  // hidden 32, 4 query and 2 key/value heads of 16, 16 experts of width 16, vocabulary 640, untied
+  const int attention = 32 * 64 + 2 * 32 * 32 + 64 * 32 + 2 * 16;
+  const int expert = 3 * 32 * 16;
+  const int shared = 2 * 640 * 32 + 32 + 3 * (attention + 16 * 32 + 2 * 32);
+  EXPECT_EQ(info["parameters"]["total"], shared + 3 * 16 * expert);
+  EXPECT_EQ(info["parameters"]["active"], shared + 3 * 8 * expert);
+  EXPECT_EQ(info["total_bytes"], 4 * (shared + 3 * 16 * expert));
+}
+
+TEST(CliInfo, IsReadableWithoutJson) {
+  const ProcessResult result = run_cli({"info", data_path(kModel)});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, HasSubstr("Qwen3MoeForCausalLM"));
+  EXPECT_THAT(result.out, HasSubstr("16 per MoE layer, top-8"));
+  EXPECT_EQ(result.err, "") << "progress is for terminals";
+}
+
+TEST(CliTokenize, AgreesWithTheReference) {
+  // The rows: any text of the file of awkward strings that a command line can carry.
+  std::istringstream rows(read_file(data_path("tokenizers/awkward.jsonl")));
+  int checked = 0;
+  for (std::string line; std::getline(rows, line);) {
+    const json row = json::parse(line);
+    const std::string text = row["text"];
+    if (text.find('\0') != std::string::npos || checked == 12) continue;
+    const json tokens = run_cli_json({"tokenize", data_path(kModel), "--text", text, "--json"});
+    EXPECT_EQ(tokens, json({{"ids", row["qwen2_like"]["ids_with_special"]}})) << row["name"];
+    ++checked;
+  }
+  EXPECT_EQ(checked, 12);
+}
+
+TEST(CliTokenize, TakesTextThatLooksLikeAnOption) {
+  for (const char* text : {"--json", "-1", "[1,2]", "{}", "a,b", "%%"}) {
+    const json tokens = run_cli_json({"tokenize", data_path(kModel), "--text", text, "--json"});
+    EXPECT_FALSE(tokens["ids"].empty()) << text;
+    EXPECT_EQ(run_cli_json({"tokenize", data_path(kModel), std::string("--text=") + text, "--json"}), tokens);
+  }
+  EXPECT_EQ(run_cli_json({"tokenize", data_path(kModel), "--text", "", "--json"}),
+            json({{"ids", json::array()}}));
+}
+
+TEST(CliLogits, AgreeWithTheReference) {
+  const ScratchFolder scratch;
+  for (const char* name : {"top8", "top2_tied", "dense_layer", "sharded"}) {
+    const json meta = data_json(std::string("golden/") + name + "/meta.json");
+    const auto result =
+        run_cli({"logits", data_path(std::string("models/") + name), "--ids", join_ids(meta["prompts"]["7"]),
+                 "--out", scratch / "l.npy", "--math", "f32"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.out, "");
+    const Npy logits = read_npy(scratch / "l.npy");
+    EXPECT_EQ(logits.rows, 7);
+    const auto golden = golden_tensor(std::string("golden/") + name + "/t7.safetensors", "logits");
+    EXPECT_LE(relative_difference(logits.values, golden), 1e-4) << name;
+  }
+}
+
+TEST(CliLogits, AgreeWithTheReferenceUnderAPolicy) {
+  const ScratchFolder scratch;
+  const std::string ids = join_ids(data_json("golden/top8/meta.json")["prompts"]["7"]);
+  for (const char* name : {"prune_mask", "prune_zero", "prune_drop", "reroute", "combined"}) {
+    const std::string golden = std::string("golden/top8/interventions/") + name;
+    const auto result = run_cli({"logits", data_path(kModel), "--ids", ids, "--out", scratch / "l.npy",
+                                 "--math", "f32", "--policy", data_path(golden + ".json")});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_LE(relative_difference(read_npy(scratch / "l.npy").values,
+                                  golden_tensor(golden + ".safetensors", "logits")),
+              1e-4)
+        << name;
+  }
+}
+
+TEST(CliLogits, RunInBf16ByDefault) {
+  const ScratchFolder scratch;
+  const auto done = run_cli_json(
+      {"logits", data_path("models/bf16"), "--ids", "1,2,3", "--out", scratch / "l.npy", "--json"});
+  EXPECT_EQ(done["shape"], json({3, 256}));
+  EXPECT_THAT(done["backend"].get<std::string>(), HasSubstr("bf16"));
+  EXPECT_EQ(read_npy(scratch / "l.npy").rows, 3);
+}
+
+class CliPpl : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string lines;
+    const json golden = data_json("golden/planted_super_experts/planted.json");
+    for (const json& text : golden["texts"]) {
+      lines += json({{"text", text}, {"domain", "noise"}}).dump() + "\n";
+    }
+    write_file(scratch_ / "data.jsonl", lines);
+  }
+
+  json ppl(const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"ppl", data_path("models/planted_super_experts"), "--data",
+                                          scratch_ / "data.jsonl", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_cli_json(arguments);
+  }
+
+  ScratchFolder scratch_;
+};
+
+TEST_F(CliPpl, NamesItsProtocolAndWhatItScored) {
+  const json hf = ppl({"--protocol", "hf", "--ctx", "128", "--stride", "64"});
+  EXPECT_EQ(hf["protocol"], "hf");
+  EXPECT_EQ(hf["ctx"], 128);
+  EXPECT_EQ(hf["stride"], 64);
+  EXPECT_EQ(hf["tokens"], 2 * 320 + 2) << "two texts and an empty line between them";
+  EXPECT_EQ(hf["scored_tokens"], 2 * 320 + 1);
+  EXPECT_EQ(hf["text_sha256"].get<std::string>().size(), 64u);
+  EXPECT_NEAR(hf["perplexity"], std::exp(hf["nll_mean"].get<double>()),
+              1e-6 * hf["perplexity"].get<double>());
+  EXPECT_GT(hf["standard_error"], 0);
+
+  const json llamacpp = ppl({"--protocol", "llamacpp", "--ctx", "128"});
+  EXPECT_EQ(llamacpp["protocol"], "llamacpp");
+  EXPECT_EQ(llamacpp["windows"], 5);
+  EXPECT_EQ(llamacpp["scored_tokens"], 5 * 63);
+  EXPECT_TRUE(llamacpp["stride"].is_null());
+  EXPECT_EQ(llamacpp["text_sha256"], hf["text_sha256"]);
+}
+
+TEST_F(CliPpl, DependsOnThePolicy) {
+  write_file(scratch_ / "p.json",
+             R"({"version":1,"edits":[{"op":"prune","layer":[1,2,3],"expert":5,"mode":"mask"}]})");
+  const json before = ppl({"--protocol", "hf", "--ctx", "64"});
+  const json after = ppl({"--protocol", "hf", "--ctx", "64", "--policy", scratch_ / "p.json"});
+  EXPECT_NE(before["perplexity"], after["perplexity"]);
+  EXPECT_TRUE(before["policy"]["edits"].empty());
+  EXPECT_EQ(after["policy"]["edits"].size(), 1u);
+  EXPECT_EQ(before["config_sha256"], after["config_sha256"]);
+}
+
+}  // namespace
+}  // namespace expertscope::testing

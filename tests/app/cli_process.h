@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace expertscope::testing {
+
+/// What a finished child process left behind.
+struct ProcessResult {
+  int exit_code = -1;  ///< 128 + signal when a signal ended it
+  std::string out;     ///< standard output
+  std::string err;     ///< standard error
+};
+
+/// Runs expertscope-cli to its end. Neither stream is a terminal. `while_running` is given the process id.
+ProcessResult run_cli(const std::vector<std::string>& arguments,
+                      const std::function<void(int pid)>& while_running = {});
+
+/// Runs it, expects success and one JSON document on standard output with nothing around it.
+nlohmann::json run_cli_json(const std::vector<std::string>& arguments);
+
+/// tests/data/<path>
+std::string data_path(const std::string& path);
+nlohmann::json data_json(const std::string& path);
+std::string read_file(const std::filesystem::path& file);
+void write_file(const std::filesystem::path& file, const std::string& text);
+
+/// A folder of its own for one test, removed with it.
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// A float32 matrix from an .npy file; a failed expectation when the header is not as NumPy writes it.
+struct Npy {
+  std::int64_t rows = 0, columns = 0;
+  std::vector<float> values;
+};
+Npy read_npy(const std::string& file);
+
+/// A tensor of a golden file, as floats.
+std::vector<float> golden_tensor(const std::string& file, const std::string& name);
+
+/// Largest |a - b| divided by the largest |b|.
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b);
+
+std::string join_ids(const nlohmann::json& ids);
+
+}  // namespace expertscope::testing
