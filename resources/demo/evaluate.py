@@ -22,7 +22,7 @@ import data
 
 DOMAINS = ["english", "german", "python", "c", "arithmetic"]
 CHUNK = 512
-TOKENS_PER_DOMAIN = 15000
+TOKENS_PER_DOMAIN = 10000
 TEXTS = {
     "english": ["kjv/Psa100", "austen/Persuasion/12"],
     "german": ["debian-reference-de/984", "text/pagebackground.html"],
@@ -190,6 +190,19 @@ def arithmetic_accuracy(work: Path, model, tokenizer, count=60):
 
 
 @torch.no_grad()
+def long_context(work: Path, model, bos: int, windows: int = 4):
+    """Loss by position in windows of 2048 tokens; training never saw more than 1024."""
+    ids = torch.from_numpy(np.fromfile(work / "held_out.english.u16", dtype=np.uint16).astype(np.int64))
+    losses = []
+    for i in range(windows):
+        window = torch.cat((torch.tensor([bos]), ids[i * 2048:i * 2048 + 2047]))
+        losses.append(F.cross_entropy(model(window[None]).logits[0, :-1], window[1:], reduction="none"))
+    mean = torch.stack(losses).mean(0)
+    parts = [f"{a} to {b - 1}: {mean[a:b].mean().exp().item():.1f}" for a, b in ((0, 512), (512, 1024), (1024, 2047))]
+    print(f"\nPerplexity by position, English, {windows} windows of 2048: {', '.join(parts)}")
+
+
+@torch.no_grad()
 def samples(model, tokenizer):
     torch.manual_seed(3)
     for name, prompt in PROMPTS.items():
@@ -246,6 +259,7 @@ def main():
     load_balance(observer)
     outliers(observer, tokenizer)
     plain = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).eval()
+    long_context(args.work, plain, tokenizer.bos_token_id)
     arithmetic_accuracy(args.work, plain, tokenizer)
     samples(plain, tokenizer)
 

@@ -2,7 +2,7 @@
 """Trains the demo model of Expertscope from scratch on CPU and exports it in Hugging Face format.
 
     python train.py prepare --work DIR            # fetch Debian packages, build documents, tokenizer and token arrays
-    python train.py train   --work DIR --minutes 95 [--resume]
+    python train.py train   --work DIR --minutes 88 [--resume]
     python train.py export  --work DIR --out DIR  # a folder that transformers and Expertscope open
 
 The learning rate follows the share of the wall clock that is used up, so the schedule ends in time on a busy machine.
@@ -15,6 +15,8 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -129,6 +131,7 @@ def open_log(path: Path, step: int):
     lines = path.read_text().splitlines() if path.exists() else []
     log = open(path, "w", newline="")
     log.writelines(line + "\n" for line in lines if int(line.split(",")[0]) <= step)
+    log.flush()
     return log
 
 
@@ -223,6 +226,7 @@ def run_worker(*args):
 
 
 def train(args):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an orderly exit ends the workers too
     torch.manual_seed(args.seed)
     model = Model(Config())
     checkpoint = Path(args.work) / "checkpoint.pt"
@@ -307,8 +311,8 @@ def main():
     parser.add_argument("task", choices=["prepare", "train", "export"])
     parser.add_argument("--work", required=True, help="folder for downloads, token arrays and checkpoints")
     parser.add_argument("--out", help="folder to export to")
-    parser.add_argument("--minutes", type=float, default=95, help="training time; the schedule is stretched to it")
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--minutes", type=float, default=88, help="training time; the schedule is stretched to it")
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes, each with one thread")
     parser.add_argument("--resume", action="store_true")
