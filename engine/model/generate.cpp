@@ -85,7 +85,7 @@ class Generation {
 Result<GenerateResult> generate(Session& session, std::span<const std::int32_t> prompt,
                                 const GenerateOptions& options,
                                 const std::function<void(const GeneratedToken&)>& on_token,
-                                std::stop_token stop) {
+                                const std::stop_token& stop) {
   if (prompt.empty()) return fail(ErrorCode::invalid_argument, "the prompt has no tokens");
   if (auto ok = session.truncate(options.sequence, 0); !ok) return forward_error(ok);
   Generation run(session, prompt, options);

@@ -44,6 +44,6 @@ struct GenerateResult {
 Result<GenerateResult> generate(Session& session, std::span<const std::int32_t> prompt,
                                 const GenerateOptions& options,
                                 const std::function<void(const GeneratedToken&)>& on_token = {},
-                                std::stop_token stop = {});
+                                const std::stop_token& stop = {});
 
 }  // namespace expertscope

@@ -27,7 +27,7 @@ struct Score {
 
 /// Runs one window from an empty cache; token i is scored for i in [first_scored, tokens.size()), i >= 1.
 Status score_window(Session& session, std::span<const std::int32_t> tokens, std::size_t first_scored,
-                    Score& score, std::stop_token stop) {
+                    Score& score, const std::stop_token& stop) {
   if (auto ok = session.truncate(0, 0); !ok) return ok;
   const auto vocab = static_cast<std::size_t>(session.model().config().vocab_size);
   const auto most = static_cast<std::size_t>(session.options().max_batch);
@@ -122,7 +122,7 @@ double negative_log_likelihood(std::span<const float> logits, std::int32_t token
 
 Result<PerplexityResult> perplexity(Session& session, std::span<const std::int32_t> tokens,
                                     const PerplexityOptions& options, const PerplexityProgress& progress,
-                                    std::stop_token stop) {
+                                    const std::stop_token& stop) {
   if (auto ok = check(session, tokens.size(), options); !ok) return forward_error(ok);
   const auto context = static_cast<std::size_t>(options.context);
   const bool hf = options.protocol == PerplexityProtocol::hf;

@@ -41,7 +41,7 @@ using PerplexityProgress = std::function<void(double fraction, double perplexity
 /// Scores one token stream. Uses sequence slot 0 of the session.
 Result<PerplexityResult> perplexity(Session& session, std::span<const std::int32_t> tokens,
                                     const PerplexityOptions& options, const PerplexityProgress& progress = {},
-                                    std::stop_token stop = {});
+                                    const std::stop_token& stop = {});
 
 /// Negative log-likelihood in nats of `token` under `logits` [vocab]; summed in double.
 double negative_log_likelihood(std::span<const float> logits, std::int32_t token);

@@ -64,7 +64,8 @@ struct EditReader {
 
   /// Refuses what this version does not know: a misspelt field must not be ignored in silence.
   Status only(std::initializer_list<const char*> fields) const {
-    for (const auto& [key, value] : json.items()) {
+    for (const auto& item : json.items()) {
+      const std::string& key = item.key();
       const bool common = key == "op" || key == "layer" || key == "enabled" || key == "note";
       const bool known = std::any_of(fields.begin(), fields.end(), [&](const char* f) { return key == f; });
       if (!common && !known) return bad(key.c_str(), "is not a field of this edit");

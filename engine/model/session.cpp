@@ -152,7 +152,7 @@ void Session::remember_last_logits(const Batch& batch) {
 }
 
 Result<std::span<const float>> Session::prefill(int sequence, std::span<const std::int32_t> tokens,
-                                                std::stop_token stop) {
+                                                const std::stop_token& stop) {
   if (tokens.empty()) return fail(ErrorCode::invalid_argument, "there are no tokens to run");
   const auto most = static_cast<std::size_t>(options_.max_batch);
   for (std::size_t start = 0; start < tokens.size(); start += most) {

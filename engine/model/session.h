@@ -50,7 +50,7 @@ class Session {
   /// Appends tokens to one sequence in chunks of at most max_batch, checking `stop` between steps. `last`
   /// computes logits of the last token only; the span is [vocab].
   Result<std::span<const float>> prefill(int sequence, std::span<const std::int32_t> tokens,
-                                         std::stop_token stop = {});
+                                         const std::stop_token& stop = {});
 
  private:
   Session() = default;
