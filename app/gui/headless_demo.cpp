@@ -30,7 +30,8 @@ constexpr int kOpenLimit = 60'000;       // milliseconds
 constexpr int kGenerateLimit = 300'000;  // milliseconds
 constexpr int kCompareLimit = 600'000;   // milliseconds
 constexpr int kTokens = 160;
-constexpr int kTokensBeforeEdit = 40;
+constexpr int kTokensBeforeEdit = 60;
+constexpr int kPace = 40;  // tokens a second: slow enough to edit in between
 
 /// One person at one window, step by step; the first step that fails ends it.
 class Demonstration {
@@ -68,6 +69,7 @@ class Demonstration {
     step_ = QStringLiteral("generating");
     window_.generation().prompt().set_prompt(QStringLiteral("In the beginning"));
     if (auto* tokens = window_.findChild<QSpinBox*>(QStringLiteral("max_tokens"))) tokens->setValue(kTokens);
+    if (auto* pace = window_.findChild<QSpinBox*>(QStringLiteral("pace"))) pace->setValue(kPace);
     window_.generation().prompt().generate_button().click();
     const bool filled =
         wait([this] { return recorded() >= kTokensBeforeEdit || finished(); }, kGenerateLimit);
@@ -88,6 +90,11 @@ class Demonstration {
 
   bool compare() {
     step_ = QStringLiteral("comparing");
+    const QDir texts(QString::fromStdString(workspace_.paths().demo_texts.string()));
+    const QStringList names = texts.entryList({QStringLiteral("*.txt")}, QDir::Files, QDir::Name);
+    if (!workspace_.paths().demo_texts.empty() && !names.isEmpty()) {
+      window_.compare().set_text(texts.absoluteFilePath(names.first()));
+    }
     window_.actions_of_window().compare->trigger();
     if (!wait([this] { return workspace_.engine().comparison() != nullptr; }, kCompareLimit)) return false;
     return shoot(QStringLiteral("compare"));

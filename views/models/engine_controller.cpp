@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <system_error>
 
@@ -39,15 +40,25 @@ class EngineController::LiveText {
   /// True when the window must be told to take.
   bool add(const GeneratedToken& token) {
     const std::lock_guard lock(mutex_);
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = Clock::now();
     if (token.index == 0) first_ = now;
-    const double seconds = std::chrono::duration<double>(now - first_).count();
+    const double seconds = std::chrono::duration<double>(now - first_ - paused_).count();
     part_.text += token.text;
     part_.tokens = token.index + 1;
     part_.rate = seconds > 0 ? token.index / seconds : 0;
     const bool quiet = !told_;
     told_ = true;
     return quiet;
+  }
+  /// Waits until the next token is due at `rate` tokens a second, or until told to stop.
+  void pace(int index, double rate, const std::stop_token& stop) {
+    if (!(rate > 0)) return;
+    std::unique_lock lock(mutex_);
+    const auto before = Clock::now();
+    const auto due = first_ + std::chrono::duration_cast<Clock::duration>(
+                                  std::chrono::duration<double>((index + 1) / rate));
+    stopped_.wait_until(lock, stop, due, [] { return false; });
+    paused_ += Clock::now() - before;
   }
   Part take() {
     const std::lock_guard lock(mutex_);
@@ -58,9 +69,13 @@ class EngineController::LiveText {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   std::mutex mutex_;
+  std::condition_variable_any stopped_;
   Part part_;
-  std::chrono::steady_clock::time_point first_;
+  Clock::time_point first_;
+  Clock::duration paused_{};
   bool told_ = false;
 };
 
@@ -171,11 +186,12 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
               if (session == session_) Q_EMIT generation_started(run);
             },
             Qt::QueuedConnection);
-        const auto on_token = [this, &live](const GeneratedToken& token) {
+        const auto on_token = [&, this](const GeneratedToken& token) {
           if (live->add(token)) {
             QMetaObject::invokeMethod(
                 this, [this, live] { take_live_text(live); }, Qt::QueuedConnection);
           }
+          live->pace(token.index, request.tokens_per_second, context.stop);
         };
         return generate_recorded(*session, **recorder, probes, *ids, request.options, on_token, context.stop);
       },

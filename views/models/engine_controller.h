@@ -20,6 +20,7 @@ struct PromptRequest {
   std::string prompt;
   bool chat_template = false;  ///< wrap the prompt as a user's turn
   GenerateOptions options;
+  double tokens_per_second = 0;  ///< slowest pace a person can follow; 0: as fast as the engine runs
 };
 
 enum class EngineState : std::uint8_t { no_model, ready, generating, comparing };
@@ -64,7 +65,7 @@ class EngineController final : public QObject {
   void model_closed();
   /// The recorder has begun; `run` can be read from the trace.
   void generation_started(qint64 run);
-  /// New text, tokens so far and their rate; some twenty times a second at most.
+  /// New text, tokens so far and the engine's rate, pauses of a chosen pace left out.
   void text_generated(const QString& text, int tokens, double tokens_per_second);
   void generation_finished(const expertscope::GenerateResult& result);
   void comparison_progressed(const QString& what, double fraction);

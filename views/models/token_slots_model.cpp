@@ -30,7 +30,7 @@ QVariant TokenSlotsModel::data(const QModelIndex& index, int role) const {
   if (role == Qt::TextAlignmentRole) return static_cast<int>(Qt::AlignRight | Qt::AlignVCenter);
   if (role != Qt::DisplayRole && role != Qt::ToolTipRole) return {};
   const SlotRow& slot = detail_->slots[static_cast<std::size_t>(index.row())];
-  const int digits = role == Qt::ToolTipRole ? 9 : 4;
+  const int digits = role == Qt::ToolTipRole ? 9 : 3;
   const auto real = [digits](float value) { return QString::number(value, 'g', digits); };
   const bool measured = slot.output_channel >= 0;
   const QString nothing = QStringLiteral("–");
@@ -57,8 +57,8 @@ QVariant TokenSlotsModel::data(const QModelIndex& index, int role) const {
 QVariant TokenSlotsModel::headerData(int section, Qt::Orientation orientation, int role) const {
   if (role != Qt::DisplayRole || orientation != Qt::Horizontal || section < 0 || section >= kColumns)
     return {};
-  const std::array<QString, kColumns> titles = {tr("Layer"), tr("Expert"),  tr("Prob."),  tr("Weight"),
-                                                tr("Norm"),  tr("Max |f|"), tr("Channel")};
+  const std::array<QString, kColumns> titles = {tr("Layer"), tr("Expert"), tr("Prob."), tr("Weight"),
+                                                tr("Norm"),  tr("Max"),    tr("Ch.")};
   return titles[static_cast<std::size_t>(section)];
 }
 

@@ -3,6 +3,7 @@
 
 #include <QDateTime>
 #include <QFileInfo>
+#include <algorithm>
 
 #include "probes/analysis/export.h"
 #include "probes/report/report.h"
@@ -196,6 +197,16 @@ void Workspace::set_content(Content content) {
   Q_EMIT marks_changed();
 }
 
+std::int64_t Workspace::wanted_page() const {
+  const std::int64_t token = selection_.token();
+  const auto seen = view();
+  if (token < 0 || !seen || !seen->tokens || seen->tokens->total <= kPageTokens) return -1;
+  const auto& tokens = seen->tokens->tokens;
+  const bool on_page = !tokens.empty() && token >= tokens.front().index && token <= tokens.back().index;
+  if (on_page) return seen->query.page;
+  return std::max<std::int64_t>(0, token - kPageTokens / 2);
+}
+
 void Workspace::query() {
   TraceQuery query;
   query.run = selection_.run();
@@ -203,6 +214,7 @@ void Workspace::query() {
   query.range = selection_.range();
   query.cell = selection_.cell();
   query.token = selection_.token();
+  query.page = wanted_page();
   trace_.set_query(query);
 }
 

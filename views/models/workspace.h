@@ -95,6 +95,8 @@ class Workspace final : public QObject {
   void connect_trace();
   void set_content(Content content);
   void query();
+  /// First token of the strip for the selected token: the page shown now when it is on it. -1: the last page.
+  std::int64_t wanted_page() const;
   void use_model();
   std::filesystem::path next_live_trace() const;
   void write_in_worker(const QString& file, std::function<Result<std::string>()> make);

@@ -2,15 +2,34 @@
 #include "views/widgets/edits_panel.h"
 
 #include <QAction>
+#include <QHBoxLayout>
 #include <QLabel>
 #include <QListView>
 #include <QShortcut>
-#include <QToolBar>
+#include <QToolButton>
 #include <QVBoxLayout>
 
 #include "views/models/workspace.h"
 
 namespace expertscope {
+namespace {
+
+/// A button with one word: "Undo", whatever would be undone; the tool tip says the rest.
+QToolButton* make_button(QAction& action) {
+  const auto label = [&action] {
+    QString text = action.iconText();
+    return text.remove(QLatin1Char('&')).section(QLatin1Char(' '), 0, 0);
+  };
+  auto* button = new QToolButton;
+  button->setDefaultAction(&action);
+  button->setAutoRaise(true);
+  button->setText(label());
+  button->setObjectName(QStringLiteral("edits_") + action.objectName());
+  QObject::connect(&action, &QAction::changed, button, [button, label] { button->setText(label()); });
+  return button;
+}
+
+}  // namespace
 
 EditsPanel::EditsPanel(Workspace& workspace, const QList<QAction*>& actions, QWidget* parent)
     : QWidget(parent), workspace_(workspace), list_(new QListView), empty_(new QLabel) {
@@ -23,9 +42,14 @@ EditsPanel::EditsPanel(Workspace& workspace, const QList<QAction*>& actions, QWi
   empty_->setAlignment(Qt::AlignTop);
   empty_->setMargin(10);
   empty_->setForegroundRole(QPalette::PlaceholderText);
-  auto* bar = new QToolBar;
-  bar->setToolButtonStyle(Qt::ToolButtonTextOnly);
-  bar->addActions(actions);
+  auto* bar = new QWidget;
+  auto* buttons = new QHBoxLayout(bar);
+  buttons->setContentsMargins(6, 4, 6, 4);
+  buttons->setSpacing(2);
+  for (QAction* action : actions) {
+    buttons->addWidget(make_button(*action));
+  }
+  buttons->addStretch(1);
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(0);

@@ -131,7 +131,11 @@ void GenerationPanel::update_caption() {
   QString text = tr("Tokens of run %1").arg(view->run->run.id);
   const auto shown = static_cast<std::int64_t>(view->tokens->tokens.size());
   if (shown < view->tokens->total) {
-    text += tr(", the last %1 of %2").arg(shown).arg(view->tokens->total);
+    const std::int64_t first = shown > 0 ? view->tokens->tokens.front().index : 0;
+    text += tr(", %1 to %2 of %3 (Page Up, Page Down)")
+                .arg(first)
+                .arg(first + shown - 1)
+                .arg(view->tokens->total);
   }
   if (selection.cell().valid()) {
     text += tr("  ·  coloured by the weight of layer %1, expert %2")

@@ -58,6 +58,7 @@ void HeatmapPainter::paint(QPainter& painter, const QRectF& area) const {
   paint_dense_layers(painter);
   painter.setRenderHint(QPainter::Antialiasing, true);
   paint_marks(painter);
+  paint_token_cells(painter);
   if (scene_.hovered) paint_outline(painter, *scene_.hovered, palette_.color(QPalette::Text), 1.2);
   if (scene_.selected.valid()) paint_outline(painter, scene_.selected, QColor(Qt::white), 2.4);
   painter.restore();
@@ -100,6 +101,7 @@ void HeatmapPainter::paint_cell(QPainter& painter, Cell cell, const ColourScale&
   }
   const QRgb colour = scale.colour(value, scene_.data->colour_map());
   painter.fillRect(rect, QColor::fromRgb(colour));
+  if (scene_.marks.at(cell).prune) return;
   const QFontMetricsF metrics(font_);
   if (rect.height() < metrics.height() * 1.5 ||
       rect.width() < metrics.horizontalAdvance(QStringLiteral("00000"))) {
@@ -171,6 +173,18 @@ void HeatmapPainter::paint_marks(QPainter& painter) const {
   if (scene_.reroute_source && scene_.hovered && scene_.hovered->layer == scene_.reroute_source->layer) {
     paint_reroute_arrow(painter, geometry_.rect_of(*scene_.reroute_source),
                         geometry_.rect_of(*scene_.hovered));
+  }
+}
+
+void HeatmapPainter::paint_token_cells(QPainter& painter) const {
+  for (const Cell& cell : scene_.token_cells) {
+    if (!scene_.data->contains(cell)) continue;
+    const QRectF rect = geometry_.rect_of(cell).adjusted(0, 0, -1, -1);
+    const double size = std::clamp(std::min(rect.width(), rect.height()) * 0.26, 2.0, 9.0);
+    const QRectF dot(rect.left() + size * 0.5, rect.bottom() - size * 1.5, size, size);
+    painter.setPen(QPen(QColor(0, 0, 0, 210), 1.2));
+    painter.setBrush(category_colour(0));
+    painter.drawEllipse(dot);
   }
 }
 

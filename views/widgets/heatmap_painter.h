@@ -7,6 +7,7 @@
 #include <QRectF>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "views/models/edit_marks.h"
 #include "views/models/heatmap_data.h"
@@ -21,6 +22,7 @@ struct HeatmapScene {
   Cell selected;
   std::optional<Cell> hovered;
   std::optional<Cell> reroute_source;  ///< a target is being picked on the map
+  std::vector<Cell> token_cells;       ///< experts the selected token ran
   bool logarithmic = false;
 };
 
@@ -42,6 +44,7 @@ class HeatmapPainter {
   void paint_unmeasured(QPainter& painter, const QRectF& rect) const;
   void paint_dense_layers(QPainter& painter) const;
   void paint_marks(QPainter& painter) const;
+  void paint_token_cells(QPainter& painter) const;
   void paint_outline(QPainter& painter, Cell cell, const QColor& colour, double width) const;
   void paint_layer_axis(QPainter& painter) const;
   void paint_expert_axis(QPainter& painter) const;

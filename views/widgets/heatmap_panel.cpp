@@ -106,7 +106,9 @@ void HeatmapPanel::connect_workspace() {
   connect(&workspace_.trace(), &TraceSource::view_changed, this, [this] {
     update_baselines();
     update_data();
+    update_token_cells();
   });
+  connect(&selection, &Selection::token_changed, this, &HeatmapPanel::update_token_cells);
   connect(&workspace_, &Workspace::content_changed, this, [this] {
     map_->set_data(nullptr);
     map_->fit();
@@ -143,6 +145,17 @@ void HeatmapPanel::update_data() {
   map_->set_data(std::make_shared<const HeatmapData>(std::move(values)));
   const Cell hovered = map_->scene().hovered.value_or(Cell{});
   update_reading(hovered.valid() ? hovered : workspace_.selection().cell());
+}
+
+void HeatmapPanel::update_token_cells() {
+  std::vector<Cell> cells;
+  const auto view = workspace_.view();
+  if (view && view->token && view->token->token.index == workspace_.selection().token()) {
+    for (const SlotRow& slot : view->token->slots) {
+      cells.push_back({slot.layer, slot.expert});
+    }
+  }
+  map_->set_token_cells(std::move(cells));
 }
 
 void HeatmapPanel::update_hint() {

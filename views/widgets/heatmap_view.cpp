@@ -50,6 +50,12 @@ void HeatmapView::set_selected(Cell cell) {
   update();
 }
 
+void HeatmapView::set_token_cells(std::vector<Cell> cells) {
+  if (cells == scene_.token_cells) return;
+  scene_.token_cells = std::move(cells);
+  update();
+}
+
 void HeatmapView::set_logarithmic(bool logarithmic) {
   scene_.logarithmic = logarithmic;
   update();

@@ -25,6 +25,8 @@ class HeatmapView final : public QWidget {
   void set_data(std::shared_ptr<const HeatmapData> values);
   void set_marks(EditMarks marks);
   void set_selected(Cell cell);
+  /// The experts of the selected token: marked by a dot.
+  void set_token_cells(std::vector<Cell> cells);
   void set_logarithmic(bool logarithmic);
   /// Rich text for a cell.
   void set_tooltip(std::function<QString(Cell)> tooltip) { tooltip_ = std::move(tooltip); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/widgets/outlier_chart.h"
 
+#include <QCategoryAxis>
 #include <QChart>
 #include <QChartView>
 #include <QCursor>
@@ -57,17 +58,14 @@ OutlierChart::OutlierChart(Workspace& workspace, QWidget* parent)
 }
 
 void OutlierChart::make_axes() {
-  layers_ = new QValueAxis;
+  layers_ = new QCategoryAxis;
   layers_->setTitleText(tr("layer (its experts from left to right)"));
-  layers_->setLabelFormat(QStringLiteral("%d"));
-  layers_->setTickType(QValueAxis::TicksDynamic);
-  layers_->setTickAnchor(0);
-  layers_->setTickInterval(1);
   layers_->setRange(0, 1);
   values_ = new QValueAxis;
   values_->setTitleText(tr("max |down_proj output|"));
   values_->setLabelFormat(QStringLiteral("%.3g"));
-  values_->setTickCount(4);
+  values_->setTickType(QValueAxis::TicksDynamic);
+  values_->setTickAnchor(0);
   values_->setRange(0, 1);
   chart_->addAxis(layers_, Qt::AlignBottom);
   chart_->addAxis(values_, Qt::AlignLeft);
@@ -98,7 +96,7 @@ void OutlierChart::use_palette() {
   QColor faint = text;
   faint.setAlphaF(0.14f);
   chart_->setBackgroundBrush(palette().color(QPalette::Base));
-  for (QValueAxis* axis : {layers_, values_}) {
+  for (QValueAxis* axis : std::initializer_list<QValueAxis*>{layers_, values_}) {
     axis->setLabelsColor(text);
     axis->setTitleBrush(palette().color(QPalette::PlaceholderText));
     axis->setGridLineColor(faint);
@@ -129,13 +127,12 @@ void OutlierChart::update_data() {
   line_->replace(series_.line);
   super_->replace(series_.super_experts);
   const auto table = workspace_.expert_table();
-  const double layers = table ? std::max(1, table->layers) : 1;
-  layers_->setRange(0, layers);
-  layers_->setTickInterval(std::max(1.0, std::ceil(layers / 24)));
-  values_->setRange(0, series_.highest > 0 ? series_.highest * 1.12 : 1);
+  const int layers = table ? std::max(1, table->layers) : 1;
+  update_axes(layers);
   const bool threshold = series_.threshold > 0 && series_.threshold < series_.highest * 1.12;
-  threshold_->replace(threshold ? QList<QPointF>{{0, series_.threshold}, {layers, series_.threshold}}
-                                : QList<QPointF>{});
+  threshold_->replace(
+      threshold ? QList<QPointF>{{0, series_.threshold}, {static_cast<double>(layers), series_.threshold}}
+                : QList<QPointF>{});
   if (series_.line.isEmpty()) {
     summary_->setText(
         tr("The largest |down_proj output| of every expert appears here while tokens are generated."));
@@ -155,6 +152,25 @@ void OutlierChart::update_data() {
             .arg(names.join(QStringLiteral(", ")), more > 0 ? tr(" and %1 more").arg(more) : QString()));
   }
   update_selected();
+}
+
+void OutlierChart::update_axes(int layers) {
+  const double top = series_.highest > 0 ? series_.highest * 1.12 : 1;
+  const std::vector<double> ticks = ColourScale{0, top, false}.ticks(4);
+  values_->setTickInterval(ticks.size() > 1 ? ticks[1] - ticks[0] : top);
+  values_->setRange(0, top);
+  if (layers_->max() == layers && layers_->count() > 0) return;
+  constexpr int kMostLabels = 24;
+  const int step = (layers + kMostLabels - 1) / kMostLabels;
+  for (const QString& label : layers_->categoriesLabels()) {
+    layers_->remove(label);
+  }
+  layers_->setRange(0, layers);
+  // A label stands in the middle of its layers.
+  for (int layer = 0; layer < layers; layer += step) {
+    const int last = std::min(layer + step, layers) - 1;
+    layers_->append(step == 1 ? QString::number(layer) : tr("%1–%2").arg(layer).arg(last), last + 1);
+  }
 }
 
 void OutlierChart::update_selected() {

@@ -6,6 +6,7 @@
 
 #include "views/models/outlier_series.h"
 
+class QCategoryAxis;
 class QChart;
 class QChartView;
 class QLabel;
@@ -33,6 +34,7 @@ class OutlierChart final : public QWidget {
   void make_series();
   void use_palette();
   void update_data();
+  void update_axes(int layers);
   void update_selected();
   void select_at(const QPointF& point);
   void show_tip(const QPointF& point, bool over);
@@ -41,7 +43,7 @@ class OutlierChart final : public QWidget {
   OutlierSeries series_;
   QChart* chart_;
   QChartView* view_;
-  QValueAxis* layers_ = nullptr;
+  QCategoryAxis* layers_ = nullptr;
   QValueAxis* values_ = nullptr;
   QLineSeries* line_ = nullptr;
   QLineSeries* threshold_ = nullptr;

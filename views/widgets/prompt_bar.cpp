@@ -18,6 +18,7 @@ namespace expertscope {
 namespace {
 
 const QString kSettings = QStringLiteral("prompt/");
+constexpr int kDefaultPace = 20;  // tokens a second: a person can read along
 const QString kDefaultPrompt = QStringLiteral("In the beginning");
 
 }  // namespace
@@ -32,7 +33,7 @@ PromptBar::PromptBar(Workspace& workspace, QWidget* parent)
   prompt_->setPlaceholderText(tr("Prompt"));
   prompt_->setAccessibleName(tr("Prompt"));
   prompt_->setTabChangesFocus(true);
-  prompt_->setFixedHeight(prompt_->fontMetrics().lineSpacing() * 2 + 14);
+  prompt_->setMinimumHeight(prompt_->fontMetrics().lineSpacing() * 2 + 14);
   prompt_->installEventFilter(this);
   generate_->setObjectName(QStringLiteral("generate"));
   generate_->setToolTip(tr("Run the prompt and record the routing (Enter; Shift+Enter begins a new line)"));
@@ -47,9 +48,11 @@ PromptBar::PromptBar(Workspace& workspace, QWidget* parent)
   buttons->setSpacing(4);
   buttons->addWidget(generate_);
   buttons->addWidget(stop_);
+  buttons->addStretch(1);
   layout->addLayout(buttons, 0, 1);
   layout->addWidget(make_settings(), 1, 0, 1, 2);
   layout->setColumnStretch(0, 1);
+  layout->setRowStretch(0, 1);
   restore_settings();
   connect_workspace();
   update_state();
@@ -86,6 +89,14 @@ QWidget* PromptBar::make_settings() {
   max_tokens_->setObjectName(QStringLiteral("max_tokens"));
   max_tokens_->setRange(1, 4096);
   add(tr("tokens"), max_tokens_, tr("Most tokens to generate"));
+  pace_ = new QSpinBox;
+  pace_->setObjectName(QStringLiteral("pace"));
+  pace_->setRange(0, 1000);
+  pace_->setSuffix(tr(" /s"));
+  pace_->setSpecialValueText(tr("full"));
+  add(tr("pace"), pace_,
+      tr("At most this many tokens a second, so that a small model can be watched and edited; full: as fast "
+         "as it runs"));
   chat_ = new QCheckBox(tr("chat template"));
   chat_->setObjectName(QStringLiteral("chat_template"));
   layout->addWidget(chat_);
@@ -108,6 +119,8 @@ void PromptBar::connect_workspace() {
   });
   connect(&engine, &EngineController::text_generated, this, [this](const QString&, int tokens, double rate) {
     rate_->setText(tr("%1 tokens  ·  %2 tokens/s").arg(tokens).arg(rate, 0, 'f', rate < 10 ? 1 : 0));
+    rate_->setToolTip(
+        tr("What the engine reaches; the pause after each token that keeps the pace is not counted"));
   });
   connect(prompt_, &QPlainTextEdit::textChanged, this, &PromptBar::update_state);
 }
@@ -118,6 +131,7 @@ void PromptBar::restore_settings() {
   top_p_->setValue(settings.value(kSettings + "top_p", 1.0).toDouble());
   seed_->setValue(settings.value(kSettings + "seed", 1).toInt());
   max_tokens_->setValue(settings.value(kSettings + "max_tokens", 128).toInt());
+  pace_->setValue(settings.value(kSettings + "pace", kDefaultPace).toInt());
   prompt_->setPlainText(settings.value(kSettings + "text", kDefaultPrompt).toString());
 }
 
@@ -127,6 +141,7 @@ void PromptBar::store_settings() const {
   settings.setValue(kSettings + "top_p", top_p_->value());
   settings.setValue(kSettings + "seed", seed_->value());
   settings.setValue(kSettings + "max_tokens", max_tokens_->value());
+  settings.setValue(kSettings + "pace", pace_->value());
   settings.setValue(kSettings + "text", prompt_->toPlainText());
 }
 
@@ -153,6 +168,7 @@ PromptRequest PromptBar::request() const {
   request.prompt = prompt_->toPlainText().toStdString();
   request.chat_template = chat_->isEnabled() && chat_->isChecked();
   request.options.max_tokens = max_tokens_->value();
+  request.tokens_per_second = pace_->value();
   SamplingOptions& sampling = request.options.sampling;
   sampling.temperature = static_cast<float>(temperature_->value());
   sampling.top_p = static_cast<float>(top_p_->value());

@@ -53,6 +53,7 @@ class PromptBar final : public QWidget {
   QDoubleSpinBox* temperature_ = nullptr;
   QDoubleSpinBox* top_p_ = nullptr;
   QSpinBox* max_tokens_ = nullptr;
+  QSpinBox* pace_ = nullptr;
   QSpinBox* seed_ = nullptr;
   QCheckBox* chat_ = nullptr;
   QLabel* rate_ = nullptr;

@@ -64,6 +64,8 @@ QWidget* StartPage::make_actions(const QList<QAction*>& actions) {
     auto* button = new QCommandLinkButton(title, action->statusTip());
     button->setObjectName(QStringLiteral("start_") + action->objectName());
     button->setEnabled(action->isEnabled());
+    // Styles without native links measure the title alone.
+    button->setMinimumHeight(button->fontMetrics().height() * 3 + 6);
     connect(button, &QCommandLinkButton::clicked, action, &QAction::trigger);
     layout->addWidget(button);
   }

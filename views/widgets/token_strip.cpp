@@ -221,8 +221,10 @@ void TokenChips::mousePressEvent(QMouseEvent* event) {
 void TokenChips::step(std::int64_t by) {
   if (rects_.empty()) return;
   const std::int64_t first = scene_.page->tokens.front().index;
-  const std::int64_t last = scene_.page->tokens.back().index;
-  const std::int64_t next = scene_.selected < 0 ? first : std::clamp(scene_.selected + by, first, last);
+  const std::int64_t last = scene_.page->total - 1;
+  // Stepping over the edge of the page turns it.
+  const std::int64_t next =
+      scene_.selected < 0 ? first : std::clamp<std::int64_t>(scene_.selected + by, 0, last);
   Q_EMIT token_clicked(next);
 }
 
@@ -232,6 +234,10 @@ void TokenChips::keyPressEvent(QKeyEvent* event) {
       return step(-1);
     case Qt::Key_Right:
       return step(1);
+    case Qt::Key_PageUp:
+      return step(-kPageTokens);
+    case Qt::Key_PageDown:
+      return step(kPageTokens);
     case Qt::Key_Escape:
       Q_EMIT range_cleared();
       return;

@@ -56,6 +56,7 @@ MainWindow::MainWindow(Workspace& workspace, QWidget* parent)
   default_state_ = saveState();
   restoreGeometry(workspace.settings().value(kGeometryKey).toByteArray());
   restoreState(workspace.settings().value(kStateKey).toByteArray());
+  show_panels(false);
   update_state();
 }
 
@@ -151,6 +152,7 @@ void MainWindow::update_state() {
   const auto view = workspace_.view();
   const bool measured = view && view->run;
   pages_->setCurrentIndex(has_content ? 1 : 0);
+  show_panels(has_content);
   for (QDockWidget* dock : docks_) {
     dock->toggleViewAction()->setEnabled(has_content);
   }
@@ -175,6 +177,23 @@ void MainWindow::update_state() {
   setWindowTitle(summary.isEmpty()
                      ? tr("Expertscope")
                      : tr("%1 - Expertscope").arg(summary.section(QStringLiteral(" | "), 0, 0)));
+}
+
+void MainWindow::show_panels(bool visible) {
+  if (visible == hidden_state_.isEmpty()) return;
+  if (visible) {
+    restoreState(hidden_state_);
+    hidden_state_.clear();
+    return;
+  }
+  hidden_state_ = saveState();
+  for (QDockWidget* dock : docks_) {
+    dock->hide();
+  }
+}
+
+QByteArray MainWindow::panel_state() const {
+  return hidden_state_.isEmpty() ? saveState() : hidden_state_;
 }
 
 void MainWindow::show_error(const Error& error) {
@@ -217,8 +236,7 @@ void MainWindow::show_about() {
 
 void MainWindow::closeEvent(QCloseEvent* event) {
   workspace_.settings().setValue(kGeometryKey, saveGeometry());
-  // The start page hides the panels; their arrangement is worth keeping only as a person left it.
-  workspace_.settings().setValue(kStateKey, saveState());
+  workspace_.settings().setValue(kStateKey, panel_state());
   workspace_.engine().stop();
   QMainWindow::closeEvent(event);
 }

@@ -68,6 +68,9 @@ class MainWindow final : public QMainWindow {
   void connect_file_actions();
   void connect_workspace();
   void update_state();
+  /// The start page stands alone; with content the panels come back as they were.
+  void show_panels(bool visible);
+  QByteArray panel_state() const;
   void show_error(const Error& error);
   void show_cell_menu(const QPoint& global);
   void start_pick();
@@ -92,6 +95,7 @@ class MainWindow final : public QMainWindow {
   QMenu* recent_menu_ = nullptr;
   QLabel* summary_ = nullptr;
   QByteArray default_state_;
+  QByteArray hidden_state_;  ///< of the panels while the start page is shown
   QByteArray default_middle_;
 };
 

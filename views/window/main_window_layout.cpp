@@ -92,7 +92,7 @@ void MainWindow::make_docks() {
   generation_ = new GenerationPanel(workspace_);
   QDockWidget* generation =
       add_dock("generation_dock", tr("Generation"), generation_, Qt::BottomDockWidgetArea);
-  resizeDocks({docks_[0], inspector_dock_}, {230, 330}, Qt::Horizontal);
+  resizeDocks({docks_[0], inspector_dock_}, {230, 345}, Qt::Horizontal);
   resizeDocks({generation}, {250}, Qt::Vertical);
 }
 
@@ -165,7 +165,7 @@ void MainWindow::restore_default_layout() {
   for (QDockWidget* dock : docks_) {
     dock->show();
   }
-  resizeDocks({docks_[0], inspector_dock_}, {230, 330}, Qt::Horizontal);
+  resizeDocks({docks_[0], inspector_dock_}, {230, 345}, Qt::Horizontal);
 }
 
 }  // namespace expertscope
