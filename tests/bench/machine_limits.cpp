@@ -61,6 +61,7 @@ constexpr ReadPattern kReadPatterns[] = {
 };
 
 constexpr int kArithmeticSteps = 50000;
+constexpr int kTileSteps = 6250;
 
 __attribute__((target("avx2,fma"))) float fma_avx2() {
   __m256 sums[12];
@@ -126,7 +127,7 @@ float bf16_amx() {
   const std::int64_t stride = 64;
   asm volatile("ldtilecfg %0" ::"m"(config));
   asm volatile("tilezero %%tmm0\n tilezero %%tmm1\n tilezero %%tmm2\n tilezero %%tmm3" ::);
-  for (int i = 0; i < kArithmeticSteps / 8; ++i) {
+  for (int i = 0; i < kTileSteps; ++i) {
     asm volatile(
         "tileloadd (%0,%2,1), %%tmm4\n tileloadd (%1,%2,1), %%tmm6\n"
         "tileloadd (%1,%2,1), %%tmm7\n tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n"
@@ -138,7 +139,7 @@ float bf16_amx() {
   asm volatile("tilerelease" ::);
   return 0;
 }
-constexpr double kBf16AmxFlops = 4.0 * 16 * 16 * 32 * 2 * (kArithmeticSteps / 8);
+constexpr double kBf16AmxFlops = 4.0 * 16 * 16 * 32 * 2 * kTileSteps;
 
 #else
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AMX: products of bf16 tiles. Few rows, and all that is not a bf16 product, go to the avx512_bf16 level.
-#include <immintrin.h>
-
 #include "engine/cpu/kernels/amx_tiles.h"
+#include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_avx512.h"
 

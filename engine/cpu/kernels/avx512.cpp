@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AVX-512 F/BW/DQ/VL: products in f32, weights widened in registers.
-#include <immintrin.h>
-
+#include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_attention.h"
 #include "engine/cpu/kernels/simd_avx512.h"

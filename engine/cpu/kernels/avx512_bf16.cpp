@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AVX-512 with vdpbf16ps: products of bf16 pairs, summed in f32. The rest is the avx512 level's.
-#include <immintrin.h>
-
+#include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_avx512.h"
 #include "engine/cpu/kernels/simd_matmul.h"

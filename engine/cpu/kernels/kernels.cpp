@@ -19,6 +19,12 @@ namespace {
 constexpr std::array<const char*, 5> kLevelNames = {"scalar", "avx2", "avx512", "avx512_bf16", "amx"};
 
 #ifdef EXPERTSCOPE_X86_KERNELS
+/// Conversions of 16-bit floats, which __builtin_cpu_supports has no name for in every compiler.
+bool has_f16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 29 & 1) != 0;
+}
+
 /// Tiles are a state the process asks the kernel for, once; asking again is harmless.
 bool request_amx() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -55,7 +61,7 @@ CpuLevel detect_cpu_level() {
 #ifdef EXPERTSCOPE_X86_KERNELS
   // __builtin_cpu_supports also asks the operating system's XCR0 about the wide registers.
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
     return CpuLevel::scalar;
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include <immintrin.h>
+#include "engine/cpu/kernels/intrinsics.h"
 
 /// Shared by the files compiled for AVX-512; static, so that each keeps its own copy (see levels.h).
 namespace expertscope::cpu {

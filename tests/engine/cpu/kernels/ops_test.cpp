@@ -94,6 +94,7 @@ TEST_P(OpsTest, SoftmaxIsAccurateOverTheWholeRange) {
     for (float& v : x)
       v *= 60;
     std::vector<double> expected;
+    expected.reserve(x.size());
     const float largest = *std::max_element(x.begin(), x.end());
     for (const float v : x)
       expected.push_back(std::exp(static_cast<double>(v - largest)));
