@@ -20,7 +20,7 @@ std::string warnings_html(const Effect& effect) {
 }
 
 std::string change(double before, double after) {
-  return fmt::format("{}{}", after >= before ? "+" : "\xE2\x88\x92", percent(std::abs(after / before - 1)));
+  return fmt::format("{}{}", after >= before ? "+" : "−", percent(std::abs(after / before - 1)));
 }
 
 // One line per thing that was measured before and after.
@@ -40,8 +40,8 @@ std::string measures(const ReportInput& input) {
                     change(*c.perplexity_before, *c.perplexity_after)});
   }
   if (input.comparison && input.comparison->kl_mean) {
-    rows.push_back({"KL(before \xE2\x80\x96 after), mean per token [nats]", "0",
-                    number(*input.comparison->kl_mean), ""});
+    rows.push_back(
+        {"KL(before ‖ after), mean per token [nats]", "0", number(*input.comparison->kl_mean), ""});
   }
   if (rows.empty()) return {};
   return table({{"measure"}, {"before", true}, {"after", true}, {"change", true}}, rows);
@@ -65,7 +65,7 @@ std::string largest_changes(const LoadResult& before, const LoadResult& after) {
     return std::abs(a.after - a.before) > std::abs(b.after - b.before);
   });
   changes.resize(std::min<std::size_t>(changes.size(), 10));
-  if (changes.empty()) return "<p>No expert\xE2\x80\x99s share of the load changed.</p>\n";
+  if (changes.empty()) return "<p>No expert’s share of the load changed.</p>\n";
   std::vector<std::vector<std::string>> rows;
   for (const Change& c : changes) {
     rows.push_back({std::to_string(c.layer), std::to_string(c.expert), percent(c.before), percent(c.after)});
@@ -161,7 +161,7 @@ std::string effect_section(const ReportInput& input) {
   out += measures(input);
   if (input.effect && input.effect->same_shape) {
     out += fmt::format(
-        "<figure>{}<figcaption>Change of each expert\xE2\x80\x99s share of its layer: orange took over, "
+        "<figure>{}<figcaption>Change of each expert’s share of its layer: orange took over, "
         "blue gave up.</figcaption></figure>\n",
         difference_heatmap(input.before->load, input.run.load, input.marks()));
     out += largest_changes(input.before->load, input.run.load);
@@ -195,36 +195,34 @@ std::string definitions_section(const ReportInput& input) {
   define("Share, load ratio",
          "Slots of an expert over all slots of its layer; largest count over the mean count.");
   define("Jain fairness",
-         "(\xCE\xA3x)\xC2\xB2 / (E \xCE\xA3x\xC2\xB2) of the counts: 1 when even, 1/E when one expert does "
+         "(Σx)² / (E Σx²) of the counts: 1 when even, 1/E when one expert does "
          "everything. R. Jain, D. Chiu, W. Hawe, DEC TR-301, 1984.");
   define("Router entropy",
-         "\xE2\x88\x92\xCE\xA3 p ln p of the softmax over all experts, before top-k, with the "
-         "policy\xE2\x80\x99s "
-         "edits in force. Largest possible: ln E.");
+         "−Σ p ln p of the softmax over all experts, before top-k and before any "
+         "edit. Largest possible: ln E.");
   define("Max |down_proj output|",
-         "Largest absolute value over tokens and channels of an expert\xE2\x80\x99s output, "
+         "Largest absolute value over tokens and channels of an expert’s output, "
          "before the combine weight.");
   define("Super expert",
          fmt::format(
              "Output maximum above the {:g}th percentile (linear interpolation, strict) and above "
-             "\xE2\x8C\x8A"
-             "max / {:g}\xE2\x8C\x8B (strict), over the experts of the first round({:g} \xC2\xB7 layers) "
+             "⌊"
+             "max / {:g}⌋ (strict), over the experts of the first round({:g} · layers) "
              "layers, half to even. Z. Su et al., <a href=\"https://arxiv.org/abs/2507.23279\">arXiv "
              "2507.23279</a>; code ZunhaiSu/Super-Experts-Profilling, whose hook sees only the first token "
-             "routed to an expert in each sequence (\xE2\x80\x9Cupstream\xE2\x80\x99s rule\xE2\x80\x9D).",
+             "routed to an expert in each sequence (“upstream’s rule”).",
              options.percentile, options.max_divisor, options.include_layers));
   define("Overlap of selections",
-         "Mean over tokens of |S before \xE2\x88\xA9 S after| / |S before|, as router saturation in "
+         "Mean over tokens of |S before ∩ S after| / |S before|, as router saturation in "
          "OLMoE, <a href=\"https://arxiv.org/abs/2409.02060\">arXiv 2409.02060</a>.");
   define("Perplexity",
          "exp of the mean negative log-likelihood per token. Of a recorded run: every token given its "
          "own sequence. Protocols hf (sliding window, text joined) and llamacpp (disjoint windows, "
          "second half scored) give other numbers on the same text.");
-  define("KL", "\xCE\xA3 p ln(p/q) over the vocabulary, p before and q after, in nats; mean over tokens.");
-  define(
-      "Prune",
-      "mask: the router logit becomes \xE2\x88\x92\xE2\x88\x9E and the router selects again; zero: selected, "
-      "but silent, as in arXiv 2507.23279; drop: selected and removed, the other weights rescaled.");
+  define("KL", "Σ p ln(p/q) over the vocabulary, p before and q after, in nats; mean over tokens.");
+  define("Prune",
+         "mask: the router logit becomes −∞ and the router selects again; zero: selected, "
+         "but silent, as in arXiv 2507.23279; drop: selected and removed, the other weights rescaled.");
   return out + "</dl>\n";
 }
 

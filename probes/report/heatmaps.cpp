@@ -15,7 +15,7 @@ namespace {
 constexpr double kWidth = 960;
 constexpr double kLeft = 44;
 constexpr double kTop = 8;
-constexpr double kLegend = 96;
+constexpr double kLegend = 112;
 
 // Where the cells of the map are.
 struct Grid {
@@ -36,9 +36,12 @@ Grid grid_for(const LoadResult& load) {
   grid.rows = static_cast<int>(load.layers.size());
   grid.columns = load.layers.empty() ? 0 : static_cast<int>(load.layers[0].count.size());
   const double room = kWidth - kLeft - kLegend;
-  grid.cell_width = std::clamp(room / std::max(grid.columns, 1), 2.0, 40.0);
+  // Coordinates are written with one decimal: cells of whole tenths leave no seams.
+  grid.cell_width = std::floor(10 * std::clamp(room / std::max(grid.columns, 1), 2.0, 40.0)) / 10;
   // Rows of a small map may be as high as its cells are wide; those of a large one keep a figure on a page.
-  grid.cell_height = std::clamp(560.0 / std::max(grid.rows, 1), 8.0, std::max(12.0, 0.7 * grid.cell_width));
+  const double height =
+      std::clamp(560.0 / std::max(grid.rows, 1), 8.0, std::max(18.0, 0.7 * grid.cell_width));
+  grid.cell_height = std::floor(10 * height) / 10;
   return grid;
 }
 
@@ -92,9 +95,9 @@ void draw_legend(Svg& svg, const Grid& grid, const Scale& scale) {
     svg.cell({x, top + height * i / steps, 14, height / steps + 0.6}, scale.colour(value), {});
   }
   svg.text({x, kTop + 8}, scale.title);
-  for (const double tick : linear_ticks(scale.low, scale.high, height > 150 ? 5 : 3)) {
+  for (const double tick : linear_ticks(scale.low, scale.high, height < 90 ? 3 : 6)) {
     svg.line({x + 14, at(tick)}, {x + 18, at(tick)}, "axis");
-    svg.text({x + 21, at(tick) + 4}, fmt::format("{:.3g}", 100 * tick) + "\xE2\x80\xAF%");
+    svg.text({x + 21, at(tick) + 4}, fmt::format("{:.3g}", 100 * tick) + " %");
   }
   if (std::isfinite(scale.reference) && scale.reference <= scale.high) {
     svg.line({x - 4, at(scale.reference)}, {x + 14, at(scale.reference)}, "edit");
@@ -106,11 +109,13 @@ void draw_marks(Svg& svg, const Grid& grid, const LoadResult& load, const std::v
     const int row = row_of(load, mark.layer);
     if (row < 0 || mark.expert >= grid.columns) continue;
     const Box box = grid.box(row, mark.expert);
-    svg.rect({box.x + 0.8, box.y + 0.8, box.width - 1.6, box.height - 1.6}, "mark", mark.text);
+    const Box frame{box.x + 0.8, box.y + 0.8, box.width - 1.6, box.height - 1.6};
+    svg.rect(frame, "mark-edge");
+    svg.rect(frame, "mark", mark.text);
     if (grid.cell_width < 12 || grid.cell_height < 11) continue;
-    const char* symbol = mark.symbol == 'x'   ? "\xC3\x97"
-                         : mark.symbol == '>' ? "\xE2\x86\x92"
-                         : mark.symbol == '-' ? "\xE2\x88\x92"
+    const char* symbol = mark.symbol == 'x'   ? "×"
+                         : mark.symbol == '>' ? "→"
+                         : mark.symbol == '-' ? "−"
                          : mark.symbol == '+' ? "+"
                                               : "!";
     svg.text({box.x + box.width / 2, box.y + box.height / 2 + 5}, symbol, "middle", "symbol");

@@ -10,7 +10,7 @@
 namespace expertscope::report {
 namespace {
 
-constexpr const char* kReplacement = "\xEF\xBF\xBD";
+constexpr const char* kReplacement = "�";
 
 // Length of the UTF-8 character at the front of `text`, or 0 when its bytes are none (RFC 3629: no overlong
 // forms, no surrogates, nothing past U+10FFFF).
@@ -79,7 +79,7 @@ std::string escape(std::string_view text) {
 }
 
 std::string token_text(std::string_view bytes) {
-  std::string out = "\xE2\x80\x9C";
+  std::string out = "“";
   while (!bytes.empty()) {
     const std::size_t length = character_length(bytes);
     const auto byte = static_cast<unsigned char>(bytes[0]);
@@ -92,7 +92,7 @@ std::string token_text(std::string_view bytes) {
     }
     bytes.remove_prefix(length == 0 ? 1 : length);
   }
-  return out + "\xE2\x80\x9D";
+  return out + "”";
 }
 
 std::string script_json(std::string json) {
@@ -117,20 +117,20 @@ std::string grouped(std::int64_t value) {
   std::string out;
   for (std::size_t i = 0; i < digits.size(); ++i) {
     const std::size_t left = digits.size() - i;
-    if (i > 0 && left % 3 == 0 && digits[i - 1] != '-') out += "\xE2\x80\xAF";
+    if (i > 0 && left % 3 == 0 && digits[i - 1] != '-') out += " ";
     out += digits[i];
   }
   return out;
 }
 
 std::string number(double value) {
-  if (!std::isfinite(value)) return "\xE2\x80\x94";
+  if (!std::isfinite(value)) return "—";
   return fmt::format("{:.4g}", value);
 }
 
 std::string percent(double share) {
-  if (!std::isfinite(share)) return "\xE2\x80\x94";
-  return fmt::format("{:.3g}\xE2\x80\xAF%", 100 * share);
+  if (!std::isfinite(share)) return "—";
+  return fmt::format("{:.3g} %", 100 * share);
 }
 
 std::string bytes(std::int64_t value) {
@@ -141,7 +141,7 @@ std::string bytes(std::int64_t value) {
     scaled /= 1000;
     ++unit;
   }
-  return fmt::format("{:.3g}\xE2\x80\xAF{}", scaled, units[unit]);
+  return fmt::format("{:.3g} {}", scaled, units[unit]);
 }
 
 std::string table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows) {

@@ -49,10 +49,13 @@ void draw_frame(Svg& svg, const Axes& axes, std::string_view y_title, double y_s
   svg.vertical_text({14, kPlot.y + kPlot.height / 2}, y_title);
 }
 
-void draw_threshold(Svg& svg, const Axes& axes, double value, double right, const std::string& name) {
+// The two thresholds may lie close together: one is named at its left end, the other at its right end.
+void draw_threshold(Svg& svg, const Axes& axes, double value, double right, const std::string& name,
+                    std::string_view anchor) {
   if (!(value > axes.low)) return;
   svg.line({kPlot.x, axes.y(value)}, {right, axes.y(value)}, "threshold");
-  svg.text({right - 4, axes.y(value) - 5}, name, "end", "label threshold-label");
+  const double x = anchor == "start" ? kPlot.x + 4 : right - 4;
+  svg.text({x, axes.y(value) - 5}, name, anchor, "label threshold-label");
 }
 
 Axes outlier_axes(const SuperExpertResult& result, int layers) {
@@ -106,9 +109,9 @@ std::string outlier_plot(const SuperExpertResult& result, int layers) {
   draw_frame(svg, axes, "max |down_proj output|", 1, "");
   const double right = axes.x(result.layers_included);
   draw_threshold(svg, axes, result.max_threshold, right,
-                 fmt::format("max / {:g}", result.options.max_divisor));
+                 fmt::format("max / {:g}", result.options.max_divisor), "end");
   draw_threshold(svg, axes, result.percentile_threshold, right,
-                 fmt::format("P{:g}", result.options.percentile));
+                 fmt::format("P{:g}", result.options.percentile), "start");
   const int experts = largest_expert(result);
   std::set<std::pair<int, int>> super;
   for (const SuperExpert& expert : result.super_experts)
@@ -135,7 +138,7 @@ std::string entropy_plot(const EntropyResult& entropy, int layers, int experts) 
   axes.high = uniform * 1.06;
   Svg svg(kWidth, kHeight, "Mean router entropy per layer, with its range over the tokens");
   draw_frame(svg, axes, "router entropy [nats]", 1, "");
-  draw_threshold(svg, axes, uniform, kPlot.x + kPlot.width, "uniform: ln E");
+  draw_threshold(svg, axes, uniform, kPlot.x + kPlot.width, "uniform: ln E", "start");
   std::vector<Point> mean;
   std::vector<Point> band;
   for (const LayerEntropy& layer : entropy.layers) {
@@ -160,7 +163,7 @@ std::string overlap_plot(const std::vector<LayerOverlap>& overlap, int layers) {
   if (overlap.empty()) return {};
   const Axes axes{layers, 0, 1.05, false};
   Svg svg(kWidth, kHeight, "Overlap of the selected experts before and after, per layer");
-  draw_frame(svg, axes, "same experts selected", 100, "\xE2\x80\xAF%");
+  draw_frame(svg, axes, "same experts selected", 100, " %");
   std::vector<Point> points;
   for (const LayerOverlap& layer : overlap)
     points.push_back({axes.x(layer.layer + 0.5), axes.y(layer.overlap)});

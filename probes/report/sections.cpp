@@ -13,8 +13,8 @@
 namespace expertscope::report {
 namespace {
 
-constexpr const char* kTimes = "\xC3\x97";
-constexpr const char* kEmDash = "\xE2\x80\x94";
+constexpr const char* kTimes = "×";
+constexpr const char* kEmDash = "—";
 
 std::string tile(const std::string& value, const std::string& name) {
   return fmt::format("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n", value, name);
@@ -89,6 +89,11 @@ std::string status_warning(const RunInfo& info) {
   return "<div class=\"warning\">" + text + "</div>\n";
 }
 
+std::string token_code(const TokenRow& token) {
+  return token.bytes.empty() ? fmt::format("id {}", token.id)
+                             : "<code>" + escape(token_text(token.bytes)) + "</code>";
+}
+
 std::string super_expert_rows(const RunData& run) {
   std::vector<std::vector<std::string>> rows;
   for (std::size_t i = 0; i < run.paper.super_experts.size(); ++i) {
@@ -100,8 +105,7 @@ std::string super_expert_rows(const RunData& run) {
         });
     rows.push_back({std::to_string(expert.rank), std::to_string(expert.layer), std::to_string(expert.expert),
                     number(expert.output_max), std::to_string(expert.channel), grouped(expert.token),
-                    "<code>" + escape(token_text(run.outlier_tokens[i].bytes)) + "</code>",
-                    grouped(expert.count), upstream ? "yes" : "no"});
+                    token_code(run.outlier_tokens[i]), grouped(expert.count), upstream ? "yes" : "no"});
   }
   return table({{"rank", true},
                 {"layer", true},
@@ -111,7 +115,7 @@ std::string super_expert_rows(const RunData& run) {
                 {"at token", true},
                 {"token"},
                 {"slots", true},
-                {"also by upstream\xE2\x80\x99s rule"}},
+                {"also by upstream’s rule"}},
                rows);
 }
 
@@ -173,7 +177,7 @@ std::string step_html(const PolicyStep& step) {
   if (!step.problem.empty()) {
     return out + fmt::format(": the recorded policy cannot be read ({})</li>\n", escape(step.problem));
   }
-  if (step.edits.empty()) out += ": the model\xE2\x80\x99s own routing";
+  if (step.edits.empty()) out += ": the model’s own routing";
   if (step.edits.empty() && step.disabled.empty()) return out + "</li>\n";
   out += "<ul>";
   for (const std::string& edit : step.edits)
@@ -200,7 +204,7 @@ std::vector<CellMark> ReportInput::marks() const {
 std::string title_section(const ReportInput& input) {
   const RunInfo& info = input.run.info;
   std::string out = fmt::format("<h1>Routing of {}</h1>\n", escape(model_name(info)));
-  out += fmt::format("<p class=\"lead\">{}, run {} of {}, {} \xC2\xB7 Expertscope {}</p>\n",
+  out += fmt::format("<p class=\"lead\">{}, run {} of {}, {} · Expertscope {}</p>\n",
                      info.kind == "generate" ? "A generation" : "A profile", info.id, escape(input.run.file),
                      escape(info.started_at), escape(info.program_version));
   out += status_warning(info);
@@ -247,7 +251,7 @@ std::string identity_section(const ReportInput& input) {
 std::string load_section(const ReportInput& input) {
   std::string out = "<h2>Load</h2>\n";
   std::string caption =
-      "Share of each layer\xE2\x80\x99s expert slots that went to each expert. The mark on the legend is the "
+      "Share of each layer’s expert slots that went to each expert. The mark on the legend is the "
       "even "
       "share, 1/E. Empty cells were never used.";
   if (!input.marks().empty()) caption += " Outlined cells were edited (see Policy).";
@@ -261,8 +265,7 @@ std::string super_expert_section(const ReportInput& input) {
   if (result.ranking.empty()) return out + "<p>Expert outputs were not measured in this run.</p>\n";
   out += fmt::format(
       "<p>An expert counts when its largest |down_proj output| is above both the {:g}th percentile ({}) and "
-      "a "
-      "{:g}th of the maximum, rounded down ({}), in the first {} of {} layers.</p>\n",
+      "1/{:g} of the maximum, rounded down ({}), in the first {} of {} layers.</p>\n",
       result.options.percentile, number(result.percentile_threshold), result.options.max_divisor,
       number(result.max_threshold), result.layers_included, input.run.info.layers);
   if (result.super_experts.empty()) {
@@ -283,19 +286,18 @@ std::string super_expert_section(const ReportInput& input) {
 
 std::string layer_section(const ReportInput& input) {
   std::string out = "<h2>Layers</h2>\n";
-  out += figure(
-      entropy_plot(input.run.entropy, input.run.info.layers, input.run.info.experts),
-      "Entropy of the router\xE2\x80\x99s softmax over all experts: mean over the tokens, and the range "
-      "between the smallest and the largest.");
+  out += figure(entropy_plot(input.run.entropy, input.run.info.layers, input.run.info.experts),
+                "Entropy of the router’s softmax over all experts: mean over the tokens, and the range "
+                "between the smallest and the largest.");
   return out + layer_table(input.run);
 }
 
 std::string policy_section(const ReportInput& input) {
   std::string out = "<h2>Policy</h2>\n";
-  if (input.steps.empty()) return out + "<p>No edits: the model\xE2\x80\x99s own routing throughout.</p>\n";
+  if (input.steps.empty()) return out + "<p>No edits: the model’s own routing throughout.</p>\n";
   out += "<ol class=\"timeline\">\n";
   if (input.steps.front().token > 0) {
-    out += "<li><b>from token 0</b>: the model\xE2\x80\x99s own routing</li>\n";
+    out += "<li><b>from token 0</b>: the model’s own routing</li>\n";
   }
   for (const PolicyStep& step : input.steps)
     out += step_html(step);

@@ -5,7 +5,7 @@ namespace expertscope::report {
 
 const char* const kStyle = R"css(
 :root{color-scheme:light dark;--page:#fcfcfb;--ink:#1d2126;--soft:#5d6772;--rule:#d9dde1;--panel:#f3f4f5;
---accent:#2a788e;--hot:#d55e00;--range:#2a788e26;--warn:#fff4e0;--warn-ink:#7a4a00;--mark:#e69f00;--band:#00000008}
+--accent:#2a788e;--hot:#d55e00;--range:#2a788e26;--warn:#fff4e0;--warn-ink:#7a4a00;--band:#00000008}
 @media(prefers-color-scheme:dark){:root{--page:#15181c;--ink:#e3e6e9;--soft:#98a2ad;--rule:#343a41;--panel:#1d2126;
 --accent:#5fc3b8;--hot:#ff8c42;--range:#5fc3b82e;--warn:#3a2c12;--warn-ink:#ffd48a;--band:#ffffff0a}}
 *{box-sizing:border-box}
@@ -43,8 +43,8 @@ font:13.5px/1.55 ui-monospace,"DejaVu Sans Mono",monospace;margin:8px 0}
 .text mark{background:none;color:inherit;border-left:3px solid var(--hot);padding-left:3px}
 details{margin:12px 0}summary{cursor:pointer;color:var(--soft)}
 ol.timeline{list-style:none;margin:12px 0;padding:0 0 0 16px;border-left:3px solid var(--rule)}
-ol.timeline li{margin:0 0 12px;position:relative}
-ol.timeline li::before{content:"";position:absolute;left:-23px;top:7px;width:11px;height:11px;border-radius:50%;
+ol.timeline>li{margin:0 0 12px;position:relative}
+ol.timeline>li::before{content:"";position:absolute;left:-23px;top:7px;width:11px;height:11px;border-radius:50%;
 background:var(--hot)}
 ol.timeline ul{margin:2px 0;padding-left:20px}
 .off{color:var(--soft);text-decoration:line-through}
@@ -62,7 +62,9 @@ svg .super{fill:var(--hot);stroke:var(--page);stroke-width:1.5}
 svg .band{fill:var(--band)}
 svg .excluded{fill:var(--rule);fill-opacity:.45}
 svg .dead{fill:var(--page);stroke:var(--rule);stroke-width:.8}
-svg .mark{fill:none;stroke:var(--hot);stroke-width:2}
+svg path,svg .dead{shape-rendering:crispEdges}
+svg .mark{fill:none;stroke:#fff;stroke-width:1.6}
+svg .mark-edge{fill:none;stroke:#000;stroke-width:3.6}
 svg .symbol{font:bold 15px system-ui,"DejaVu Sans",sans-serif;fill:#fff;stroke:#000;stroke-width:2.5px;
 paint-order:stroke}
 @media print{main{max-width:none;padding:0}h2{break-after:avoid}figure,.tile{break-inside:avoid}}

@@ -75,8 +75,9 @@ std::vector<double> linear_ticks(double low, double high, int count) {
   const double step = magnitude * (scaled <= 1 ? 1 : scaled <= 2 ? 2 : scaled <= 5 ? 5 : 10);
   std::vector<double> ticks;
   const double slack = step * 1e-9;
-  for (double i = std::ceil((low - slack) / step); i * step <= high + slack; ++i)
-    ticks.push_back(i * step);
+  for (double i = std::ceil((low - slack) / step); i * step <= high + slack; ++i) {
+    ticks.push_back(i * step + 0.0);  // no negative zero
+  }
   return ticks;
 }
 

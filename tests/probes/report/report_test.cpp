@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The report: well-formed, self-contained, safe against what it quotes, and right in every number.
+#include "probes/report/report.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "probes/analysis/export.h"
+#include "tests/probes/synthetic.h"
+
+namespace expertscope::testing {
+namespace {
+
+const std::string kHostile = "</script><script>alert(1)</script><b onmouseover='x'>&amp; \"quoted\" \xff\x01";
+const std::string kPrune =
+    R"({"version":1,"edits":[{"op":"prune","layer":0,"expert":3,"mode":"mask","note":"<i>loud</i>"},)"
+    R"({"op":"reroute","layer":2,"from":1,"to":4},{"op":"top_k","layer":"*","k":1,"enabled":false}]})";
+
+struct RunPlan {
+  std::string kind = "profile";
+  int tokens = 300;
+  std::string policy;    // in force from the middle on
+  bool shifted = false;  // other experts than a run that is not
+  RunInfo info = run_info(Shape());
+  std::string text;
+};
+
+void record(const std::filesystem::path& file, const RunPlan& plan) {
+  const Shape shape;
+  RunInfo info = plan.info;
+  info.kind = plan.kind;
+  RecorderOptions options;
+  options.token_bytes = [](std::int32_t id) {
+    return id == 7 ? std::string("\xe4<") : "t" + std::to_string(id);
+  };
+  auto recorder = value_of(Recorder::start(file, info, options));
+  const int half = plan.tokens / 2;
+  for (const int part : {0, 1}) {
+    const int first = part * half;
+    auto block = make_block(shape, info.probes, {first, part == 0 ? half : plan.tokens - half, 0, first});
+    if (part == 1 && !plan.policy.empty()) block->table = table_of(plan.policy);
+    for (std::size_t i = 0; plan.shifted && part == 1 && i < block->expert.size(); i += 2) {
+      block->expert[i] = 5;  // the last expert, which make_block never uses
+    }
+    for (float& log_prob : block->log_prob)
+      log_prob *= plan.shifted ? 2.0f : 1.0f;
+    ASSERT_OK(recorder->deliver(std::move(block)));
+  }
+  ASSERT_OK(recorder->finish("finished", "", plan.text));
+}
+
+struct Page {
+  std::string html;
+  nlohmann::json data;
+};
+
+Page report_of(const std::filesystem::path& file, const std::filesystem::path& baseline = {},
+               const ReportOptions& options = {}) {
+  const auto trace = open_trace(file);
+  std::unique_ptr<TraceReader> before;
+  if (!baseline.empty()) before = open_trace(baseline);
+  Page page;
+  page.html = value_of(make_report(*trace, before.get(), options));
+  const std::string open = "<script type=\"application/json\" id=\"expertscope-data\">";
+  const auto begin = page.html.find(open);
+  const auto end = page.html.find("</script>", begin);
+  EXPECT_NE(begin, std::string::npos);
+  const auto from = begin + open.size();
+  page.data = nlohmann::json::parse(page.html.substr(from, end - from), nullptr, false);
+  EXPECT_FALSE(page.data.is_discarded()) << "the embedded JSON does not parse";
+  return page;
+}
+
+// Walks the tags of a page: every element is closed in order, attributes are quoted, text is escaped. Empty:
+// all is well.
+std::string malformed(const std::string& html) {
+  const std::set<std::string> empty_elements = {"meta", "br"};
+  const std::set<std::string> raw_elements = {"style", "script"};
+  std::vector<std::string> open;
+  std::size_t at = html.find('\n') + 1;  // after the doctype
+  while (true) {
+    const std::size_t tag = html.find('<', at);
+    const std::string text = html.substr(at, tag == std::string::npos ? tag : tag - at);
+    if (open.empty() && text.find_first_not_of(" \n") != std::string::npos) return "text outside: " + text;
+    for (std::size_t amp = text.find('&'); amp != std::string::npos; amp = text.find('&', amp + 1)) {
+      if (text.find(';', amp) == std::string::npos) return "a bare ampersand in: " + text;
+    }
+    if (tag == std::string::npos) break;
+    std::size_t end = tag;
+    for (char quote = 0; end < html.size() && (quote != 0 || html[end] != '>'); ++end) {
+      if (html[end] == '"') quote = quote == 0 ? '"' : '\0';
+      if (quote != 0 && html[end] == '<') return "a '<' inside an attribute: " + html.substr(tag, 80);
+    }
+    if (end >= html.size()) return "a tag that does not end: " + html.substr(tag, 80);
+    std::string inner = html.substr(tag + 1, end - tag - 1);
+    at = end + 1;
+    if (inner.starts_with('/')) {
+      if (open.empty() || open.back() != inner.substr(1)) return "</" + inner.substr(1) + "> closes nothing";
+      open.pop_back();
+      continue;
+    }
+    const std::string name = inner.substr(0, inner.find_first_of(" \n/"));
+    if (inner.ends_with('/') || empty_elements.count(name) > 0) continue;
+    open.push_back(name);
+    if (raw_elements.count(name) > 0) at = html.find("</" + name + ">", at);
+  }
+  return open.empty() ? std::string() : "<" + open.back() + "> is not closed";
+}
+
+// The page without its embedded data: what a person sees.
+std::string visible(const std::string& html) {
+  return html.substr(0, html.find("<script type="));
+}
+
+TEST(Report, IsAWellFormedPageThatLoadsNothing) {
+  const TemporaryFolder folder;
+  record(folder / "t.db", {});
+  const Page page = report_of(folder / "t.db");
+  EXPECT_TRUE(page.html.starts_with("<!DOCTYPE html>"));
+  EXPECT_EQ(malformed(page.html), "");
+  for (const char* loader :
+       {"src=", "<link", "<img", "<iframe", "@import", "url(", "<object", "<embed", "<base"}) {
+    EXPECT_EQ(visible(page.html).find(loader), std::string::npos) << loader;
+  }
+  // Addresses only as links to the sources of a definition.
+  for (std::size_t at = page.html.find("http"); at != std::string::npos;
+       at = page.html.find("http", at + 1)) {
+    EXPECT_EQ(page.html.substr(at - 9, 9), "<a href=\"") << page.html.substr(at, 40);
+    EXPECT_EQ(page.html.substr(at, 22), "https://arxiv.org/abs/");
+  }
+}
+
+TEST(Report, HasEverySection) {
+  const TemporaryFolder folder;
+  record(folder / "t.db", {});
+  const std::string html = report_of(folder / "t.db").html;
+  for (const char* section :
+       {"Load", "Super experts", "Layers", "Policy", "Model and run", "Definitions and sources"}) {
+    EXPECT_NE(html.find(std::string("<h2>") + section + "</h2>"), std::string::npos) << section;
+  }
+  EXPECT_EQ(html.find("What the policy changed"), std::string::npos) << "there is no policy and no baseline";
+  EXPECT_NE(html.find("No edits: the model’s own routing throughout"), std::string::npos);
+  for (const char* identity :
+       {"/models/synthetic", "c0ffee", "Qwen3MoeForCausalLM", "CPU f32 (test)", "data.txt", "da7a"}) {
+    EXPECT_NE(html.find(identity), std::string::npos) << identity;
+  }
+}
+
+TEST(Report, EmbedsTheNumbersOfTheAnalyses) {
+  const TemporaryFolder folder;
+  record(folder / "t.db", {});
+  const Page page = report_of(folder / "t.db");
+  const auto trace = open_trace(folder / "t.db");
+  const ExpertTable table = value_of(trace->expert_table(1));
+  const RunInfo run = value_of(trace->run(1));
+  EXPECT_EQ(page.data["load"], nlohmann::json::parse(to_json(analyze_load(table))));
+  EXPECT_EQ(page.data["experts"], nlohmann::json::parse(to_json(table)));
+  const EntropyResult entropy = analyze_entropy(value_of(trace->layer_stats(1)), run);
+  EXPECT_EQ(page.data["entropy"], nlohmann::json::parse(to_json(entropy)));
+  const SuperExpertResult paper = analyze_super_experts(table);
+  EXPECT_EQ(page.data["super_experts"]["paper"]["percentile_threshold"], paper.percentile_threshold);
+  EXPECT_EQ(page.data["super_experts"]["paper"]["super_experts"].size(), paper.super_experts.size());
+  EXPECT_EQ(page.data["run"]["tokens"], 300);
+  double nll = 0;
+  for (int token = 0; token < 300; ++token)
+    nll -= static_cast<double>(log_prob_of(token));
+  EXPECT_DOUBLE_EQ(page.data["recorded_likelihood"]["perplexity"], std::exp(nll / 300));
+}
+
+TEST(Report, QuotesHostileTextWithoutObeyingIt) {
+  const TemporaryFolder folder;
+  RunPlan plan;
+  plan.kind = "generate";
+  plan.policy = kPrune;
+  plan.text = kHostile;
+  plan.info.prompt = kHostile;
+  plan.info.model.name = kHostile;
+  plan.info.model.path = kHostile;
+  plan.info.dataset = kHostile;
+  record(folder / "t.db", plan);
+  ReportOptions options;
+  options.comparison =
+      ReportComparison{kHostile, 1.0, 2.0, kHostile, 0.5, kHostile, kHostile, kHostile + "x"};
+  const Page page = report_of(folder / "t.db", {}, options);
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_EQ(page.html.find("<script>alert"), std::string::npos);
+  EXPECT_EQ(page.html.find("<b onmouseover"), std::string::npos);
+  EXPECT_EQ(page.html.find("<i>loud"), std::string::npos);
+  EXPECT_EQ(page.html.find('\xff'), std::string::npos) << "the page is valid UTF-8";
+  EXPECT_EQ(page.html.find('\x01'), std::string::npos);
+  std::size_t scripts = 0;
+  for (auto at = page.html.find("<script"); at != std::string::npos; at = page.html.find("<script", at + 1))
+    ++scripts;
+  EXPECT_EQ(scripts, 1u);
+  EXPECT_NE(page.data["run"]["prompt"].get<std::string>().find("</script><script>alert(1)"),
+            std::string::npos);
+}
+
+TEST(Report, ShowsThePolicyOnAMapAndInWords) {
+  const TemporaryFolder folder;
+  RunPlan plan;
+  plan.policy = kPrune;
+  record(folder / "t.db", plan);
+  const Page page = report_of(folder / "t.db");
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_NE(page.html.find("from token 150"), std::string::npos);
+  EXPECT_NE(page.html.find("prune expert 3 in layer 0"), std::string::npos);
+  EXPECT_NE(page.html.find("class=\"mark\""), std::string::npos);
+  EXPECT_NE(page.html.find("<li class=\"off\">top-k 1"), std::string::npos) << "switched off";
+  EXPECT_NE(page.html.find("give that trace as the baseline"), std::string::npos);
+  ASSERT_EQ(page.data["policy_changes"].size(), 1u);
+  EXPECT_EQ(page.data["policy_changes"][0]["token"], 150);
+  EXPECT_EQ(page.data["policy_changes"][0]["policy"], nlohmann::json::parse(kPrune));
+}
+
+TEST(Report, MeasuresWhatThePolicyChanged) {
+  const TemporaryFolder folder;
+  record(folder / "before.db", {});
+  RunPlan plan;
+  plan.policy = kPrune;
+  plan.shifted = true;
+  record(folder / "after.db", plan);
+  const Page page = report_of(folder / "after.db", folder / "before.db");
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_EQ(page.html.find("class=\"warning\""), std::string::npos)
+      << "the runs are alike but for the policy";
+  const auto& effect = page.data["effect"];
+  EXPECT_EQ(effect["common_tokens"], 300);
+  EXPECT_EQ(effect["scored_tokens"], 300);
+  double nll = 0;
+  for (int token = 0; token < 300; ++token)
+    nll -= static_cast<double>(log_prob_of(token));
+  EXPECT_NEAR(effect["perplexity_before"].get<double>(), std::exp(nll / 300), 1e-9);
+  EXPECT_NEAR(effect["perplexity_after"].get<double>(), std::exp(2 * nll / 300), 1e-9);
+  // One of two slots changed in the second half of the tokens.
+  ASSERT_EQ(effect["selection_overlap"].size(), 2u);
+  EXPECT_DOUBLE_EQ(effect["selection_overlap"][0]["overlap"], 0.75);
+  EXPECT_DOUBLE_EQ(effect["selection_overlap"][1]["overlap"], 0.75);
+  EXPECT_EQ(page.data["baseline"]["load"]["layers"][0]["count"][5], 0);
+  EXPECT_EQ(page.data["load"]["layers"][0]["count"][5], 150);
+  EXPECT_NE(page.html.find("Change of the load"), std::string::npos);
+}
+
+TEST(Report, WarnsWhenTheBaselineDiffersInMoreThanThePolicy) {
+  const TemporaryFolder folder;
+  RunPlan other;
+  other.info.model.config_sha256 = "another";
+  other.info.dataset_sha256 = "elsewhere";
+  other.info.math = "bf16";
+  other.info.sampling = "hot";
+  other.tokens = 250;
+  record(folder / "before.db", other);
+  record(folder / "after.db", {});
+  const Page page = report_of(folder / "after.db", folder / "before.db");
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_EQ(page.data["effect"]["warnings"].size(), 5u);
+  for (const char* what : {"The models differ", "The data differ", "The arithmetic differs",
+                           "The sampling settings differ", "The runs differ in length"}) {
+    EXPECT_NE(page.html.find(what), std::string::npos) << what;
+  }
+  EXPECT_EQ(page.data["effect"]["common_tokens"], 250);
+}
+
+TEST(Report, DoesNotCompareLoadsOfDifferentShapes) {
+  const TemporaryFolder folder;
+  record(folder / "after.db", {});
+  Shape wide;
+  wide.experts = 12;
+  auto recorder = value_of(Recorder::start(folder / "before.db", run_info(wide)));
+  ASSERT_OK(recorder->deliver(make_block(wide, CaptureRequest::standard(), {0, 20, 0, 0})));
+  ASSERT_OK(recorder->finish("finished"));
+  const Page page = report_of(folder / "after.db", folder / "before.db");
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_NE(page.html.find("their loads cannot be compared"), std::string::npos);
+}
+
+TEST(Report, SetsTwoTextsSideBySideAndMarksTheDivergence) {
+  const TemporaryFolder folder;
+  record(folder / "t.db", {});
+  ReportOptions options;
+  // The texts part inside a two-byte character (é and è share a byte): the mark goes before it.
+  options.comparison =
+      ReportComparison{"prose", 8.5, 60.25, "hf", 1.5, "Once", "caf\xc3\xa9 au lait", "caf\xc3\xa8!"};
+  const Page page = report_of(folder / "t.db", {}, options);
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_NE(page.html.find("<span class=\"same\">caf</span><mark>\xc3\xa9 au lait</mark>"),
+            std::string::npos);
+  EXPECT_NE(page.html.find("<span class=\"same\">caf</span><mark>\xc3\xa8!</mark>"), std::string::npos);
+  EXPECT_EQ(page.data["comparison"]["perplexity_after"], 60.25);
+  EXPECT_EQ(page.data["comparison"]["kl_mean"], 1.5);
+  EXPECT_NE(page.html.find("60.25"), std::string::npos);
+
+  options.comparison->text_after = options.comparison->text_before;
+  EXPECT_NE(report_of(folder / "t.db", {}, options).html.find("The two texts are the same"),
+            std::string::npos);
+}
+
+TEST(Report, SaysSoWhenARunIsNotWhole) {
+  const TemporaryFolder folder;
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
+  ASSERT_OK(recorder->finish("failed", "t.db: no space left"));
+  const Page page = report_of(folder / "t.db");
+  EXPECT_EQ(malformed(page.html), "") << "also without a token";
+  EXPECT_NE(page.html.find("marked <b>failed</b>. t.db: no space left"), std::string::npos);
+}
+
+TEST(Report, WorksWithoutTheOptionalProbes) {
+  const TemporaryFolder folder;
+  RunPlan plan;
+  plan.info.probes = CaptureRequest{};
+  plan.info.probes.routing = true;
+  record(folder / "t.db", plan);
+  const Page page = report_of(folder / "t.db");
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_NE(page.html.find("Expert outputs were not measured"), std::string::npos);
+  EXPECT_NE(page.html.find("Router entropy was not measured"), std::string::npos);
+}
+
+TEST(Report, TakesTheNewestRunOrTheOneAskedFor) {
+  const TemporaryFolder folder;
+  record(folder / "t.db", {});
+  RunPlan second;
+  second.tokens = 40;
+  record(folder / "t.db", second);
+  EXPECT_EQ(report_of(folder / "t.db").data["run"]["tokens"], 40);
+  ReportOptions options;
+  options.run = 1;
+  EXPECT_EQ(report_of(folder / "t.db", {}, options).data["run"]["tokens"], 300);
+  options.run = 77;
+  const auto missing = make_report(*open_trace(folder / "t.db"), nullptr, options);
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().message.find("no run 77"), std::string::npos);
+}
+
+std::string content(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST(WriteFile, ReplacesTheFileAsAWhole) {
+  const TemporaryFolder folder;
+  EXPECT_OK(write_file(folder / "r.html", "one"));
+  EXPECT_OK(write_file(folder / "r.html", "two"));
+  EXPECT_EQ(content(folder / "r.html"), "two");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
+      << "no temporary is left";
+}
+
+TEST(WriteFile, FollowsALink) {
+  const TemporaryFolder folder;
+  EXPECT_OK(write_file(folder / "real.html", "one"));
+  std::filesystem::create_symlink(folder / "real.html", folder / "link.html");
+  EXPECT_OK(write_file(folder / "link.html", "two"));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link.html"));
+  EXPECT_EQ(content(folder / "real.html"), "two");
+}
+
+TEST(WriteFile, NamesTheFileItCannotWrite) {
+  const TemporaryFolder folder;
+  const auto missing = write_file(folder / "no/such/folder/r.html", "x");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, ErrorCode::io);
+  EXPECT_NE(missing.error().message.find("no/such/folder/r.html: cannot write: No such file"),
+            std::string::npos);
+  const auto directory = write_file(folder.path(), "x");
+  ASSERT_FALSE(directory);
+  EXPECT_NE(directory.error().message.find("Is a directory"), std::string::npos);
+  const auto full = write_file("/dev/full", "x");
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, ErrorCode::disk_full);
+  EXPECT_OK(write_file("/dev/null", "x"));
+}
+
+}  // namespace
+}  // namespace expertscope::testing
