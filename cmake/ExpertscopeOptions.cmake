@@ -25,6 +25,8 @@ endif()
 add_library(expertscope_flags INTERFACE)
 target_include_directories(expertscope_flags INTERFACE "${CMAKE_SOURCE_DIR}")
 target_compile_options(expertscope_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor)
+# g++ 12 warns about "text" + std::string at -O3, wrongly: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651
+target_compile_options(expertscope_flags INTERFACE $<$<CONFIG:Release>:-Wno-restrict>)
 target_compile_definitions(expertscope_flags INTERFACE EXPERTSCOPE_VERSION="${PROJECT_VERSION}")
 if(EXPERTSCOPE_WERROR)
   target_compile_options(expertscope_flags INTERFACE -Werror)
