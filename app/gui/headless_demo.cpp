@@ -4,7 +4,9 @@
 #include <QAction>
 #include <QApplication>
 #include <QDir>
+#include <QDoubleSpinBox>
 #include <QElapsedTimer>
+#include <QFileInfo>
 #include <QPushButton>
 #include <QSettings>
 #include <QSpinBox>
@@ -31,6 +33,7 @@ constexpr int kGenerateLimit = 300'000;  // milliseconds
 constexpr int kCompareLimit = 600'000;   // milliseconds
 constexpr int kTokens = 160;
 constexpr int kTokensBeforeEdit = 60;
+constexpr double kTemperature = 0.7;
 constexpr int kPace = 40;  // tokens a second: slow enough to edit in between
 
 /// One person at one window, step by step; the first step that fails ends it.
@@ -69,6 +72,9 @@ class Demonstration {
     step_ = QStringLiteral("generating");
     window_.generation().prompt().set_prompt(QStringLiteral("In the beginning"));
     if (auto* tokens = window_.findChild<QSpinBox*>(QStringLiteral("max_tokens"))) tokens->setValue(kTokens);
+    if (auto* temperature = window_.findChild<QDoubleSpinBox*>(QStringLiteral("temperature"))) {
+      temperature->setValue(kTemperature);
+    }
     if (auto* pace = window_.findChild<QSpinBox*>(QStringLiteral("pace"))) pace->setValue(kPace);
     window_.generation().prompt().generate_button().click();
     const bool filled =
@@ -91,10 +97,8 @@ class Demonstration {
   bool compare() {
     step_ = QStringLiteral("comparing");
     const QDir texts(QString::fromStdString(workspace_.paths().demo_texts.string()));
-    const QStringList names = texts.entryList({QStringLiteral("*.txt")}, QDir::Files, QDir::Name);
-    if (!workspace_.paths().demo_texts.empty() && !names.isEmpty()) {
-      window_.compare().set_text(texts.absoluteFilePath(names.first()));
-    }
+    const QString text = texts.absoluteFilePath(QStringLiteral("english.txt"));
+    if (!workspace_.paths().demo_texts.empty() && QFileInfo::exists(text)) window_.compare().set_text(text);
     window_.actions_of_window().compare->trigger();
     if (!wait([this] { return workspace_.engine().comparison() != nullptr; }, kCompareLimit)) return false;
     return shoot(QStringLiteral("compare"));

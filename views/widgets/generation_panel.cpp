@@ -25,16 +25,15 @@ GenerationPanel::GenerationPanel(Workspace& workspace, QWidget* parent)
   columns->setChildrenCollapsible(false);
   columns->addWidget(prompt_);
   columns->addWidget(make_text_column());
-  columns->setStretchFactor(0, 1);
-  columns->setStretchFactor(1, 1);
-  caption_->setContentsMargins(10, 2, 10, 0);
-  caption_->setForegroundRole(QPalette::PlaceholderText);
+  columns->setSizes({1000, 1000});
+  auto* rows = new QSplitter(Qt::Vertical);
+  rows->setChildrenCollapsible(false);
+  rows->addWidget(columns);
+  rows->addWidget(make_token_rows());
+  rows->setSizes({1000, 1000});
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
-  layout->setSpacing(0);
-  layout->addWidget(columns);
-  layout->addWidget(caption_);
-  layout->addWidget(strip_, 1);
+  layout->addWidget(rows);
   connect_workspace();
   update_strip();
 }
@@ -49,6 +48,18 @@ QWidget* GenerationPanel::make_text_column() {
   layout->setContentsMargins(0, 6, 8, 6);
   layout->addWidget(text_);
   return column;
+}
+
+QWidget* GenerationPanel::make_token_rows() {
+  caption_->setContentsMargins(10, 2, 10, 2);
+  caption_->setForegroundRole(QPalette::PlaceholderText);
+  auto* box = new QWidget;
+  auto* layout = new QVBoxLayout(box);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->setSpacing(0);
+  layout->addWidget(caption_);
+  layout->addWidget(strip_, 1);
+  return box;
 }
 
 void GenerationPanel::connect_workspace() {

@@ -24,6 +24,7 @@ class GenerationPanel final : public QWidget {
 
  private:
   QWidget* make_text_column();
+  QWidget* make_token_rows();
   void connect_workspace();
   void append_text(const QString& text);
   void update_strip();

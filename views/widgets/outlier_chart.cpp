@@ -22,7 +22,8 @@
 namespace expertscope {
 namespace {
 
-constexpr int kSmallestChart = 190;  // pixels: QChartView draws nothing sensible below
+constexpr qsizetype kNamedExperts = 8;  // in the line above the plot; the tool tip has all
+constexpr int kSmallestChart = 190;     // pixels: QChartView draws nothing sensible below
 
 }  // namespace
 
@@ -42,7 +43,7 @@ OutlierChart::OutlierChart(Workspace& workspace, QWidget* parent)
   view_->setMinimumHeight(kSmallestChart);
   view_->setAccessibleName(tr("Largest down_proj output of every expert"));
   summary_->setContentsMargins(10, 6, 10, 2);
-  summary_->setWordWrap(true);
+  summary_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(0);
@@ -133,6 +134,7 @@ void OutlierChart::update_data() {
   threshold_->replace(
       threshold ? QList<QPointF>{{0, series_.threshold}, {static_cast<double>(layers), series_.threshold}}
                 : QList<QPointF>{});
+  summary_->setToolTip({});
   if (series_.line.isEmpty()) {
     summary_->setText(
         tr("The largest |down_proj output| of every expert appears here while tokens are generated."));
@@ -142,10 +144,11 @@ void OutlierChart::update_data() {
   } else {
     QStringList names;
     for (const Cell& cell : series_.super_cells) {
-      names << tr("layer %1 expert %2").arg(cell.layer).arg(cell.expert);
-      if (names.size() == 6) break;
+      names << tr("L%1 E%2").arg(cell.layer).arg(cell.expert);
     }
-    const auto more = static_cast<qsizetype>(series_.super_cells.size()) - names.size();
+    summary_->setToolTip(names.join(QStringLiteral(", ")));
+    const auto more = std::max<qsizetype>(0, names.size() - kNamedExperts);
+    names = names.mid(0, kNamedExperts);
     summary_->setText(
         tr("Super experts (▲, above %1): %2%3")
             .arg(series_.threshold, 0, 'g', 4)
@@ -160,7 +163,7 @@ void OutlierChart::update_axes(int layers) {
   values_->setTickInterval(ticks.size() > 1 ? ticks[1] - ticks[0] : top);
   values_->setRange(0, top);
   if (layers_->max() == layers && layers_->count() > 0) return;
-  constexpr int kMostLabels = 24;
+  constexpr int kMostLabels = 16;
   const int step = (layers + kMostLabels - 1) / kMostLabels;
   for (const QString& label : layers_->categoriesLabels()) {
     layers_->remove(label);

@@ -63,6 +63,7 @@ class MainWindow final : public QMainWindow {
   void make_file_menu();
   void make_edit_menu();
   void make_view_menu();
+  void make_theme_menu(QMenu& menu);
   void fill_recent_menu();
   void connect_actions();
   void connect_file_actions();

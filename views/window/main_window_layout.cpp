@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <QActionGroup>
 #include <QDockWidget>
 #include <QFileInfo>
 #include <QMenu>
@@ -22,8 +23,14 @@
 #include "views/widgets/table_panel.h"
 #include "views/widgets/token_panel.h"
 #include "views/window/main_window.h"
+#include "views/window/theme.h"
 
 namespace expertscope {
+namespace {
+
+const QString kThemeKey = QStringLiteral("window/theme");
+
+}  // namespace
 
 // What the window is made of: panels, docks and menus. Behaviour is in main_window.cpp.
 
@@ -147,6 +154,27 @@ void MainWindow::make_view_menu() {
   view->addActions({actions_.zoom_in, actions_.zoom_out, actions_.fit});
   view->addSeparator();
   view->addAction(actions_.clear_range);
+  view->addSeparator();
+  make_theme_menu(*view->addMenu(tr("&Theme")));
+}
+
+void MainWindow::make_theme_menu(QMenu& menu) {
+  auto* group = new QActionGroup(this);
+  const int chosen = workspace_.settings().value(kThemeKey, static_cast<int>(Theme::system)).toInt();
+  const std::pair<Theme, QString> themes[] = {
+      {Theme::system, tr("&System")}, {Theme::light, tr("&Light")}, {Theme::dark, tr("&Dark")}};
+  for (const auto& [theme, name] : themes) {
+    QAction* action = menu.addAction(name);
+    action->setObjectName(QStringLiteral("theme_%1").arg(static_cast<int>(theme)));
+    action->setCheckable(true);
+    action->setChecked(chosen == static_cast<int>(theme));
+    group->addAction(action);
+    connect(action, &QAction::triggered, this, [this, theme = theme] {
+      workspace_.settings().setValue(kThemeKey, static_cast<int>(theme));
+      apply_theme(theme);
+    });
+  }
+  if (chosen != static_cast<int>(Theme::system)) apply_theme(static_cast<Theme>(chosen));
 }
 
 void MainWindow::fill_recent_menu() {
