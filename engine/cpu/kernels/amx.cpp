@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AMX: products of bf16 tiles. Few rows, and all that is not a bf16 product, go to the avx512_bf16 level.
+#include "engine/cpu/kernels/amx_pack.h"
 #include "engine/cpu/kernels/amx_tiles.h"
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
-#include "engine/cpu/kernels/simd_avx512.h"
 
 namespace expertscope::cpu {
 namespace {
@@ -51,19 +51,9 @@ PackLayout layout(Arithmetic arithmetic, std::int64_t rows) {
   return PackLayout::bf16_tiles;
 }
 
-/// As f32_to_bf16; here because this file must not emit shared inline functions.
-struct RoundToBf16 {
-  std::uint16_t operator()(float value) const {
-    std::uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
-    return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-  }
-};
-
 void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1) {
   if (out.layout != PackLayout::bf16_tiles) return avx512_bf16_kernels().pack(x, out, m0, m1);
-  amx_pack(x, out, m0, m1, RoundToBf16{});
+  pack_bf16_tiles(x, out, m0, m1);
 }
 
 void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,

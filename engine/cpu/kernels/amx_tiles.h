@@ -106,21 +106,4 @@ inline void amx_matmul(T& tiles, const void* weights, const PackedActivations& x
   tiles.release();
 }
 
-/// Fills rows [m0, m1) of PackLayout::bf16_tiles, m0 a multiple of 16; tokens and columns past the end are
-/// zero. `round` turns a float into bf16.
-template <class Round>
-inline void amx_pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1,
-                     Round round) {
-  auto* memory = static_cast<std::uint16_t*>(out.memory);
-  for (std::int64_t group = m0; group < m1; group += kTileRows) {
-    std::uint16_t* to = memory + group * out.stride;
-    std::memset(to, 0, static_cast<std::size_t>(out.stride * kTileRows) * sizeof(std::uint16_t));
-    for (std::int64_t m = group; m < group + kTileRows && m < m1; ++m) {
-      const float* from = x.data + x.stride * (x.index != nullptr ? x.index[m] : m);
-      for (std::int64_t k = 0; k < x.cols; ++k)
-        to[k / 2 * (2 * kTileRows) + (m - group) * 2 + (k & 1)] = round(from[k]);
-    }
-  }
-}
-
 }  // namespace expertscope::cpu

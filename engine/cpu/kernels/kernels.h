@@ -17,7 +17,7 @@
 /// from kAmxMinRows rows on and the order of avx512_bf16 below that.
 ///
 /// On a machine without AMX the amx kernels are verified through an emulation of the tile instructions only
-/// (amx_tiles.h).
+/// (amx_tiles.h; their packing and their stores need no tiles and are tested as they are).
 namespace expertscope::cpu {
 
 /// Instruction sets in ascending order; each includes those before it.
@@ -160,7 +160,7 @@ const Kernels& kernels_for(CpuLevel level);
 PackedActivations plan_activations(const Kernels& kernels, Arithmetic arithmetic, std::int64_t rows,
                                    std::int64_t cols, void* memory);
 
-/// Row ranges of a product are best split at multiples of this.
+/// Row ranges of a product are best split at multiples of this; 64 rows and more fetch well ahead.
 inline constexpr std::int64_t kRowGranularity = 32;
 
 }  // namespace expertscope::cpu

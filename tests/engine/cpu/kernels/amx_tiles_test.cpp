@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/engine/cpu/kernels/avx512_probe.h"
 #include "tests/engine/cpu/kernels/kernel_test_support.h"
 
@@ -67,6 +69,16 @@ class EmulatedTiles {
   std::uint8_t tiles_[8][16][64] = {};
 };
 
+/// The definition of PackLayout::bf16_tiles: [row / 16][pair of K][row % 16][element of the pair].
+void pack_plainly(const ActivationRows& x, const PackedActivations& out) {
+  auto* to = static_cast<std::uint16_t*>(out.memory);
+  const std::int64_t groups = (x.rows + 15) / 16;
+  std::fill(to, to + groups * 16 * out.stride, 0);
+  for (std::int64_t m = 0; m < x.rows; ++m)
+    for (std::int64_t k = 0; k < x.cols; ++k)
+      to[m / 16 * 16 * out.stride + k / 2 * 32 + m % 16 * 2 + k % 2] = f32_to_bf16(x.row(m)[k]);
+}
+
 struct AmxShape {
   std::int64_t m;
   std::int64_t n;
@@ -84,12 +96,8 @@ class AmxCase {
     packed_.cols = shape.k;
     packed_.stride = (shape.k + kPackCols - 1) / kPackCols * kPackCols;
     packed_.memory = bytes_.data();
-    // In two parts, as two threads would.
-    const std::int64_t middle = std::min<std::int64_t>(shape.m, 16);
-    amx_pack(rows(), packed_, middle, shape.m, f32_to_bf16);
-    amx_pack(rows(), packed_, 0, middle, f32_to_bf16);
+    pack_plainly({values_.data(), shape.k, nullptr, shape.m, shape.k}, packed_);
   }
-  ActivationRows rows() const { return {values_.data(), shape_.k, nullptr, shape_.m, shape_.k}; }
   std::vector<float> product(const Matrix& w, std::int64_t n0, std::int64_t n1) {
     std::vector<float> y(static_cast<std::size_t>(shape_.m * shape_.n), 12345.0f);
     amx_matmul(tiles_, w.data, packed_, n0, n1, y.data(), shape_.n);
@@ -148,25 +156,31 @@ TEST(AmxTiles, PropagateNanOnlyWhereItBelongs) {
     EXPECT_EQ(std::isnan(y[static_cast<std::size_t>(i)]), i / shape.n == 16 || i % shape.n == 17) << i;
 }
 
-TEST(AmxTiles, PackGathersRows) {
-  const std::vector<float> source = {0, 1, 2, 10, 11, 12, 20, 21, 22};
-  const std::vector<std::int32_t> index = {2, 0};
-  AlignedBytes bytes(packed_bytes(2, 3));
-  const PackedActivations packed{Arithmetic::bf16, PackLayout::bf16_tiles, 2, 3, 32, bytes.data()};
-  amx_pack({source.data(), 3, index.data(), 2, 3}, packed, 0, 2, f32_to_bf16);
-  const auto* halves = static_cast<const std::uint16_t*>(packed.memory);
-  // [pair of K][token][element of the pair]
-  EXPECT_EQ(bf16_to_f32(halves[0]), 20.0f);
-  EXPECT_EQ(bf16_to_f32(halves[1]), 21.0f);
-  EXPECT_EQ(bf16_to_f32(halves[2]), 0.0f);
-  EXPECT_EQ(bf16_to_f32(halves[3]), 1.0f);
-  EXPECT_EQ(bf16_to_f32(halves[32]), 22.0f);
-  EXPECT_EQ(bf16_to_f32(halves[33]), 0.0f);
-  EXPECT_EQ(bf16_to_f32(halves[34]), 2.0f);
+TEST(AmxTiles, PackLaysPairsOfKBesideEachOther) {
+  if (detect_cpu_level() < CpuLevel::avx512_bf16) return;  // the machine cannot run it, nor the amx kernels
+  const std::vector<std::int32_t> index = {3, 0, 18, 7, 7, 1, 12, 2, 19, 4, 5, 6, 8, 9, 10, 11, 13, 14, 15};
+  for (const std::int64_t cols : {1, 2, 15, 16, 17, 31, 32, 33, 64, 100}) {
+    for (const std::int64_t rows : {1, 16, 19}) {
+      const std::vector<float> source = Numbers(static_cast<std::uint32_t>(cols)).take(20 * cols);
+      const ActivationRows x = {source.data(), cols, index.data(), rows, cols};
+      AlignedBytes expected(packed_bytes(rows, cols));
+      AlignedBytes actual(packed_bytes(rows, cols));
+      const std::int64_t stride = (cols + kPackCols - 1) / kPackCols * kPackCols;
+      PackedActivations packed{Arithmetic::bf16, PackLayout::bf16_tiles, rows, cols, stride, expected.data()};
+      pack_plainly(x, packed);
+      packed.memory = actual.data();
+      // In two parts, as two threads would.
+      const std::int64_t middle = std::min<std::int64_t>(rows, kPackRows);
+      if (!probe_pack_bf16_tiles(x, packed, middle, rows)) return;
+      probe_pack_bf16_tiles(x, packed, 0, middle);
+      const auto bytes = static_cast<std::size_t>((rows + 15) / 16 * 16 * stride) * sizeof(std::uint16_t);
+      EXPECT_EQ(std::memcmp(expected.data(), actual.data(), bytes), 0) << rows << " rows of " << cols;
+    }
+  }
 }
 
 TEST(AmxTiles, TheTransposedStoreWritesEveryCornerOfATile) {
-  if (detect_cpu_level() < CpuLevel::avx512) return;  // the machine cannot run it, nor the amx kernels
+  if (detect_cpu_level() < CpuLevel::avx512_bf16) return;  // the machine cannot run it, nor the amx kernels
   const std::vector<float> tile = Numbers(9).take(256);
   for (const int rows : {0, 1, 7, 16}) {
     for (const int columns : {0, 1, 9, 16}) {
