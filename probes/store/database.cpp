@@ -11,7 +11,7 @@
 namespace expertscope {
 namespace {
 
-constexpr int kBusyTimeoutMs = 5000;
+constexpr int kBusyTimeoutMs = 10000;
 // Our largest value is one block of router logits; anything far beyond it in a file is damage.
 constexpr int kLongestValue = 256 << 20;
 
