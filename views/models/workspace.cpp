@@ -68,6 +68,7 @@ void Workspace::connect_trace() {
   connect(&trace_, &TraceSource::opened, this, [this](const QString& file) {
     if (file == wanted_trace_) {
       trace_.set_following(false);
+      trace_.set_following(false);
       engine_.close_model();
       edits_.set_config(std::nullopt);
       selection_.reset();

@@ -58,6 +58,7 @@ void HeatmapPainter::paint(QPainter& painter, const QRectF& area) const {
   paint_dense_layers(painter);
   painter.setRenderHint(QPainter::Antialiasing, true);
   paint_marks(painter);
+  paint_super_cells(painter);
   paint_token_cells(painter);
   if (scene_.hovered) paint_outline(painter, *scene_.hovered, palette_.color(QPalette::Text), 1.2);
   if (scene_.selected.valid()) paint_outline(painter, scene_.selected, QColor(Qt::white), 2.4);
@@ -176,6 +177,19 @@ void HeatmapPainter::paint_marks(QPainter& painter) const {
   }
 }
 
+void HeatmapPainter::paint_super_cells(QPainter& painter) const {
+  for (const Cell& cell : scene_.super_cells) {
+    if (!scene_.data->contains(cell)) continue;
+    const QRectF rect = geometry_.rect_of(cell).adjusted(0, 0, -1, -1);
+    const double size = std::clamp(std::min(rect.width(), rect.height()) * 0.26, 3.0, 9.0);
+    const QPointF top(rect.right() - size * 1.1, rect.top() + size * 0.5);
+    const QPointF triangle[] = {top, top + QPointF(size * 0.6, size), top + QPointF(-size * 0.6, size)};
+    painter.setPen(QPen(QColor(0, 0, 0, 210), 1.2));
+    painter.setBrush(category_colour(5));
+    painter.drawPolygon(triangle, 3);
+  }
+}
+
 void HeatmapPainter::paint_token_cells(QPainter& painter) const {
   for (const Cell& cell : scene_.token_cells) {
     if (!scene_.data->contains(cell)) continue;
@@ -244,13 +258,14 @@ void HeatmapPainter::paint_legend(QPainter& painter, const QRectF& area) const {
   const QFontMetricsF metrics(font_);
   const QRectF& plot = geometry_.plot();
   const double left = plot.right() + kLegendGap;
+  if (!scene_.data->has_values()) return;
   const QString unit = scene_.data->metric == HeatmapMetric::load ? tr("%") : QString();
   painter.setPen(palette_.color(QPalette::PlaceholderText));
   painter.drawText(QRectF(left, plot.top() - metrics.height() - 5, area.right() - left, metrics.height()),
                    Qt::AlignLeft | Qt::AlignVCenter, scene_.data->difference ? tr("diff.") + unit : unit);
   const double swatch = metrics.height();
   const QRectF bar(left, plot.top(), kLegendWidth, std::clamp(plot.height() - 2.2 * swatch, 40.0, 420.0));
-  if (scene_.data->has_values()) paint_legend_bar(painter, bar);
+  paint_legend_bar(painter, bar);
   const QRectF hatch(left, bar.bottom() + 0.9 * swatch, kLegendWidth, swatch);
   if (hatch.bottom() > area.bottom()) return;
   paint_unmeasured(painter, hatch);

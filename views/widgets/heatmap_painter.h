@@ -23,6 +23,7 @@ struct HeatmapScene {
   std::optional<Cell> hovered;
   std::optional<Cell> reroute_source;  ///< a target is being picked on the map
   std::vector<Cell> token_cells;       ///< experts the selected token ran
+  std::vector<Cell> super_cells;       ///< super experts, marked on the map of maxima
   bool logarithmic = false;
 };
 
@@ -44,6 +45,7 @@ class HeatmapPainter {
   void paint_unmeasured(QPainter& painter, const QRectF& rect) const;
   void paint_dense_layers(QPainter& painter) const;
   void paint_marks(QPainter& painter) const;
+  void paint_super_cells(QPainter& painter) const;
   void paint_token_cells(QPainter& painter) const;
   void paint_outline(QPainter& painter, Cell cell, const QColor& colour, double width) const;
   void paint_layer_axis(QPainter& painter) const;

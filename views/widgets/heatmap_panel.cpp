@@ -143,8 +143,20 @@ void HeatmapPanel::update_data() {
   if (view && view->baseline && view->run) values = make_difference(*table, *view->baseline, metric());
   if (values.empty()) values = make_heatmap(*table, metric());
   map_->set_data(std::make_shared<const HeatmapData>(std::move(values)));
+  update_super_cells();
   const Cell hovered = map_->scene().hovered.value_or(Cell{});
   update_reading(hovered.valid() ? hovered : workspace_.selection().cell());
+}
+
+void HeatmapPanel::update_super_cells() {
+  std::vector<Cell> cells;
+  const auto view = workspace_.view();
+  if (view && view->run && metric() == HeatmapMetric::output_max) {
+    for (const SuperExpert& expert : view->run->super_experts.super_experts) {
+      cells.push_back({expert.layer, expert.expert});
+    }
+  }
+  map_->set_super_cells(std::move(cells));
 }
 
 void HeatmapPanel::update_token_cells() {
@@ -233,6 +245,9 @@ QString HeatmapPanel::tooltip(Cell cell) const {
     rows += row(tr("in channel"), QString::number(stats.output_channel));
     rows += row(tr("at token"), QString::number(stats.output_token));
   }
+  const auto& super = map_->scene().super_cells;
+  if (std::find(super.begin(), super.end(), cell) != super.end())
+    rows += row(tr("super expert"), QStringLiteral("▲"));
   for (const QString& line : map_->scene().marks.at(cell).lines) {
     rows += QStringLiteral("<tr><td colspan='2'><i>%1</i></td></tr>").arg(line.toHtmlEscaped());
   }

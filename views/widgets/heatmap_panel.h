@@ -31,6 +31,7 @@ class HeatmapPanel final : public QWidget {
   QWidget* make_tool_bar();
   void connect_workspace();
   void update_data();
+  void update_super_cells();
   void update_token_cells();
   void update_hint();
   void update_baselines();

@@ -56,6 +56,12 @@ void HeatmapView::set_token_cells(std::vector<Cell> cells) {
   update();
 }
 
+void HeatmapView::set_super_cells(std::vector<Cell> cells) {
+  if (cells == scene_.super_cells) return;
+  scene_.super_cells = std::move(cells);
+  update();
+}
+
 void HeatmapView::set_logarithmic(bool logarithmic) {
   scene_.logarithmic = logarithmic;
   update();

@@ -27,6 +27,8 @@ class HeatmapView final : public QWidget {
   void set_selected(Cell cell);
   /// The experts of the selected token: marked by a dot.
   void set_token_cells(std::vector<Cell> cells);
+  /// Super experts: marked by a triangle.
+  void set_super_cells(std::vector<Cell> cells);
   void set_logarithmic(bool logarithmic);
   /// Rich text for a cell.
   void set_tooltip(std::function<QString(Cell)> tooltip) { tooltip_ = std::move(tooltip); }

@@ -61,11 +61,7 @@ QWidget* Inspector::make_body(ExpertActions& actions) {
   edits_ = make_label();
   numbers_ = make_label();
   numbers_->setObjectName(QStringLiteral("inspector_numbers"));
-  load_ = new Sparkline;
-  neighbours_ = make_label();
-  neighbours_->setObjectName(QStringLiteral("inspector_neighbours"));
-  tokens_ = make_label();
-  tokens_->setObjectName(QStringLiteral("inspector_tokens"));
+  measured_ = make_measured();
   auto* content = new QWidget;
   auto* layout = new QVBoxLayout(content);
   layout->setContentsMargins(12, 10, 12, 10);
@@ -74,22 +70,36 @@ QWidget* Inspector::make_body(ExpertActions& actions) {
   layout->addWidget(edits_);
   layout->addWidget(make_buttons(actions));
   layout->addWidget(numbers_);
-  add_heading(*layout, tr("Load over time"));
-  layout->addWidget(load_);
-  add_heading(*layout, tr("Neighbours in the ranking"));
-  layout->addWidget(neighbours_);
-  add_heading(*layout, tr("Tokens with the largest weight"));
-  layout->addWidget(tokens_);
+  layout->addWidget(measured_);
   layout->addStretch(1);
-  for (QLabel* label : {neighbours_, tokens_}) {
-    connect(label, &QLabel::linkActivated, this, &Inspector::follow_link);
-  }
   auto* scroll = new QScrollArea;
   scroll->setFrameShape(QFrame::NoFrame);
   scroll->setWidgetResizable(true);
   scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   scroll->setWidget(content);
   return scroll;
+}
+
+QWidget* Inspector::make_measured() {
+  load_ = new Sparkline;
+  neighbours_ = make_label();
+  neighbours_->setObjectName(QStringLiteral("inspector_neighbours"));
+  tokens_ = make_label();
+  tokens_->setObjectName(QStringLiteral("inspector_tokens"));
+  for (QLabel* label : {neighbours_, tokens_}) {
+    connect(label, &QLabel::linkActivated, this, &Inspector::follow_link);
+  }
+  auto* box = new QWidget;
+  auto* layout = new QVBoxLayout(box);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->setSpacing(6);
+  add_heading(*layout, tr("Load over time"));
+  layout->addWidget(load_);
+  add_heading(*layout, tr("Neighbours in the ranking"));
+  layout->addWidget(neighbours_);
+  add_heading(*layout, tr("Tokens with the largest weight"));
+  layout->addWidget(tokens_);
+  return box;
 }
 
 QWidget* Inspector::make_buttons(ExpertActions& actions) {
@@ -146,11 +156,9 @@ void Inspector::update_detail() {
   if (detail && detail->cell != cell) return;  // an older answer: the new one is on its way
   if (detail && detail == shown_) return;
   shown_ = detail;
+  measured_->setVisible(detail != nullptr);
   if (!detail) {
     numbers_->setText(tr("Nothing was measured yet."));
-    load_->set_values({}, 0);
-    neighbours_->clear();
-    tokens_->clear();
     return;
   }
   show_numbers(*detail);

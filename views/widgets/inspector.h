@@ -26,6 +26,7 @@ class Inspector final : public QWidget {
 
  private:
   QWidget* make_body(ExpertActions& actions);
+  QWidget* make_measured();
   QWidget* make_buttons(ExpertActions& actions);
   void add_heading(QVBoxLayout& layout, const QString& text);
   void update_detail();
@@ -43,6 +44,7 @@ class Inspector final : public QWidget {
   Sparkline* load_ = nullptr;
   QLabel* neighbours_ = nullptr;
   QLabel* tokens_ = nullptr;
+  QWidget* measured_ = nullptr;  ///< what needs a recorded run
   std::shared_ptr<const ExpertDetail> shown_;
 };
 

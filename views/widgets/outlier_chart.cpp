@@ -4,11 +4,11 @@
 #include <QCategoryAxis>
 #include <QChart>
 #include <QChartView>
-#include <QCursor>
 #include <QEvent>
 #include <QGraphicsLayout>
 #include <QLabel>
 #include <QLineSeries>
+#include <QMouseEvent>
 #include <QScatterSeries>
 #include <QToolTip>
 #include <QVBoxLayout>
@@ -52,6 +52,8 @@ OutlierChart::OutlierChart(Workspace& workspace, QWidget* parent)
   make_axes();
   make_series();
   use_palette();
+  view_->viewport()->setMouseTracking(true);
+  view_->viewport()->installEventFilter(this);
   connect(&workspace.trace(), &TraceSource::view_changed, this, &OutlierChart::update_data);
   connect(&workspace, &Workspace::content_changed, this, &OutlierChart::update_data);
   connect(&workspace.selection(), &Selection::cell_changed, this, &OutlierChart::update_selected);
@@ -86,10 +88,6 @@ void OutlierChart::make_series() {
     series->attachAxis(layers_);
     series->attachAxis(values_);
   }
-  connect(line_, &QXYSeries::clicked, this, &OutlierChart::select_at);
-  connect(super_, &QXYSeries::clicked, this, &OutlierChart::select_at);
-  connect(line_, &QXYSeries::hovered, this, &OutlierChart::show_tip);
-  connect(super_, &QXYSeries::hovered, this, &OutlierChart::show_tip);
 }
 
 void OutlierChart::use_palette() {
@@ -135,6 +133,7 @@ void OutlierChart::update_data() {
       threshold ? QList<QPointF>{{0, series_.threshold}, {static_cast<double>(layers), series_.threshold}}
                 : QList<QPointF>{});
   summary_->setToolTip({});
+  view_->setVisible(!series_.line.isEmpty());
   if (series_.line.isEmpty()) {
     summary_->setText(
         tr("The largest |down_proj output| of every expert appears here while tokens are generated."));
@@ -187,26 +186,39 @@ void OutlierChart::update_selected() {
   selected_->replace(at);
 }
 
-void OutlierChart::select_at(const QPointF& point) {
+Cell OutlierChart::cell_at(const QPointF& pixel) const {
   const auto table = workspace_.expert_table();
-  if (!table) return;
-  const Cell cell = outlier_cell(point.x(), table->layers, table->experts);
-  if (cell.valid()) workspace_.selection().set_cell(cell);
+  const QPointF in_chart = chart_->mapFromScene(view_->mapToScene(pixel.toPoint()));
+  if (!table || !chart_->plotArea().contains(in_chart)) return {};
+  return outlier_cell(chart_->mapToValue(in_chart, line_).x(), table->layers, table->experts);
 }
 
-void OutlierChart::show_tip(const QPointF& point, bool over) {
+void OutlierChart::show_tip(Cell cell, const QPoint& global) const {
   const auto table = workspace_.expert_table();
-  const Cell cell = table ? outlier_cell(point.x(), table->layers, table->experts) : Cell{};
-  if (!over || !cell.valid()) {
+  if (!cell.valid() || !table) {
     QToolTip::hideText();
     return;
   }
   const ExpertStats& stats = table->at(cell.layer, cell.expert);
-  QToolTip::showText(QCursor::pos(), tr("layer %1, expert %2: %3 in channel %4")
-                                         .arg(cell.layer)
-                                         .arg(cell.expert)
-                                         .arg(stats.output_max, 0, 'g', 9)
-                                         .arg(stats.output_channel));
+  const QString value =
+      stats.output_channel < 0
+          ? tr("not measured")
+          : tr("%1 in channel %2").arg(stats.output_max, 0, 'g', 9).arg(stats.output_channel);
+  QToolTip::showText(global, tr("layer %1, expert %2: %3").arg(cell.layer).arg(cell.expert).arg(value),
+                     view_);
+}
+
+bool OutlierChart::eventFilter(QObject* watched, QEvent* event) {
+  if (event->type() == QEvent::MouseMove || event->type() == QEvent::MouseButtonPress) {
+    const auto* mouse = static_cast<QMouseEvent*>(event);
+    const Cell cell = cell_at(mouse->position());
+    if (event->type() == QEvent::MouseMove) {
+      show_tip(cell, mouse->globalPosition().toPoint());
+    } else if (cell.valid()) {
+      workspace_.selection().set_cell(cell);
+    }
+  }
+  return QWidget::eventFilter(watched, event);
 }
 
 }  // namespace expertscope

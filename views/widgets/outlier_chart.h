@@ -28,6 +28,7 @@ class OutlierChart final : public QWidget {
 
  protected:
   void changeEvent(QEvent* event) override;
+  bool eventFilter(QObject* watched, QEvent* event) override;
 
  private:
   void make_axes();
@@ -36,8 +37,9 @@ class OutlierChart final : public QWidget {
   void update_data();
   void update_axes(int layers);
   void update_selected();
-  void select_at(const QPointF& point);
-  void show_tip(const QPointF& point, bool over);
+  /// The expert whose place in the plot is under a point of the view; none outside.
+  Cell cell_at(const QPointF& pixel) const;
+  void show_tip(Cell cell, const QPoint& global) const;
 
   Workspace& workspace_;
   OutlierSeries series_;
