@@ -9,7 +9,7 @@ namespace {
 /// Bytes that one rendering may touch; a conversation of a million characters needs a few percent of it.
 constexpr std::size_t kMaxWork = 256u << 20;
 constexpr std::size_t kListElementCost = 64;
-constexpr std::size_t kIterationCost = 1024;
+constexpr std::size_t kIterationCost = 4096;
 constexpr std::size_t kMaxOutput = 64u << 20;
 
 Value loop_object(const List& items, std::size_t index) {

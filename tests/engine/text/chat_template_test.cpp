@@ -43,7 +43,8 @@ TEST(ChatTemplate, RendersTheChatsOfTheTestTokenizer) {
   const auto chat = ChatTemplate::recognise(config["chat_template"].get<std::string>());
   ASSERT_TRUE(chat) << chat.error().message;
   int checked = 0;
-  for (const auto& row : Json::parse(testing::read_bytes(tokenizer / "chat.json"))) {
+  const auto chats = Json::parse(testing::read_bytes(tokenizer / "chat.json"));
+  for (const auto& row : chats) {
     if (row["tokenizer"] != "qwen2_like" || !row["add_generation_prompt"].get<bool>()) continue;
     EXPECT_EQ((*chat)->render(messages_of(row["messages"])), row["text"].get<std::string>());
     ++checked;
@@ -52,7 +53,8 @@ TEST(ChatTemplate, RendersTheChatsOfTheTestTokenizer) {
 }
 
 TEST(ChatTemplate, AnotherFamilyIsRefusedAndTheRawPromptOffered) {
-  for (const auto& source : golden()["foreign"]) {
+  const auto data = golden();
+  for (const auto& source : data["foreign"]) {
     const auto chat = ChatTemplate::recognise(source.get<std::string>());
     ASSERT_FALSE(chat) << source;
     EXPECT_EQ(
