@@ -48,7 +48,8 @@ class Demonstration {
   }
 
   int run(const QString& model) {
-    const bool done = start(model) && generate_and_edit() && compare() && look_around() && export_results();
+    const bool done =
+        start(model) && generate_and_edit() && compare() && look_around() && export_results() && reopen();
     if (done) return 0;
     std::fprintf(stderr, "expertscope: %s\n",
                  qPrintable(error_.isEmpty() ? step_ + ": no answer in time" : error_));
@@ -122,6 +123,19 @@ class Demonstration {
     workspace_.export_report(folder_.absoluteFilePath(QStringLiteral("report.html")));
     workspace_.save_trace_as(folder_.absoluteFilePath(QStringLiteral("trace.db")));
     return wait([&saved] { return saved == 2; }, kOpenLimit);
+  }
+
+  /// The trace alone shows the same views, without its model.
+  bool reopen() {
+    step_ = QStringLiteral("opening the trace");
+    workspace_.open(folder_.absoluteFilePath(QStringLiteral("trace.db")));
+    const auto shown = [this] {
+      return workspace_.content() == Workspace::Content::trace && workspace_.view() && workspace_.view()->run;
+    };
+    if (!wait(shown, kOpenLimit)) return false;
+    workspace_.selection().set_cell(busiest());
+    if (!wait([this] { return workspace_.view()->expert != nullptr; }, kOpenLimit)) return false;
+    return shoot(QStringLiteral("trace"));
   }
 
   bool finished() { return workspace_.engine().state() == EngineState::ready; }

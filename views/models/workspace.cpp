@@ -69,6 +69,7 @@ void Workspace::connect_trace() {
     if (file == wanted_trace_) {
       trace_.set_following(false);
       trace_.set_following(false);
+      content_ = Content::trace;  // what closes the model announces itself, and must not find it half gone
       engine_.close_model();
       edits_.set_config(std::nullopt);
       selection_.reset();
@@ -89,7 +90,7 @@ void Workspace::connect_trace() {
 }
 
 QString Workspace::summary() const {
-  if (content_ == Content::model) {
+  if (content_ == Content::model && engine_.model()) {
     const ModelConfig& config = engine_.model()->config();
     return tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
         .arg(QString::fromStdString(engine_.model()->identity().name),
@@ -157,6 +158,7 @@ void Workspace::cancel_open() {
 }
 
 void Workspace::close() {
+  content_ = Content::nothing;
   trace_.close();
   engine_.close_model();
   edits_.set_config(std::nullopt);

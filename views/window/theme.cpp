@@ -52,7 +52,7 @@ QPalette make_palette(const Colours& colours) {
 
 QPalette dark_palette() {
   return make_palette(
-      {0xff26282b, 0xff1c1e20, 0xff2b2e31, 0xff33363a, 0xffe3e5e8, 0xff8b9096, 0xff2f6fb0, 0xff6db3f2});
+      {0xff303338, 0xff1b1d1f, 0xff25282b, 0xff3a3e43, 0xffe3e5e8, 0xff8b9096, 0xff2f6fb0, 0xff6db3f2});
 }
 
 QPalette light_palette() {
