@@ -191,7 +191,7 @@ def arithmetic_accuracy(work: Path, model, tokenizer, count=60):
 
 @torch.no_grad()
 def long_context(work: Path, model, bos: int, windows: int = 4):
-    """Loss by position in windows of 2048 tokens; training never saw more than 1024."""
+    """Loss by position in windows of 2048 tokens; training sees at most 1024."""
     ids = torch.from_numpy(np.fromfile(work / "held_out.english.u16", dtype=np.uint16).astype(np.int64))
     losses = []
     for i in range(windows):
