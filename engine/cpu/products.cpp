@@ -2,6 +2,7 @@
 #include "engine/cpu/products.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace expertscope::cpu {
 namespace {
@@ -10,14 +11,20 @@ namespace {
 /// long piece of memory.
 constexpr std::int64_t kBlocksPerThread = 12;
 
-std::int64_t blocks_of(const Matrix& w, std::int64_t rows) {
-  return (w.rows + rows - 1) / rows;
+std::int64_t divide_up(std::int64_t value, std::int64_t by) {
+  return (value + by - 1) / by;
+}
+
+/// Rows of the blocks of one matrix: about `wanted`, and all alike as far as the granularity allows.
+std::int64_t block_rows(const Matrix& w, std::int64_t wanted) {
+  const std::int64_t blocks = divide_up(w.rows, wanted);
+  return divide_up(divide_up(w.rows, blocks), kRowGranularity) * kRowGranularity;
 }
 
 }  // namespace
 
 void ProductList::add(const Matrix& w, const PackedActivations& x, float* y, std::int64_t y_stride) {
-  products_.push_back({&w, x, y, y_stride, 0});
+  products_.push_back({&w, x, y, y_stride, 0, 0});
 }
 
 void ProductList::run(const Kernels& kernels, ThreadPool& pool) {
@@ -32,20 +39,20 @@ void ProductList::run(const Kernels& kernels, ThreadPool& pool) {
       kernels.matmul(*p.w, p.x, 0, p.w->rows, p.y, p.y_stride);
     return;
   }
-  const std::int64_t wanted = all_rows / (kBlocksPerThread * pool.threads());
-  const std::int64_t rows = std::max<std::int64_t>(1, wanted / kRowGranularity) * kRowGranularity;
+  const std::int64_t wanted = std::max(kRowGranularity, all_rows / (kBlocksPerThread * pool.threads()));
   std::int64_t blocks = 0;
   for (Product& product : products_) {
     product.first_block = blocks;
-    blocks += blocks_of(*product.w, rows);
+    product.block_rows = block_rows(*product.w, wanted);
+    blocks += divide_up(product.w->rows, product.block_rows);
   }
   pool.parallel_for(blocks, 1, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t block = begin; block < end; ++block) {
       const auto after = std::upper_bound(products_.begin(), products_.end(), block,
                                           [](std::int64_t b, const Product& p) { return b < p.first_block; });
       const Product& p = *std::prev(after);
-      const std::int64_t n0 = (block - p.first_block) * rows;
-      kernels.matmul(*p.w, p.x, n0, std::min(n0 + rows, p.w->rows), p.y, p.y_stride);
+      const std::int64_t n0 = (block - p.first_block) * p.block_rows;
+      kernels.matmul(*p.w, p.x, n0, std::min(n0 + p.block_rows, p.w->rows), p.y, p.y_stride);
     }
   });
 }

@@ -42,6 +42,7 @@ class ProductList {
     float* y;
     std::int64_t y_stride;
     std::int64_t first_block;  ///< of this product in the loop over all blocks
+    std::int64_t block_rows;   ///< rows of w in a block
   };
   std::vector<Product> products_;
 };
