@@ -78,7 +78,8 @@ Status TensorStore::open_single(const fs::path& file, const ShardProgress& progr
   return {};
 }
 
-Status TensorStore::open_shards(const fs::path& index, const ShardProgress& progress, std::stop_token stop) {
+Status TensorStore::open_shards(const fs::path& index, const ShardProgress& progress,
+                                const std::stop_token& stop) {
   const auto shards = read_index(index);
   if (!shards) return forward_error(shards);
   for (const auto& [name, wanted] : *shards) {
@@ -108,7 +109,7 @@ Status TensorStore::open_shards(const fs::path& index, const ShardProgress& prog
 }
 
 Result<std::unique_ptr<TensorStore>> TensorStore::open(const fs::path& folder, const ShardProgress& progress,
-                                                       std::stop_token stop) {
+                                                       const std::stop_token& stop) {
   std::unique_ptr<TensorStore> store(new TensorStore);
   store->folder_ = folder;
   Status opened;

@@ -35,7 +35,7 @@ class TensorStore {
   /// file is a link to a blob whose name says nothing.
   static Result<std::unique_ptr<TensorStore>> open(const std::filesystem::path& folder,
                                                    const ShardProgress& progress = {},
-                                                   std::stop_token stop = {});
+                                                   const std::stop_token& stop = {});
 
   /// Null when no file has a tensor of this name.
   const StoredTensor* find(std::string_view name) const;
@@ -48,7 +48,8 @@ class TensorStore {
  private:
   TensorStore() = default;
   Status open_single(const std::filesystem::path& file, const ShardProgress& progress);
-  Status open_shards(const std::filesystem::path& index, const ShardProgress& progress, std::stop_token stop);
+  Status open_shards(const std::filesystem::path& index, const ShardProgress& progress,
+                     const std::stop_token& stop);
   void add(const SafetensorsFile& file, const TensorEntry& entry);
 
   struct NameHash {

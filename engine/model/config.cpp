@@ -141,7 +141,7 @@ Status read_rope_object(const JsonFields& rope, ModelConfig& config) {
   const auto theta = rope.number_or("rope_theta", config.rope_theta, 1.0, 1e30);
   if (!theta) return forward_error(theta);
   config.rope_theta = *theta;
-  if (const auto ok = check_partial_rotary(rope); !ok) return ok;
+  if (auto ok = check_partial_rotary(rope); !ok) return ok;
   constexpr std::array<std::string_view, 4> kKnown = {"rope_type", "type", "rope_theta",
                                                       "partial_rotary_factor"};
   for (const auto& key : rope.keys())
@@ -154,13 +154,13 @@ Status read_rope(const JsonFields& fields, const Architecture& architecture, Mod
   const auto theta = fields.number_or("rope_theta", architecture.switches.rope_theta_default, 1.0, 1e30);
   if (!theta) return forward_error(theta);
   config.rope_theta = *theta;
-  if (const auto ok = check_partial_rotary(fields); !ok) return ok;
+  if (auto ok = check_partial_rotary(fields); !ok) return ok;
   // rope_scaling comes last: transformers lets it win over rope_parameters.
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     if (!fields.has(key)) continue;
     const auto rope = fields.object(key);
     if (!rope) return forward_error(rope);
-    if (const auto ok = read_rope_object(*rope, config); !ok) return ok;
+    if (auto ok = read_rope_object(*rope, config); !ok) return ok;
   }
   return {};
 }
@@ -259,7 +259,7 @@ Status apply_generation_config(std::string_view text, const std::string& file, P
   if (!document) return forward_error(document);
   const auto fields = JsonFields::of(*document, file);
   if (!fields) return forward_error(fields);
-  if (const auto ok = read_token_ids(*fields, parsed); !ok) return ok;
+  if (auto ok = read_token_ids(*fields, parsed); !ok) return ok;
   GenerationDefaults defaults;
   FieldReader read(*fields);
   read.keep(fields->boolean_or("do_sample", false), defaults.do_sample);

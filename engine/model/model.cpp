@@ -102,7 +102,7 @@ Status check_layer(const FiniteCheck& check, const TensorNames& names, const Lay
         {names.expert_up_proj, &layer.experts[e].up_proj},
         {names.expert_down_proj, &layer.experts[e].down_proj}};
     for (const auto& [pattern, matrix] : matrices) {
-      const auto ok = check.matrix(tensor_name(pattern, index, static_cast<int>(e)) + ".weight", *matrix);
+      auto ok = check.matrix(tensor_name(pattern, index, static_cast<int>(e)) + ".weight", *matrix);
       if (!ok) return ok;
     }
   }
@@ -129,8 +129,8 @@ std::shared_ptr<const Model> Model::from_memory(ModelConfig config, Weights weig
   return model;
 }
 
-Status Model::check_finite_part(int layer, std::stop_token stop) const {
-  const FiniteCheck check(std::move(stop));
+Status Model::check_finite_part(int layer, const std::stop_token& stop) const {
+  const FiniteCheck check(stop);
   const auto& names = names_of(config_);
   Status ok;
   if (layer >= 0 && static_cast<std::size_t>(layer) >= weights_.layers.size())
@@ -145,9 +145,9 @@ Status Model::check_finite_part(int layer, std::stop_token stop) const {
               ok.error().message);
 }
 
-Status Model::check_finite(std::stop_token stop) const {
+Status Model::check_finite(const std::stop_token& stop) const {
   for (int layer = -1; layer < static_cast<int>(weights_.layers.size()); ++layer)
-    if (const auto ok = check_finite_part(layer, stop); !ok) return ok;
+    if (auto ok = check_finite_part(layer, stop); !ok) return ok;
   return {};
 }
 

@@ -55,9 +55,9 @@ class Model {
 
   /// Scans all weights for NaN and Inf; names the first such tensor. Reads everything: minutes on a large
   /// model.
-  Status check_finite(std::stop_token stop = {}) const;
+  Status check_finite(const std::stop_token& stop = {}) const;
   /// The same for one decoder layer; -1: embedding, final norm and lm_head.
-  Status check_finite_part(int layer, std::stop_token stop = {}) const;
+  Status check_finite_part(int layer, const std::stop_token& stop = {}) const;
 
  private:
   friend class ModelLoader;

@@ -53,7 +53,7 @@ std::string model_name(const fs::path& folder) {
   std::error_code error;
   auto path = fs::absolute(folder, error).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  const auto leaf = path.filename().string();
+  auto leaf = path.filename().string();
   const auto snapshots = path.parent_path();
   const auto cached = snapshots.parent_path().filename().string();
   constexpr std::string_view kPrefix = "models--";
@@ -100,7 +100,7 @@ Status ModelLoader::load_config() {
   if (present(generation)) {
     const auto settings = read_file(generation, kMaxConfigBytes);
     if (!settings) return forward_error(settings);
-    const auto ok = apply_generation_config(*settings, generation.string(), parsed_);
+    auto ok = apply_generation_config(*settings, generation.string(), parsed_);
     if (!ok) return ok;
   }
   model_->config_ = parsed_.config;
@@ -117,12 +117,12 @@ Status ModelLoader::load_weights() {
   const auto& config = model_->config_;
   auto& weights = model_->weights_;
   WeightBinder binder(**store, config, *parsed_.architecture);
-  if (const auto ok = binder.bind_ends(weights); !ok) return ok;
+  if (auto ok = binder.bind_ends(weights); !ok) return ok;
   for (int i = 0; i < config.num_hidden_layers; ++i) {
-    const auto ok = report(fmt::format("layer {} of {}", i + 1, config.num_hidden_layers),
-                           0.4 + 0.3 * i / config.num_hidden_layers);
+    auto ok = report(fmt::format("layer {} of {}", i + 1, config.num_hidden_layers),
+                     0.4 + 0.3 * i / config.num_hidden_layers);
     if (!ok) return ok;
-    if (const auto bound = binder.bind_layer(i, weights.layers.emplace_back()); !bound) return bound;
+    if (auto bound = binder.bind_layer(i, weights.layers.emplace_back()); !bound) return bound;
   }
   model_->identity_.tensor_count = (*store)->tensor_count();
   model_->identity_.total_bytes = (*store)->total_bytes();

@@ -121,7 +121,7 @@ Status BpeModel::parse_merges(const JsonFields& fields) {
   std::int32_t rank = 0;
   for (const Json& item : **list) {
     if (item.is_string() && item.get_ref<const std::string&>().starts_with("#version")) continue;
-    if (const auto ok = parse_merge(fields, item, rank++); !ok) return ok;
+    if (auto ok = parse_merge(fields, item, rank++); !ok) return ok;
   }
   return {};
 }
@@ -130,7 +130,7 @@ Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key) {
   const auto fields = root.object(key);
   if (!fields) return forward_error(fields);
   BpeModel model;
-  if (const auto ok = model.refuse_unsupported(*fields); !ok) return forward_error(ok);
+  if (auto ok = model.refuse_unsupported(*fields); !ok) return forward_error(ok);
   const auto ignore = fields->boolean_or("ignore_merges", false);
   if (!ignore) return forward_error(ignore);
   const auto fuse = fields->boolean_or("fuse_unk", false);

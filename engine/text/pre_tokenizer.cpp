@@ -82,7 +82,7 @@ class PatternSplitter : public Splitter {
   Status split(std::string_view text, RegexScratch& scratch, std::vector<Span>& parts) const override {
     Pieces pieces;
     std::size_t done = 0;
-    const auto ok = regex_.for_each_match(text, scratch, [&](std::size_t begin, std::size_t end) {
+    auto ok = regex_.for_each_match(text, scratch, [&](std::size_t begin, std::size_t end) {
       if (done != begin) pieces.push_back({{done, begin}, invert_});
       pieces.push_back({{begin, end}, !invert_});
       done = end;
@@ -159,7 +159,7 @@ Status PreTokenizer::parse_sequence(const JsonFields& fields) {
   for (const Json& item : **list) {
     const auto entry = JsonFields::of(item, fields.file(), fields.path_of("pretokenizers"));
     if (!entry) return forward_error(entry);
-    if (const auto ok = parse_step(*entry); !ok) return ok;
+    if (auto ok = parse_step(*entry); !ok) return ok;
   }
   return {};
 }
@@ -192,7 +192,7 @@ Result<PreTokenizer> PreTokenizer::parse(const JsonFields& root, std::string_vie
   if (root.has(key)) {
     const auto fields = root.object(key);
     if (!fields) return forward_error(fields);
-    if (const auto ok = result.parse_step(*fields); !ok) return forward_error(ok);
+    if (auto ok = result.parse_step(*fields); !ok) return forward_error(ok);
   }
   if (!result.has_byte_level_)
     return root.error(ErrorCode::unsupported, key, "no ByteLevel step; only byte-level BPE is supported");
@@ -207,7 +207,7 @@ Status PreTokenizer::split(std::string_view text, RegexScratch& scratch, const W
     next.clear();
     for (const auto& piece : pieces) {
       parts.clear();
-      const auto ok = step->split(text.substr(piece.begin, piece.end - piece.begin), scratch, parts);
+      auto ok = step->split(text.substr(piece.begin, piece.end - piece.begin), scratch, parts);
       if (!ok) return ok;
       for (const auto& part : parts)
         if (part.begin != part.end) next.push_back({piece.begin + part.begin, piece.begin + part.end});
@@ -215,7 +215,7 @@ Status PreTokenizer::split(std::string_view text, RegexScratch& scratch, const W
     pieces.swap(next);
   }
   for (const auto& piece : pieces) {
-    const auto ok = split_byte_level(text.substr(piece.begin, piece.end - piece.begin), scratch, sink);
+    auto ok = split_byte_level(text.substr(piece.begin, piece.end - piece.begin), scratch, sink);
     if (!ok) return ok;
   }
   return {};
@@ -235,7 +235,7 @@ Status PreTokenizer::split_byte_level(std::string_view text, RegexScratch& scrat
     return {};
   }
   std::vector<Span> parts;
-  if (const auto ok = words_->split(text, scratch, parts); !ok) return ok;
+  if (auto ok = words_->split(text, scratch, parts); !ok) return ok;
   for (const auto& part : parts)
     if (part.begin != part.end) sink(text.substr(part.begin, part.end - part.begin));
   return {};

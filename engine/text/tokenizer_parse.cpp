@@ -61,10 +61,10 @@ Status Tokenizer::Impl::parse_added_tokens(const JsonFields& root) {
     if (!fields) return forward_error(fields);
     auto token = parse_added_token(*fields);
     if (!token) return forward_error(token);
-    if (const auto ok = add_token(*token, *fields); !ok) return ok;
+    if (auto ok = add_token(*token, *fields); !ok) return ok;
     added.push_back(std::move(*token));
   }
-  if (const auto ok = fill_tokens(); !ok) return ok;
+  if (auto ok = fill_tokens(); !ok) return ok;
   for (const auto& token : added) {
     const auto index = static_cast<std::size_t>(token.id);
     if (index >= tokens.size()) tokens.resize(index + 1);
@@ -130,7 +130,7 @@ Status Tokenizer::Impl::parse_template(const JsonFields& fields) {
   suffix.clear();
   prefix.clear();
   for (const Json& step : **single)
-    if (const auto ok = parse_template_step(fields, step, after_sequence); !ok) return ok;
+    if (auto ok = parse_template_step(fields, step, after_sequence); !ok) return ok;
   if (!after_sequence) return fields.error(ErrorCode::unsupported, "single", "the template drops the text");
   prefix.insert(prefix.end(), outer_prefix.begin(), outer_prefix.end());
   suffix.insert(suffix.begin(), outer_suffix.begin(), outer_suffix.end());
@@ -150,7 +150,7 @@ Status Tokenizer::Impl::parse_post_processor(const JsonFields& fields) {
   for (const Json& item : **list) {
     const auto entry = JsonFields::of(item, fields.file(), fields.path_of("processors"));
     if (!entry) return forward_error(entry);
-    if (const auto ok = parse_post_processor(*entry); !ok) return ok;
+    if (auto ok = parse_post_processor(*entry); !ok) return ok;
   }
   return {};
 }
@@ -168,7 +168,7 @@ Status Tokenizer::Impl::check_decoder(const JsonFields& fields) const {
   for (const Json& item : **list) {
     const auto entry = JsonFields::of(item, fields.file(), fields.path_of("decoders"));
     if (!entry) return forward_error(entry);
-    if (const auto ok = check_decoder(*entry); !ok) return ok;
+    if (auto ok = check_decoder(*entry); !ok) return ok;
   }
   return {};
 }
@@ -184,15 +184,15 @@ Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields
   auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer");
   if (!pre_tokenizer) return forward_error(pre_tokenizer);
   impl->pre_tokenizer = std::move(*pre_tokenizer);
-  if (const auto ok = impl->parse_added_tokens(root); !ok) return forward_error(ok);
+  if (auto ok = impl->parse_added_tokens(root); !ok) return forward_error(ok);
 
   const auto decoder = root.object("decoder");
   if (!decoder) return forward_error(decoder);
-  if (const auto ok = impl->check_decoder(*decoder); !ok) return forward_error(ok);
+  if (auto ok = impl->check_decoder(*decoder); !ok) return forward_error(ok);
   if (!root.has("post_processor")) return impl;
   const auto post_processor = root.object("post_processor");
   if (!post_processor) return forward_error(post_processor);
-  if (const auto ok = impl->parse_post_processor(*post_processor); !ok) return forward_error(ok);
+  if (auto ok = impl->parse_post_processor(*post_processor); !ok) return forward_error(ok);
   return impl;
 }
 

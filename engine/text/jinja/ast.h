@@ -42,7 +42,7 @@ class Environment {
   /// Counts work and memory in bytes touched; false when rendering must end.
   bool charge(std::size_t bytes);
   /// The same for what making `value` took.
-  Value charged(Value value);
+  Value charged(const Value& value);
   /// A namespace, which may come to hold itself: cut loose when rendering is over.
   Value make_namespace(Object fields);
   bool failed() const { return !error_.empty(); }

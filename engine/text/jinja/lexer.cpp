@@ -25,7 +25,7 @@ class Lexer {
       add_text(tag);
       at_ = tag;
       if (at_ >= source_.size()) break;
-      const Status ok = source_[at_ + 1] == '#' ? comment() : tag_content();
+      Status ok = source_[at_ + 1] == '#' ? comment() : tag_content();
       if (!ok) return forward_error(ok);
     }
     tokens_.push_back({TokenKind::end, {}, line_});
@@ -119,7 +119,7 @@ class Lexer {
         after_tag(strip, block && !keep);
         return {};
       }
-      if (const Status ok = expression_token(); !ok) return ok;
+      if (Status ok = expression_token(); !ok) return ok;
     }
   }
 

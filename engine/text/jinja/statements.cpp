@@ -70,7 +70,7 @@ bool Environment::charge(std::size_t bytes) {
   return error_.empty();
 }
 
-Value Environment::charged(Value value) {
+Value Environment::charged(const Value& value) {
   if (const auto* text = value.string()) charge(text->size());
   if (const auto* list = value.list()) charge(list->size() * kListElementCost);
   return failed() ? Value() : value;
