@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <QApplication>
 #include <QCommandLineParser>
+#include <QLoggingCategory>
 #include <QSettings>
 #include <QTemporaryDir>
 #include <cstdio>
@@ -22,6 +23,8 @@ bool is_headless(int argc, char** argv) {
 /// Qt aborts without a display and complains without a runtime folder: a server has neither.
 void prepare_headless(QTemporaryDir& runtime) {
   if (!qEnvironmentVariableIsSet("QT_QPA_PLATFORM")) qputenv("QT_QPA_PLATFORM", "offscreen");
+  // The off-screen plugin says what it cannot do each time a window appears.
+  QLoggingCategory::setFilterRules(QStringLiteral("qt.qpa.*=false\nqt.text.font.*=false"));
   if (!qEnvironmentVariableIsSet("XDG_RUNTIME_DIR")) qputenv("XDG_RUNTIME_DIR", runtime.path().toLocal8Bit());
 }
 

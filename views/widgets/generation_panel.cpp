@@ -45,7 +45,7 @@ QWidget* GenerationPanel::make_text_column() {
   text_->setPlaceholderText(tr("Generated text"));
   auto* column = new QWidget;
   auto* layout = new QVBoxLayout(column);
-  layout->setContentsMargins(0, 6, 8, 6);
+  layout->setContentsMargins(8, 6, 8, 6);
   layout->addWidget(text_);
   return column;
 }

@@ -154,6 +154,11 @@ void PromptBar::use_model_defaults() {
                                        .arg(QString::fromStdString(model.chat_template()->name()))
                                  : tr("This model has no chat template the program understands"));
   max_tokens_->setMaximum(workspace_.engine().max_context());
+  if (workspace_.settings().contains(kSettings + "temperature")) return;
+  // Nothing chosen yet: what the model's makers propose.
+  const GenerationDefaults& defaults = model.config().generation;
+  temperature_->setValue(defaults.do_sample ? defaults.temperature : 0);
+  top_p_->setValue(defaults.do_sample ? defaults.top_p : 1);
 }
 
 void PromptBar::update_state() {

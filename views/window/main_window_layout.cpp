@@ -85,7 +85,8 @@ void MainWindow::make_docks() {
   undo->setObjectName(QStringLiteral("undo"));
   redo->setObjectName(QStringLiteral("redo"));
   undo->setShortcut(QKeySequence::Undo);
-  redo->setShortcut(QKeySequence::Redo);
+  // Both in use, whatever the platform calls its own.
+  redo->setShortcuts({QKeySequence(tr("Ctrl+Shift+Z")), QKeySequence(tr("Ctrl+Y"))});
   addAction(undo);
   addAction(redo);
   add_dock("edits_dock", tr("Edits"),
