@@ -147,5 +147,22 @@ TEST(Durability, AFullDiskStopsTheRunAndKeepsWhatWasRecorded) {
   expect_same_table(value_of(trace->expert_table(1)), value_of(trace->expert_table(1, TokenRange{})));
 }
 
+TEST(Durability, AFinishedTraceIsReadFromAFolderThatCannotBeWritten) {
+  const TemporaryFolder folder;
+  const auto medium = folder / "medium";
+  std::filesystem::create_directory(medium);
+  auto recorder = value_of(Recorder::start(medium / "t.db", run_info(Shape())));
+  ASSERT_OK(recorder->deliver(make_block(Shape(), CaptureRequest::standard(), {0, 10, 0, 0})));
+  ASSERT_OK(recorder->finish("finished"));
+  using std::filesystem::perms;
+  std::filesystem::permissions(medium, perms::owner_read | perms::owner_exec);
+  const auto trace = TraceReader::open(medium / "t.db");
+  EXPECT_OK(trace);
+  if (trace) {
+    EXPECT_EQ(value_of((*trace)->tokens(1, {})).size(), 10u);
+  }
+  std::filesystem::permissions(medium, perms::owner_all);
+}
+
 }  // namespace
 }  // namespace expertscope::testing

@@ -487,20 +487,5 @@ TEST(Trace, CommitsAlsoWhenNothingMoreArrives) {
   ASSERT_OK(recorder->finish("finished"));
 }
 
-TEST(Trace, IsReadFromAFolderThatCannotBeWritten) {
-  const TemporaryFolder folder;
-  std::filesystem::create_directory(folder / "medium");
-  const auto [file, run] = record(folder, 10, 10);
-  std::filesystem::rename(file, folder / "medium/trace.db");
-  std::filesystem::permissions(folder / "medium",
-                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
-  const auto trace = TraceReader::open(folder / "medium/trace.db");
-  EXPECT_OK(trace);
-  if (trace) {
-    EXPECT_EQ(value_of((*trace)->tokens(run, {})).size(), 10u);
-  }
-  std::filesystem::permissions(folder / "medium", std::filesystem::perms::owner_all);
-}
-
 }  // namespace
 }  // namespace expertscope::testing
