@@ -92,8 +92,7 @@ Status check_layer(const FiniteCheck& check, const TensorNames& names, const Lay
   for (const auto& part : parts) {
     if (part.pattern == nullptr) continue;
     const std::string name = tensor_name(part.pattern, index) + part.suffix;
-    auto ok =
-        part.matrix != nullptr ? check.matrix(name, *part.matrix) : check.vector(name, *part.vector);
+    auto ok = part.matrix != nullptr ? check.matrix(name, *part.matrix) : check.vector(name, *part.vector);
     if (!ok) return ok;
   }
   for (std::size_t e = 0; e < layer.experts.size(); ++e) {
