@@ -7,6 +7,16 @@
 #include <QTemporaryDir>
 #include <cstdio>
 
+namespace {
+
+/// The off-screen plugin tells with every window what it cannot do; everything else is worth reading.
+void print_message(QtMsgType, const QMessageLogContext&, const QString& message) {
+  if (!message.startsWith(QLatin1String("This plugin does not support")))
+    std::fprintf(stderr, "%s\n", qPrintable(message));
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   // mkdtemp makes it 0700, which is what Qt asks of XDG_RUNTIME_DIR.
@@ -24,6 +34,7 @@ int main(int argc, char** argv) {
   qputenv("QT_FONT_DPI", "96");
   qunsetenv("QT_SCALE_FACTOR");
   qunsetenv("QT_STYLE_OVERRIDE");
+  qInstallMessageHandler(print_message);
   QLocale::setDefault(QLocale::c());
   QApplication::setStyle(QStringLiteral("Fusion"));
   const QApplication application(argc, argv);

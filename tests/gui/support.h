@@ -7,6 +7,7 @@
 #include <QTest>
 #include <functional>
 #include <ostream>
+#include <stdexcept>
 #include <string>
 
 #include "engine/model/config.h"
@@ -28,6 +29,11 @@ namespace testing {
 /// Runs the event loop until the condition holds; false after ten seconds.
 inline bool wait_until(const std::function<bool()>& condition) {
   return QTest::qWaitFor(condition, 10000);
+}
+
+/// Ends the test, from any helper, when what it needs did not happen.
+inline void require(bool happened, const std::string& what) {
+  if (!happened) throw std::runtime_error(what);
 }
 
 /// Lets everything that is queued for this thread happen.

@@ -15,6 +15,7 @@ namespace expertscope::testing {
 class WorkspaceTest : public ::testing::Test {
  protected:
   WorkspaceTest() {
+    settings_.setValue("prompt/pace", 0);  // as fast as the engine runs
     QObject::connect(&workspace_, &Workspace::failed, &workspace_,
                      [this](const Error& error) { errors_.push_back(error); });
     QObject::connect(&workspace_, &Workspace::saved, &workspace_,
@@ -30,8 +31,8 @@ class WorkspaceTest : public ::testing::Test {
 
   void open_model(const QString& folder = model()) {
     workspace_.open(folder);
-    ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
-        << first_error();
+    const bool opened = wait_until([this] { return workspace_.content() == Workspace::Content::model; });
+    require(opened, "the model did not open: " + first_error());
   }
   static PromptRequest prompt(const std::string& text = "In the beginning", int tokens = 12) {
     PromptRequest request;
@@ -42,9 +43,12 @@ class WorkspaceTest : public ::testing::Test {
   }
   /// Runs a prompt to its end and waits for the recording to be shown.
   void generate(const PromptRequest& request = prompt()) {
+    const std::size_t runs = runs_seen();
     workspace_.generate(request);
-    ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
+    const bool done = wait_until([&] { return runs_seen() > runs && finished_run(); });
+    require(done, "the generation did not end: " + first_error());
   }
+  std::size_t runs_seen() const { return workspace_.view() ? workspace_.view()->runs->size() : 0; }
   bool finished_run() {
     const auto view = workspace_.view();
     return workspace_.engine().state() == EngineState::ready && view && view->run &&

@@ -28,7 +28,7 @@ class CompareViewTest : public WorkspaceTest {
   template <class T>
   T& part(const char* name) {
     T* found = view_.findChild<T*>(QString::fromLatin1(name));
-    if (found == nullptr) throw std::runtime_error(std::string("there is no ") + name);
+    require(found != nullptr, std::string("there is no ") + name);
     return *found;
   }
   QString label(const char* name) { return part<QLabel>(name).text(); }
@@ -47,7 +47,8 @@ class CompareViewTest : public WorkspaceTest {
   }
   void compare() {
     click("compare_run");
-    ASSERT_TRUE(wait_until([this] { return workspace_.engine().comparison() != nullptr; })) << first_error();
+    const bool done = wait_until([this] { return workspace_.engine().comparison() != nullptr; });
+    require(done, "the comparison did not end: " + first_error());
   }
   void write(const QString& name, const QByteArray& text) {
     QFile out(file(name));

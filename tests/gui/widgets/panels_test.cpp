@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The smaller panels: prompt, edits, runs, tokens, banner.
+#include <gtest/gtest.h>
+
+#include <QCheckBox>
+#include <QDoubleSpinBox>
+#include <QLabel>
+#include <QListView>
+#include <QPlainTextEdit>
+#include <QPushButton>
+#include <QSignalSpy>
+#include <QSpinBox>
+
+#include "tests/gui/workspace_fixture.h"
+#include "views/widgets/edits_panel.h"
+#include "views/widgets/message_banner.h"
+#include "views/widgets/prompt_bar.h"
+#include "views/widgets/runs_panel.h"
+#include "views/widgets/sparkline.h"
+#include "views/widgets/token_strip.h"
+
+namespace expertscope::testing {
+namespace {
+
+class PromptBarTest : public WorkspaceTest {
+ protected:
+  PromptBarTest() { bar_.show(); }
+  template <class T>
+  T& part(const char* name) {
+    return *bar_.findChild<T*>(QString::fromLatin1(name));
+  }
+  PromptBar bar_{workspace_};
+};
+
+TEST_F(PromptBarTest, NeedsAModelAndAPrompt) {
+  EXPECT_FALSE(bar_.generate_button().isEnabled());
+  open_model();
+  EXPECT_TRUE(bar_.generate_button().isEnabled());
+  bar_.set_prompt({});
+  EXPECT_FALSE(bar_.generate_button().isEnabled());
+}
+
+TEST_F(PromptBarTest, WhatIsTypedAndSetBecomesTheRequest) {
+  open_model();
+  auto& box = part<QPlainTextEdit>("prompt");
+  box.selectAll();
+  QTest::keyClicks(&box, "Once upon");
+  part<QDoubleSpinBox>("temperature").setValue(0.7);
+  part<QSpinBox>("seed").setValue(42);
+  part<QSpinBox>("max_tokens").setValue(33);
+  part<QCheckBox>("chat_template").setChecked(true);
+  const PromptRequest request = bar_.request();
+  EXPECT_EQ(request.prompt, "Once upon");
+  EXPECT_FLOAT_EQ(request.options.sampling.temperature, 0.7f);
+  EXPECT_EQ(request.options.sampling.seed, 42u);
+  EXPECT_EQ(request.options.max_tokens, 33);
+  EXPECT_TRUE(request.chat_template);
+}
+
+TEST_F(PromptBarTest, EnterGeneratesAndShiftEnterBeginsALine) {
+  open_model();
+  part<QSpinBox>("max_tokens").setValue(3);
+  auto& box = part<QPlainTextEdit>("prompt");
+  bar_.set_prompt("a");
+  box.moveCursor(QTextCursor::End);
+  QTest::keyClick(&box, Qt::Key_Return, Qt::ShiftModifier);
+  EXPECT_EQ(box.toPlainText(), "a\n");
+  EXPECT_EQ(workspace_.engine().state(), EngineState::ready);
+  QTest::keyClick(&box, Qt::Key_Return);
+  EXPECT_EQ(workspace_.engine().state(), EngineState::generating);
+  EXPECT_FALSE(bar_.generate_button().isEnabled());
+  EXPECT_TRUE(bar_.stop_button().isEnabled());
+  ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
+  EXPECT_TRUE(bar_.generate_button().isEnabled());
+}
+
+TEST_F(PromptBarTest, TheSameSeedGivesTheSameText) {
+  open_model();
+  PromptRequest request = prompt();
+  request.options.sampling.temperature = 1.0f;
+  request.options.sampling.seed = 7;
+  generate(request);
+  const std::string first = workspace_.view()->run->run.text;
+  generate(request);
+  EXPECT_EQ(workspace_.view()->run->run.text, first);
+  EXPECT_EQ(workspace_.view()->runs->size(), 2u);
+}
+
+TEST_F(PromptBarTest, SettingsSurviveARestart) {
+  open_model();
+  part<QSpinBox>("max_tokens").setValue(3);
+  bar_.set_prompt("remember me");
+  bar_.generate();
+  ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
+  const PromptBar again(workspace_);
+  EXPECT_EQ(again.request().prompt, "remember me");
+  EXPECT_EQ(again.request().options.max_tokens, 3);
+}
+
+class EditsPanelTest : public WorkspaceTest {
+ protected:
+  EditsPanelTest() {
+    panel_.resize(260, 300);
+    panel_.show();
+    open_model();
+    EXPECT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+    EXPECT_TRUE(workspace_.edits().add({RerouteEdit{2, 7}, {2}, true, {}}));
+  }
+  EditsPanel panel_{workspace_, {}};
+};
+
+TEST_F(EditsPanelTest, ListsTheEditsAndAClickShowsTheExpert) {
+  QListView& list = panel_.list();
+  EXPECT_EQ(list.model()->rowCount(), 2);
+  QTest::mouseClick(list.viewport(), Qt::LeftButton, {}, list.visualRect(list.model()->index(1, 0)).center());
+  EXPECT_EQ(workspace_.selection().cell(), (Cell{2, 2}));
+}
+
+TEST_F(EditsPanelTest, SpaceSwitchesAnEditOffAndOn) {
+  QListView& list = panel_.list();
+  list.setFocus();
+  list.setCurrentIndex(list.model()->index(0, 0));
+  QTest::keyClick(&list, Qt::Key_Space);
+  EXPECT_FALSE(workspace_.edits().policy().edits[0].enabled);
+  EXPECT_TRUE(workspace_.edits().policy().edits[1].enabled);
+  QTest::keyClick(&list, Qt::Key_Space);
+  EXPECT_TRUE(workspace_.edits().policy().edits[0].enabled) << "the row stays current";
+}
+
+TEST_F(EditsPanelTest, RemoveTakesTheCurrentEditAway) {
+  panel_.list().setCurrentIndex(panel_.list().model()->index(0, 0));
+  panel_.remove_current();
+  ASSERT_EQ(workspace_.edits().rowCount(), 1);
+  EXPECT_TRUE(std::holds_alternative<RerouteEdit>(workspace_.edits().policy().edits[0].action));
+}
+
+class RunsPanelTest : public WorkspaceTest {};
+
+TEST_F(RunsPanelTest, AClickShowsAnEarlierRun) {
+  RunsPanel panel(workspace_);
+  panel.resize(260, 300);
+  panel.show();
+  open_model();
+  generate();
+  generate(prompt("Another", 5));
+  auto* list = panel.findChild<QListView*>("runs");
+  ASSERT_NE(list, nullptr);
+  ASSERT_EQ(list->model()->rowCount(), 2);
+  QTest::mouseClick(list->viewport(), Qt::LeftButton, {},
+                    list->visualRect(list->model()->index(1, 0)).center());
+  ASSERT_TRUE(wait_until([this] { return workspace_.view()->run->run.id == 1; }));
+  EXPECT_EQ(workspace_.selection().run(), 1);
+}
+
+class TokenChipsTest : public ::testing::Test {
+ protected:
+  TokenChipsTest() {
+    auto page = std::make_shared<TokenPage>();
+    page->total = 130;
+    for (int i = 0; i < 30; ++i) {
+      TokenRow token;
+      token.index = 100 + i;
+      token.bytes = i == 3 ? "%1 <b>" : " word";
+      token.generated = i > 4;
+      page->tokens.push_back(token);
+    }
+    TokenStripScene scene;
+    scene.page = page;
+    chips_.resize(300, 200);
+    chips_.set_scene(scene);
+    chips_.show();
+    QObject::connect(&chips_, &TokenChips::token_clicked, &chips_, [this](qint64 token) { select(token); });
+  }
+  void select(std::int64_t token) {
+    TokenStripScene scene = chips_.scene();
+    scene.selected = token;
+    chips_.set_scene(scene);
+  }
+  void click(std::int64_t token, Qt::KeyboardModifiers keys = {}) {
+    QTest::mouseClick(&chips_, Qt::LeftButton, keys, chips_.rect_of(token).center().toPoint());
+  }
+  TokenChips chips_;
+};
+
+TEST_F(TokenChipsTest, EveryTokenHasAPlaceOfItsOwnInReadingOrder) {
+  QRectF before;
+  for (int token = 100; token < 130; ++token) {
+    const QRectF rect = chips_.rect_of(token);
+    ASSERT_FALSE(rect.isEmpty());
+    EXPECT_LE(rect.right(), chips_.width());
+    EXPECT_TRUE(rect.top() > before.top() || rect.left() >= before.right());
+    EXPECT_EQ(chips_.token_at(rect.center()), token);
+    before = rect;
+  }
+  EXPECT_TRUE(chips_.rect_of(99).isEmpty());
+  EXPECT_EQ(chips_.token_at({-5, -5}), -1);
+}
+
+TEST_F(TokenChipsTest, AClickChoosesATokenAndKeysGoOn) {
+  click(107);
+  EXPECT_EQ(chips_.scene().selected, 107);
+  QTest::keyClick(&chips_, Qt::Key_Right);
+  EXPECT_EQ(chips_.scene().selected, 108);
+  QTest::keyClick(&chips_, Qt::Key_Left);
+  QTest::keyClick(&chips_, Qt::Key_Left);
+  EXPECT_EQ(chips_.scene().selected, 106);
+}
+
+TEST_F(TokenChipsTest, ShiftClickAsksForATimeFilterInEitherDirection) {
+  QSignalSpy ranges(&chips_, &TokenChips::range_wanted);
+  click(110);
+  click(104, Qt::ShiftModifier);
+  ASSERT_EQ(ranges.count(), 1);
+  EXPECT_EQ(ranges[0][0].toLongLong(), 104);
+  EXPECT_EQ(ranges[0][1].toLongLong(), 111);
+}
+
+TEST_F(TokenChipsTest, AnExpertsTokensLookDifferent) {
+  const QImage before = chips_.grab().toImage();
+  auto expert = std::make_shared<ExpertDetail>();
+  expert->cell = {1, 4};
+  expert->first_token = 100;
+  expert->weights.assign(30, 0.0f);
+  expert->weights[7] = 0.5f;
+  TokenStripScene scene = chips_.scene();
+  scene.expert = expert;
+  chips_.set_scene(scene);
+  const QImage after = chips_.grab().toImage();
+  const QRect routed = chips_.rect_of(107).toAlignedRect();
+  const QRect other = chips_.rect_of(109).toAlignedRect();
+  EXPECT_NE(before.copy(routed), after.copy(routed));
+  EXPECT_EQ(before.copy(other), after.copy(other));
+}
+
+TEST(MessageBanner, ShowsErrorsUntilClosedAndProgressWithCancel) {
+  MessageBanner banner;
+  EXPECT_FALSE(banner.isVisible());
+  banner.show_progress("Opening demo", 0.5);
+  EXPECT_TRUE(banner.isVisible());
+  QSignalSpy cancelled(&banner, &MessageBanner::cancelled);
+  QTest::mouseClick(banner.findChild<QPushButton*>("banner_cancel"), Qt::LeftButton);
+  EXPECT_EQ(cancelled.count(), 1);
+  banner.show_error("config.json: field 'num_experts' is missing");
+  banner.end_progress();
+  EXPECT_TRUE(banner.isVisible()) << "the end of progress does not hide an error";
+  EXPECT_TRUE(banner.is_error());
+  EXPECT_TRUE(banner.accessibleName().startsWith("Error"));
+}
+
+TEST(MessageBanner, ShowsMarkupInAMessageAsText) {
+  MessageBanner banner;
+  banner.show_error("<img src=x> & <b>");
+  EXPECT_EQ(banner.findChild<QLabel*>("banner_text")->textFormat(), Qt::PlainText);
+}
+
+TEST(Sparkline, DrawsItsValuesAndNothingForNone) {
+  Sparkline line;
+  line.resize(200, 56);
+  const QImage empty = line.grab().toImage();
+  line.set_values({0.1f, 0.9f, 0.0f}, 30);
+  EXPECT_NE(line.grab().toImage(), empty);
+  EXPECT_TRUE(line.accessibleDescription().contains("90"));
+}
+
+}  // namespace
+}  // namespace expertscope::testing

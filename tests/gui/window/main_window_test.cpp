@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The window around the panels: opening by every way there is, bad files, keyboard, layout.
+#include "views/window/main_window.h"
+
+#include <gtest/gtest.h>
+
+#include <QDockWidget>
+#include <QDropEvent>
+#include <QLabel>
+#include <QMenuBar>
+#include <QMimeData>
+#include <QTableView>
+#include <fstream>
+
+#include "tests/gui/window/window_fixture.h"
+
+namespace expertscope::testing {
+namespace {
+
+class MainWindowTest : public WindowTest {
+ protected:
+  void drop(const QString& path) {
+    QMimeData data;
+    data.setUrls({QUrl::fromLocalFile(path)});
+    QDragEnterEvent enter(QPoint(100, 100), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QApplication::sendEvent(&window_, &enter);
+    ASSERT_TRUE(enter.isAccepted());
+    QDropEvent event(QPoint(100, 100), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QApplication::sendEvent(&window_, &event);
+  }
+  QString banner() { return window_.banner().isVisible() ? window_.banner().message() : QString(); }
+  QString write(const QString& name, const std::string& text) {
+    std::ofstream(file(name).toStdString()) << text;
+    return file(name);
+  }
+};
+
+TEST_F(MainWindowTest, BeginsWithTheStartPage) {
+  EXPECT_EQ(window_.windowTitle(), "Expertscope");
+  EXPECT_FALSE(map().isVisible());
+  EXPECT_FALSE(action("export_report").isEnabled());
+  EXPECT_FALSE(action("run_generate").isEnabled());
+  EXPECT_TRUE(banner().isEmpty());
+}
+
+TEST_F(MainWindowTest, OpensTheDemoFromTheMenuAndNamesTheModel) {
+  action("open_demo").trigger();
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
+      << first_error();
+  EXPECT_TRUE(window_.windowTitle().contains("top8"));
+  EXPECT_TRUE(part<QLabel>("summary").text().contains("3 layers x 16 experts, top-8"));
+  EXPECT_TRUE(map().isVisible());
+  EXPECT_TRUE(part<QPushButton>("generate").isEnabled());
+}
+
+TEST_F(MainWindowTest, OpensWhatIsDroppedOnIt) {
+  drop(model());
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
+      << first_error();
+  drop(write(
+      "policy.json",
+      R"({"version":1,"edits":[{"op":"prune","layer":1,"expert":3},{"op":"bias","layer":"*","expert":5,"logit":2}]})"));
+  ASSERT_TRUE(wait_until([this] { return workspace_.edits().rowCount() == 2; })) << first_error();
+  EXPECT_TRUE(map().scene().marks.at({1, 3}).prune);
+  EXPECT_EQ(map().scene().marks.at({2, 5}).bias, 2.0f);
+}
+
+TEST_F(MainWindowTest, OpensAModelByAFileInside) {
+  workspace_.open(model() + "/config.json");
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
+      << first_error();
+}
+
+TEST_F(MainWindowTest, AFileThatIsNoTraceIsAnErrorInTheBannerAndChangesNothing) {
+  open_model();
+  drop(write("broken.db", "this is no database"));
+  ASSERT_TRUE(wait_until([this] { return window_.banner().is_error() && !banner().isEmpty(); }));
+  EXPECT_TRUE(banner().contains("broken.db")) << banner().toStdString();
+  EXPECT_EQ(workspace_.content(), Workspace::Content::model);
+  EXPECT_TRUE(part<QPushButton>("generate").isEnabled());
+}
+
+TEST_F(MainWindowTest, ABrokenModelIsAnErrorThatNamesTheFile) {
+  const ModelFolder folder("top8");
+  folder.write("model.safetensors", "short");
+  workspace_.open(QString::fromStdString(folder.path().string()));
+  ASSERT_TRUE(wait_until([this] { return window_.banner().is_error() && !banner().isEmpty(); }));
+  EXPECT_TRUE(banner().contains("model.safetensors")) << banner().toStdString();
+  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  EXPECT_FALSE(map().isVisible());
+}
+
+TEST_F(MainWindowTest, AMissingPathIsAnErrorAndLeavesTheRecentFiles) {
+  const QString gone = file("gone");
+  workspace_.recent().add(gone);
+  workspace_.open(gone);
+  EXPECT_TRUE(window_.banner().is_error());
+  EXPECT_TRUE(banner().contains("gone"));
+  EXPECT_FALSE(workspace_.recent().paths().contains(gone));
+}
+
+TEST_F(MainWindowTest, APolicyTheModelRefusesIsAnErrorAndKeepsTheEdits) {
+  open_model();
+  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  workspace_.load_policy(
+      write("policy.json", R"({"version":1,"edits":[{"op":"prune","layer":7,"expert":0}]})"));
+  ASSERT_TRUE(wait_until([this] { return window_.banner().is_error() && !banner().isEmpty(); }));
+  EXPECT_TRUE(banner().contains("layer 7")) << banner().toStdString();
+  EXPECT_EQ(workspace_.edits().rowCount(), 1);
+}
+
+TEST_F(MainWindowTest, AReportThatCannotBeWrittenIsAnError) {
+  open_model();
+  generate();
+  workspace_.export_report("/nowhere/at/all/report.html");
+  ASSERT_TRUE(wait_until([this] { return window_.banner().is_error() && !banner().isEmpty(); }));
+  EXPECT_TRUE(banner().contains("/nowhere/at/all")) << banner().toStdString();
+}
+
+TEST_F(MainWindowTest, AnErrorIsShownAsItIsWritten) {
+  window_.banner().show_error("model <b>x</b>.safetensors");
+  EXPECT_EQ(part<QLabel>("banner_text").textFormat(), Qt::PlainText);
+}
+
+TEST_F(MainWindowTest, ArrowKeysMoveTheSelectionOverTheMap) {
+  open_model();
+  click_cell({1, 4});
+  EXPECT_EQ(workspace_.selection().cell(), (Cell{1, 4}));
+  map().setFocus();
+  QTest::keyClick(&map(), Qt::Key_Right);
+  EXPECT_EQ(workspace_.selection().cell(), (Cell{1, 5}));
+  QTest::keyClick(&map(), Qt::Key_Down);
+  EXPECT_EQ(workspace_.selection().cell(), (Cell{2, 5}));
+  QTest::keyClick(&map(), Qt::Key_Down);
+  EXPECT_EQ(workspace_.selection().cell(), (Cell{2, 5})) << "stays inside";
+  QTest::keyClick(&map(), Qt::Key_W);
+  QTest::keyClick(&map(), Qt::Key_A);
+  EXPECT_EQ(workspace_.selection().cell(), (Cell{1, 4}));
+}
+
+TEST_F(MainWindowTest, ShortcutsEditTheSelectedExpert) {
+  open_model();
+  click_cell({1, 4});
+  map().setFocus();
+  QTest::keyClick(&window_, Qt::Key_Delete, Qt::ControlModifier);
+  EXPECT_EQ(map().scene().marks.at({1, 4}).prune, PruneMode::mask);
+  QTest::keyClick(&window_, Qt::Key_Z, Qt::ControlModifier);
+  EXPECT_FALSE(map().scene().marks.at({1, 4}).any());
+  QTest::keyClick(&window_, Qt::Key_Z, Qt::ControlModifier | Qt::ShiftModifier);
+  EXPECT_EQ(map().scene().marks.at({1, 4}).prune, PruneMode::mask);
+}
+
+TEST_F(MainWindowTest, NoTwoActionsShareAShortcut) {
+  open_model();
+  QMap<QString, QString> taken;
+  for (const QAction* action : window_.findChildren<QAction*>()) {
+    for (const QKeySequence& key : action->shortcuts()) {
+      if (key.isEmpty()) continue;
+      const QString name = action->objectName().isEmpty() ? action->text() : action->objectName();
+      EXPECT_FALSE(taken.contains(key.toString()))
+          << key.toString().toStdString() << ": " << taken[key.toString()].toStdString() << " and "
+          << name.toStdString();
+      taken[key.toString()] = name;
+    }
+  }
+  EXPECT_GT(taken.size(), 15);
+}
+
+TEST_F(MainWindowTest, ClickingATokenShowsItsExpertsInEveryLayer) {
+  open_model();
+  generate();
+  TokenChips& chips = part<TokenChips>("token_chips");
+  QTest::mouseClick(&chips, Qt::LeftButton, {}, chips.rect_of(4).center().toPoint());
+  EXPECT_EQ(workspace_.selection().token(), 4);
+  QTableView& slots_table = part<QTableView>("token_slots");
+  ASSERT_TRUE(wait_until([&] { return slots_table.model()->rowCount() > 0; }));
+  EXPECT_EQ(slots_table.model()->rowCount(), 3 * 8);
+}
+
+TEST_F(MainWindowTest, SelectingACellFillsTheInspector) {
+  open_model();
+  generate();
+  click_cell({2, 7});
+  ASSERT_TRUE(wait_until([this] {
+    return workspace_.view()->expert && workspace_.view()->expert->cell == Cell{2, 7};
+  }));
+  EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Layer 2"));
+  EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Expert 7"));
+  EXPECT_TRUE(part<QLabel>("inspector_numbers").text().contains("max |down_proj|"));
+  EXPECT_TRUE(part<QLabel>("inspector_neighbours").text().contains("expert:"));
+}
+
+TEST_F(MainWindowTest, TheTableFollowsTheMapAndTheMapTheTable) {
+  open_model();
+  generate();
+  window_.tabs().setCurrentIndex(2);
+  QTableView& table = part<QTableView>("expert_table");
+  click_cell({1, 4});
+  EXPECT_EQ(table.currentIndex().siblingAtColumn(0).data().toString(), "1");
+  EXPECT_EQ(table.currentIndex().siblingAtColumn(1).data().toString(), "4");
+  const QModelIndex other = table.model()->index(0, 0);
+  QTest::mouseClick(table.viewport(), Qt::LeftButton, {}, table.visualRect(other).center());
+  table.scrollToTop();
+  QTest::mouseClick(table.viewport(), Qt::LeftButton, {}, table.visualRect(other).center());
+  EXPECT_EQ(workspace_.selection().cell().layer, other.siblingAtColumn(0).data().toInt());
+  EXPECT_EQ(workspace_.selection().cell().expert, other.siblingAtColumn(1).data().toInt());
+}
+
+TEST_F(MainWindowTest, CtrlWheelZoomsAndCtrlZeroShowsTheWholeMap) {
+  open_model();
+  const QPoint at = map().geometry_map().rect_of({1, 8}).center().toPoint();
+  QWheelEvent wheel(at, map().mapToGlobal(at), {}, QPoint(0, 240), Qt::NoButton, Qt::ControlModifier,
+                    Qt::NoScrollPhase, false);
+  QApplication::sendEvent(&map(), &wheel);
+  EXPECT_FALSE(map().geometry_map().is_fit());
+  EXPECT_EQ(map().geometry_map().cell_at(at), (Cell{1, 8}));
+  QTest::keyClick(&window_, Qt::Key_0, Qt::ControlModifier);
+  EXPECT_TRUE(map().geometry_map().is_fit());
+}
+
+TEST_F(MainWindowTest, TheMetricIsChosenByKeyAndShown) {
+  open_model();
+  generate();
+  QTest::keyClick(&window_, Qt::Key_4, Qt::ControlModifier);
+  EXPECT_EQ(window_.heatmap().shown_metric(), HeatmapMetric::output_max);
+  EXPECT_EQ(map().scene().data->metric, HeatmapMetric::output_max);
+}
+
+TEST_F(MainWindowTest, ClosedPanelsComeBackWithTheDefaultLayout) {
+  open_model();
+  auto& dock = part<QDockWidget>("edits_dock");
+  dock.close();
+  EXPECT_FALSE(dock.isVisible());
+  action("restore_layout").trigger();
+  EXPECT_TRUE(dock.isVisible());
+}
+
+TEST_F(MainWindowTest, TheLayoutSurvivesARestart) {
+  open_model();
+  part<QDockWidget>("runs_dock").close();
+  window_.close();
+  MainWindow again(workspace_);
+  again.show();
+  EXPECT_FALSE(again.findChild<QDockWidget*>("runs_dock")->isVisible());
+  EXPECT_TRUE(again.findChild<QDockWidget*>("edits_dock")->isVisible());
+}
+
+TEST_F(MainWindowTest, CloseGoesBackToTheStartPage) {
+  open_model();
+  generate();
+  action("close").trigger();
+  EXPECT_FALSE(map().isVisible());
+  EXPECT_EQ(window_.windowTitle(), "Expertscope");
+  EXPECT_FALSE(action("export_report").isEnabled());
+  EXPECT_TRUE(workspace_.recent().paths().first().endsWith("top8"));
+}
+
+TEST_F(MainWindowTest, ClosingTheWindowInTheMiddleOfAGenerationIsSafe) {
+  const ModelFolder endless("top8");
+  make_endless(endless);
+  open_model(QString::fromStdString(endless.path().string()));
+  PromptRequest request = prompt("a b c", 4000);
+  request.tokens_per_second = 100;
+  workspace_.generate(request);
+  ASSERT_TRUE(wait_until([this] { return tokens_seen() > 3; }));
+  window_.close();
+  ASSERT_TRUE(wait_until([this] { return workspace_.engine().state() == EngineState::ready; }));
+}
+
+}  // namespace
+}  // namespace expertscope::testing
