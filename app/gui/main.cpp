@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <QApplication>
 #include <QCommandLineParser>
+#include <QIcon>
 #include <QLoggingCategory>
 #include <QSettings>
 #include <QTemporaryDir>
@@ -20,11 +21,17 @@ bool is_headless(int argc, char** argv) {
   return false;
 }
 
+/// The off-screen plugin says what it cannot do each time a window appears: nobody needs to know.
+void print_message(QtMsgType, const QMessageLogContext&, const QString& message) {
+  if (message.startsWith(QLatin1String("This plugin does not support"))) return;
+  std::fprintf(stderr, "%s\n", qPrintable(message));
+}
+
 /// Qt aborts without a display and complains without a runtime folder: a server has neither.
 void prepare_headless(QTemporaryDir& runtime) {
   if (!qEnvironmentVariableIsSet("QT_QPA_PLATFORM")) qputenv("QT_QPA_PLATFORM", "offscreen");
-  // The off-screen plugin says what it cannot do each time a window appears.
   QLoggingCategory::setFilterRules(QStringLiteral("qt.qpa.*=false\nqt.text.font.*=false"));
+  qInstallMessageHandler(print_message);
   if (!qEnvironmentVariableIsSet("XDG_RUNTIME_DIR")) qputenv("XDG_RUNTIME_DIR", runtime.path().toLocal8Bit());
 }
 
@@ -66,11 +73,11 @@ int main(int argc, char** argv) {
   QCoreApplication::setOrganizationName(QStringLiteral("expertscope"));
   QCoreApplication::setApplicationName(QStringLiteral("expertscope"));
   QCoreApplication::setApplicationVersion(QStringLiteral(EXPERTSCOPE_VERSION));
+  QApplication::setWindowIcon(QIcon(QStringLiteral(":/icons/expertscope.svg")));
   const Arguments arguments = parse(application);
   if (!arguments.headless_to.isEmpty())
     return expertscope::run_headless_demo(arguments.headless_to, arguments.path);
 
-  // The application's name twice would make ~/.config/expertscope/expertscope.conf: one folder, as XDG asks.
   QSettings settings(arguments.settings.isEmpty() ? QSettings().fileName() : arguments.settings,
                      QSettings::IniFormat);
   if (arguments.reset) settings.clear();

@@ -87,7 +87,7 @@ QWidget* HeatmapPanel::make_tool_bar() {
   connect(metric_, &QComboBox::currentIndexChanged, this, [this](int index) {
     workspace_.settings().setValue(kMetricKey, index);
     update_data();
-    Q_EMIT metric_changed(metric());
+    Q_EMIT metric_changed(shown_metric());
   });
   connect(logarithmic_, &QCheckBox::toggled, this, [this](bool on) {
     workspace_.settings().setValue(kLogKey, on);
@@ -124,7 +124,7 @@ void HeatmapPanel::connect_workspace() {
   update_baselines();
 }
 
-HeatmapMetric HeatmapPanel::metric() const {
+HeatmapMetric HeatmapPanel::shown_metric() const {
   return static_cast<HeatmapMetric>(metric_->currentData().toInt());
 }
 
@@ -140,8 +140,8 @@ void HeatmapPanel::update_data() {
   }
   HeatmapData values;
   const auto view = workspace_.view();
-  if (view && view->baseline && view->run) values = make_difference(*table, *view->baseline, metric());
-  if (values.empty()) values = make_heatmap(*table, metric());
+  if (view && view->baseline && view->run) values = make_difference(*table, *view->baseline, shown_metric());
+  if (values.empty()) values = make_heatmap(*table, shown_metric());
   map_->set_data(std::make_shared<const HeatmapData>(std::move(values)));
   update_super_cells();
   const Cell hovered = map_->scene().hovered.value_or(Cell{});
@@ -151,7 +151,7 @@ void HeatmapPanel::update_data() {
 void HeatmapPanel::update_super_cells() {
   std::vector<Cell> cells;
   const auto view = workspace_.view();
-  if (view && view->run && metric() == HeatmapMetric::output_max) {
+  if (view && view->run && shown_metric() == HeatmapMetric::output_max) {
     for (const SuperExpert& expert : view->run->super_experts.super_experts) {
       cells.push_back({expert.layer, expert.expert});
     }

@@ -21,7 +21,7 @@ class HeatmapPanel final : public QWidget {
   explicit HeatmapPanel(Workspace& workspace, QWidget* parent = nullptr);
 
   HeatmapView& map() { return *map_; }
-  HeatmapMetric metric() const;
+  HeatmapMetric shown_metric() const;
   void set_metric(HeatmapMetric metric);
 
  Q_SIGNALS:

@@ -72,7 +72,7 @@ void MainWindow::connect_actions() {
     workspace_.compare(compare_->request(prompt.request()));
   });
   connect(compare_, &CompareView::run_wanted, actions_.compare, &QAction::trigger);
-  connect(actions_.edit_prompt, &QAction::triggered, this, [this, &prompt] {
+  connect(actions_.edit_prompt, &QAction::triggered, this, [&prompt] {
     if (auto* box = prompt.findChild<QPlainTextEdit*>(QStringLiteral("prompt"))) box->setFocus();
   });
   connect(actions_.clear_edits, &QAction::triggered, this, [this] { (void)workspace_.edits().clear(); });
@@ -81,7 +81,7 @@ void MainWindow::connect_actions() {
     banner_->show_notice(tr("The map is on the clipboard."));
   });
   for (QAction* action : actions_.metrics) {
-    action->setChecked(action->data().toInt() == static_cast<int>(heatmap_->metric()));
+    action->setChecked(action->data().toInt() == static_cast<int>(heatmap_->shown_metric()));
     connect(action, &QAction::triggered, this,
             [this, action] { heatmap_->set_metric(static_cast<HeatmapMetric>(action->data().toInt())); });
   }
