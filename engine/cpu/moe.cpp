@@ -25,17 +25,6 @@ struct MoeLayer {
   }
 };
 
-/// Router logits of all tokens, in f32 whatever the mode: a product this small decides everything after it.
-void router_logits(const MoeLayer& moe) {
-  ForwardContext& context = moe.context;
-  const auto input = pack_rows(context, moe.work().normed.data(), context.tokens, context.config.hidden_size,
-                               Arithmetic::f32);
-  moe.work().products.clear();
-  moe.work().products.add(moe.weights.router, input, moe.work().router_logits.data(),
-                          context.config.num_experts);
-  moe.work().products.run(context.kernels, context.pool);
-}
-
 void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const float> logits,
                      std::span<float> scratch) {
   CaptureBlock* block = moe.context.capture;
@@ -59,18 +48,55 @@ void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const fl
   }
 }
 
-void route_tokens(const MoeLayer& moe) {
+/// Slots of tokens [begin, end), whose router logits are there.
+void choose_experts(const MoeLayer& moe, std::int64_t begin, std::int64_t end) {
   const auto experts = static_cast<std::size_t>(moe.context.config.num_experts);
-  const std::int64_t work_each = moe.context.config.num_experts * 16;
-  for_ranges(moe.context.pool, moe.context.tokens, 16, work_each, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t t = begin; t < end; ++t) {
-      const auto row = static_cast<std::size_t>(t) * experts;
-      const std::span<const float> logits(moe.work().router_logits.data() + row, experts);
-      const std::span<float> scratch(moe.work().probabilities.data() + row, experts);
-      route(logits, moe.routing, scratch, moe.slots(t));
-      capture_routing(moe, t, logits, scratch);
-    }
-  });
+  for (std::int64_t t = begin; t < end; ++t) {
+    const auto row = static_cast<std::size_t>(t) * experts;
+    const std::span<const float> logits(moe.work().router_logits.data() + row, experts);
+    const std::span<float> scratch(moe.work().probabilities.data() + row, experts);
+    route(logits, moe.routing, scratch, moe.slots(t));
+    capture_routing(moe, t, logits, scratch);
+  }
+}
+
+/// The router sees tokens [begin, end), `begin` a multiple of kPackRows. In f32 whatever the mode: a product
+/// this small decides everything after it.
+void route_block(const MoeLayer& moe, std::int64_t begin, std::int64_t end) {
+  const ForwardContext& context = moe.context;
+  const std::int64_t width = context.config.hidden_size;
+  const std::int64_t experts = context.config.num_experts;
+  const ActivationRows rows{moe.work().normed.data() + begin * width, width, nullptr, end - begin, width};
+  const auto packed = plan_activations(context.kernels, Arithmetic::f32, rows.rows, width,
+                                       moe.work().packed.data() + packed_bytes(begin, width));
+  context.kernels.pack(rows, packed, 0, rows.rows);
+  context.kernels.matmul(moe.weights.router, packed, 0, experts,
+                         moe.work().router_logits.data() + begin * experts, experts);
+  choose_experts(moe, begin, end);
+}
+
+/// The router has few rows. Many tokens are shared out by tokens, a few by rows like any other product.
+void route_tokens(const MoeLayer& moe) {
+  constexpr std::int64_t kBlock = 2 * kPackRows;
+  ForwardContext& context = moe.context;
+  const std::int64_t tokens = context.tokens;
+  if (tokens > kBlock) {
+    const std::int64_t blocks = (tokens + kBlock - 1) / kBlock;
+    for_ranges(context.pool, blocks, 1, kBlock * moe.weights.router.rows * moe.weights.router.cols,
+               [&](std::int64_t first, std::int64_t last) {
+                 for (std::int64_t b = first; b < last; ++b) {
+                   route_block(moe, b * kBlock, std::min(tokens, (b + 1) * kBlock));
+                 }
+               });
+    return;
+  }
+  const auto input =
+      pack_rows(context, moe.work().normed.data(), tokens, context.config.hidden_size, Arithmetic::f32);
+  moe.work().products.clear();
+  moe.work().products.add(moe.weights.router, input, moe.work().router_logits.data(),
+                          context.config.num_experts);
+  moe.work().products.run(context.kernels, context.pool);
+  choose_experts(moe, 0, tokens);
 }
 
 /// True when the slot's expert has to be computed; a silenced one (output_scale 0) need not be.
@@ -217,7 +243,6 @@ void moe(ForwardContext& context, int layer, int moe_layer) {
   const MoeLayer moe{context, context.weights.layers[static_cast<std::size_t>(layer)],
                      context.table.layers[static_cast<std::size_t>(layer)], layer, moe_layer};
   norm_tokens(context, moe.weights.post_attention_layernorm);
-  router_logits(moe);
   route_tokens(moe);
   const std::int64_t round = std::max<std::int64_t>(1, context.work.expert_rows / moe.routing.top_k);
   for (std::int64_t t0 = 0; t0 < context.tokens; t0 += round) {

@@ -88,51 +88,54 @@ std::vector<std::int32_t> some_tokens(int count, int vocab) {
   return tokens;
 }
 
-double prefill_seconds(Session& session) {
+/// Times of the equal pieces a run consists of, so that an undisturbed one can be told from the others.
+using Samples = std::vector<double>;
+
+/// One piece: the whole prompt.
+Samples prefill_seconds(Session& session) {
   must(session.truncate(0, 0));
   const auto tokens = some_tokens(kPromptTokens, session.model().config().vocab_size);
   const auto start = Clock::now();
   must(session.prefill(0, tokens));
-  return seconds_since(start);
+  return {seconds_since(start)};
 }
 
-/// Seconds of one token, over `count` tokens after a short prompt.
-double decode_seconds(Session& session, int count) {
+/// `count` pieces, a token each, after a short prompt.
+Samples decode_seconds(Session& session, int count) {
   const auto tokens = some_tokens(kShortPrompt + count, session.model().config().vocab_size);
   must(session.truncate(0, 0));
   must(session.prefill(0, std::span(tokens).first(kShortPrompt)));
-  const auto start = Clock::now();
+  Samples seconds;
   for (int i = 0; i < count; ++i) {
     Batch batch;
     batch.tokens = {tokens[static_cast<std::size_t>(kShortPrompt + i)]};
     batch.chunks = {{0, 0, 1}};
+    const auto start = Clock::now();
     must(session.step(std::move(batch)));
+    seconds.push_back(seconds_since(start));
   }
-  return seconds_since(start) / count;
+  return seconds;
 }
 
-/// Seconds without and with probes, measured in turns.
+/// Runs without and with probes, measured in turns.
 struct Pairs {
-  std::vector<double> off, on;
-
-  double ratio() const {
-    std::vector<double> ratios;
-    for (std::size_t i = 0; i < off.size(); ++i)
-      ratios.push_back(on[i] / off[i]);
-    return median(ratios);
-  }
+  Samples off, on;
+  std::vector<double> ratios;  ///< on / off, a pair each
 };
 
-Pairs measure(Session& session, int count, const std::function<double(Session&)>& seconds,
-              LimitsProbe& limits) {
+Pairs measure(Session& session, int count, const std::function<Samples(Session&)>& run, LimitsProbe& limits) {
   Recycler sink;
   Pairs pairs;
-  seconds(session);  // warms caches, page tables and the branch predictor
+  run(session);  // warms caches, page tables and the branch predictor
   for (int i = 0; i < count; ++i) {
+    Samples seconds[2];
     for (const bool on : {i % 2 == 0, i % 2 != 0}) {
       session.set_capture(on ? CaptureRequest::standard() : CaptureRequest{}, on ? &sink : nullptr);
-      (on ? pairs.on : pairs.off).push_back(seconds(session));
+      seconds[on ? 1 : 0] = run(session);
     }
+    pairs.ratios.push_back(median(seconds[1]) / median(seconds[0]));
+    pairs.off.insert(pairs.off.end(), seconds[0].begin(), seconds[0].end());
+    pairs.on.insert(pairs.on.end(), seconds[1].begin(), seconds[1].end());
     limits.round();
   }
   session.set_capture({}, nullptr);
@@ -145,9 +148,8 @@ void print_prefill(const char* probes, const std::vector<double>& seconds, const
   const double rate = flops / best(seconds) * 1e-9;
   const double peak = std::max(limits.bf16_gflops, limits.f32_gflops);
   fmt::print(
-      "  prefill {}  probes {:<3}  {:>9.0f} tok/s best {:>9.0f} median  {:>7.0f} GFLOP/s  {:>3.0f} % of the "
-      "{:.0f} "
-      "this machine reaches\n",
+      "  prefill {}  probes {:<3}  {:>9.0f} tok/s best {:>9.0f} median  {:>7.0f} GFLOP/s  {:>3.0f} % of "
+      "the {:.0f} of this machine\n",
       kPromptTokens, probes, kPromptTokens / best(seconds), kPromptTokens / median(seconds), rate,
       100 * rate / peak, peak);
 }
@@ -157,9 +159,8 @@ void print_decode(const char* probes, const std::vector<double>& seconds, const 
   const auto bytes = static_cast<double>(testing::bytes_per_token(session.model()));
   const double rate = bytes / best(seconds) * 1e-9;
   fmt::print(
-      "  decode       probes {:<3}  {:>9.1f} tok/s best {:>9.1f} median  {:>7.1f} GB/s     {:>3.0f} % of the "
-      "{:.1f} "
-      "this machine reads\n",
+      "  decode       probes {:<3}  {:>9.1f} tok/s best {:>9.1f} median  {:>7.1f} GB/s     {:>3.0f} % of "
+      "the {:.1f} of this machine\n",
       probes, 1 / best(seconds), 1 / median(seconds), rate, 100 * rate / limits.read_gb_per_s,
       limits.read_gb_per_s);
 }
@@ -176,14 +177,14 @@ void measure_recording(Session& session, int decode_tokens) {
   {
     auto recorder = must(Recorder::start(folder / "trace.db", info));
     session.set_capture(probes, recorder.get());
-    double prefill = prefill_seconds(session);
-    for (int i = 1; i < kRecordedPrompts; ++i)
-      prefill = std::min(prefill, prefill_seconds(session));
-    const double decode = decode_seconds(session, decode_tokens);
+    Samples prefill;
+    for (int i = 0; i < kRecordedPrompts; ++i)
+      prefill.push_back(prefill_seconds(session).front());
+    const Samples decode = decode_seconds(session, decode_tokens);
     session.set_capture({}, nullptr);
     must(recorder->finish("finished"));
-    fmt::print("  recording to a trace: prefill {:.0f} tok/s, decode {:.1f} tok/s\n", kPromptTokens / prefill,
-               1 / decode);
+    fmt::print("  recording to a trace: prefill {:.0f} tok/s best, decode {:.1f} tok/s best\n",
+               kPromptTokens / best(prefill), 1 / best(decode));
   }
   const auto bytes = std::filesystem::file_size(folder / "trace.db");
   const std::int64_t tokens = kRecordedPrompts * kPromptTokens + kShortPrompt + decode_tokens;
@@ -204,7 +205,7 @@ void bench_model(const std::string& name, std::shared_ptr<const Model> model, in
   fmt::print("\n{}: {} layers, {} experts, top-{}, hidden {}, {:.0f} MB of weights per token, {}\n", name,
              config.num_hidden_layers, config.num_experts, config.num_experts_per_tok, config.hidden_size,
              megabytes, session->backend_description());
-  // About a tenth of a second per figure: long enough to time, short enough for many turns.
+  // About a tenth of a second per turn.
   const int decode_tokens = std::clamp(static_cast<int>(2000.0 / megabytes), 8, 256);
   const Pairs prefill = measure(*session, pairs, prefill_seconds, limits);
   const Pairs decode = measure(
@@ -214,7 +215,7 @@ void bench_model(const std::string& name, std::shared_ptr<const Model> model, in
   print_decode("off", decode.off, *session, limits.best());
   print_decode("on", decode.on, *session, limits.best());
   fmt::print("  probes on / off, median of {} pairs: prefill {:.3f}, decode {:.3f} of the time\n", pairs,
-             prefill.ratio(), decode.ratio());
+             median(prefill.ratios), median(decode.ratios));
   measure_recording(*session, decode_tokens);
 }
 
