@@ -32,9 +32,9 @@ constexpr int kOpenLimit = 60'000;       // milliseconds
 constexpr int kGenerateLimit = 300'000;  // milliseconds
 constexpr int kCompareLimit = 600'000;   // milliseconds
 constexpr int kTokens = 160;
-constexpr int kTokensBeforeEdit = 60;
+constexpr int kTokensBeforeEdit = 50;
 constexpr double kTemperature = 0.7;
-constexpr int kPace = 40;  // tokens a second: slow enough to edit in between
+constexpr int kPace = 25;  // tokens a second: slow enough to edit in between
 
 /// One person at one window, step by step; the first step that fails ends it.
 class Demonstration {

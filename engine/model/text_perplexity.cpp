@@ -49,7 +49,7 @@ const char* protocol_name(PerplexityProtocol protocol) {
 
 Result<TextPerplexity> text_perplexity(Session& session, const Dataset& data,
                                        const TextPerplexityOptions& options,
-                                       const TextPerplexityProgress& progress, std::stop_token stop) {
+                                       const TextPerplexityProgress& progress, const std::stop_token& stop) {
   const Tokenizer* tokenizer = session.model().tokenizer();
   if (tokenizer == nullptr) {
     return fail(ErrorCode::unsupported, "{}: the model has no tokenizer, so text cannot be scored",

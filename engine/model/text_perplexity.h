@@ -41,6 +41,6 @@ const char* protocol_name(PerplexityProtocol protocol);
 Result<TextPerplexity> text_perplexity(Session& session, const Dataset& data,
                                        const TextPerplexityOptions& options,
                                        const TextPerplexityProgress& progress = {},
-                                       std::stop_token stop = {});
+                                       const std::stop_token& stop = {});
 
 }  // namespace expertscope

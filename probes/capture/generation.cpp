@@ -63,7 +63,7 @@ Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, c
 Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, const CaptureRequest& probes,
                                          std::span<const std::int32_t> prompt, const GenerateOptions& options,
                                          const std::function<void(const GeneratedToken&)>& on_token,
-                                         std::stop_token stop) {
+                                         const std::stop_token& stop) {
   session.set_capture(probes, &recorder);
   auto on_recorded_token = [&](const GeneratedToken& token) {
     if (token.index == 0) recorder.mark_generated();

@@ -67,7 +67,7 @@ Result<std::vector<std::int32_t>> leading_tokens(const Tokenizer& tokenizer) {
 
 // Cuts the documents into sequences, at most `options.max_sequences` of them.
 Result<std::vector<Piece>> cut(const Tokenizer& tokenizer, const Dataset& data, const ProfileOptions& options,
-                               std::stop_token stop) {
+                               const std::stop_token& stop) {
   auto leading = leading_tokens(tokenizer);
   if (!leading) return forward_error(leading);
   const auto length = static_cast<std::size_t>(options.sequence_length);
@@ -150,7 +150,7 @@ class Feeder {
 };
 
 Status run(Session& session, Feeder& feeder, std::int64_t total, std::int64_t& done,
-           const ProfileProgress& progress, std::stop_token stop) {
+           const ProfileProgress& progress, const std::stop_token& stop) {
   for (;;) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "profiling was cancelled");
     auto batch = feeder.next();
@@ -188,7 +188,7 @@ RunInfo describe(const Session& session, const Dataset& data, const ProfileOptio
 
 Result<ProfileResult> profile(Session& session, const Dataset& data, const ProfileOptions& options,
                               const std::filesystem::path& trace, const ProfileProgress& progress,
-                              std::stop_token stop) {
+                              const std::stop_token& stop) {
   if (auto status = check(session, options); !status) return forward_error(status);
   const auto started = std::chrono::steady_clock::now();
   auto pieces = cut(*session.model().tokenizer(), data, options, stop);

@@ -37,6 +37,6 @@ using ProfileProgress = std::function<void(std::int64_t done, std::int64_t total
 /// is cancelled or fails is closed as such, and what was recorded stays; the error then says so.
 Result<ProfileResult> profile(Session& session, const Dataset& data, const ProfileOptions& options,
                               const std::filesystem::path& trace, const ProfileProgress& progress = {},
-                              std::stop_token stop = {});
+                              const std::stop_token& stop = {});
 
 }  // namespace expertscope

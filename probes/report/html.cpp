@@ -95,7 +95,7 @@ std::string token_text(std::string_view bytes) {
   return out + "”";
 }
 
-std::string script_json(std::string json) {
+std::string script_json(const std::string& json) {
   std::string out;
   out.reserve(json.size());
   for (const char c : json) {

@@ -17,7 +17,7 @@ std::string escape(std::string_view text);
 std::string token_text(std::string_view bytes);
 
 /// JSON for a <script> element: nothing in it can end the element or open a comment.
-std::string script_json(std::string json);
+std::string script_json(const std::string& json);
 
 /// 1234567 as "1 234 567", with narrow no-break spaces.
 std::string grouped(std::int64_t value);

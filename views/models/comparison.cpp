@@ -149,7 +149,7 @@ int first_difference(const std::vector<std::int32_t>& a, const std::vector<std::
 }
 
 Result<ComparisonResult> run_comparison(Session& session, const ComparisonRequest& request,
-                                        const ComparisonProgress& progress, std::stop_token stop) {
+                                        const ComparisonProgress& progress, const std::stop_token& stop) {
   const auto prompt = encode_prompt(session.model(), request.prompt, request.chat_template);
   if (!prompt) return forward_error(prompt);
   const RoutingGuard guard(session);

@@ -50,7 +50,8 @@ using ComparisonProgress = std::function<void(const std::string& what, double fr
 
 /// Runs both sides; blocking, for the engine's thread. Leaves the session with the routing it found.
 Result<ComparisonResult> run_comparison(Session& session, const ComparisonRequest& request,
-                                        const ComparisonProgress& progress = {}, std::stop_token stop = {});
+                                        const ComparisonProgress& progress = {},
+                                        const std::stop_token& stop = {});
 
 /// The prompt as token ids: raw, with the tokenizer's special tokens, or through the model's chat template.
 Result<std::vector<std::int32_t>> encode_prompt(const Model& model, const std::string& prompt,

@@ -30,7 +30,7 @@ std::size_t unfinished_bytes(const std::string& bytes) {
 /// Takes the characters that are whole; what is left stays for the next piece.
 QString take_text(std::string& bytes, bool all) {
   const std::size_t keep = all ? 0 : unfinished_bytes(bytes);
-  const QString text = QString::fromUtf8(bytes.data(), static_cast<qsizetype>(bytes.size() - keep));
+  QString text = QString::fromUtf8(bytes.data(), static_cast<qsizetype>(bytes.size() - keep));
   bytes.erase(0, bytes.size() - keep);
   return text;
 }

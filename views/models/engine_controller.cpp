@@ -98,6 +98,7 @@ bool EngineController::is_opening() const {
 
 void EngineController::open_model(const std::filesystem::path& folder) {
   stop();
+  open_cancelled_ = false;
   const QString name = QString::fromStdString(folder.string());
   runner_.run<Opened>(
       kOpen, tr("Opening %1").arg(name),
@@ -118,6 +119,8 @@ void EngineController::open_model(const std::filesystem::path& folder) {
       },
       [this](Result<Opened> opened) {
         Q_EMIT opening_ended();
+        // Also when the model was ready already and only its delivery was on the way.
+        if (open_cancelled_) return;
         if (!opened) {
           if (opened.error().code != ErrorCode::cancelled) Q_EMIT failed(opened.error());
           return;
@@ -128,6 +131,7 @@ void EngineController::open_model(const std::filesystem::path& folder) {
 }
 
 void EngineController::cancel_open() {
+  open_cancelled_ = true;
   runner_.cancel(kOpen);
 }
 

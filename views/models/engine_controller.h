@@ -95,6 +95,7 @@ class EngineController final : public QObject {
   std::shared_ptr<const ComparisonResult> comparison_;
   QString backend_;
   int max_context_ = 0;
+  bool open_cancelled_ = false;
 };
 
 }  // namespace expertscope

@@ -14,7 +14,7 @@ constexpr QChar kDot(0x00b7);
 QString decode_utf8(std::string_view bytes) {
   QStringDecoder decoder(QStringDecoder::Utf8);
   const QByteArrayView view(bytes.data(), static_cast<qsizetype>(bytes.size()));
-  const QString text = decoder.decode(view);
+  QString text = decoder.decode(view);
   // An unfinished character at the end stays inside the decoder without an error.
   if (!decoder.hasError() && !text.contains(QChar::ReplacementCharacter) && text.toUtf8() == view)
     return text;

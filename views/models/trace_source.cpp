@@ -20,6 +20,7 @@ TraceSource::TraceSource(QObject* parent) : QObject(parent), runner_(this) {
 }
 
 void TraceSource::open(const std::filesystem::path& file) {
+  open_cancelled_ = false;
   Q_EMIT opening(QString::fromStdString(file.string()));
   runner_.run<std::shared_ptr<TraceReader>>(
       kOpen, tr("Opening %1").arg(QString::fromStdString(file.filename().string())),
@@ -30,7 +31,9 @@ void TraceSource::open(const std::filesystem::path& file) {
         return std::shared_ptr<TraceReader>(std::move(*reader));
       },
       [this, file](Result<std::shared_ptr<TraceReader>> reader) {
-        if (reader) {
+        if (open_cancelled_) {
+          // Also when the file was open already and only its delivery was on the way.
+        } else if (reader) {
           install(std::move(*reader), file);
         } else if (reader.error().code != ErrorCode::cancelled) {
           Q_EMIT failed(reader.error());
@@ -40,6 +43,7 @@ void TraceSource::open(const std::filesystem::path& file) {
 }
 
 void TraceSource::cancel_open() {
+  open_cancelled_ = true;
   runner_.cancel(kOpen);
 }
 

@@ -53,6 +53,7 @@ class TraceSource final : public QObject {
   JobRunner runner_;
   std::shared_ptr<TraceReader> reader_;  ///< used by the runner's one thread only
   std::filesystem::path file_;
+  bool open_cancelled_ = false;
   TraceQuery query_;
   std::shared_ptr<const TraceView> view_;
   QTimer poll_;

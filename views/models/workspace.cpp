@@ -131,6 +131,7 @@ void Workspace::open(const QString& path) {
     Q_EMIT failed(Error{ErrorCode::io, path.toStdString() + ": there is no such file or folder"});
     return;
   }
+  cancel_open();  // what is opened last is what is shown
   if (info.isDir()) {
     engine_.open_model(to_path(absolute));
     return;

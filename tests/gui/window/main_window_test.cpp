@@ -245,6 +245,20 @@ TEST_F(MainWindowTest, TheLayoutSurvivesARestart) {
   EXPECT_TRUE(again.findChild<QDockWidget*>("edits_dock")->isVisible());
 }
 
+TEST_F(MainWindowTest, WhatIsOpenedLastIsWhatIsShown) {
+  open_model();
+  generate();
+  workspace_.save_trace_as(file("trace.db"));
+  ASSERT_TRUE(wait_until([this] { return !saved_.isEmpty(); })) << first_error();
+  workspace_.open(model());
+  workspace_.open(file("trace.db"));
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::trace; }))
+      << first_error();
+  QTest::qWait(50);
+  EXPECT_EQ(workspace_.content(), Workspace::Content::trace);
+  EXPECT_EQ(workspace_.engine().state(), EngineState::no_model);
+}
+
 TEST_F(MainWindowTest, CloseGoesBackToTheStartPage) {
   open_model();
   generate();
