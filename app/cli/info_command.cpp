@@ -33,9 +33,7 @@ Status model_info(const InfoArguments& arguments, const CommandContext& context)
 Status trace_info(const InfoArguments& arguments) {
   const auto trace = TraceReader::open(arguments.path);
   if (!trace) return forward_error(trace);
-  const auto described =
-      arguments.json ? trace_json(**trace).and_then(write_json) : trace_text(**trace).and_then(write_text);
-  return described;
+  return arguments.json ? trace_json(**trace).and_then(write_json) : trace_text(**trace).and_then(write_text);
 }
 
 Status info(const InfoArguments& arguments, const CommandContext& context) {
