@@ -186,6 +186,7 @@ void LimitsProbe::round() {
 }
 
 void LimitsProbe::round_read() {
+  last_.read_gb_per_s = 0;
   constexpr std::int64_t kBlock = 256 << 10;
   constexpr std::int64_t kBlocksPerSlice = 256;  // 64 MB: a few milliseconds
   const auto address = reinterpret_cast<std::uintptr_t>(buffer_.data());
@@ -202,24 +203,27 @@ void LimitsProbe::round_read() {
     });
     const double rate = static_cast<double>(kBlocksPerSlice * kBlock) / seconds_since(start) * 1e-9;
     sink_ += sum;
-    if (rate <= best_.read_gb_per_s) continue;
-    best_.read_gb_per_s = rate;
-    best_.read_pattern = pattern.name;
+    if (rate <= last_.read_gb_per_s) continue;
+    last_.read_gb_per_s = rate;
+    last_.read_pattern = pattern.name;
   }
+  if (last_.read_gb_per_s <= best_.read_gb_per_s) return;
+  best_.read_gb_per_s = last_.read_gb_per_s;
+  best_.read_pattern = last_.read_pattern;
 }
 
 void LimitsProbe::round_arithmetic() {
 #if defined(__x86_64__)
   using cpu::CpuLevel;
   if (level_ >= CpuLevel::avx512) {
-    best_.f32_gflops = std::max(best_.f32_gflops, rate_of(pool_, fma_avx512, kFmaAvx512Flops));
+    last_.f32_gflops = rate_of(pool_, fma_avx512, kFmaAvx512Flops);
   } else if (level_ == CpuLevel::avx2) {
-    best_.f32_gflops = std::max(best_.f32_gflops, rate_of(pool_, fma_avx2, kFmaAvx2Flops));
+    last_.f32_gflops = rate_of(pool_, fma_avx2, kFmaAvx2Flops);
   }
-  if (level_ == CpuLevel::avx512_bf16)
-    best_.bf16_gflops = std::max(best_.bf16_gflops, rate_of(pool_, bf16_avx512, kBf16Avx512Flops));
-  if (level_ == CpuLevel::amx)
-    best_.bf16_gflops = std::max(best_.bf16_gflops, rate_of(pool_, bf16_amx, kBf16AmxFlops));
+  if (level_ == CpuLevel::avx512_bf16) last_.bf16_gflops = rate_of(pool_, bf16_avx512, kBf16Avx512Flops);
+  if (level_ == CpuLevel::amx) last_.bf16_gflops = rate_of(pool_, bf16_amx, kBf16AmxFlops);
+  best_.f32_gflops = std::max(best_.f32_gflops, last_.f32_gflops);
+  best_.bf16_gflops = std::max(best_.bf16_gflops, last_.bf16_gflops);
 #endif
 }
 

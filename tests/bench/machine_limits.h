@@ -20,8 +20,9 @@ struct MachineLimits {
   double bf16_gflops = 0;  ///< GFLOP/s of bf16 products (vdpbf16ps or AMX tiles), registers only; 0: none
 };
 
-/// Measures the limits round by round and keeps the best of each. On a shared machine a figure means
-/// something only next to a limit measured at the same time: call round() between the runs of a benchmark.
+/// Measures the limits round by round and keeps the best of each and those of the last round. On a shared
+/// machine a figure means something only next to a limit measured at the same time: call round() between the
+/// runs of a benchmark.
 class LimitsProbe {
  public:
   /// Allocates `bytes` to stream from: well above the caches.
@@ -32,12 +33,14 @@ class LimitsProbe {
   void round_read();
   void round_arithmetic();
   const MachineLimits& best() const { return best_; }
+  const MachineLimits& last() const { return last_; }
 
  private:
   cpu::ThreadPool& pool_;
   cpu::CpuLevel level_;
   std::vector<std::uint64_t> buffer_;
   MachineLimits best_;
+  MachineLimits last_;
   std::uint64_t sink_ = 0;
 };
 

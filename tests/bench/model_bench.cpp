@@ -18,6 +18,7 @@
 #include "probes/capture/recorder.h"
 #include "tests/bench/machine_limits.h"
 #include "tests/support/random_model.h"
+#include "tests/support/temporary_folder.h"
 
 namespace expertscope::bench {
 namespace {
@@ -117,10 +118,17 @@ Samples decode_seconds(Session& session, int count) {
   return seconds;
 }
 
+/// What the runs without probes took, or those with them.
+struct Side {
+  Samples seconds;      ///< all pieces of all pairs
+  Samples best_pieces;  ///< the best piece of each pair
+};
+
 /// Runs without and with probes, measured in turns.
 struct Pairs {
-  Samples off, on;
-  std::vector<double> ratios;  ///< on / off, a pair each
+  Side off, on;
+  std::vector<double> ratios;         ///< on / off, a pair each
+  std::vector<MachineLimits> limits;  ///< measured after each pair
 };
 
 Pairs measure(Session& session, int count, const std::function<Samples(Session&)>& run, LimitsProbe& limits) {
@@ -128,49 +136,68 @@ Pairs measure(Session& session, int count, const std::function<Samples(Session&)
   Pairs pairs;
   run(session);  // warms caches, page tables and the branch predictor
   for (int i = 0; i < count; ++i) {
-    Samples seconds[2];
+    double medians[2] = {};
     for (const bool on : {i % 2 == 0, i % 2 != 0}) {
       session.set_capture(on ? CaptureRequest::standard() : CaptureRequest{}, on ? &sink : nullptr);
-      seconds[on ? 1 : 0] = run(session);
+      const Samples seconds = run(session);
+      medians[on ? 1 : 0] = median(seconds);
+      Side& side = on ? pairs.on : pairs.off;
+      side.seconds.insert(side.seconds.end(), seconds.begin(), seconds.end());
+      side.best_pieces.push_back(best(seconds));
     }
-    pairs.ratios.push_back(median(seconds[1]) / median(seconds[0]));
-    pairs.off.insert(pairs.off.end(), seconds[0].begin(), seconds[0].end());
-    pairs.on.insert(pairs.on.end(), seconds[1].begin(), seconds[1].end());
+    pairs.ratios.push_back(medians[1] / medians[0]);
     limits.round();
+    pairs.limits.push_back(limits.last());
   }
   session.set_capture({}, nullptr);
   return pairs;
 }
 
-void print_prefill(const char* probes, const std::vector<double>& seconds, const Session& session,
-                   const MachineLimits& limits) {
-  const double flops = static_cast<double>(testing::flops_per_token(session.model())) * kPromptTokens;
-  const double rate = flops / best(seconds) * 1e-9;
-  const double peak = std::max(limits.bf16_gflops, limits.f32_gflops);
-  fmt::print(
-      "  prefill {}  probes {:<3}  {:>9.0f} tok/s best {:>9.0f} median  {:>7.0f} GFLOP/s  {:>3.0f} % of "
-      "the {:.0f} of this machine\n",
-      kPromptTokens, probes, kPromptTokens / best(seconds), kPromptTokens / median(seconds), rate,
-      100 * rate / peak, peak);
+/// The share of the machine's limit that a pair reaches, limit and pair measured within a second: the median
+/// of all pairs. `work` is what a piece does, in the unit of `limit` times a second.
+double share_of_limit(const Side& side, const std::vector<MachineLimits>& limits, double work,
+                      const std::function<double(const MachineLimits&)>& limit) {
+  std::vector<double> shares;
+  for (std::size_t i = 0; i < limits.size(); ++i)
+    shares.push_back(work / side.best_pieces[i] / limit(limits[i]));
+  return median(shares);
 }
 
-void print_decode(const char* probes, const std::vector<double>& seconds, const Session& session,
-                  const MachineLimits& limits) {
-  const auto bytes = static_cast<double>(testing::bytes_per_token(session.model()));
-  const double rate = bytes / best(seconds) * 1e-9;
+double arithmetic_limit(const MachineLimits& limits) {
+  return std::max(limits.bf16_gflops, limits.f32_gflops);
+}
+
+double read_limit(const MachineLimits& limits) {
+  return limits.read_gb_per_s;
+}
+
+void print_prefill(const char* probes, const Side& side, const Pairs& pairs, const Session& session) {
+  const double gflop = static_cast<double>(testing::flops_per_token(session.model())) * kPromptTokens * 1e-9;
   fmt::print(
-      "  decode       probes {:<3}  {:>9.1f} tok/s best {:>9.1f} median  {:>7.1f} GB/s     {:>3.0f} % of "
-      "the {:.1f} of this machine\n",
-      probes, 1 / best(seconds), 1 / median(seconds), rate, 100 * rate / limits.read_gb_per_s,
-      limits.read_gb_per_s);
+      "  prefill {}  probes {:<3}  {:>9.0f} tok/s best {:>9.0f} median  {:>7.0f} GFLOP/s best, {:>3.0f} % of "
+      "the machine's rate\n",
+      kPromptTokens, probes, kPromptTokens / best(side.seconds), kPromptTokens / median(side.seconds),
+      gflop / best(side.seconds), 100 * share_of_limit(side, pairs.limits, gflop, arithmetic_limit));
+}
+
+void print_decode(const char* probes, const Side& side, const Pairs& pairs, const Session& session) {
+  const double gigabytes = static_cast<double>(testing::bytes_per_token(session.model())) * 1e-9;
+  fmt::print(
+      "  decode       probes {:<3}  {:>9.1f} tok/s best {:>9.1f} median  {:>7.1f} GB/s best, {:>6.0f} % of "
+      "the machine's bandwidth\n",
+      probes, 1 / best(side.seconds), 1 / median(side.seconds), gigabytes / best(side.seconds),
+      100 * share_of_limit(side, pairs.limits, gigabytes, read_limit));
+}
+
+void print_limits(const char* when, const MachineLimits& limits) {
+  fmt::print("{}: reads {:.1f} GB/s ({}), f32 {:.0f} GFLOP/s, bf16 {:.0f} GFLOP/s\n", when,
+             limits.read_gb_per_s, limits.read_pattern, limits.f32_gflops, limits.bf16_gflops);
 }
 
 /// Decodes and prefills with a recorder behind the probes; prints what the trace takes.
 void measure_recording(Session& session, int decode_tokens) {
   const ModelConfig& config = session.model().config();
-  std::string name = (std::filesystem::temp_directory_path() / "expertscope-bench-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) return must(fail(ErrorCode::io, "{}: cannot be created", name));
-  const std::filesystem::path folder = name;
+  const testing::TemporaryFolder folder;
   const CaptureRequest probes = CaptureRequest::standard();
   RunInfo info = describe_run(session, probes);
   info.kind = "profile";
@@ -191,8 +218,6 @@ void measure_recording(Session& session, int decode_tokens) {
   const std::int64_t decisions = tokens * config.num_moe_layers() * config.num_experts_per_tok;
   fmt::print("  trace: {} bytes, {} tokens, {} router decisions: {:.1f} bytes per decision\n", bytes, tokens,
              decisions, static_cast<double>(bytes) / static_cast<double>(decisions));
-  std::error_code ignored;
-  std::filesystem::remove_all(folder, ignored);
 }
 
 void bench_model(const std::string& name, std::shared_ptr<const Model> model, int pairs,
@@ -210,10 +235,10 @@ void bench_model(const std::string& name, std::shared_ptr<const Model> model, in
   const Pairs prefill = measure(*session, pairs, prefill_seconds, limits);
   const Pairs decode = measure(
       *session, pairs, [&](Session& s) { return decode_seconds(s, decode_tokens); }, limits);
-  print_prefill("off", prefill.off, *session, limits.best());
-  print_prefill("on", prefill.on, *session, limits.best());
-  print_decode("off", decode.off, *session, limits.best());
-  print_decode("on", decode.on, *session, limits.best());
+  print_prefill("off", prefill.off, prefill, *session);
+  print_prefill("on", prefill.on, prefill, *session);
+  print_decode("off", decode.off, decode, *session);
+  print_decode("on", decode.on, decode, *session);
   fmt::print("  probes on / off, median of {} pairs: prefill {:.3f}, decode {:.3f} of the time\n", pairs,
              median(prefill.ratios), median(decode.ratios));
   measure_recording(*session, decode_tokens);
@@ -250,14 +275,16 @@ int main(int argc, char** argv) {
   LimitsProbe limits(pool, level, std::size_t{512} << 20);
   for (int i = 0; i < 3; ++i)
     limits.round();
-  fmt::print("machine: {}, {} threads: reads {:.1f} GB/s ({}), f32 {:.0f} GFLOP/s, bf16 {:.0f} GFLOP/s\n",
-             cpu::cpu_level_name(level), pool.threads(), limits.best().read_gb_per_s,
-             limits.best().read_pattern, limits.best().f32_gflops, limits.best().bf16_gflops);
+  fmt::print("{}, {} threads\n", cpu::cpu_level_name(level), pool.threads());
+  print_limits("machine before", limits.best());
   if (!options.demo.empty())
     bench_model("demo model", must(Model::open(options.demo)), options.pairs, limits);
-  if (!options.random) return 0;
-  auto model = testing::random_model(testing::olmoe_eighth_config(), DType::bf16);
-  if (!model) must(fail(ErrorCode::out_of_memory, "no memory for a model of 1.7 GB"));
-  bench_model("OLMoE-1B-7B / 8, random", std::move(model), options.pairs, limits);
+  if (options.random) {
+    auto model = testing::random_model(testing::olmoe_eighth_config(), DType::bf16);
+    if (!model) must(fail(ErrorCode::out_of_memory, "no memory for a model of 1.7 GB"));
+    bench_model("OLMoE-1B-7B / 8, random", std::move(model), options.pairs, limits);
+  }
+  fmt::print("\n");
+  print_limits("machine, best of all rounds", limits.best());
   return 0;
 }

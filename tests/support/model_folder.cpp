@@ -2,7 +2,6 @@
 #include "tests/support/model_folder.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <fstream>
 #include <iterator>
@@ -34,35 +33,24 @@ std::string safetensors_bytes(const nlohmann::json& header, std::string_view dat
   return safetensors_bytes(text, data);
 }
 
-ModelFolder::ModelFolder() {
-  std::string name = (fs::temp_directory_path() / "expertscope-model-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "no temporary folder";
-  path_ = name;
-}
-
-ModelFolder::ModelFolder(const std::string& model) : ModelFolder() {
-  fs::copy(data_folder() / "models" / model, path_, fs::copy_options::recursive);
-}
-
-ModelFolder::~ModelFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
+ModelFolder::ModelFolder(const std::string& model) {
+  fs::copy(data_folder() / "models" / model, path(), fs::copy_options::recursive);
 }
 
 void ModelFolder::write(const std::string& name, std::string_view bytes) const {
-  std::ofstream out(path_ / name, std::ios::binary | std::ios::trunc);
+  std::ofstream out(path() / name, std::ios::binary | std::ios::trunc);
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   EXPECT_TRUE(out) << name;
 }
 
 void ModelFolder::edit_json(const std::string& name, const std::function<void(nlohmann::json&)>& edit) const {
-  auto json = nlohmann::json::parse(read_bytes(path_ / name));
+  auto json = nlohmann::json::parse(read_bytes(path() / name));
   edit(json);
   write(name, json.dump(2));
 }
 
 void ModelFolder::edit_weights(const std::function<void(nlohmann::json&, std::string&)>& edit) const {
-  const std::string bytes = read_bytes(path_ / "model.safetensors");
+  const std::string bytes = read_bytes(path() / "model.safetensors");
   std::uint64_t length = 0;
   for (unsigned i = 0; i < 8; ++i)
     length |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);

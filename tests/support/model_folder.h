@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "tests/support/temporary_folder.h"
+
 namespace expertscope::testing {
 
 /// Folder of test data in the repository.
@@ -19,25 +21,16 @@ std::string safetensors_bytes(const std::string& header, std::string_view data);
 std::string safetensors_bytes(const nlohmann::json& header, std::string_view data);
 
 /// A folder of its own for one test, removed afterwards; empty, or a copy of a model of tests/data/models.
-class ModelFolder {
+class ModelFolder final : public TemporaryFolder {
  public:
-  ModelFolder();
+  ModelFolder() = default;
   explicit ModelFolder(const std::string& model);
-  ~ModelFolder();
-  ModelFolder(const ModelFolder&) = delete;
-  ModelFolder& operator=(const ModelFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
   void write(const std::string& name, std::string_view bytes) const;
   /// Rewrites a JSON file of the folder.
   void edit_json(const std::string& name, const std::function<void(nlohmann::json&)>& edit) const;
   /// Rewrites the header and the data of model.safetensors.
   void edit_weights(const std::function<void(nlohmann::json& header, std::string& data)>& edit) const;
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace expertscope::testing
