@@ -32,15 +32,15 @@ struct SpecialTokens {
   std::string eos;
 };
 
-jinja::Object variables(const std::vector<ChatMessage>& messages, const SpecialTokens& tokens) {
+jinja::Fields variables(const std::vector<ChatMessage>& messages, const SpecialTokens& tokens) {
   jinja::List list;
   for (const auto& message : messages) {
-    jinja::Object object;
+    jinja::Fields object;
     object["role"] = message.role;
     object["content"] = message.content;
     list.emplace_back(std::move(object));
   }
-  jinja::Object globals;
+  jinja::Fields globals;
   globals["messages"] = std::move(list);
   globals["add_generation_prompt"] = true;
   globals["tools"] = jinja::Value::None{};
@@ -56,15 +56,11 @@ class JinjaTemplate : public ChatTemplate {
       : block_(std::move(block)), tokens_(std::move(tokens)) {}
 
   std::string name() const override { return name_; }
-  std::string render(const std::vector<ChatMessage>& messages) const override {
-    return render_checked(messages).value_or(std::string{});
-  }
-
-  Result<std::string> render_checked(const std::vector<ChatMessage>& messages) const {
-    jinja::Environment env(variables(messages, tokens_));
-    jinja::run_block(block_, env);
-    if (env.failed()) return fail(ErrorCode::unsupported, "{}", env.error_message());
-    return env.take_output();
+  Result<std::string> render(const std::vector<ChatMessage>& messages) const override {
+    auto text = run(messages);
+    if (!text)
+      return fail(text.error().code, "the chat template refuses this conversation: {}", text.error().message);
+    return text;
   }
 
   /// Renders conversations of every shape and looks at how the messages come out.
@@ -77,7 +73,7 @@ class JinjaTemplate : public ChatTemplate {
     for (const auto& framing : kFramings) {
       bool all = true;
       for (const auto& conversation : conversations) {
-        const auto text = render_checked(conversation);
+        const auto text = run(conversation);
         if (!text) return forward_error(text);
         for (const auto& message : conversation)
           all = all && text->find(framed(framing, message.role, message.content)) != std::string::npos;
@@ -93,6 +89,13 @@ class JinjaTemplate : public ChatTemplate {
   }
 
  private:
+  Result<std::string> run(const std::vector<ChatMessage>& messages) const {
+    jinja::Environment env(variables(messages, tokens_));
+    jinja::run_block(block_, env);
+    if (env.failed()) return fail(ErrorCode::unsupported, "{}", env.error_message());
+    return env.take_output();
+  }
+
   jinja::Block block_;
   SpecialTokens tokens_;
   std::string name_;

@@ -31,8 +31,8 @@ class ChatTemplate {
   /// Name shown to a person: "ChatML", "Expertscope demo".
   virtual std::string name() const = 0;
   /// Ends with the header of the assistant's turn. A conversation that the template refuses (roles in an
-  /// order it does not allow) gives an empty text.
-  virtual std::string render(const std::vector<ChatMessage>& messages) const = 0;
+  /// order it does not allow, a text that is too long) is an error that gives the template's reason.
+  virtual Result<std::string> render(const std::vector<ChatMessage>& messages) const = 0;
 };
 
 }  // namespace expertscope

@@ -14,12 +14,43 @@
 namespace expertscope {
 namespace {
 
-using Pointer = std::unique_ptr<const Normalizer>;
+/// The most that a text may grow: one character becomes 11 times as long under NFKC (U+FDFA), a byte 3 times
+/// under the usual replacement of spaces; the constant is for what is put before every text. Without a limit,
+/// 40 steps that double a text would fill the memory.
+constexpr std::size_t kMaxGrowth = 16;
+constexpr std::size_t kMaxAddition = 256;
 
-class UnicodeForm : public Normalizer {
+/// How long a text may become, and how an error says so.
+class Bound {
+ public:
+  Bound(std::size_t input, const std::string& where)
+      : input_(input), limit_(input * kMaxGrowth + kMaxAddition), where_(where) {}
+  bool allows(std::size_t bytes) const { return bytes <= limit_; }
+  tl::unexpected<Error> error() const {
+    return fail(ErrorCode::unsupported, "{}: a text of {} bytes grows to more than {}", where_, input_,
+                limit_);
+  }
+
+ private:
+  std::size_t input_;
+  std::size_t limit_;
+  const std::string& where_;
+};
+
+/// One entry of the description.
+class Step {
+ public:
+  virtual ~Step() = default;
+  /// The result may be longer than allowed by a fixed factor or by a string of the description; who calls
+  /// checks.
+  virtual Result<std::string> apply(std::string text, const Bound& bound) const = 0;
+};
+using Pointer = std::unique_ptr<const Step>;
+
+class UnicodeForm : public Step {
  public:
   explicit UnicodeForm(int options) : options_(options) {}
-  Result<std::string> apply(std::string text) const override {
+  Result<std::string> apply(std::string text, const Bound&) const override {
     const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
     if (ascii) return text;
     utf8proc_uint8_t* buffer = nullptr;
@@ -35,9 +66,9 @@ class UnicodeForm : public Normalizer {
   int options_;
 };
 
-class Lowercase : public Normalizer {
+class Lowercase : public Step {
  public:
-  Result<std::string> apply(std::string text) const override {
+  Result<std::string> apply(std::string text, const Bound&) const override {
     constexpr char32_t kCapitalIWithDot = 0x130;  // the one character whose lower case is two
     std::string lower;
     for (std::string_view rest = text; !rest.empty();) {
@@ -54,28 +85,34 @@ class Lowercase : public Normalizer {
   }
 };
 
-class Prepend : public Normalizer {
+class Prepend : public Step {
  public:
   explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
-  Result<std::string> apply(std::string text) const override { return text.empty() ? text : prefix_ + text; }
+  Result<std::string> apply(std::string text, const Bound&) const override {
+    return text.empty() ? text : prefix_ + text;
+  }
 
  private:
   std::string prefix_;
 };
 
-class Replace : public Normalizer {
+class Replace : public Step {
  public:
   Replace(Regex pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  Result<std::string> apply(std::string text) const override {
+  Result<std::string> apply(std::string text, const Bound& bound) const override {
     std::string out;
     std::size_t done = 0;
+    bool fits = true;
     RegexScratch scratch;
     const auto ok = pattern_.for_each_match(text, scratch, [&](std::size_t begin, std::size_t end) {
+      fits = fits && bound.allows(out.size() + (begin - done) + content_.size());
+      if (!fits) return;
       out.append(text, done, begin - done);
       out += content_;
       done = end;
     });
     if (!ok) return forward_error(ok);
+    if (!fits) return bound.error();
     out.append(text, done);
     return out;
   }
@@ -85,18 +122,36 @@ class Replace : public Normalizer {
   std::string content_;
 };
 
-class Sequence : public Normalizer {
+class Sequence : public Step {
  public:
   explicit Sequence(std::vector<Pointer> steps) : steps_(std::move(steps)) {}
-  Result<std::string> apply(std::string text) const override {
-    Result<std::string> result = std::move(text);
-    for (const auto& step : steps_)
-      if (result) result = step->apply(std::move(*result));
-    return result;
+  Result<std::string> apply(std::string text, const Bound& bound) const override {
+    for (const auto& step : steps_) {
+      auto next = step->apply(std::move(text), bound);
+      if (!next) return next;
+      if (!bound.allows(next->size())) return bound.error();
+      text = std::move(*next);
+    }
+    return text;
   }
 
  private:
   std::vector<Pointer> steps_;
+};
+
+class BoundedNormalizer : public Normalizer {
+ public:
+  BoundedNormalizer(Pointer step, std::string where) : step_(std::move(step)), where_(std::move(where)) {}
+  Result<std::string> apply(std::string text) const override {
+    const Bound bound(text.size(), where_);
+    auto result = step_->apply(std::move(text), bound);
+    if (result && !bound.allows(result->size())) return bound.error();
+    return result;
+  }
+
+ private:
+  Pointer step_;
+  std::string where_;
 };
 
 Result<Pointer> parse_one(const JsonFields& fields);
@@ -151,10 +206,13 @@ Result<Pointer> parse_one(const JsonFields& fields) {
 }  // namespace
 
 Result<std::unique_ptr<const Normalizer>> Normalizer::parse(const JsonFields& root, std::string_view key) {
-  if (!root.has(key)) return Pointer{};
+  if (!root.has(key)) return std::unique_ptr<const Normalizer>{};
   const auto fields = root.object(key);
   if (!fields) return forward_error(fields);
-  return parse_one(*fields);
+  auto step = parse_one(*fields);
+  if (!step) return forward_error(step);
+  return std::make_unique<BoundedNormalizer>(std::move(*step),
+                                             fmt::format("{}: {}", root.file(), root.path_of(key)));
 }
 
 }  // namespace expertscope

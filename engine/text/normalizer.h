@@ -14,7 +14,8 @@ namespace expertscope {
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  /// `text` is valid UTF-8, and so is the result.
+  /// `text` is valid UTF-8, and so is the result. A text that grows far beyond what Unicode normalisation can
+  /// ask for is an error that names the file and the field.
   virtual Result<std::string> apply(std::string text) const = 0;
 
   /// NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace or a Sequence of them; others are refused by name.

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include "engine/text/regex_syntax.h"
 
+#include <pcre2.h>
+
 #include <algorithm>
+#include <memory>
 
 namespace expertscope {
 namespace {
@@ -13,6 +17,21 @@ constexpr std::string_view kSpace =
 constexpr std::string_view kWord =
     R"(\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
 constexpr std::string_view kHex = "0-9A-Fa-f";
+
+/// Whether PCRE2 knows \p{sc:name}. Before 10.40 it does not; there the bare name has the meaning wanted.
+bool is_script(std::string_view name) {
+  constexpr std::string_view kNameCharacters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_- ";
+  if (name.find_first_not_of(kNameCharacters) != std::string_view::npos) return false;
+  const std::string probe = fmt::format("\\p{{sc:{}}}", name);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  const std::unique_ptr<pcre2_code, decltype(&pcre2_code_free)> code(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(probe.data()), probe.size(), PCRE2_UTF, &error, &offset,
+                    nullptr),
+      &pcre2_code_free);
+  return code != nullptr;
+}
 
 class Translator {
  public:
@@ -57,6 +76,24 @@ class Translator {
     return {};
   }
 
+  /// \p{...} or \P{...}. The name of a script alone stands for Script in Oniguruma, for Script_Extensions
+  /// in PCRE2 since 10.40: there \p{Han} has U+3001 and other punctuation that several scripts share.
+  Status property() {
+    const std::size_t brace = at_ + 2;
+    const auto end = pattern_.find('}', brace);
+    std::size_t name = brace + 1;
+    if (peek(2) == '{' && peek(3) == '^') ++name;
+    const bool braced = peek(2) == '{' && end != std::string_view::npos && name < end;
+    if (!braced || !is_script(pattern_.substr(name, end - name))) {
+      copy(2);
+      return {};
+    }
+    copy(name - at_);
+    out_ += "sc:";
+    copy(end + 1 - at_);
+    return {};
+  }
+
   Status escape() {
     switch (peek(1)) {
       case 's':
@@ -70,6 +107,9 @@ class Translator {
         return set(kSpace, true);
       case 'u':
         return code_point();
+      case 'p':
+      case 'P':
+        return property();
       case 'W':
         return set(kWord, true);
       case 'H':

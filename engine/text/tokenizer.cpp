@@ -90,6 +90,10 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
   return ids;
 }
 
+std::span<const std::int32_t> Tokenizer::leading_ids() const {
+  return impl_->prefix;
+}
+
 std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const {
   std::string bytes;
   for (const auto id : ids)

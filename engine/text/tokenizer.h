@@ -27,6 +27,9 @@ class Tokenizer {
   /// text are recognised.
   Result<std::vector<std::int32_t>> encode(std::string_view text, bool add_special_tokens = true) const;
 
+  /// What encode() puts before every text when it adds special tokens: BOS, for many models nothing.
+  std::span<const std::int32_t> leading_ids() const;
+
   /// Text of a whole sequence; bytes that are not UTF-8 become U+FFFD.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = false) const;
 

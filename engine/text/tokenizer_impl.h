@@ -29,6 +29,7 @@ struct Tokenizer::Impl {
   BpeModel model;
   AddedTokenFinder raw_tokens;         ///< found in the text as it is
   AddedTokenFinder normalized_tokens;  ///< found after normalisation
+  std::size_t added_bytes = 0;         ///< of both
   std::vector<TokenText> tokens;       ///< by id
   StringIds added_ids;                 ///< added tokens by content
   std::vector<std::int32_t> prefix;    ///< what the post-processor puts before a sequence

@@ -8,6 +8,11 @@ namespace expertscope {
 namespace {
 
 constexpr std::int64_t kMaxTokenId = (1 << 22) - 1;
+/// What the post-processor may put around every text; models have one or two.
+constexpr std::size_t kMaxTemplateTokens = 1024;
+/// What is searched for added tokens takes tens of bytes of memory a byte; models have a few hundred KiB at
+/// most.
+constexpr std::size_t kMaxAddedBytes = 4u << 20;
 
 Result<AddedToken> parse_added_token(const JsonFields& fields) {
   AddedToken token;
@@ -30,6 +35,11 @@ Result<AddedToken> parse_added_token(const JsonFields& fields) {
   return token;
 }
 
+tl::unexpected<Error> too_many_template_tokens(const JsonFields& fields) {
+  return fields.error(ErrorCode::unsupported, "single",
+                      fmt::format("the template adds more than {} tokens", kMaxTemplateTokens));
+}
+
 }  // namespace
 
 Status Tokenizer::Impl::add_token(const AddedToken& token, const JsonFields& fields) {
@@ -41,13 +51,14 @@ Status Tokenizer::Impl::add_token(const AddedToken& token, const JsonFields& fie
   if (!added_ids.emplace(token.content, token.id).second)
     return fields.error(ErrorCode::format, "content",
                         fmt::format("{} is there twice", json_excerpt(token.content)));
-  if (!token.normalized) {
-    raw_tokens.add(token, token.content);
-    return {};
-  }
-  const auto content = normalizer ? normalizer->apply(token.content) : Result<std::string>(token.content);
+  const bool rewritten = token.normalized && normalizer;
+  const auto content = rewritten ? normalizer->apply(token.content) : Result<std::string>(token.content);
   if (!content) return forward_error(content);
-  normalized_tokens.add(token, *content);
+  added_bytes += content->size();
+  if (added_bytes > kMaxAddedBytes)
+    return fields.error(ErrorCode::unsupported, "content",
+                        fmt::format("the added tokens take more than {} bytes", kMaxAddedBytes));
+  (token.normalized ? normalized_tokens : raw_tokens).add(token, *content);
   return {};
 }
 
@@ -115,6 +126,8 @@ Status Tokenizer::Impl::parse_template_step(const JsonFields& fields, const Json
   if (!special) return forward_error(special);
   const auto ids = special->integers("ids", 0, kMaxTokenId);
   if (!ids) return forward_error(ids);
+  if (prefix.size() + suffix.size() + ids->size() > kMaxTemplateTokens)
+    return too_many_template_tokens(fields);
   auto& side = after_sequence ? suffix : prefix;
   for (const auto id : *ids)
     side.push_back(static_cast<std::int32_t>(id));
@@ -132,6 +145,8 @@ Status Tokenizer::Impl::parse_template(const JsonFields& fields) {
   for (const Json& step : **single)
     if (auto ok = parse_template_step(fields, step, after_sequence); !ok) return ok;
   if (!after_sequence) return fields.error(ErrorCode::unsupported, "single", "the template drops the text");
+  if (prefix.size() + suffix.size() + outer_prefix.size() + outer_suffix.size() > kMaxTemplateTokens)
+    return too_many_template_tokens(fields);
   prefix.insert(prefix.end(), outer_prefix.begin(), outer_prefix.end());
   suffix.insert(suffix.begin(), outer_suffix.begin(), outer_suffix.end());
   return {};

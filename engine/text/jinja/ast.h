@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "engine/text/jinja/limits.h"
 #include "engine/text/jinja/value.h"
 
 namespace expertscope::jinja {
@@ -17,22 +19,27 @@ struct Macro;
 /// or a template that takes too many steps, sets the error and yields undefined.
 class Environment {
  public:
-  explicit Environment(Object globals) { scopes_.push_back(std::move(globals)); }
+  explicit Environment(Fields globals) { scopes_.push_back(std::move(globals)); }
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
   ~Environment();
 
-  Value get(const std::string& name) const;
+  Value get(const std::string& name);
   void set(const std::string& name, Value value) { scopes_.back()[name] = std::move(value); }
   void push() { scopes_.emplace_back(); }
   void pop() { scopes_.pop_back(); }
+
+  /// A macro sees the globals and its own variables, not those of its caller. `enter_macro` gives what
+  /// `leave_macro` needs.
+  std::size_t enter_macro();
+  void leave_macro(std::size_t caller);
 
   void write(std::string_view text);
   std::string take_output() { return std::exchange(output_, {}); }
   void restore_output(std::string output) { output_ = std::move(output); }
 
   void define(const Macro& macro);
-  const Macro* find_macro(const std::string& name) const;
+  const Macro* find_macro(std::string_view name) const;
 
   /// Records the first error; everything after it is of no interest.
   Value error(const std::string& message);
@@ -43,26 +50,39 @@ class Environment {
   bool charge(std::size_t bytes);
   /// The same for what making `value` took.
   Value charged(const Value& value);
+  /// What `value` prints; an error for lists and objects.
+  std::string text_of(const Value& value);
   /// A namespace, which may come to hold itself: cut loose when rendering is over.
-  Value make_namespace(Object fields);
+  Value make_namespace(Fields fields);
   bool failed() const { return !error_.empty(); }
-  /// Bounds recursion through macros.
-  int depth = 0;
+  /// Bound recursion: macros that are running, expressions that are being evaluated.
+  int macro_depth = 0;
+  int expression_depth = 0;
 
  private:
-  std::vector<Object> scopes_;
-  std::vector<const Macro*> macros_;
+  std::vector<Fields> scopes_;   ///< the globals first
+  std::size_t first_local_ = 1;  ///< the outermost scope that is seen besides the globals
+  std::map<std::string_view, const Macro*> macros_;
   std::string output_;
-  static constexpr std::size_t kStepCost = 128;
   std::vector<Value> namespaces_;
   std::string error_;
   std::size_t work_ = 0;
 };
 
-/// An expression.
+/// An expression. `evaluate` counts the step and the depth for every kind of it.
 struct Expression {
   virtual ~Expression() = default;
-  virtual Value evaluate(Environment& env) const = 0;
+  Value evaluate(Environment& env) const {
+    if (env.expression_depth >= kMaxExpressionDepth) return env.error("expressions nest too deeply");
+    if (!env.step()) return {};
+    ++env.expression_depth;
+    Value value = compute(env);
+    --env.expression_depth;
+    return value;
+  }
+
+ private:
+  virtual Value compute(Environment& env) const = 0;
 };
 using ExpressionPtr = std::unique_ptr<const Expression>;
 
@@ -81,10 +101,13 @@ using Block = std::vector<std::unique_ptr<const Statement>>;
 
 void run_block(const Block& block, Environment& env);
 
+/// The parameters of a macro with their defaults, which may be null.
+using MacroParameters = std::vector<std::pair<std::string, ExpressionPtr>>;
+
 /// A macro: a named block with parameters, whose output is its value.
 struct Macro {
   std::string name;
-  std::vector<std::pair<std::string, ExpressionPtr>> parameters;  ///< with default, or null
+  MacroParameters parameters;
   Block body;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/jinja/expression_parser.h"
 
+#include <algorithm>
+
 #include "engine/text/jinja/expressions.h"
 #include "engine/text/jinja/functions.h"
 
@@ -62,7 +64,14 @@ std::nullptr_t ExpressionParser::refuse(const std::string& what, ErrorCode code)
   return nullptr;
 }
 
+bool ExpressionParser::count_operator() {
+  if (++operators_ > kMaxOperators)
+    refuse(fmt::format("an expression of more than {} operators", kMaxOperators));
+  return !failed();
+}
+
 ExpressionPtr ExpressionParser::expression() {
+  if (depth_ == 0) operators_ = 0;
   if (++depth_ > kMaxDepth) refuse("such deep nesting");
   ExpressionPtr value = failed() ? nullptr : disjunction();
   if (!failed() && accept_name("if")) {
@@ -83,6 +92,7 @@ ExpressionPtr ExpressionParser::binary(std::initializer_list<std::string_view> o
     for (const auto op : operators) {
       if (peek().text != op || (peek().kind != TokenKind::symbol && peek().kind != TokenKind::name)) continue;
       take();
+      if (!count_operator()) return nullptr;
       left = std::make_unique<Binary>(std::string(op), std::move(left), (this->*next)());
       found = true;
       break;
@@ -93,6 +103,7 @@ ExpressionPtr ExpressionParser::binary(std::initializer_list<std::string_view> o
 }
 
 ExpressionPtr ExpressionParser::disjunction() {
+  if (depth_ == 0) operators_ = 0;
   return binary({"or"}, &ExpressionParser::conjunction);
 }
 ExpressionPtr ExpressionParser::conjunction() {
@@ -200,7 +211,14 @@ std::vector<Argument> ExpressionParser::arguments() {
     if (named) {
       argument.name = take().text;
       take();
+      for (const auto& other : list)
+        if (other.name == argument.name)
+          refuse(fmt::format("the argument \"{}\", there twice,", argument.name));
+    } else if (!list.empty() && !list.back().name.empty()) {
+      refuse("an argument without a name after one with a name", ErrorCode::format);
     }
+    if (list.size() == kMaxArguments)
+      refuse(fmt::format("a call with more than {} arguments", kMaxArguments));
     argument.value = expression();
     list.push_back(std::move(argument));
     if (!accept_symbol(",")) break;
@@ -244,9 +262,9 @@ ExpressionPtr ExpressionParser::subscript(ExpressionPtr value) {
 ExpressionPtr ExpressionParser::postfix(ExpressionPtr value) {
   while (!failed()) {
     if (accept_symbol(".")) {
-      value = member(std::move(value));
+      value = count_operator() ? member(std::move(value)) : nullptr;
     } else if (accept_symbol("[")) {
-      value = subscript(std::move(value));
+      value = count_operator() ? subscript(std::move(value)) : nullptr;
     } else if (is_symbol("(")) {
       return refuse("a call of something that is not a name");
     } else {
@@ -259,6 +277,7 @@ ExpressionPtr ExpressionParser::postfix(ExpressionPtr value) {
 ExpressionPtr ExpressionParser::filters_and_tests(ExpressionPtr value) {
   while (!failed()) {
     if (accept_symbol("|")) {
+      if (!count_operator()) return nullptr;
       auto filter = std::make_unique<Filter>();
       filter->name = expect_name();
       if (!is_known_filter(filter->name)) return refuse(fmt::format("the filter {}", filter->name));
@@ -266,6 +285,7 @@ ExpressionPtr ExpressionParser::filters_and_tests(ExpressionPtr value) {
       filter->value = std::move(value);
       value = postfix(std::move(filter));
     } else if (accept_name("is")) {
+      if (!count_operator()) return nullptr;
       const bool negated = accept_name("not");
       auto test = std::make_unique<Test>();
       test->name = expect_name();

@@ -38,6 +38,8 @@ class ExpressionParser {
   const Status& status() const { return status_; }
 
  private:
+  /// Reads one more operator of an expression; false (and an error) when it has too many.
+  bool count_operator();
   using Level = ExpressionPtr (ExpressionParser::*)();
   ExpressionPtr binary(std::initializer_list<std::string_view> operators, Level next);
   ExpressionPtr conjunction();
@@ -57,6 +59,7 @@ class ExpressionParser {
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
   int depth_ = 0;
+  int operators_ = 0;  ///< of the outermost expression so far
   Status status_;
 };
 

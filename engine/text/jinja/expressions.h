@@ -11,18 +11,18 @@ namespace expertscope::jinja {
 
 struct Literal : Expression {
   explicit Literal(Value v) : value(std::move(v)) {}
-  Value evaluate(Environment&) const override { return value; }
+  Value compute(Environment&) const override { return value; }
   Value value;
 };
 
 struct Name : Expression {
   explicit Name(std::string n) : name(std::move(n)) {}
-  Value evaluate(Environment& env) const override { return env.get(name); }
+  Value compute(Environment& env) const override { return env.get(name); }
   std::string name;
 };
 
 struct ListDisplay : Expression {
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   std::vector<ExpressionPtr> items;
 };
 
@@ -30,7 +30,7 @@ struct ListDisplay : Expression {
 struct Binary : Expression {
   Binary(std::string o, ExpressionPtr l, ExpressionPtr r)
       : op(std::move(o)), left(std::move(l)), right(std::move(r)) {}
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   std::string op;
   ExpressionPtr left, right;
 };
@@ -38,34 +38,34 @@ struct Binary : Expression {
 /// not, -
 struct Unary : Expression {
   Unary(std::string o, ExpressionPtr v) : op(std::move(o)), operand(std::move(v)) {}
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   std::string op;
   ExpressionPtr operand;
 };
 
 /// `then if condition else otherwise`; `otherwise` may be null.
 struct Conditional : Expression {
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   ExpressionPtr condition, then, otherwise;
 };
 
 /// `value[index]` and `value.name`.
 struct Subscript : Expression {
   Subscript(ExpressionPtr v, ExpressionPtr i) : value(std::move(v)), index(std::move(i)) {}
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   ExpressionPtr value, index;
 };
 
 /// `value[start:stop:step]`; absent parts are null.
 struct Slice : Expression {
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   ExpressionPtr value;
   std::array<ExpressionPtr, 3> parts;
 };
 
 /// `value | name(arguments)`.
 struct Filter : Expression {
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   ExpressionPtr value;
   std::string name;
   std::vector<Argument> arguments;
@@ -73,14 +73,14 @@ struct Filter : Expression {
 
 /// `value is name`.
 struct Test : Expression {
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   ExpressionPtr value;
   std::string name;
 };
 
 /// `value.name(arguments)`.
 struct MethodCall : Expression {
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   ExpressionPtr value;
   std::string name;
   std::vector<Argument> arguments;
@@ -88,7 +88,7 @@ struct MethodCall : Expression {
 
 /// `name(arguments)`: namespace, range, raise_exception or a macro.
 struct FunctionCall : Expression {
-  Value evaluate(Environment& env) const override;
+  Value compute(Environment& env) const override;
   std::string name;
   std::vector<Argument> arguments;
 };

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "engine/text/jinja/ast.h"
+#include "engine/text/jinja/arguments.h"
 
 namespace expertscope::jinja {
 
@@ -12,13 +12,15 @@ bool is_known_test(std::string_view name);
 bool is_known_method(std::string_view name);
 
 /// `value | name(arguments)`.
-Value apply_filter(std::string_view name, const Value& value, const List& arguments, Environment& env);
+Value apply_filter(std::string_view name, const Value& value, PassedArguments arguments, Environment& env);
 /// `value is name`.
 bool apply_test(std::string_view name, const Value& value);
-/// `value.name(arguments)` on strings and objects.
-Value call_method(std::string_view name, const Value& value, const List& arguments, Environment& env);
+/// `value.name(arguments)` on strings and mappings.
+Value call_method(std::string_view name, const Value& value, PassedArguments arguments, Environment& env);
 
-/// Number of characters of UTF-8 text.
-std::size_t character_count(std::string_view text);
+/// `a == b`, charged for every element that is looked at; false when rendering must end.
+bool equal(const Value& a, const Value& b, Environment& env);
+/// Where `part` first stands in `text`, or npos, in linear time however the two repeat themselves.
+std::size_t find_text(std::string_view text, std::string_view part);
 
 }  // namespace expertscope::jinja

@@ -126,18 +126,26 @@ class Parser {
     auto definition = std::make_unique<MacroDefinition>();
     in_.take();
     definition->macro.name = in_.expect_name();
-    in_.expect_symbol("(");
-    while (!in_.failed() && !in_.is_symbol(")")) {
-      std::string name = in_.expect_name();
-      ExpressionPtr fallback = in_.accept_symbol("=") ? in_.expression() : nullptr;
-      definition->macro.parameters.emplace_back(std::move(name), std::move(fallback));
-      if (!in_.accept_symbol(",")) break;
-    }
-    in_.expect_symbol(")");
+    macro_parameters(definition->macro.parameters);
     end_tag();
     definition->macro.body = statements({"endmacro"});
     end_tag("endmacro");
     return definition;
+  }
+
+  void macro_parameters(MacroParameters& parameters) {
+    in_.expect_symbol("(");
+    while (!in_.failed() && !in_.is_symbol(")")) {
+      std::string name = in_.expect_name();
+      if (parameters.size() == kMaxArguments)
+        in_.refuse(fmt::format("a macro with more than {} parameters", kMaxArguments));
+      for (const auto& [other, fallback] : parameters)
+        if (other == name) in_.refuse(fmt::format("the parameter \"{}\", there twice,", name));
+      ExpressionPtr fallback = in_.accept_symbol("=") ? in_.expression() : nullptr;
+      parameters.emplace_back(std::move(name), std::move(fallback));
+      if (!in_.accept_symbol(",")) break;
+    }
+    in_.expect_symbol(")");
   }
 
   StatementPtr generation_tag() {

@@ -10,7 +10,7 @@ namespace expertscope::jinja {
 
 /// Parses the part of Jinja (https://jinja.palletsprojects.com) that chat templates use: output, if, for,
 /// set, macro, generation, expressions without dictionaries and floats. Everything else is refused by name
-/// and line.
+/// and line, and so is what limits.h forbids.
 Result<Block> parse(std::string_view source);
 
 }  // namespace expertscope::jinja

@@ -6,16 +6,12 @@
 namespace expertscope::jinja {
 namespace {
 
-/// Bytes that one rendering may touch; a conversation of a million characters needs a few percent of it.
-constexpr std::size_t kMaxWork = 256u << 20;
-constexpr std::size_t kListElementCost = 64;
-constexpr std::size_t kIterationCost = 4096;
-constexpr std::size_t kMaxOutput = 64u << 20;
-
 Value loop_object(const List& items, std::size_t index) {
   const auto at = static_cast<std::int64_t>(index);
   const auto size = static_cast<std::int64_t>(items.size());
-  Object loop;
+  Fields loop;
+  loop["depth0"] = std::int64_t{0};  // counts recursive loops, which are not understood
+  loop["depth"] = std::int64_t{1};
   loop["index0"] = at;
   loop["index"] = at + 1;
   loop["revindex0"] = size - at - 1;
@@ -25,15 +21,38 @@ Value loop_object(const List& items, std::size_t index) {
   loop["length"] = size;
   loop["previtem"] = index > 0 ? items[index - 1] : Value();
   loop["nextitem"] = at + 1 < size ? items[index + 1] : Value();
-  return loop;
+  return Object{std::move(loop), ObjectKind::loop};
 }
 
 }  // namespace
 
-Value Environment::get(const std::string& name) const {
-  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope)
-    if (const auto it = scope->find(name); it != scope->end()) return it->second;
-  return {};
+Value Environment::get(const std::string& name) {
+  std::size_t looked_up = 0;
+  Value found;
+  const auto look_up = [&](const Fields& scope) {
+    ++looked_up;
+    const auto it = scope.find(name);
+    if (it != scope.end()) found = it->second;
+    return it != scope.end();
+  };
+  bool done = false;
+  for (std::size_t i = scopes_.size(); i > first_local_ && !done; --i)
+    done = look_up(scopes_[i - 1]);
+  if (!done) look_up(scopes_.front());
+  charge(looked_up * (kLookupCost + name.size()));
+  return found;
+}
+
+std::size_t Environment::enter_macro() {
+  ++macro_depth;
+  scopes_.emplace_back();
+  return std::exchange(first_local_, scopes_.size() - 1);
+}
+
+void Environment::leave_macro(std::size_t caller) {
+  first_local_ = caller;
+  scopes_.pop_back();
+  --macro_depth;
 }
 
 void Environment::write(std::string_view text) {
@@ -41,17 +60,21 @@ void Environment::write(std::string_view text) {
     error("the output grows too long");
     return;
   }
-  output_ += text;
+  if (charge(text.size())) output_ += text;
 }
 
 void Environment::define(const Macro& macro) {
-  macros_.push_back(&macro);
+  // It would see what stands around it, unlike all others.
+  if (scopes_.size() > 1) {
+    error("a macro inside a loop or a macro");
+    return;
+  }
+  macros_[macro.name] = &macro;
 }
 
-const Macro* Environment::find_macro(const std::string& name) const {
-  for (auto it = macros_.rbegin(); it != macros_.rend(); ++it)
-    if ((*it)->name == name) return *it;
-  return nullptr;
+const Macro* Environment::find_macro(std::string_view name) const {
+  const auto it = macros_.find(name);
+  return it != macros_.end() ? it->second : nullptr;
 }
 
 Value Environment::error(const std::string& message) {
@@ -61,7 +84,7 @@ Value Environment::error(const std::string& message) {
 
 Environment::~Environment() {
   for (const auto& value : namespaces_)
-    value.object()->clear();
+    value.object()->fields.clear();
 }
 
 bool Environment::charge(std::size_t bytes) {
@@ -76,8 +99,14 @@ Value Environment::charged(const Value& value) {
   return failed() ? Value() : value;
 }
 
-Value Environment::make_namespace(Object fields) {
-  namespaces_.emplace_back(std::move(fields));
+std::string Environment::text_of(const Value& value) {
+  auto text = value.text();
+  if (!text) error(value.list() != nullptr ? "a list as text" : "an object as text");
+  return text ? std::move(*text) : std::string();
+}
+
+Value Environment::make_namespace(Fields fields) {
+  namespaces_.emplace_back(Object{std::move(fields), ObjectKind::name_space});
   return namespaces_.back();
 }
 
@@ -89,8 +118,10 @@ void run_block(const Block& block, Environment& env) {
 }
 
 void If::run(Environment& env) const {
-  for (const auto& [condition, block] : branches)
+  for (const auto& [condition, block] : branches) {
+    if (!env.step()) return;
     if (!condition || condition->evaluate(env).truthy()) return run_block(block, env);
+  }
 }
 
 void For::run(Environment& env) const {
@@ -135,11 +166,11 @@ void Set::run(Environment& env) const {
   }
   if (field.empty()) return env.set(name, std::move(result));
   const Value target = env.get(name);
-  if (target.object() == nullptr) {
+  if (target.object() == nullptr || target.object()->kind != ObjectKind::name_space) {
     env.error("a field of something that is not a namespace is set");
     return;
   }
-  (*target.object())[field] = std::move(result);
+  target.object()->fields[field] = std::move(result);
 }
 
 }  // namespace expertscope::jinja

@@ -17,7 +17,7 @@ struct Text : Statement {
 /// {{ value }}
 struct Output : Statement {
   explicit Output(ExpressionPtr v) : value(std::move(v)) {}
-  void run(Environment& env) const override { env.write(value->evaluate(env).text()); }
+  void run(Environment& env) const override { env.write(env.text_of(value->evaluate(env))); }
   ExpressionPtr value;
 };
 

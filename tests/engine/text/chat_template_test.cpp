@@ -32,7 +32,7 @@ TEST(ChatTemplate, RendersAsTransformersDoes) {
     ASSERT_TRUE(chat) << row["name"] << chat.error().message;
     EXPECT_EQ((*chat)->name(), row["name"] == "demo" ? "Expertscope demo" : "ChatML");
     for (const auto& example : row["chats"])
-      EXPECT_EQ((*chat)->render(messages_of(example["messages"])), example["text"].get<std::string>())
+      EXPECT_EQ((*chat)->render(messages_of(example["messages"])).value(), example["text"].get<std::string>())
           << row["name"] << example["messages"];
   }
 }
@@ -46,7 +46,7 @@ TEST(ChatTemplate, RendersTheChatsOfTheTestTokenizer) {
   const auto chats = Json::parse(testing::read_bytes(tokenizer / "chat.json"));
   for (const auto& row : chats) {
     if (row["tokenizer"] != "qwen2_like" || !row["add_generation_prompt"].get<bool>()) continue;
-    EXPECT_EQ((*chat)->render(messages_of(row["messages"])), row["text"].get<std::string>());
+    EXPECT_EQ((*chat)->render(messages_of(row["messages"])).value(), row["text"].get<std::string>());
     ++checked;
   }
   EXPECT_EQ(checked, 3);
@@ -76,6 +76,41 @@ TEST(ChatTemplate, SaysWhatItDoesNotUnderstand) {
   EXPECT_THAT(reason("{% if messages %}"), HasSubstr("a block that does not end"));
   EXPECT_THAT(reason("{{ raise_exception('no chat today') }}"), HasSubstr("no chat today"));
   EXPECT_THAT(reason("{{ 1.5 }}"), HasSubstr("is not understood"));
+}
+
+TEST(ChatTemplate, ARefusedConversationKeepsItsReason) {
+  const std::string source =
+      "{% for m in messages %}{% if m.content == 'five' %}{{ raise_exception('five is too many') }}{% endif "
+      "%}"
+      "{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}{{ '<|assistant|>' }}";
+  const auto chat = ChatTemplate::recognise(source);
+  ASSERT_TRUE(chat) << chat.error().message;
+  EXPECT_EQ((*chat)->render({{"user", "four"}}).value(), "<|user|>four<|end|><|assistant|>");
+  const auto refused = (*chat)->render({{"user", "five"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::unsupported);
+  EXPECT_EQ(refused.error().message, "the chat template refuses this conversation: five is too many");
+  const auto long_text = (*chat)->render({{"user", std::string(17u << 20, 'x')}});
+  ASSERT_FALSE(long_text);
+  EXPECT_EQ(long_text.error().message,
+            "the chat template refuses this conversation: a string grows too long");
+}
+
+TEST(ChatTemplate, ALongConversationIsFarFromTheLimits) {
+  const auto data = golden();
+  std::vector<ChatMessage> messages;
+  for (int i = 0; i < 500; ++i) {
+    messages.push_back({"user", std::string(1000, 'q')});
+    messages.push_back(
+        {"assistant", "<think>" + std::string(500, 't') + "</think>" + std::string(1000, 'a')});
+  }
+  messages.push_back({"user", "last"});
+  for (const auto& row : data["templates"]) {
+    const auto chat = ChatTemplate::recognise(row["source"].get<std::string>(), "<s>", "</s>");
+    ASSERT_TRUE(chat) << chat.error().message;
+    const auto text = (*chat)->render(messages);
+    EXPECT_TRUE(text) << row["name"] << text.error().message;
+  }
 }
 
 TEST(ChatTemplate, AHostileTemplateEndsInAnErrorNotInAHang) {

@@ -10,10 +10,13 @@ namespace {
 std::string render(const std::string& source) {
   const auto block = parse(source);
   if (!block) return block.error().message;
-  Object globals;
+  Fields globals;
   globals["items"] = List{std::string("a"), std::string("b"), std::string("c")};
   globals["word"] = std::string("Expert");
   globals["three"] = std::int64_t{3};
+  globals["pair"] = Fields{{"k", std::string("v")}};
+  globals["same_pair"] = Fields{{"k", std::string("v")}};
+  globals["other_pair"] = Fields{{"k", std::string("w")}};
   Environment env(std::move(globals));
   run_block(*block, env);
   return env.failed() ? "error: " + env.error_message() : env.take_output();
@@ -63,11 +66,128 @@ TEST(Jinja, ALoopHasItsOwnScopeAndANamespaceEscapesIt) {
   EXPECT_EQ(render("{% if true %}{% set y = 'kept' %}{% endif %}{{ y }}"), "kept");
 }
 
+TEST(Jinja, OnlyANamespaceCanBeWrittenTo) {
+  const std::string refused = "error: a field of something that is not a namespace is set";
+  EXPECT_EQ(render("{% for x in items %}{% set loop.y = 1 %}{% endfor %}"), refused);
+  EXPECT_EQ(render("{% set pair.k = 1 %}"), refused);
+  EXPECT_EQ(render("{% set missing.k = 1 %}"), refused);
+  EXPECT_EQ(render("{% set n = namespace() %}{% set n.x = 1 %}{{ n.x }}{{ n['x'] }}{{ n.y is defined }}"),
+            "11False");
+}
+
+TEST(Jinja, ALoopCanBeKeptUnderAnotherName) {
+  EXPECT_EQ(
+      render(
+          "{% for x in items %}{% set outer = loop %}{% for y in [1, 2] %}{{ outer.index }}{{ loop.index }} "
+          "{% endfor %}{% endfor %}"),
+      "11 12 21 22 31 32 ");
+  EXPECT_EQ(render("{% for x in items %}{{ loop.previtem }}<{{ x }}>{{ loop.nextitem }} {% endfor %}"),
+            "<a>b a<b>c b<c> ");
+  EXPECT_EQ(render("{% for x in items %}{{ loop is mapping }}{{ loop is iterable }}{{ loop is sequence }}"
+                   "{{ loop.depth }}{{ loop.depth0 }} {% endfor %}"),
+            "FalseTrueFalse10 FalseTrueFalse10 FalseTrueFalse10 ");
+}
+
+TEST(Jinja, EqualityIsThatOfPython) {
+  EXPECT_EQ(render("{{ true == 1 }} {{ 1 in [true] }} {{ '1' == 1 }} {{ 0 == false }}"),
+            "True True False True");
+  EXPECT_EQ(
+      render("{{ [1, [2]] == [1, [2]] }} {{ [1, [2]] == [1, [3]] }} {{ [1] == [1, 2] }} {{ [] == pair }}"),
+      "True False False False");
+  EXPECT_EQ(render("{{ pair == same_pair }} {{ pair == other_pair }} {{ pair != other_pair }} {{ pair in "
+                   "[same_pair] }}"),
+            "True False True True");
+  EXPECT_EQ(render("{% set n = namespace() %}{{ n == n }} {{ n == namespace() }} {{ 'yes' if n else 'no' }}"),
+            "True False yes");
+  EXPECT_EQ(render("{{ missing == missing }} {{ missing == none }} {{ none == none }}"), "True False True");
+}
+
+TEST(Jinja, DefaultReplacesWhatIsUndefinedAndWithItsSecondArgumentWhatIsFalse) {
+  EXPECT_EQ(
+      render("{{ missing | default('x') }}{{ missing | default }}{{ missing | default(default_value='y') }}"),
+      "xy");
+  EXPECT_EQ(render("{{ '' | default('x') }}{{ none | default('x') }}{{ 0 | default('x', false) }}"), "None0");
+  EXPECT_EQ(
+      render("{{ '' | default('x', true) }}{{ none | default('y', boolean=true) }}{{ 0 | default('z', 1) }}"),
+      "xyz");
+  EXPECT_EQ(render("{{ 'a' | default('x', true) }}{{ missing | default(boolean=true) }}"), "a");
+}
+
+TEST(Jinja, ArgumentsAreHonouredOrRefused) {
+  EXPECT_EQ(render("{{ 'xax' | trim('x') }}{{ 'xax' | trim(chars='x') }}{{ ' a ' | trim(none) }}"), "aaa");
+  EXPECT_EQ(render("{{ 'a,b'.split(sep=',')[1] }}"), "b");
+  EXPECT_EQ(render("{{ pair.get('k') }} {{ pair.get('z') }} {{ pair.get('z', 2) }}"), "v None 2");
+  EXPECT_EQ(render("{{ missing | default('x', foo=1) }}"), "error: the argument \"foo\" of default()");
+  EXPECT_EQ(render("{{ missing | default('x', default_value='y') }}"),
+            "error: the argument \"default_value\" of default() is there twice");
+  EXPECT_EQ(render("{{ items | length(3) }}"), "error: too many arguments for length()");
+  EXPECT_EQ(render("{{ 'ab'.startswith('b', 1) }}"), "error: too many arguments for startswith()");
+  EXPECT_EQ(render("{{ 'aXb'.replace('X', '-', 0) }}"), "error: too many arguments for replace()");
+  EXPECT_EQ(render("{{ 'a'.replace('X') }}"), "error: replace() needs more arguments");
+  EXPECT_EQ(render("{{ 'ab'.strip(chars='a') }}"), "error: the argument \"chars\" of strip()");
+  EXPECT_EQ(render("{{ 'a b'.split(' ', maxsplit=1) }}"), "error: the argument \"maxsplit\" of split()");
+  EXPECT_EQ(render("{{ pair.get('k', default=1) }}"), "error: the argument \"default\" of get()");
+  EXPECT_EQ(render("{{ range(stop=3) }}"), "error: the argument \"stop\" of range()");
+  EXPECT_EQ(render("{{ namespace(3) }}"), "error: namespace() of something without a name");
+  EXPECT_EQ(render("{{ raise_exception() }}"), "error: raise_exception() needs more arguments");
+  EXPECT_EQ(render("{{ range(a=1, a=2) }}"), "line 1: the argument \"a\", there twice, is not understood");
+  EXPECT_EQ(render("{{ range(a=1, 2) }}"),
+            "line 1: an argument without a name after one with a name is not understood");
+}
+
+TEST(Jinja, MacrosTakeTheirArgumentsAsInPython) {
+  const std::string macro = "{% macro m(a, b=a) %}{{ a }}{{ b }}{% endmacro %}";
+  EXPECT_EQ(render(macro + "{{ m(1) }}|{{ m(b=2) }}|{{ m(1, b=3) }}|{{ m(b=5, a=4) }}"), "11|2|13|45");
+  EXPECT_EQ(render(macro + "{{ m(1, 2, 3) }}"), "error: too many arguments for m()");
+  EXPECT_EQ(render(macro + "{{ m(1, c=3) }}"), "error: the argument \"c\" of m()");
+  EXPECT_EQ(render(macro + "{{ m(1, a=3) }}"), "error: the argument \"a\" of m() is there twice");
+  EXPECT_EQ(render("{% macro m(a=raise_exception('no')) %}{{ a }}{% endmacro %}{{ m(1) }}"), "1");
+  EXPECT_EQ(render("{% macro m(a, a) %}{% endmacro %}"),
+            "line 1: the parameter \"a\", there twice, is not understood");
+}
+
+TEST(Jinja, AMacroSeesTheGlobalsAndNotItsCaller) {
+  EXPECT_EQ(
+      render("{% set g = 1 %}{% macro m() %}{{ g }}{{ x is defined }}{{ loop is defined }} {% endmacro %}"
+             "{% for x in [7, 8] %}{{ m() }}{% endfor %}"),
+      "1FalseFalse 1FalseFalse ");
+  EXPECT_EQ(render("{% for x in items %}{% macro m() %}{{ x }}{% endmacro %}{% endfor %}"),
+            "error: a macro inside a loop or a macro");
+}
+
+TEST(Jinja, ListsAndObjectsAreNotPrintedSilently) {
+  EXPECT_EQ(render("{{ items }}"), "error: a list as text");
+  EXPECT_EQ(render("{{ 'a' ~ items }}"), "error: a list as text");
+  EXPECT_EQ(render("{{ items | string }}"), "error: a list as text");
+  EXPECT_EQ(render("{{ raise_exception(items) }}"), "error: a list as text");
+  EXPECT_EQ(render("{{ pair }}"), "error: an object as text");
+  EXPECT_EQ(render("{{ namespace() }}"), "error: an object as text");
+  EXPECT_EQ(render("{% for x in items %}{{ loop }}{% endfor %}"), "error: an object as text");
+  EXPECT_EQ(render("{{ missing }}{{ missing ~ 'x' ~ none ~ true ~ 3 }}{{ none | string }}"),
+            "xNoneTrue3None");
+}
+
+TEST(Jinja, TestsKnowWhatUndefinedAndTrueAre) {
+  EXPECT_EQ(
+      render(
+          "{{ missing is iterable }} {{ missing is sequence }} {{ true is number }} {{ pair is mapping }}"),
+      "True True True True");
+  EXPECT_EQ(render("{% set n = namespace() %}{{ n is mapping }} {{ n is iterable }} {{ n is sequence }}"),
+            "False False False");
+}
+
 TEST(Jinja, StringMethods) {
   EXPECT_EQ(render("{{ 'a</t>b</t>c'.split('</t>')[-1] }}"), "c");
   EXPECT_EQ(render("{{ '\\n\\nx\\n'.lstrip('\\n') ~ '|' }}"), "x\n|");
   EXPECT_EQ(render("{{ word.startswith('Exp') }}{{ word.endswith('x') }}{{ 'aXbX'.replace('X', '-') }}"),
             "TrueFalsea-b-");
+}
+
+TEST(Jinja, WhiteSpaceAndCharactersAreThoseOfPython) {
+  EXPECT_EQ(render("{{ ' \u3000\x1cx\u00a0' | trim }}|{{ '\u3000x'.lstrip() }}|{{ '\u200bx'.strip() }}|"),
+            "x|x|\u200bx|");
+  EXPECT_EQ(render("{{ '…a…'.strip('…') }}|{{ 'é'.strip('è') }}|{{ 'abca'.rstrip('ac') }}"), "a|é|ab");
+  EXPECT_EQ(render("{{ 'é' | upper }}"), "error: upper or lower case outside ASCII");
 }
 
 TEST(Jinja, WhiteSpaceFollowsTrimBlocksAndLstripBlocks) {
@@ -77,6 +197,16 @@ TEST(Jinja, WhiteSpaceFollowsTrimBlocksAndLstripBlocks) {
   EXPECT_EQ(render("  {%+ if true +%}\nx{% endif %}"), "  \nx");
   EXPECT_EQ(render("x {# gone #} y"), "x  y");
   EXPECT_EQ(render("{{- ' kept ' -}}"), " kept ");
+}
+
+TEST(Jinja, AnExceptionEndsTheRendering) {
+  EXPECT_EQ(render("{{ raise_exception('no' ~ 1) }}{{ raise_exception('later') }}"), "error: no1");
+  EXPECT_EQ(render("x{{ raise_exception('') }}y"), "error: it gives no reason");
+  EXPECT_EQ(render("x{{ raise_exception(missing) }}y"), "error: it gives no reason");
+  EXPECT_EQ(
+      render("{% set n = namespace(x='long') %}{% for i in range(9) %}{% set n.x = n.x ~ n.x %}{% endfor %}"
+             "{{ raise_exception(n.x) }}"),
+      "error: it gives a reason of 2048 bytes");
 }
 
 TEST(Jinja, ErrorsNameTheLine) {

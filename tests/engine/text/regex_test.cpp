@@ -34,6 +34,28 @@ TEST(Regex, ClassesAreThoseOfUnicode) {
   EXPECT_THAT(matches(R"(\h+)", "xdeadBEEFx"), ElementsAre("deadBEEF"));
 }
 
+TEST(Regex, AScriptIsTheScriptOfACharacterAndNotThoseThatUseIt) {
+  // U+3001, U+30FC and U+0951 have several scripts in Script_Extensions and are Common or Inherited by
+  // Script.
+  EXPECT_THAT(matches(R"(\p{Han}+)", "路、由"), ElementsAre("路", "由"));
+  EXPECT_THAT(matches(R"(\P{Han}+)", "路、由"), ElementsAre("、"));
+  EXPECT_THAT(matches(R"(\p{^Han}+)", "路、由"), ElementsAre("、"));
+  EXPECT_THAT(matches(R"([\p{Han}x]+)", "x路、由"), ElementsAre("x路", "由"));
+  EXPECT_THAT(matches(R"([^\p{han}]+)", "路、由"), ElementsAre("、"));
+  EXPECT_THAT(matches(R"([\p{Hiragana}\p{Katakana}]+)", "カー、の"), ElementsAre("カ", "の"));
+  EXPECT_THAT(matches(R"(\p{Devanagari}+)", "क\u0951"), ElementsAre("क"));
+  EXPECT_THAT(matches(R"(\p{Common}+)", "路、由"), ElementsAre("、"));
+}
+
+TEST(Regex, CategoriesAndOtherPropertiesStay) {
+  EXPECT_THAT(matches(R"(\p{Lu}+|\p{Nd}+)", "aBC12"), ElementsAre("BC", "12"));
+  EXPECT_THAT(matches(R"(\p{Alphabetic}+)", "a、b"), ElementsAre("a", "b"));
+  EXPECT_THAT(matches(R"(\p{White_Space}+)", "a b"), ElementsAre(" "));
+  EXPECT_THAT(matches(R"(\p{Hann})", "a"),
+              ElementsAre(HasSubstr("the pattern cannot be used: unknown property")));
+  EXPECT_THAT(matches(R"(\p{Han)", "a"), ElementsAre(HasSubstr("the pattern cannot be used")));
+}
+
 TEST(Regex, CaretAndDollarStandAtEveryLine) {
   EXPECT_THAT(matches("^b$", "a\nb\nc"), ElementsAre("b"));
 }
@@ -70,6 +92,10 @@ TEST(RegexSyntax, OnlyWhatDiffersIsRewritten) {
   EXPECT_EQ(oniguruma_to_pcre(R"( ?[^\p{L}\p{N}\r\n]+|\\s|[]a])", "x"), R"( ?[^\p{L}\p{N}\r\n]+|\\s|[]a])");
   EXPECT_THAT(*oniguruma_to_pcre(R"(\S\s)", "x"), HasSubstr(R"([^\x09-\x0d)"));
   EXPECT_EQ(oniguruma_to_pcre("[[:alpha:]]", "x"), "[[:alpha:]]");
+  EXPECT_EQ(oniguruma_to_pcre(R"(\p{Lu}\P{N}\p{L&}\p{Xan}\\p{Han}\p{}\p)", "x"),
+            R"(\p{Lu}\P{N}\p{L&}\p{Xan}\\p{Han}\p{}\p)");
+  EXPECT_EQ(oniguruma_to_pcre(R"(\p{Old_Italic}\P{^Greek}[\p{hira}])", "x"),
+            R"(\p{sc:Old_Italic}\P{^sc:Greek}[\p{sc:hira}])");
 }
 
 }  // namespace

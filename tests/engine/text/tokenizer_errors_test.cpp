@@ -124,6 +124,99 @@ TEST(TokenizerErrors, ATemplateMustKeepTheTextAndKnowItsTokens) {
               HasSubstr("special_tokens.<s>: this field"));
 }
 
+Json special_token(const std::string& name) {
+  return {{"SpecialToken", {{"id", name}, {"type_id", 0}}}};
+}
+
+TEST(TokenizerErrors, ATemplateAddsAtMost1024Tokens) {
+  const Json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const auto with_template = [&](std::size_t ids, std::size_t before, std::size_t after) {
+    Json json = base();
+    Json single = Json::array();
+    for (std::size_t i = 0; i < before; ++i)
+      single.push_back(special_token("<s>"));
+    single.push_back(text);
+    for (std::size_t i = 0; i < after; ++i)
+      single.push_back(special_token("<s>"));
+    const Json specials = {{"<s>", {{"id", "<s>"}, {"ids", std::vector<int>(ids, 600)}}}};
+    json["post_processor"] = {
+        {"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", specials}};
+    return json;
+  };
+  const auto opened = Tokenizer::parse(with_template(512, 1, 1).dump(), "t.json");
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ((*opened)->encode("")->size(), 1024);
+
+  const auto message = [](const Json& json) {
+    return Tokenizer::parse(json.dump(), "t.json").error().message;
+  };
+  const std::string refused = "t.json: post_processor.single: the template adds more than 1024 tokens";
+  EXPECT_EQ(message(with_template(513, 1, 1)), refused);
+  EXPECT_EQ(message(with_template(20'000, 20'000, 0)), refused);
+  Json twice = with_template(600, 1, 0);
+  twice["post_processor"] = {{"type", "Sequence"},
+                             {"processors", {twice["post_processor"], twice["post_processor"]}}};
+  EXPECT_EQ(message(twice),
+            "t.json: post_processor.processors.single: the template adds more than 1024 tokens");
+}
+
+Json replacing(const std::string& text, const std::string& content) {
+  return {{"type", "Replace"}, {"pattern", {{"String", text}}}, {"content", content}};
+}
+
+TEST(TokenizerErrors, ANormalizerDoesNotGrowATextWithoutBounds) {
+  const std::string grows = "t.json: normalizer: a text of 1 bytes grows to more than 272";
+  const auto with_normalizer = [](const Json& normalizer) {
+    return refusal([&](Json& t) {
+             t["normalizer"] = normalizer;
+             t["added_tokens"] = {{{"id", 64}, {"content", "a"}, {"normalized", true}}};
+           })
+        .message;
+  };
+  const Json doubling = replacing("a", "aa");
+  EXPECT_EQ(with_normalizer({{"type", "Sequence"}, {"normalizers", std::vector<Json>(40, doubling)}}), grows);
+  EXPECT_EQ(with_normalizer(replacing("a", std::string(300, 'b'))), grows);
+  EXPECT_EQ(with_normalizer({{"type", "Prepend"}, {"prepend", std::string(300, 'b')}}), grows);
+  const Json prepend = {{"type", "Prepend"}, {"prepend", std::string(20, 'b')}};
+  EXPECT_EQ(with_normalizer({{"type", "Sequence"}, {"normalizers", std::vector<Json>(40, prepend)}}), grows);
+
+  Json json = base();
+  json["added_tokens"] = Json::array();
+  json["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::vector<Json>(40, doubling)}};
+  const auto tokenizer = Tokenizer::parse(json.dump(), "t.json");
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  EXPECT_EQ((*tokenizer)->encode("xyza").error().message,
+            "t.json: normalizer: a text of 4 bytes grows to more than 320");
+}
+
+TEST(TokenizerErrors, UnicodeNormalisationStaysWithinTheBounds) {
+  Json json = base();
+  json["normalizer"] = {{"type", "NFKC"}};
+  const auto tokenizer = Tokenizer::parse(json.dump(), "t.json");
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  std::string text;
+  for (int i = 0; i < 1000; ++i)
+    text += "\uFDFA";  // becomes 18 characters, the most of any
+  const auto ids = (*tokenizer)->encode(text);
+  ASSERT_TRUE(ids) << ids.error().message;
+  EXPECT_GT((*tokenizer)->decode(*ids).size(), 10 * text.size());
+}
+
+TEST(TokenizerErrors, AddedTokensAreBounded) {
+  const auto with_tokens = [](std::size_t bytes, bool normalized) {
+    return refusal([&](Json& t) {
+             t["added_tokens"] = {
+                 {{"id", 0}, {"content", "<|x|>"}, {"normalized", normalized}},
+                 {{"id", 1}, {"content", std::string(bytes, 'a')}, {"normalized", normalized}}};
+           })
+        .message;
+  };
+  const std::string refused =
+      "t.json: added_tokens[1].content: the added tokens take more than 4194304 bytes";
+  EXPECT_EQ(with_tokens(4u << 20, true), refused);
+  EXPECT_EQ(with_tokens(4u << 20, false), refused);
+}
+
 TEST(TokenizerErrors, AHostilePatternEndsInAnErrorNotInAHang) {
   Json json = base();
   json["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(a+)+$|(a|a)*c";

@@ -109,6 +109,11 @@ TEST(Tokenizer, InvalidUtf8IsAnErrorWithItsOffset) {
   EXPECT_EQ(tokenizer->encode("ok\xC0\xAF").error().message, "the text is not valid UTF-8 at byte 2");
 }
 
+TEST(Tokenizer, SaysWhatItPutsBeforeEveryText) {
+  EXPECT_THAT(open("llama3_like")->leading_ids(), ElementsAre(564));
+  EXPECT_THAT(open("qwen2_like")->leading_ids(), ::testing::IsEmpty());
+}
+
 TEST(Tokenizer, KnowsItsVocabulary) {
   const auto tokenizer = open("qwen2_like");
   ASSERT_NE(tokenizer, nullptr);
