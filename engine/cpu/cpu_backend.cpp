@@ -29,9 +29,9 @@ bool all_finite(const float* values, std::int64_t count) {
 }
 
 Status check_options(const BackendOptions& options) {
-  constexpr int kMaxThreads = 4096;
-  if (options.threads < 0 || options.threads > kMaxThreads) {
-    return fail(ErrorCode::invalid_argument, "{} threads are not possible", options.threads);
+  if (options.threads < 0 || options.threads > ThreadPool::kMaxThreads) {
+    return fail(ErrorCode::invalid_argument, "{} threads are not possible, at most {} are", options.threads,
+                ThreadPool::kMaxThreads);
   }
   if (options.max_sequences < 1 || options.max_context < 1 || options.max_batch < 1) {
     return fail(

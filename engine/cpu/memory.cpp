@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 
 namespace expertscope::cpu {
@@ -14,32 +16,30 @@ namespace {
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-/// The number in a file that holds nothing else ("max" and missing files give none).
-std::optional<std::size_t> read_number(const char* path) {
+std::string read_whole(const char* path) {
   std::ifstream in(path);
-  std::size_t value = 0;
-  if (in >> value) return value;
-  return std::nullopt;
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-std::optional<std::size_t> mem_available() {
-  std::ifstream in("/proc/meminfo");
-  std::string key;
-  std::size_t kib = 0;
-  std::string unit;
-  while (in >> key >> kib) {
-    std::getline(in, unit);
-    if (key == "MemAvailable:") return kib * 1024;
+/// The number that follows `key` at the beginning of a line.
+std::optional<std::size_t> number_of(const std::string& text, const std::string& key) {
+  std::istringstream in(text);
+  std::string name;
+  std::size_t value = 0;
+  std::string rest;
+  while (in >> name >> value) {
+    if (name == key) return value;
+    std::getline(in, rest);
   }
   return std::nullopt;
 }
 
-/// What the control group (version 2) still allows; page cache it could give back is not counted.
-std::optional<std::size_t> group_available() {
-  const auto limit = read_number("/sys/fs/cgroup/memory.max");
-  const auto used = read_number("/sys/fs/cgroup/memory.current");
-  if (!limit || !used) return std::nullopt;
-  return *limit > *used ? *limit - *used : 0;
+/// The number a text consists of ("max" and an empty text have none).
+std::optional<std::size_t> whole_number(const std::string& text) {
+  std::istringstream in(text);
+  std::size_t value = 0;
+  if (in >> value) return value;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -55,9 +55,29 @@ void* allocate_aligned(std::size_t bytes) {
   return memory;
 }
 
+std::optional<std::size_t> machine_available(const std::string& meminfo) {
+  const auto kib = number_of(meminfo, "MemAvailable:");
+  if (!kib) return std::nullopt;
+  return *kib * 1024;
+}
+
+std::optional<std::size_t> group_available(const std::string& max, const std::string& current,
+                                           const std::string& stat) {
+  const auto limit = whole_number(max);
+  const auto used = whole_number(current);
+  if (!limit || !used) return std::nullopt;
+  // The three files are not read at one moment: nothing may wrap around.
+  const std::size_t cache =
+      number_of(stat, "inactive_file").value_or(0) + number_of(stat, "active_file").value_or(0);
+  const std::size_t kept = *used - std::min(*used, cache);
+  return *limit - std::min(*limit, kept);
+}
+
 std::optional<std::size_t> available_memory() {
-  const auto machine = mem_available();
-  const auto group = group_available();
+  const auto machine = machine_available(read_whole("/proc/meminfo"));
+  const auto group =
+      group_available(read_whole("/sys/fs/cgroup/memory.max"), read_whole("/sys/fs/cgroup/memory.current"),
+                      read_whole("/sys/fs/cgroup/memory.stat"));
   if (!machine) return group;
   return group ? std::min(*machine, *group) : *machine;
 }

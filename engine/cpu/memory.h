@@ -74,6 +74,15 @@ bool Buffer<T>::allocate(std::size_t count) {
   return data_ != nullptr;
 }
 
+/// MemAvailable of the text of /proc/meminfo, in bytes.
+std::optional<std::size_t> machine_available(const std::string& meminfo);
+
+/// What a control group (version 2) still allows, from the texts of its memory.max, memory.current and
+/// memory.stat. Page cache counts as free, the pages of mapped weights among it: the kernel takes it back
+/// before it refuses memory. Empty when there is no limit.
+std::optional<std::size_t> group_available(const std::string& max, const std::string& current,
+                                           const std::string& stat);
+
 /// Memory this process can still take without swapping: MemAvailable of /proc/meminfo, lowered by the limit
 /// of its control group. Empty when neither can be read.
 std::optional<std::size_t> available_memory();

@@ -40,13 +40,17 @@ void select(std::span<const float> logits, const LayerRouting& routing, std::spa
   }
 }
 
-/// Empties the slots behind the first whose cumulative probability exceeds top_p.
-void apply_top_p(float top_p, std::span<RoutedSlot> slots) {
-  if (top_p >= 1.0f) return;
+bool is_forced(const LayerRouting& routing, const RoutedSlot& slot) {
+  return routing.edited && routing.force[static_cast<std::size_t>(slot.expert)];
+}
+
+/// Empties the slots behind the first whose cumulative probability exceeds top_p, but for forced ones.
+void apply_top_p(const LayerRouting& routing, std::span<RoutedSlot> slots) {
+  if (routing.top_p >= 1.0f) return;
   float before = 0;
   for (RoutedSlot& slot : slots) {
     const float probability = slot.probability;
-    if (!(before <= top_p)) slot = {};
+    if (!(before <= routing.top_p) && !is_forced(routing, slot)) slot = {};
     before += probability;
   }
 }
@@ -99,7 +103,7 @@ void route(std::span<const float> logits, const LayerRouting& routing, std::span
   select(logits, routing, slots);
   for (RoutedSlot& slot : slots)
     slot.probability = probabilities[static_cast<std::size_t>(slot.expert)];
-  apply_top_p(routing.top_p, slots);
+  apply_top_p(routing, slots);
   for (RoutedSlot& slot : slots)
     slot.weight = slot.probability;
   if (routing.renormalise) {

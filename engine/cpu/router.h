@@ -20,7 +20,7 @@ struct RoutedSlot {
 ///
 ///  1. bias: z' = z + logit_bias (-inf removes an expert), p = softmax(z')
 ///  2. select: forced experts, then the largest z', in descending order; of equals the lower index first
-///  3. top_p: a slot stays while the probabilities before it sum to at most top_p
+///  3. top_p: a slot stays while the probabilities before it sum to at most top_p; a forced one always stays
 ///  4. weights: p, divided by their sum over the slots kept when the layer renormalises
 ///  5. drop: slots of dropped experts go, the others are rescaled to the sum from before
 ///  6. reroute: remap gives the expert that runs; slots that meet on one add their weights in the first

@@ -89,14 +89,6 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::uint8_t*>(data_), size_);
 }
 
-void MappedFile::advise(AccessPattern pattern) const {
-  if (data_ == nullptr) return;
-  const int advice = pattern == AccessPattern::sequential  ? MADV_SEQUENTIAL
-                     : pattern == AccessPattern::will_need ? MADV_WILLNEED
-                                                           : MADV_NORMAL;
-  ::madvise(const_cast<std::uint8_t*>(data_), size_, advice);
-}
-
 Result<std::string> read_file(const std::filesystem::path& file, std::size_t max_bytes) {
   const auto source = open_regular(file);
   if (!source) return forward_error(source);

@@ -10,9 +10,6 @@
 
 namespace expertscope {
 
-/// How the pages of a mapping will be touched: advice to the kernel, never needed for correctness.
-enum class AccessPattern : std::uint8_t { normal, sequential, will_need };
-
 /// A regular file mapped read-only and private. The size is the one at the time of opening: a file that
 /// somebody else shortens while it is mapped raises SIGBUS at the next touch of a lost page, as with every
 /// program that maps files; replace model files by renaming, not by rewriting them.
@@ -30,7 +27,6 @@ class MappedFile {
   const std::uint8_t* data() const { return data_; }
   std::size_t size() const { return size_; }
   const std::filesystem::path& path() const { return path_; }
-  void advise(AccessPattern pattern) const;
 
  private:
   MappedFile() = default;

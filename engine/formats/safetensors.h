@@ -44,7 +44,6 @@ class SafetensorsFile {
   const std::vector<TensorEntry>& tensors() const { return tensors_; }
   /// Where the bytes of a tensor are mapped; valid while this object lives, also after a move.
   const std::uint8_t* data(const TensorEntry& tensor) const { return data_ + tensor.offset; }
-  const MappedFile& mapping() const { return file_; }
 
  private:
   SafetensorsFile(MappedFile file, std::vector<TensorEntry> tensors);

@@ -101,44 +101,6 @@ PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;
 }
 
-void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1) {
-  pack_f32_rows<Lanes>(x, out, m0, m1);
-}
-
-void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
-            std::int64_t y_stride) {
-  switch (w.dtype) {
-    case DType::f32:
-      return matmul_blocks<Product<DType::f32>>(w.data, x, n0, n1, y, y_stride);
-    case DType::f16:
-      return matmul_blocks<Product<DType::f16>>(w.data, x, n0, n1, y, y_stride);
-    case DType::bf16:
-      return matmul_blocks<Product<DType::bf16>>(w.data, x, n0, n1, y, y_stride);
-  }
-}
-
-template <DType type>
-void widen_all(const void* x, std::int64_t n, float* y) {
-  const auto* from = static_cast<const std::uint8_t*>(x);
-  constexpr int kBytes = Product<type>::kWBytes;
-  for_lanes<Lanes>(
-      n, [&](std::int64_t i) { Lanes::store(y + i, Product<type>::load_w(from + i * kBytes)); },
-      [&](std::int64_t i, int count) {
-        Lanes::store(y + i, Product<type>::load_w_tail(from + i * kBytes, count), count);
-      });
-}
-
-void to_f32(const void* x, DType type, std::int64_t n, float* y) {
-  switch (type) {
-    case DType::f32:
-      return widen_all<DType::f32>(x, n, y);
-    case DType::f16:
-      return widen_all<DType::f16>(x, n, y);
-    case DType::bf16:
-      return widen_all<DType::bf16>(x, n, y);
-  }
-}
-
 void to_bf16(const float* x, std::int64_t n, std::uint16_t* y) {
   for_lanes<Lanes>(
       n,
@@ -159,16 +121,14 @@ void attention(const AttentionTask& task) {
 
 constexpr Kernels kTable = {CpuLevel::avx512,
                             layout,
-                            pack,
-                            matmul,
-                            to_f32,
+                            pack_f32_rows<Lanes>,
+                            matmul_any<Lanes, Product>,
+                            to_f32_lanes<Lanes, Product>,
                             to_bf16,
                             rms_norm_lanes<Lanes>,
                             rope_lanes<Lanes>,
-                            softmax_lanes<Lanes>,
                             silu_mul_lanes<Lanes>,
                             axpy_lanes<Lanes>,
-                            dot_lanes<Lanes>,
                             row_stats_lanes<Lanes>,
                             attention};
 

@@ -138,14 +138,10 @@ struct Kernels {
   /// Rotates one head in place: pairs (i, i + head_dim / 2) by the angle whose cosine and sine are given,
   /// [head_dim / 2] each. (Su et al. 2021, "RoFormer", in the half-split form of Hugging Face)
   void (*rope)(float* x, const float* cosine, const float* sine, std::int64_t head_dim);
-  /// x = exp(x - max) / sum, in place; a row of -inf alone becomes NaN, as in the definition.
-  void (*softmax)(float* x, std::int64_t n);
   /// out = gate / (1 + exp(-gate)) * up; out may be gate or up. (Shazeer 2020, "SwiGLU")
   void (*silu_mul)(const float* gate, const float* up, std::int64_t n, float* out);
   /// y += a * x
   void (*axpy)(float a, const float* x, std::int64_t n, float* y);
-  /// sum x_i * y_i
-  float (*dot)(const float* x, const float* y, std::int64_t n);
   /// Norm, maximum and channel in one pass.
   RowStats (*row_stats)(const float* x, std::int64_t n);
   /// out = softmax(scale * q k^T) v, with an online softmax over blocks of keys: memory does not grow with

@@ -87,19 +87,6 @@ void rope(float* x, const float* cosine, const float* sine, std::int64_t head_di
   }
 }
 
-void softmax(float* x, std::int64_t n) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t i = 0; i < n; ++i)
-    largest = std::max(largest, x[i]);
-  float sum = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    x[i] = std::exp(x[i] - largest);
-    sum += x[i];
-  }
-  for (std::int64_t i = 0; i < n; ++i)
-    x[i] /= sum;
-}
-
 void silu_mul(const float* gate, const float* up, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; ++i)
     out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
@@ -108,13 +95,6 @@ void silu_mul(const float* gate, const float* up, std::int64_t n, float* out) {
 void axpy(float a, const float* x, std::int64_t n, float* y) {
   for (std::int64_t i = 0; i < n; ++i)
     y[i] += a * x[i];
-}
-
-float dot(const float* x, const float* y, std::int64_t n) {
-  float sum = 0;
-  for (std::int64_t i = 0; i < n; ++i)
-    sum += x[i] * y[i];
-  return sum;
 }
 
 RowStats row_stats(const float* x, std::int64_t n) {
@@ -161,8 +141,8 @@ void attention(const AttentionTask& task) {
              task.out + t * task.out_stride + h * task.head_dim);
 }
 
-constexpr Kernels kScalar = {CpuLevel::scalar, layout,   pack, matmul, to_f32,    to_bf16,  rms_norm, rope,
-                             softmax,          silu_mul, axpy, dot,    row_stats, attention};
+constexpr Kernels kScalar = {CpuLevel::scalar, layout, pack,     matmul, to_f32,    to_bf16,
+                             rms_norm,         rope,   silu_mul, axpy,   row_stats, attention};
 
 }  // namespace
 

@@ -150,4 +150,20 @@ inline void matmul_blocks(const void* weights, const PackedActivations& x, std::
   }
 }
 
+/// The same for weights of any type; Product<type> is the policy of each. V, the policy of simd_ops.h, is
+/// there for the linker alone: g++ 12 takes a function for shared between files when only a template argument
+/// of it is of an unnamed namespace (see check_symbols.sh).
+template <class V, template <DType> class Product>
+inline void matmul_any(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1,
+                       float* y, std::int64_t y_stride) {
+  switch (w.dtype) {
+    case DType::f32:
+      return matmul_blocks<Product<DType::f32>>(w.data, x, n0, n1, y, y_stride);
+    case DType::f16:
+      return matmul_blocks<Product<DType::f16>>(w.data, x, n0, n1, y, y_stride);
+    case DType::bf16:
+      return matmul_blocks<Product<DType::bf16>>(w.data, x, n0, n1, y, y_stride);
+  }
+}
+
 }  // namespace expertscope::cpu

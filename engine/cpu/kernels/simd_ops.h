@@ -39,6 +39,30 @@ inline void for_lanes(std::int64_t n, Full full, Partial partial) {
   if (i < n) partial(i, static_cast<int>(n - i));
 }
 
+/// n values as a file holds them, widened by the weight loads of P (see simd_tile.h).
+template <class V, class P>
+inline void widen_lanes(const void* x, std::int64_t n, float* y) {
+  const auto* from = static_cast<const std::uint8_t*>(x);
+  for_lanes<V>(
+      n, [&](std::int64_t i) { V::store(y + i, P::load_w(from + i * P::kWBytes)); },
+      [&](std::int64_t i, int count) {
+        V::store(y + i, P::load_w_tail(from + i * P::kWBytes, count), count);
+      });
+}
+
+/// The same for any type; Product<type> is the policy of each.
+template <class V, template <DType> class Product>
+inline void to_f32_lanes(const void* x, DType type, std::int64_t n, float* y) {
+  switch (type) {
+    case DType::f32:
+      return widen_lanes<V, Product<DType::f32>>(x, n, y);
+    case DType::f16:
+      return widen_lanes<V, Product<DType::f16>>(x, n, y);
+    case DType::bf16:
+      return widen_lanes<V, Product<DType::bf16>>(x, n, y);
+  }
+}
+
 template <class V>
 inline void rms_norm_lanes(const float* x, const float* weight, std::int64_t n, float eps, float* y) {
   auto squares = V::set(0);
@@ -119,12 +143,6 @@ inline void scale_lanes(float* x, std::int64_t n, float factor) {
 }
 
 template <class V>
-inline void softmax_lanes(float* x, std::int64_t n) {
-  const float total = exp_and_sum<V>(x, n, largest_of<V>(x, n));
-  scale_lanes<V>(x, n, 1.0f / total);
-}
-
-template <class V>
 inline void silu_mul_lanes(const float* gate, const float* up, std::int64_t n, float* out) {
   const auto one = V::set(1.0f);
   const auto act = [&](typename V::F g, typename V::F u) {
@@ -145,17 +163,6 @@ inline void axpy_lanes(float a, const float* x, std::int64_t n, float* y) {
       [&](std::int64_t i, int count) {
         V::store(y + i, V::fma(factor, V::load(x + i, count), V::load(y + i, count)), count);
       });
-}
-
-template <class V>
-inline float dot_lanes(const float* x, const float* y, std::int64_t n) {
-  auto total = V::set(0);
-  for_lanes<V>(
-      n, [&](std::int64_t i) { total = V::fma(V::load(x + i), V::load(y + i), total); },
-      [&](std::int64_t i, int count) {
-        total = V::fma(V::load(x + i, count), V::load(y + i, count), total);
-      });
-  return V::sum(total);
 }
 
 /// |x| is compared by its bits, where NaN is the largest of all.
@@ -190,7 +197,7 @@ inline RowStats row_stats_lanes(const float* x, std::int64_t n) {
   return stats;
 }
 
-/// Fills rows of PackLayout::f32_rows, rounded through `round` when the arithmetic is bf16.
+/// Fills rows of PackLayout::f32_rows, rounded by V::to_bf16 when the arithmetic is bf16.
 template <class V>
 inline void pack_f32_rows(const ActivationRows& x, const PackedActivations& out, std::int64_t m0,
                           std::int64_t m1) {

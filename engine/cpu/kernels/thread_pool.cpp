@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 #include <system_error>
 
@@ -42,7 +43,7 @@ int available_threads() {
 }
 
 ThreadPool::ThreadPool(int threads) {
-  const int wanted = threads > 0 ? threads : available_threads();
+  const int wanted = std::min(threads > 0 ? threads : available_threads(), kMaxThreads);
   workers_.reserve(static_cast<std::size_t>(wanted) - 1);
   for (int worker = 1; worker < wanted; ++worker) {
     try {

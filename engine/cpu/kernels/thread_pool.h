@@ -17,7 +17,11 @@ int available_threads();
 /// machine that others use as well, spinning for long costs more than it gains.
 class ThreadPool {
  public:
-  /// `threads` <= 0: available_threads(). When the system refuses a thread, the pool runs with fewer.
+  /// Fewer than the pool's counter holds, and more than the machines it was made for have.
+  static constexpr int kMaxThreads = 1024;
+
+  /// `threads` <= 0: available_threads(); at most kMaxThreads. When the system refuses a thread, the pool
+  /// runs with fewer.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -53,6 +57,7 @@ class ThreadPool {
   static constexpr std::uint32_t kOneInside = 2;
   static constexpr std::uint32_t kLoop = 1u << 12;
   static constexpr std::uint32_t kInside = kLoop - kOneInside;
+  static_assert(kMaxThreads <= kInside / kOneInside, "all workers inside at once would count as a loop");
 
   // The loop in progress; written by the caller while nobody is inside.
   Body body_ = nullptr;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "engine/cpu/kernels/thread_pool.h"
 #include "engine/cpu/memory.h"
 #include "engine/model/backend.h"
 #include "engine/model/routing_policy.h"
@@ -104,6 +105,13 @@ TEST(CpuBackend, RefusesOptionsThatMakeNoSense) {
     ASSERT_FALSE(backend) << field;
     EXPECT_EQ(backend.error().code, ErrorCode::invalid_argument);
   }
+}
+
+TEST(CpuBackend, RefusesMoreThreadsThanThePoolCanCount) {
+  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const auto backend = make_cpu_backend(model, options_for(MathMode::f32, cpu::ThreadPool::kMaxThreads + 1));
+  ASSERT_FALSE(backend);
+  EXPECT_THAT(backend.error().message, HasSubstr("1025 threads are not possible, at most 1024 are"));
 }
 
 /// A model whose weight at `damage(weights)` is NaN.

@@ -125,6 +125,23 @@ TEST(Router, TopPRenormalisesOverTheSlotsItKeeps) {
   EXPECT_THAT(r.weights, near({1.0f, 0.0f, 0.0f}));
 }
 
+TEST(Router, TopPNeverTakesAForcedExpert) {
+  LayerRouting routing = plain(4, 3, false);
+  routing.force[1] = routing.force[2] = 1;
+  routing.top_p = 0.3f;  // expert 1 alone passes it with 0.4
+  const Routed r = run(four_experts(), routing);
+  EXPECT_THAT(r.experts, ElementsAre(1, 2, -1));
+  EXPECT_THAT(r.weights, near({0.4f, 0.2f, 0.0f}));
+}
+
+TEST(Router, TopPCountsWhatForcedExpertsTake) {
+  LayerRouting routing = plain(4, 3, false);
+  routing.force[2] = 1;
+  routing.top_p = 0.5f;  // 0.2, then 0.6 > 0.5: expert 3 is not needed any more
+  const Routed r = run(four_experts(), routing);
+  EXPECT_THAT(r.experts, ElementsAre(2, 1, -1));
+}
+
 TEST(Router, ADroppedExpertLeavesItsWeightToTheOthers) {
   LayerRouting routing = plain(4, 3, false);
   routing.drop[3] = 1;  // 0.4 and 0.2 take over the 0.9 of all three

@@ -20,7 +20,6 @@ TEST(MappedFile, ShowsTheBytesOfAFileAndSurvivesAMove) {
   auto mapped = MappedFile::open(folder / "a");
   ASSERT_TRUE(mapped);
   MappedFile moved = std::move(*mapped);
-  moved.advise(AccessPattern::will_need);
   EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(moved.data()), moved.size()), "expert");
   EXPECT_EQ(mapped->data(), nullptr);
   EXPECT_EQ(moved.path(), folder / "a");
