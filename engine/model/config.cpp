@@ -262,11 +262,15 @@ Status apply_generation_config(std::string_view text, const std::string& file, P
   if (auto ok = read_token_ids(*fields, parsed); !ok) return ok;
   GenerationDefaults defaults;
   FieldReader read(*fields);
-  read.keep(fields->boolean_or("do_sample", false), defaults.do_sample);
-  read.keep(fields->number_or("temperature", 1.0, 0.0, 1e6), defaults.temperature);
-  read.keep(fields->integer_or("top_k", 0, -1, kMaxInt32), defaults.top_k);
-  read.keep(fields->number_or("top_p", 1.0, 0.0, 1.0), defaults.top_p);
-  read.keep(fields->number_or("repetition_penalty", 1.0, 1e-6, 1e6), defaults.repetition_penalty);
+  const auto number = [&](const char* key, float& value, double min, double max) {
+    read.keep(fields->number_or(key, static_cast<double>(value), min, max), value);
+  };
+  read.keep(fields->boolean_or("do_sample", defaults.do_sample), defaults.do_sample);
+  number("temperature", defaults.temperature, 0.0, 1e6);
+  read.keep(fields->integer_or("top_k", defaults.top_k, -1, kMaxInt32), defaults.top_k);
+  number("top_p", defaults.top_p, 0.0, 1.0);
+  number("min_p", defaults.min_p, 0.0, 1.0);
+  number("repetition_penalty", defaults.repetition_penalty, 1e-6, 1e6);
   defaults.top_k = std::max(defaults.top_k, 0);  // some files write -1 for "off"
   if (read.status()) parsed.config.generation = defaults;
   return read.status();

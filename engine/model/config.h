@@ -9,12 +9,15 @@
 
 namespace expertscope {
 
-/// Sampling defaults a model ships in generation_config.json. Unset values mean "greedy".
+/// Sampling defaults a model ships in generation_config.json. What the file does not say, or when there is no
+/// such file, is what transformers takes then (GenerationConfig._get_default_generation_params of 5.23):
+/// greedy, and for who samples nevertheless the 50 most probable tokens.
 struct GenerationDefaults {
-  bool do_sample = false;           ///< do_sample
+  bool do_sample = false;           ///< do_sample; false: greedy
   float temperature = 1.0f;         ///< temperature
-  int top_k = 0;                    ///< top_k; 0: off
+  int top_k = 50;                   ///< top_k; 0: off
   float top_p = 1.0f;               ///< top_p; 1: off
+  float min_p = 0.0f;               ///< min_p; 0: off
   float repetition_penalty = 1.0f;  ///< repetition_penalty; 1: off
 };
 

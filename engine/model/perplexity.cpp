@@ -53,7 +53,9 @@ Status score_window(Session& session, std::span<const std::int32_t> tokens, std:
 }
 
 Status check(const Session& session, std::size_t tokens, const PerplexityOptions& options) {
-  if (options.context < 2)
+  // The second half of a window of llamacpp begins behind its middle token.
+  const int least = options.protocol == PerplexityProtocol::llamacpp ? 3 : 2;
+  if (options.context < least)
     return fail(ErrorCode::invalid_argument, "a context of {} tokens scores nothing", options.context);
   if (options.context > session.options().max_context) {
     return fail(ErrorCode::invalid_argument, "a context of {} tokens, the session holds {}", options.context,

@@ -22,11 +22,14 @@ const char* mode_name(PruneMode mode) {
   return mode == PruneMode::mask ? "mask" : mode == PruneMode::zero ? "zero" : "drop";
 }
 
-/// "layer 3", "layers 1, 2, 5" or "every MoE layer".
+/// "layer 3", "layers 1, 2, 5", "layers 0, 1, 2, 3, 4, 5 and 42 more" or "every MoE layer".
 std::string layers_text(const std::vector<int>& layers) {
+  constexpr std::size_t kNamed = 6;
   if (layers.empty()) return "every MoE layer";
   if (layers.size() == 1) return fmt::format("layer {}", layers.front());
-  return fmt::format("layers {}", fmt::join(layers, ", "));
+  if (layers.size() <= kNamed + 1) return fmt::format("layers {}", fmt::join(layers, ", "));
+  return fmt::format("layers {} and {} more", fmt::join(layers.begin(), layers.begin() + kNamed, ", "),
+                     layers.size() - kNamed);
 }
 
 /// What one layer's edits add up to, before it becomes a LayerRouting.
@@ -162,8 +165,8 @@ std::string RoutingEdit::describe() const {
             return fmt::format("reroute expert {} to {} in {}", e.from, e.to, where);
           },
           [&](const BiasEdit& e) {
-            return fmt::format("{} expert {} in {} by {:+g}", e.logit < 0 ? "suppress" : "boost", e.expert,
-                               where, e.logit);
+            return fmt::format("{} expert {} in {} (router logit {:+g})", e.logit < 0 ? "suppress" : "boost",
+                               e.expert, where, e.logit);
           },
           [&](const ForceEdit& e) { return fmt::format("force expert {} in {}", e.expert, where); },
           [&](const TopKEdit& e) { return fmt::format("top-k {} in {}", e.k, where); },

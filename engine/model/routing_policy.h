@@ -45,7 +45,8 @@ struct TopKEdit {
   int k = 0;
 };
 /// Keeps the most probable of the top_k experts up to and including the first whose cumulative probability
-/// exceeds p (ZhenweiAn/Dynamic_MoE). Combine it with a TopKEdit to allow more than the model's top_k.
+/// exceeds p (ZhenweiAn/Dynamic_MoE); forced experts stay whatever p says. Combine it with a TopKEdit to
+/// allow more than the model's top_k.
 struct TopPEdit {
   float p = 1.0f;
 };
@@ -72,8 +73,10 @@ class RoutingPolicy {
   /// `name` stands for the file in errors, which give the edit's index and the field.
   static Result<RoutingPolicy> from_json(std::string_view json, const std::string& name);
   static Result<RoutingPolicy> load(const std::filesystem::path& file);
+  /// One line; what traces hold.
   std::string to_json() const;
-  Status save(const std::filesystem::path& file) const;
+  /// The same for a file that people read and edit: indented, ends with a newline.
+  std::string to_text() const;
 
   bool empty() const { return edits.empty(); }
 

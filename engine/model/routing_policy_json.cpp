@@ -2,19 +2,17 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <system_error>
 
+#include "engine/formats/json_fields.h"
+#include "engine/formats/mapped_file.h"
 #include "engine/model/routing_policy.h"
 
 namespace expertscope {
 namespace {
 
-using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 /// Far more than a person writes; keeps a hostile file from costing more than its size.
@@ -93,6 +91,8 @@ Result<std::vector<int>> read_layers(const EditReader& edit) {
     if (!one) return forward_error(one);
     layers.push_back(*one);
   }
+  std::sort(layers.begin(), layers.end());
+  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
   return layers;
 }
 
@@ -256,8 +256,12 @@ std::string dump(const OrderedJson& json, int indent) {
 }  // namespace
 
 Result<RoutingPolicy> RoutingPolicy::from_json(std::string_view json, const std::string& name) {
-  const Json root = Json::parse(json.begin(), json.end(), nullptr, false);
-  if (root.is_discarded()) return fail(ErrorCode::format, "{}: not valid JSON", name);
+  if (json.size() > kMaxPolicyBytes) {
+    return fail(ErrorCode::format, "{}: {} bytes are too many for a routing policy", name, json.size());
+  }
+  const auto document = parse_json(json, name, DuplicateKeys::refuse);
+  if (!document) return forward_error(document);
+  const Json& root = *document;
   if (!root.is_object())
     return fail(ErrorCode::format, "{}: must be an object with 'version' and 'edits'", name);
   for (const auto& [key, value] : root.items()) {
@@ -269,7 +273,7 @@ Result<RoutingPolicy> RoutingPolicy::from_json(std::string_view json, const std:
   if (version == root.end()) return fail(ErrorCode::format, "{}: field 'version' is missing", name);
   if (!version->is_number_integer() || *version != 1) {
     return fail(ErrorCode::unsupported, "{}: field 'version': this program reads version 1, the file says {}",
-                name, dump(OrderedJson(*version), -1));
+                name, json_excerpt(*version));
   }
   const auto list = root.find("edits");
   if (list == root.end()) return fail(ErrorCode::format, "{}: field 'edits' is missing", name);
@@ -284,29 +288,17 @@ Result<RoutingPolicy> RoutingPolicy::from_json(std::string_view json, const std:
 }
 
 Result<RoutingPolicy> RoutingPolicy::load(const std::filesystem::path& file) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file, error);
-  if (error) return fail(ErrorCode::io, "{}: {}", file.string(), error.message());
-  if (size > kMaxPolicyBytes) {
-    return fail(ErrorCode::format, "{}: {} bytes are too many for a routing policy", file.string(), size);
-  }
-  std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) return fail(ErrorCode::io, "{}: cannot be read", file.string());
-  return from_json(text.str(), file.string());
+  const auto text = read_file(file, kMaxPolicyBytes);
+  if (!text) return forward_error(text);
+  return from_json(*text, file.string());
 }
 
 std::string RoutingPolicy::to_json() const {
   return dump(policy_json(*this), -1);
 }
 
-Status RoutingPolicy::save(const std::filesystem::path& file) const {
-  std::ofstream out(file, std::ios::binary | std::ios::trunc);
-  if (!out) return fail(ErrorCode::io, "{}: cannot be created", file.string());
-  out << dump(policy_json(*this), 2) << '\n';
-  out.close();
-  if (!out) return fail(ErrorCode::io, "{}: could not be written", file.string());
-  return {};
+std::string RoutingPolicy::to_text() const {
+  return dump(policy_json(*this), 2) + '\n';
 }
 
 }  // namespace expertscope

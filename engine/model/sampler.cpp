@@ -107,6 +107,16 @@ std::int32_t pick(std::span<const float> scores, double u) {
 
 }  // namespace
 
+SamplingOptions proposed_sampling(const GenerationDefaults& defaults) {
+  SamplingOptions options;
+  options.temperature = defaults.do_sample ? defaults.temperature : 0.0f;
+  options.top_k = defaults.top_k;
+  options.top_p = defaults.top_p;
+  options.min_p = defaults.min_p;
+  options.repetition_penalty = defaults.repetition_penalty;
+  return options;
+}
+
 Sampler::Sampler(const SamplingOptions& options) : options_(options), random_(options.seed) {}
 
 std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std::int32_t> history) {

@@ -21,6 +21,9 @@ struct SamplingOptions {
   std::uint64_t seed = 0;
 };
 
+/// What the model's makers propose in generation_config.json: greedy unless do_sample is set.
+SamplingOptions proposed_sampling(const GenerationDefaults& defaults);
+
 /// Chooses tokens. The same seed and logits give the same tokens on every machine.
 class Sampler {
  public:

@@ -44,11 +44,37 @@ void Session::set_capture(const CaptureRequest& request, CaptureSink* sink) {
   sink_ = sink;
 }
 
-Status Session::truncate(int sequence, int keep) {
-  if (sequence < 0 || sequence >= options_.max_sequences) {
-    return fail(ErrorCode::invalid_argument, "sequence {} does not exist, the session has {}", sequence,
-                options_.max_sequences);
+Status Session::check_sequence(int sequence) const {
+  if (sequence >= 0 && sequence < options_.max_sequences) return {};
+  return fail(ErrorCode::invalid_argument, "sequence {} does not exist, the session has {}", sequence,
+              options_.max_sequences);
+}
+
+Status Session::check_room(int sequence, std::size_t tokens) const {
+  const int length = lengths_[static_cast<std::size_t>(sequence)];
+  const int room = options_.max_context - length;
+  if (tokens <= static_cast<std::size_t>(room)) return {};
+  if (length == 0) {
+    return fail(ErrorCode::invalid_argument, "{} tokens do not fit into the context of {} tokens", tokens,
+                options_.max_context);
   }
+  return fail(ErrorCode::invalid_argument,
+              "{} tokens after {} do not fit into the context of {} tokens: there is room for {}", tokens,
+              length, options_.max_context, room);
+}
+
+Status Session::check_ids(std::span<const std::int32_t> tokens) const {
+  for (const std::int32_t id : tokens) {
+    if (id < 0 || id >= model_->config().vocab_size) {
+      return fail(ErrorCode::invalid_argument, "token id {} is outside the vocabulary of {}", id,
+                  model_->config().vocab_size);
+    }
+  }
+  return {};
+}
+
+Status Session::truncate(int sequence, int keep) {
+  if (auto ok = check_sequence(sequence); !ok) return ok;
   int& length = lengths_[static_cast<std::size_t>(sequence)];
   if (keep < 0 || keep > length) {
     return fail(ErrorCode::invalid_argument, "sequence {} has {} tokens, {} cannot be kept", sequence, length,
@@ -62,22 +88,16 @@ Status Session::truncate(int sequence, int keep) {
 Status Session::check(const Batch& batch) const {
   std::size_t tokens = 0;
   for (const SequenceChunk& chunk : batch.chunks) {
-    if (chunk.sequence < 0 || chunk.sequence >= options_.max_sequences) {
-      return fail(ErrorCode::invalid_argument, "sequence {} does not exist, the session has {}",
-                  chunk.sequence, options_.max_sequences);
-    }
+    if (auto ok = check_sequence(chunk.sequence); !ok) return ok;
     const auto same = std::count_if(batch.chunks.begin(), batch.chunks.end(),
                                     [&](const SequenceChunk& c) { return c.sequence == chunk.sequence; });
     if (same != 1)
       return fail(ErrorCode::invalid_argument, "sequence {} is twice in one batch", chunk.sequence);
     if (chunk.count < 1)
       return fail(ErrorCode::invalid_argument, "sequence {} has an empty chunk", chunk.sequence);
-    const int length = lengths_[static_cast<std::size_t>(chunk.sequence)];
-    if (chunk.count > options_.max_context - length) {
-      return fail(ErrorCode::invalid_argument, "{} tokens after {} do not fit into the context of {} tokens",
-                  chunk.count, length, options_.max_context);
-    }
-    tokens += static_cast<std::size_t>(chunk.count);
+    const auto count = static_cast<std::size_t>(chunk.count);
+    if (auto ok = check_room(chunk.sequence, count); !ok) return ok;
+    tokens += count;
   }
   if (tokens == 0 || tokens != batch.tokens.size()) {
     return fail(ErrorCode::invalid_argument, "a batch of {} tokens whose chunks have {}", batch.tokens.size(),
@@ -87,13 +107,7 @@ Status Session::check(const Batch& batch) const {
     return fail(ErrorCode::invalid_argument, "a batch of {} tokens, at most {} fit", tokens,
                 options_.max_batch);
   }
-  for (const std::int32_t id : batch.tokens) {
-    if (id < 0 || id >= model_->config().vocab_size) {
-      return fail(ErrorCode::invalid_argument, "token id {} is outside the vocabulary of {}", id,
-                  model_->config().vocab_size);
-    }
-  }
-  return {};
+  return check_ids(batch.tokens);
 }
 
 Result<std::span<const float>> Session::step(Batch batch) {
@@ -154,6 +168,10 @@ void Session::remember_last_logits(const Batch& batch) {
 Result<std::span<const float>> Session::prefill(int sequence, std::span<const std::int32_t> tokens,
                                                 const std::stop_token& stop) {
   if (tokens.empty()) return fail(ErrorCode::invalid_argument, "there are no tokens to run");
+  // All of it now: a prompt that cannot end well must not be computed for minutes first.
+  if (auto ok = check_sequence(sequence); !ok) return forward_error(ok);
+  if (auto ok = check_room(sequence, tokens.size()); !ok) return forward_error(ok);
+  if (auto ok = check_ids(tokens); !ok) return forward_error(ok);
   const auto most = static_cast<std::size_t>(options_.max_batch);
   for (std::size_t start = 0; start < tokens.size(); start += most) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped");

@@ -20,8 +20,9 @@ namespace expertscope {
 /// One thread steps; `set_routing` may be called from any thread and takes effect at the next step.
 class Session {
  public:
-  /// Sizes everything once; later steps do not allocate. max_context is lowered to what the model was made
-  /// for. Fails with what was needed when memory is short.
+  /// Takes the memory of the KV cache and of a step's arithmetic once and for all; later steps allocate
+  /// logits and probes only. max_context is lowered to what the model was made for. Fails with what was
+  /// needed when memory is short.
   static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Model> model,
                                                  const BackendOptions& options);
 
@@ -47,13 +48,17 @@ class Session {
   /// [rows, vocab], valid until the next step.
   Result<std::span<const float>> step(Batch batch);
 
-  /// Appends tokens to one sequence in chunks of at most max_batch, checking `stop` between steps. `last`
-  /// computes logits of the last token only; the span is [vocab].
+  /// Appends tokens to one sequence in chunks of at most max_batch, checking `stop` between steps. Computes
+  /// logits for the last token only; the span is [vocab]. Tokens that do not all fit are refused before the
+  /// first step.
   Result<std::span<const float>> prefill(int sequence, std::span<const std::int32_t> tokens,
                                          const std::stop_token& stop = {});
 
  private:
   Session() = default;
+  Status check_sequence(int sequence) const;
+  Status check_room(int sequence, std::size_t tokens) const;
+  Status check_ids(std::span<const std::int32_t> tokens) const;
   Status check(const Batch& batch) const;
   void fill_log_probs(const Batch& batch, CaptureBlock& block) const;
   void remember_last_logits(const Batch& batch);

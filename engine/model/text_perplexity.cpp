@@ -20,9 +20,9 @@ std::string joined_text(const Dataset& data) {
 
 /// Id of the BOS token the tokenizer puts first by itself, or -1.
 std::int32_t added_bos(const Tokenizer& tokenizer, const ModelConfig& config) {
-  const auto ids = tokenizer.encode("", true);
-  if (!ids || ids->empty()) return -1;
-  return config.bos_token_id < 0 || ids->front() == config.bos_token_id ? ids->front() : -1;
+  const auto ids = tokenizer.leading_ids();
+  if (ids.empty()) return -1;
+  return config.bos_token_id < 0 || ids.front() == config.bos_token_id ? ids.front() : -1;
 }
 
 std::string describe_bos(PerplexityProtocol protocol, std::int32_t bos) {

@@ -219,6 +219,36 @@ TEST(GenerationConfig, OverridesTheEndTokensAndGivesTheSamplingDefaults) {
             "g.json: temperature: expected a number, found \"hot\"");
 }
 
+TEST(GenerationConfig, WhatIsNotThereIsWhatTransformersTakes) {
+  auto result = parsed([](Json&) {});
+  ASSERT_TRUE(result);
+  const auto expect_defaults = [&] {
+    const GenerationDefaults& defaults = result->config.generation;
+    EXPECT_FALSE(defaults.do_sample);
+    EXPECT_EQ(defaults.temperature, 1.0f);
+    EXPECT_EQ(defaults.top_k, 50);
+    EXPECT_EQ(defaults.top_p, 1.0f);
+    EXPECT_EQ(defaults.min_p, 0.0f);
+    EXPECT_EQ(defaults.repetition_penalty, 1.0f);
+  };
+  expect_defaults();
+  ASSERT_TRUE(apply_generation_config("{}", "g.json", *result));
+  expect_defaults();
+  ASSERT_TRUE(apply_generation_config(R"({"top_k": null, "top_p": null, "min_p": null})", "g.json", *result));
+  expect_defaults();
+}
+
+TEST(GenerationConfig, GivesMinP) {
+  auto result = parsed([](Json&) {});
+  ASSERT_TRUE(result);
+  ASSERT_TRUE(
+      apply_generation_config(R"({"do_sample": true, "min_p": 0.05, "top_k": 0})", "g.json", *result));
+  EXPECT_FLOAT_EQ(result->config.generation.min_p, 0.05f);
+  EXPECT_EQ(result->config.generation.top_k, 0);
+  EXPECT_EQ(apply_generation_config(R"({"min_p": 2})", "g.json", *result).error().message,
+            "g.json: min_p: 2 is outside 0 .. 1");
+}
+
 TEST(GenerationConfig, TokensOutsideTheVocabularyAreIgnoredWithAWarning) {
   const auto result = parsed([](Json& c) {
     c["bos_token_id"] = 151643;

@@ -122,6 +122,8 @@ TEST(Perplexity, RefusesWhatCannotBeScored) {
   };
   EXPECT_THAT(error({1}, {.context = 8, .stride = 4}), HasSubstr("nothing to score"));
   EXPECT_THAT(error(text(9), {.context = 1, .stride = 1}), HasSubstr("a context of 1"));
+  EXPECT_THAT(error(text(9), {.protocol = PerplexityProtocol::llamacpp, .context = 2}),
+              HasSubstr("a context of 2 tokens scores nothing"));
   EXPECT_THAT(error(text(9), {.context = 64, .stride = 4}), HasSubstr("the session holds 32"));
   EXPECT_THAT(error(text(9), {.context = 8, .stride = 0}), HasSubstr("a stride of 0"));
   EXPECT_THAT(error(text(9), {.context = 8, .stride = 9}), HasSubstr("a stride of 9"));

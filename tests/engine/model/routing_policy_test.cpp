@@ -101,19 +101,31 @@ TEST(RoutingPolicyJson, ANoteOfInvalidUtf8DoesNotBreakTheFile) {
   EXPECT_TRUE(RoutingPolicy::from_json(policy.to_json(), "p.json"));
 }
 
-TEST(RoutingPolicyJson, SavesAndLoadsAFile) {
+TEST(RoutingPolicyJson, LoadsTheTextOfAFile) {
   const auto file = std::filesystem::path(testing::TempDir()) / "expertscope_policy_test.json";
   const RoutingPolicy policy = parse(R"({"op":"force","layer":0,"expert":1})");
-  ASSERT_TRUE(policy.save(file));
+  std::ofstream(file) << policy.to_text();
   const auto loaded = RoutingPolicy::load(file);
   std::filesystem::remove(file);
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->to_json(), policy.to_json());
 }
 
-TEST(RoutingPolicyJson, NamesTheFileThatCannotBeReadOrWritten) {
+TEST(RoutingPolicyJson, NamesTheFileThatCannotBeRead) {
   EXPECT_THAT(RoutingPolicy::load("/nowhere/p.json").error().message, HasSubstr("/nowhere/p.json"));
-  EXPECT_THAT(RoutingPolicy{}.save("/nowhere/p.json").error().message, HasSubstr("/nowhere/p.json"));
+}
+
+TEST(RoutingPolicyJson, ALayerNamedTwiceCountsOnce) {
+  const RoutingPolicy policy = parse(R"({"op":"force","layer":[3,0,3,0],"expert":1})");
+  EXPECT_THAT(policy.edits[0].layers, ElementsAre(0, 3));
+}
+
+TEST(RoutingPolicyJson, RefusesNestingThatNoPolicyHasAndKeysThatStandTwice) {
+  const std::string deep(100000, '[');
+  EXPECT_THAT(json_error("{\"version\":" + deep + std::string(100000, ']') + ",\"edits\":[]}"),
+              HasSubstr("p.json: JSON is nested deeper than"));
+  EXPECT_THAT(edit_error(R"({"op":"force","layer":0,"expert":1,"expert":2})"),
+              HasSubstr("the key \"expert\" is there twice"));
 }
 
 TEST(RoutingPolicyJson, RefusesWhatIsNotAPolicy) {
@@ -290,8 +302,14 @@ TEST(RoutingEdit, DescribesItself) {
     lines.push_back(edit.describe());
   EXPECT_THAT(lines,
               ElementsAre("prune expert 68 in layer 1 (mask)", "reroute expert 92 to 14 in layers 2, 3",
-                          "boost expert 5 in every MoE layer by +2", "suppress expert 5 in layer 0 by -0.5",
-                          "force expert 7 in layer 0", "top-k 4 in layer 0", "top-p 0.4 in layer 0"));
+                          "boost expert 5 in every MoE layer (router logit +2)",
+                          "suppress expert 5 in layer 0 (router logit -0.5)", "force expert 7 in layer 0",
+                          "top-k 4 in layer 0", "top-p 0.4 in layer 0"));
+}
+
+TEST(RoutingEdit, NamesSomeOfManyLayers) {
+  const RoutingPolicy policy = parse(R"({"op":"force","layer":[0,1,2,3,4,5,6,7,8],"expert":1})");
+  EXPECT_EQ(policy.edits[0].describe(), "force expert 1 in layers 0, 1, 2, 3, 4, 5 and 3 more");
 }
 
 }  // namespace

@@ -155,6 +155,40 @@ TEST(Session, SaysWhenTheContextIsFull) {
   EXPECT_THAT(more.error().message, HasSubstr("1 tokens after 10 do not fit into the context of 10 tokens"));
 }
 
+TEST(Session, APromptThatDoesNotFitIsRefusedBeforeItIsComputed) {
+  const auto session = make_session(small(1, 32, 4));
+  const auto whole = session->prefill(0, tokens(33));
+  ASSERT_FALSE(whole);
+  EXPECT_EQ(whole.error().message, "33 tokens do not fit into the context of 32 tokens");
+  EXPECT_EQ(session->length(0), 0) << "none of its chunks has run";
+  ASSERT_TRUE(session->prefill(0, tokens(3)));
+  const auto rest = session->prefill(0, tokens(30));
+  ASSERT_FALSE(rest);
+  EXPECT_EQ(rest.error().message,
+            "30 tokens after 3 do not fit into the context of 32 tokens: there is room for 29");
+  EXPECT_EQ(session->length(0), 3);
+  EXPECT_TRUE(session->prefill(0, tokens(29)));
+}
+
+TEST(Session, APromptWithAForeignTokenIsRefusedBeforeItIsComputed) {
+  const auto session = make_session(small(1, 32, 4));
+  Ids ids = tokens(20);
+  ids.back() = 97;
+  const auto refused = session->prefill(0, ids);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "token id 97 is outside the vocabulary of 97");
+  EXPECT_EQ(session->length(0), 0);
+}
+
+TEST(Session, PrefillRefusesASequenceThatDoesNotExist) {
+  const auto session = make_session(small(2));
+  for (const int sequence : {-1, 2}) {
+    const auto refused = session->prefill(sequence, tokens(3));
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("does not exist, the session has 2"));
+  }
+}
+
 TEST(SessionCapture, LogProbabilitiesCarryOverFromStepToStep) {
   const auto session = make_session(small());
   const Ids ids = tokens(4);
