@@ -56,7 +56,7 @@ struct SuperExpertResult {
 };
 SuperExpertResult analyze_super_experts(const ExpertTable& table, const SuperExpertOptions& options = {});
 
-/// Router entropy of one MoE layer over the run's tokens, in nats.
+/// Router entropy of one MoE layer, in nats, over the tokens of the run for which it was measured.
 struct LayerEntropy {
   int layer = 0;
   std::int64_t tokens = 0;

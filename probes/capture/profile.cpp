@@ -55,26 +55,15 @@ class ProbesOn {
   Session& session_;
 };
 
-// What the tokenizer puts in front of every text (BOS, for most models nothing).
-Result<std::vector<std::int32_t>> leading_tokens(const Tokenizer& tokenizer) {
-  auto plain = tokenizer.encode("a", false);
-  if (!plain) return forward_error(plain);
-  auto whole = tokenizer.encode("a", true);
-  if (!whole) return forward_error(whole);
-  const auto text = std::search(whole->begin(), whole->end(), plain->begin(), plain->end());
-  return std::vector<std::int32_t>(whole->begin(), text);
-}
-
 // Cuts the documents into sequences, at most `options.max_sequences` of them.
 Result<std::vector<Piece>> cut(const Tokenizer& tokenizer, const Dataset& data, const ProfileOptions& options,
                                const std::stop_token& stop) {
-  auto leading = leading_tokens(tokenizer);
-  if (!leading) return forward_error(leading);
+  const auto leading = tokenizer.leading_ids();
   const auto length = static_cast<std::size_t>(options.sequence_length);
-  if (leading->size() >= length) {
+  if (leading.size() >= length) {
     return fail(ErrorCode::invalid_argument, "a sequence length of {} leaves no room for text", length);
   }
-  const std::size_t text_length = length - leading->size();
+  const std::size_t text_length = length - leading.size();
   const auto limit = options.max_sequences > 0 ? static_cast<std::size_t>(options.max_sequences) : SIZE_MAX;
   std::vector<Piece> pieces;
   for (std::size_t number = 0; number < data.documents.size() && pieces.size() < limit; ++number) {
@@ -85,7 +74,7 @@ Result<std::vector<Piece>> cut(const Tokenizer& tokenizer, const Dataset& data, 
       return fail(tokens.error().code, "{}: document {}: {}", data.name, number + 1, tokens.error().message);
     }
     for (std::size_t begin = 0; begin < tokens->size() && pieces.size() < limit; begin += text_length) {
-      Piece piece{*leading, document.domain};
+      Piece piece{{leading.begin(), leading.end()}, document.domain};
       const auto from = tokens->begin() + static_cast<std::ptrdiff_t>(begin);
       const auto count = std::min(text_length, tokens->size() - begin);
       piece.tokens.insert(piece.tokens.end(), from, from + static_cast<std::ptrdiff_t>(count));

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -29,6 +30,7 @@ struct Ending {
   std::string status;
   std::string message;
   std::string text;
+  BlockTags rest;  // gaps behind the last block
 };
 
 }  // namespace
@@ -36,7 +38,7 @@ struct Ending {
 struct Recorder::Impl {
   RecorderOptions options;
   std::filesystem::path file;
-  std::unique_ptr<TraceWriter> writer;  // the recorder thread's, once it runs
+  std::unique_ptr<TraceWriter> writer;  // the recorder thread's
   std::int64_t run_id = 0;
   SequenceMarks marks;  // the stepping thread's
   std::atomic<std::int64_t> dropped{0};
@@ -52,6 +54,7 @@ struct Recorder::Impl {
 
   std::thread thread;
 
+  Status begin(const RunInfo& info);
   void run();
   Status record(Clock::time_point& last_commit);
   bool next(Item& item, std::optional<Clock::time_point> until, bool& ended);
@@ -114,6 +117,14 @@ void Recorder::Impl::give_up(const Error& failure) {
   room.notify_all();
 }
 
+Status Recorder::Impl::begin(const RunInfo& info) {
+  auto started = TraceWriter::start(file, info, options.token_bytes);
+  if (!started) return forward_error(started);
+  writer = std::move(*started);
+  run_id = writer->run_id();
+  return {};
+}
+
 void Recorder::Impl::run() {
   Clock::time_point last_commit = Clock::now();
   auto status = record(last_commit);
@@ -123,7 +134,8 @@ void Recorder::Impl::run() {
       const std::lock_guard lock(mutex);
       end = *ending;
     }
-    status = writer->finish(end.status, end.message, end.text);
+    status = writer->note(end.rest);
+    if (status) status = writer->finish(end.status, end.message, end.text);
   }
   if (!status) give_up(status.error());
   // Closing the last connection folds the write-ahead log into the file.
@@ -134,16 +146,24 @@ Recorder::Recorder() : impl_(std::make_unique<Impl>()) {}
 
 Result<std::unique_ptr<Recorder>> Recorder::start(const std::filesystem::path& file, const RunInfo& info,
                                                   RecorderOptions options) {
-  auto writer = TraceWriter::start(file, info, options.token_bytes);
-  if (!writer) return forward_error(writer);
   std::unique_ptr<Recorder> recorder(new Recorder());
   Impl& impl = *recorder->impl_;
   impl.options = std::move(options);
   impl.options.queue_blocks = std::max(impl.options.queue_blocks, 1);
   impl.file = file;
-  impl.writer = std::move(*writer);
-  impl.run_id = impl.writer->run_id();
-  impl.thread = std::thread([&impl] { impl.run(); });
+  // The run names the thread that writes it: when that ends, however it ends, nobody takes the run for one
+  // that goes on. So the run has to begin there, too.
+  std::promise<Status> promise;
+  auto begun = promise.get_future();
+  impl.thread = std::thread([&impl, &info, promise = std::move(promise)]() mutable {
+    const Status status = impl.begin(info);
+    promise.set_value(status);  // from here on `info` may be gone
+    if (status) impl.run();
+  });
+  if (auto status = begun.get(); !status) {
+    impl.thread.join();
+    return forward_error(status);
+  }
   return recorder;
 }
 
@@ -159,9 +179,6 @@ const std::filesystem::path& Recorder::file() const {
 }
 std::int64_t Recorder::dropped_tokens() const {
   return impl_->dropped;
-}
-void Recorder::next_sequence() {
-  impl_->marks.next();
 }
 void Recorder::set_domain(int slot, const std::string& domain) {
   impl_->marks.set_domain(slot, domain);
@@ -208,7 +225,7 @@ Status Recorder::finish(const std::string& status, const std::string& message, c
   if (!impl_->joined) {
     {
       const std::lock_guard lock(impl_->mutex);
-      impl_->ending = Ending{status, message, text};
+      impl_->ending = Ending{status, message, text, impl_->marks.rest()};
     }
     impl_->work.notify_one();
     impl_->room.notify_all();

@@ -14,6 +14,8 @@
 
 namespace expertscope {
 
+class Session;
+
 /// What happens when blocks arrive faster than they are written.
 enum class Backpressure : std::uint8_t {
   wait,  ///< inference waits: nothing is lost (default)
@@ -28,8 +30,8 @@ struct RecorderOptions {
   std::function<std::string(std::int32_t)> token_bytes;
 };
 
-/// One thread behind one bounded queue, writing one run of one trace file. `acquire`, `deliver` and the marks
-/// are called from one thread, the one that steps the session.
+/// One thread behind one bounded queue, writing one run of one trace file. `acquire`, `deliver`, the marks
+/// and `finish` are called from one thread, the one that steps the session.
 class Recorder final : public CaptureSink {
  public:
   /// Creates the file or appends a run to an existing trace. The error names the file.
@@ -45,10 +47,8 @@ class Recorder final : public CaptureSink {
   /// The writer's error, once it had one, comes back here: the run stops, what was committed stays.
   Status deliver(std::unique_ptr<CaptureBlock> block) override;
 
-  /// From here on, blocks belong to the next sequence of the run (a new document; a new prompt). A token at
-  /// position 0 begins one too, also without this call.
-  void next_sequence();
-  /// The domain of the next sequence that begins in a cache slot of the session; kept in the trace.
+  /// The domain of the next sequence that begins in a cache slot of the session (with a token at position 0);
+  /// kept in the trace.
   void set_domain(int slot, const std::string& domain);
   /// Tokens delivered from here on are generated ones, not the prompt.
   void mark_generated();
@@ -67,7 +67,6 @@ class Recorder final : public CaptureSink {
 
 /// The parts of RunInfo that follow from a model and a session; the caller fills kind, data set, prompt and
 /// sampling.
-class Session;
 RunInfo describe_run(const Session& session, const CaptureRequest& probes);
 
 }  // namespace expertscope

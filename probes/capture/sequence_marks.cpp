@@ -12,25 +12,31 @@ int SequenceMarks::number_of(int slot, int position, int row) {
   SequenceStart start;
   start.number = next_number_++;
   start.block_row = row;
-  if (const auto before = ended_.find(slot); before != ended_.end()) start.ended = before->second;
+  if (current != current_.end()) start.ended = current->second;
   if (auto domain = domains_.find(slot); domain != domains_.end()) {
     start.domain = std::move(domain->second);
     domains_.erase(domain);
   }
   current_[slot] = start.number;
-  ended_[slot] = start.number;
   starts_.push_back(std::move(start));
   return starts_.back().number;
 }
 
 BlockTags SequenceMarks::tag(const CaptureBlock& block) {
-  BlockTags tags;
-  tags.generated = generated_;
-  tags.sequence.reserve(block.sequence.size());
+  std::vector<std::int32_t> sequence;
+  sequence.reserve(block.sequence.size());
   const std::size_t rows = std::min(block.sequence.size(), block.position.size());
   for (std::size_t row = 0; row < rows; ++row) {
-    tags.sequence.push_back(number_of(block.sequence[row], block.position[row], static_cast<int>(row)));
+    sequence.push_back(number_of(block.sequence[row], block.position[row], static_cast<int>(row)));
   }
+  BlockTags tags = rest();
+  tags.sequence = std::move(sequence);
+  tags.generated = generated_;
+  return tags;
+}
+
+BlockTags SequenceMarks::rest() {
+  BlockTags tags;
   tags.starts = std::exchange(starts_, {});
   tags.dropped = std::exchange(dropped_, {});
   return tags;

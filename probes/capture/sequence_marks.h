@@ -16,8 +16,6 @@ namespace expertscope {
 /// sequences through the run.
 class SequenceMarks {
  public:
-  /// Every slot's next token begins a new sequence.
-  void next() { current_.clear(); }
   void set_domain(int slot, const std::string& domain) { domains_[slot] = domain; }
   void mark_generated() { generated_ = true; }
 
@@ -25,6 +23,8 @@ class SequenceMarks {
   BlockTags tag(const CaptureBlock& block);
   /// Notes a block that is dropped; the next tag() says so. The number of its tokens.
   int drop(const CaptureBlock& block);
+  /// What no tag() has said yet: blocks that were dropped at the end of the run.
+  BlockTags rest();
 
  private:
   int number_of(int slot, int position, int row);
@@ -32,7 +32,6 @@ class SequenceMarks {
   int next_number_ = 0;
   bool generated_ = false;
   std::map<int, int> current_;          ///< slot -> sequence number
-  std::map<int, int> ended_;            ///< slot -> its last sequence number
   std::map<int, std::string> domains_;  ///< slot -> domain of the sequence that begins next
   std::vector<SequenceStart> starts_;   ///< since the last block that was recorded
   std::vector<DroppedTokens> dropped_;

@@ -23,28 +23,79 @@ std::string change(double before, double after) {
   return fmt::format("{}{}", after >= before ? "+" : "−", percent(std::abs(after / before - 1)));
 }
 
-// One line per thing that was measured before and after.
-std::string measures(const ReportInput& input) {
-  std::vector<std::vector<std::string>> rows;
-  if (input.effect && input.effect->scored_tokens > 0) {
-    const double before = std::exp(input.effect->nll_before);
-    const double after = std::exp(input.effect->nll_after);
-    rows.push_back({fmt::format("Perplexity of the {} recorded tokens both traces hold",
-                                grouped(input.effect->scored_tokens)),
-                    number(before), number(after), change(before, after)});
-  }
-  if (input.comparison && input.comparison->perplexity_before && input.comparison->perplexity_after) {
-    const ReportComparison& c = *input.comparison;
+// The window attaches its newest comparison to whatever run is exported.
+std::string foreign_edits_warning(const ReportInput& input) {
+  if (!input.comparison || comparison_fits(input)) return {};
+  const std::string& policy = input.comparison->policy_json;
+  const PolicyStep step = policy.empty() ? PolicyStep{} : policy_steps({{0, policy}}, input.run.info).front();
+  return "<div class=\"warning\">Texts, perplexity and KL of the comparison below were measured with other "
+         "edits than this run’s last policy. <b>The edits that were compared</b>" +
+         edits_html(step) + "</div>\n";
+}
+
+using Rows = std::vector<std::vector<std::string>>;
+
+void add_recorded_rows(const Effect& effect, Rows& rows) {
+  if (effect.scored_tokens == 0) return;
+  const std::string tokens = grouped(effect.scored_tokens);
+  const double before = std::exp(effect.nll_before);
+  const double after = std::exp(effect.nll_after);
+  rows.push_back({fmt::format("Perplexity of the {} recorded tokens both traces hold", tokens),
+                  number(before), number(after), change(before, after)});
+  rows.push_back({fmt::format("Log-probability difference (not KL): mean of ln p before − ln p after of the "
+                              "same {} tokens [nats]",
+                              tokens),
+                  number(-effect.nll_before), number(-effect.nll_after),
+                  number(effect.log_prob_difference())});
+}
+
+void add_comparison_rows(const ReportComparison& c, Rows& rows) {
+  if (c.perplexity_before && c.perplexity_after) {
     rows.push_back({fmt::format("Perplexity of {} (protocol {})", escape(c.text_name), escape(c.protocol)),
                     number(*c.perplexity_before), number(*c.perplexity_after),
                     change(*c.perplexity_before, *c.perplexity_after)});
   }
-  if (input.comparison && input.comparison->kl_mean) {
-    rows.push_back(
-        {"KL(before ‖ after), mean per token [nats]", "0", number(*input.comparison->kl_mean), ""});
+  if (!c.kl_mean) return;
+  const std::string tokens = c.kl_tokens > 0 ? fmt::format(" {}", grouped(c.kl_tokens)) : std::string();
+  rows.push_back({fmt::format("KL(before ‖ after): mean over the{} tokens of the prompt and the text before, "
+                              "measured with the model [nats]",
+                              tokens),
+                  "", "", number(*c.kl_mean)});
+}
+
+void add_divergence_row(const ReportDivergence& d, Rows& rows) {
+  const std::string part = d.tokens < d.of_tokens ? fmt::format("first {} of ", grouped(d.tokens)) : "";
+  rows.push_back({fmt::format("KL(before ‖ after): mean over the {}{} tokens of the run before, measured "
+                              "with the model, {} [nats]",
+                              part, grouped(d.of_tokens), escape(d.backend)),
+                  "", "", number(d.kl_mean)});
+}
+
+bool changes_on_the_way(const RunData& run) {
+  return run.policy.size() > 1 || (run.policy.size() == 1 && run.policy.front().token > 0);
+}
+
+std::string kl_note(const ReportInput& input) {
+  if (!input.before || (input.comparison && input.comparison->kl_mean)) return {};
+  if (!input.divergence) {
+    return "<p class=\"note\">KL(before ‖ after): not recorded. A trace holds the log-probability of every "
+           "token that came, KL needs the whole distributions: <code>expertscope-cli report</code> with "
+           "<code>--model</code> runs the tokens again and measures it, as Compare does in the window.</p>\n";
   }
-  if (rows.empty()) return {};
-  return table({{"measure"}, {"before", true}, {"after", true}, {"change", true}}, rows);
+  if (!changes_on_the_way(input.run) && !changes_on_the_way(*input.before)) return {};
+  return "<p class=\"note\">The edits changed on the way. KL is that of each run’s last policy, applied from "
+         "the first token on.</p>\n";
+}
+
+// One line per thing that was measured.
+std::string measures(const ReportInput& input) {
+  Rows rows;
+  if (input.effect) add_recorded_rows(*input.effect, rows);
+  if (input.comparison) add_comparison_rows(*input.comparison, rows);
+  if (input.divergence) add_divergence_row(*input.divergence, rows);
+  std::string note = kl_note(input);
+  if (rows.empty()) return note;
+  return table({{"measure"}, {"before", true}, {"after", true}, {"change", true}}, rows) + note;
 }
 
 std::string largest_changes(const LoadResult& before, const LoadResult& after) {
@@ -158,6 +209,7 @@ std::string effect_section(const ReportInput& input) {
                        input.before->policy.empty() ? "without edits" : "with edits of its own");
   }
   if (input.effect) out += warnings_html(*input.effect);
+  out += foreign_edits_warning(input);
   out += measures(input);
   if (input.effect && input.effect->same_shape) {
     out += fmt::format(
@@ -219,7 +271,14 @@ std::string definitions_section(const ReportInput& input) {
          "exp of the mean negative log-likelihood per token. Of a recorded run: every token given its "
          "own sequence. Protocols hf (sliding window, text joined) and llamacpp (disjoint windows, "
          "second half scored) give other numbers on the same text.");
-  define("KL", "Σ p ln(p/q) over the vocabulary, p before and q after, in nats; mean over tokens.");
+  define("KL",
+         "Σ p ln(p/q) over the vocabulary, p before and q after, in nats; mean over the distributions "
+         "that follow each token, both sides reading the same tokens.");
+  define("Log-probability difference",
+         "(1/n) Σ (ln p before − ln p after) of the n tokens that came: ln of the ratio of the two "
+         "perplexities. It would estimate KL only if the model before had drawn every token from its own "
+         "distribution (temperature 1, nothing cut off), which given text is not; of two generations, the "
+         "token at which they part is not among the n.");
   define("Prune",
          "mask: the router logit becomes −∞ and the router selects again; zero: selected, "
          "but silent, as in arXiv 2507.23279; drop: selected and removed, the other weights rescaled.");

@@ -26,13 +26,25 @@ struct FindTarget {
 void add_marks(const RoutingEdit& edit, const RunInfo& run, std::vector<CellMark>& marks) {
   const Target target = std::visit(FindTarget(), edit.action);
   if (target.expert < 0 || target.expert >= run.experts) return;
+  const std::string text = edit.describe();
   std::vector<int> layers = edit.layers;
   for (int layer = 0; edit.layers.empty() && layer < run.layers; ++layer)
     layers.push_back(layer);
   for (const int layer : layers) {
     const bool moe = layer >= 0 && layer < run.layers && run.moe_layer[static_cast<std::size_t>(layer)] != 0;
-    if (moe) marks.push_back({layer, target.expert, target.symbol, edit.describe()});
+    if (moe) marks.push_back({layer, target.expert, target.symbol, text});
   }
+}
+
+// One spelling for policies that do the same; what cannot be read stays as it is.
+std::string effective_edits(const std::string& policy_json) {
+  if (policy_json.empty()) return RoutingPolicy().to_json();
+  auto policy = RoutingPolicy::from_json(policy_json, "the recorded policy");
+  if (!policy) return policy_json;
+  std::erase_if(policy->edits, [](const RoutingEdit& edit) { return !edit.enabled; });
+  for (RoutingEdit& edit : policy->edits)
+    edit.note.clear();
+  return policy->to_json();
 }
 
 PolicyStep policy_step(const PolicyChange& change, const RunInfo& run) {
@@ -63,6 +75,10 @@ std::vector<PolicyStep> policy_steps(const std::vector<PolicyChange>& changes, c
   for (const PolicyChange& change : changes)
     steps.push_back(policy_step(change, run));
   return steps;
+}
+
+bool same_edits(const std::string& a, const std::string& b) {
+  return effective_edits(a) == effective_edits(b);
 }
 
 }  // namespace expertscope::report

@@ -27,4 +27,8 @@ struct PolicyStep {
 };
 std::vector<PolicyStep> policy_steps(const std::vector<PolicyChange>& changes, const RunInfo& run);
 
+/// Whether two policies as recorded (JSON; empty: the model's own routing) make the same edits: those that
+/// are switched off and notes do not count.
+bool same_edits(const std::string& a, const std::string& b);
+
 }  // namespace expertscope::report

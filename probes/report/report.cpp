@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "probes/report/report.h"
 
+#include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "probes/report/html.h"
@@ -19,6 +21,27 @@ Result<std::int64_t> newest_run(const TraceReader& trace) {
   return runs->back().id;
 }
 
+std::string list_ids(const std::vector<RunInfo>& runs) {
+  std::string ids;
+  for (const RunInfo& run : runs)
+    ids += fmt::format("{}{}", ids.empty() ? "" : ", ", run.id);
+  return ids;
+}
+
+Status add_baseline(const TraceReader& trace, const TraceReader& baseline, const ReportOptions& options,
+                    report::ReportInput& input) {
+  const auto run = choose_baseline_run(baseline, options.baseline_run, trace, input.run.info.id);
+  if (!run) return forward_error(run);
+  auto before = report::collect(baseline, *run);
+  if (!before) return forward_error(before);
+  auto effect = report::compare(baseline, *before, trace, input.run);
+  if (!effect) return forward_error(effect);
+  input.before = std::move(*before);
+  input.effect = std::move(*effect);
+  input.divergence = options.divergence;
+  return {};
+}
+
 Result<report::ReportInput> gather(const TraceReader& trace, const TraceReader* baseline,
                                    const ReportOptions& options) {
   Result<std::int64_t> run = options.run;
@@ -31,18 +54,39 @@ Result<report::ReportInput> gather(const TraceReader& trace, const TraceReader* 
   input.steps = report::policy_steps(input.run.policy, input.run.info);
   input.comparison = options.comparison;
   if (baseline == nullptr) return input;
-  auto before_run = newest_run(*baseline);
-  if (!before_run) return forward_error(before_run);
-  auto before = report::collect(*baseline, *before_run);
-  if (!before) return forward_error(before);
-  auto effect = report::compare(*baseline, *before, trace, input.run);
-  if (!effect) return forward_error(effect);
-  input.before = std::move(*before);
-  input.effect = std::move(*effect);
+  if (auto added = add_baseline(trace, *baseline, options, input); !added) return forward_error(added);
   return input;
 }
 
 }  // namespace
+
+Result<std::int64_t> choose_baseline_run(const TraceReader& baseline, std::int64_t wanted,
+                                         const TraceReader& trace, std::int64_t run) {
+  const auto runs = baseline.runs();
+  if (!runs) return forward_error(runs);
+  const std::string file = baseline.file().string();
+  std::error_code ignored;
+  const bool same_file = std::filesystem::equivalent(baseline.file(), trace.file(), ignored);
+  if (same_file && wanted == run) {
+    return fail(ErrorCode::invalid_argument,
+                "{}: run {} cannot be its own baseline; the trace has the runs {}", file, run,
+                list_ids(*runs));
+  }
+  const auto usable = [&](const RunInfo& info) {
+    return wanted != 0 ? info.id == wanted : !same_file || info.id < run;
+  };
+  const auto chosen = std::find_if(runs->rbegin(), runs->rend(), usable);
+  if (chosen != runs->rend()) return chosen->id;
+  if (runs->empty()) return fail(ErrorCode::mismatch, "{}: the trace has no run to compare with", file);
+  if (wanted != 0) {
+    return fail(ErrorCode::invalid_argument,
+                "{}: there is no run {} to compare with; the trace has the runs {}", file, wanted,
+                list_ids(*runs));
+  }
+  return fail(ErrorCode::invalid_argument,
+              "{}: no run came before run {} to compare it with; the trace has the runs {}", file, run,
+              list_ids(*runs));
+}
 
 Result<std::string> make_report(const TraceReader& trace, const TraceReader* baseline,
                                 const ReportOptions& options) {

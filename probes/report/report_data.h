@@ -52,6 +52,9 @@ struct Effect {
   std::int64_t scored_tokens = 0;     ///< common tokens with a log-probability in both
   double nll_before = 0;              ///< nats, over scored_tokens
   double nll_after = 0;
+
+  /// Mean of ln p before - ln p after of those tokens.
+  double log_prob_difference() const { return nll_after - nll_before; }
 };
 Result<Effect> compare(const TraceReader& before_trace, const RunData& before, const TraceReader& after_trace,
                        const RunData& after);

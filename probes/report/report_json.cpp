@@ -2,13 +2,14 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "engine/formats/json_fields.h"
 #include "probes/analysis/export.h"
 #include "probes/report/sections.h"
 
 namespace expertscope::report {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::ordered_json;  // hides the engine's: reports keep the order of their fields
 
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
@@ -61,12 +62,15 @@ Json layers_json(const std::vector<LayerStats>& layers) {
   return array;
 }
 
-Json policy_json(const std::vector<PolicyChange>& changes) {
+// As recorded; text that is no JSON, or nested as no policy is, stays text.
+Json policy_json(const std::string& text) {
+  return parse_json(text, "the recorded policy") ? parsed(text) : Json(text);
+}
+
+Json changes_json(const std::vector<PolicyChange>& changes) {
   Json array = Json::array();
   for (const PolicyChange& change : changes) {
-    Json policy = parsed(change.policy_json);
-    if (policy.is_discarded()) policy = change.policy_json;
-    array.push_back({{"token", change.token}, {"policy", std::move(policy)}});
+    array.push_back({{"token", change.token}, {"policy", policy_json(change.policy_json)}});
   }
   return array;
 }
@@ -81,7 +85,7 @@ Json super_experts_json(const SuperExpertResult& result) {
 Json run_json(const RunData& run) {
   Json json = {{"trace", run.file},
                {"run", info_json(run.info)},
-               {"policy_changes", policy_json(run.policy)},
+               {"policy_changes", changes_json(run.policy)},
                {"load", parsed(to_json(run.load))},
                {"super_experts",
                 {{"paper", super_experts_json(run.paper)}, {"upstream", super_experts_json(run.upstream)}}},
@@ -108,11 +112,22 @@ Json effect_json(const Effect& effect) {
   if (effect.scored_tokens > 0) {
     json["perplexity_before"] = number_or_null(std::exp(effect.nll_before));
     json["perplexity_after"] = number_or_null(std::exp(effect.nll_after));
+    json["log_prob_difference"] = number_or_null(effect.log_prob_difference());
   }
   return json;
 }
 
-Json comparison_json(const ReportComparison& comparison) {
+// Null: there is a baseline, and KL was not measured.
+Json divergence_json(const std::optional<ReportDivergence>& divergence) {
+  if (!divergence) return nullptr;
+  return {{"kl_mean", number_or_null(divergence->kl_mean)},
+          {"tokens", divergence->tokens},
+          {"of_tokens", divergence->of_tokens},
+          {"backend", divergence->backend}};
+}
+
+Json comparison_json(const ReportInput& input) {
+  const ReportComparison& comparison = *input.comparison;
   const auto optional = [](const std::optional<double>& value) {
     return value ? number_or_null(*value) : Json(nullptr);
   };
@@ -121,6 +136,9 @@ Json comparison_json(const ReportComparison& comparison) {
           {"perplexity_before", optional(comparison.perplexity_before)},
           {"perplexity_after", optional(comparison.perplexity_after)},
           {"kl_mean", optional(comparison.kl_mean)},
+          {"kl_tokens", comparison.kl_tokens},
+          {"policy", comparison.policy_json.empty() ? Json(nullptr) : policy_json(comparison.policy_json)},
+          {"edits_of_this_run", comparison_fits(input)},
           {"prompt", comparison.prompt},
           {"text_before", comparison.text_before},
           {"text_after", comparison.text_after}};
@@ -133,7 +151,8 @@ std::string report_json(const ReportInput& input) {
   json["report_version"] = 1;
   if (input.before) json["baseline"] = run_json(*input.before);
   if (input.effect) json["effect"] = effect_json(*input.effect);
-  if (input.comparison) json["comparison"] = comparison_json(*input.comparison);
+  if (input.before) json["divergence"] = divergence_json(input.divergence);
+  if (input.comparison) json["comparison"] = comparison_json(input);
   // Prompts and file names may hold any bytes.
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -172,22 +172,21 @@ std::string layer_table(const RunData& run) {
                rows);
 }
 
-std::string step_html(const PolicyStep& step) {
-  std::string out = fmt::format("<li><b>from token {}</b>", grouped(step.token));
+}  // namespace
+
+std::string edits_html(const PolicyStep& step) {
   if (!step.problem.empty()) {
-    return out + fmt::format(": the recorded policy cannot be read ({})</li>\n", escape(step.problem));
+    return fmt::format(": the recorded policy cannot be read ({})", escape(step.problem));
   }
-  if (step.edits.empty()) out += ": the model’s own routing";
-  if (step.edits.empty() && step.disabled.empty()) return out + "</li>\n";
+  std::string out = step.edits.empty() ? ": the model’s own routing" : "";
+  if (step.edits.empty() && step.disabled.empty()) return out;
   out += "<ul>";
   for (const std::string& edit : step.edits)
     out += "<li>" + escape(edit) + "</li>";
   for (const std::string& edit : step.disabled)
     out += "<li class=\"off\">" + escape(edit) + "</li>";
-  return out + "</ul></li>\n";
+  return out + "</ul>";
 }
-
-}  // namespace
 
 std::vector<CellMark> ReportInput::marks() const {
   std::map<std::pair<int, int>, CellMark> unique;
@@ -199,6 +198,11 @@ std::vector<CellMark> ReportInput::marks() const {
   for (auto& [cell, mark] : unique)
     all.push_back(std::move(mark));
   return all;
+}
+
+bool comparison_fits(const ReportInput& input) {
+  const std::string last = input.run.policy.empty() ? std::string() : input.run.policy.back().policy_json;
+  return input.comparison && same_edits(input.comparison->policy_json, last);
 }
 
 std::string title_section(const ReportInput& input) {
@@ -300,7 +304,7 @@ std::string policy_section(const ReportInput& input) {
     out += "<li><b>from token 0</b>: the model’s own routing</li>\n";
   }
   for (const PolicyStep& step : input.steps)
-    out += step_html(step);
+    out += fmt::format("<li><b>from token {}</b>{}</li>\n", grouped(step.token), edits_html(step));
   return out + "</ol>\n";
 }
 

@@ -17,10 +17,17 @@ struct ReportInput {
   std::optional<RunData> before;
   std::optional<Effect> effect;
   std::optional<ReportComparison> comparison;
+  std::optional<ReportDivergence> divergence;  ///< only together with `before`
 
   /// Marks of every edit that was in force at some time.
   std::vector<CellMark> marks() const;
 };
+
+/// Whether the comparison was made with the edits of the run's last policy.
+bool comparison_fits(const ReportInput& input);
+
+/// What follows "from token 7": the edits of a policy as a list, or that there are none.
+std::string edits_html(const PolicyStep& step);
 
 // Each returns a piece of HTML; empty where it has nothing to say.
 std::string title_section(const ReportInput& input);

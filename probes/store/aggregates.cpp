@@ -13,9 +13,10 @@ std::span<const T> cut(std::span<const T> values, std::size_t begin, std::size_t
   return values.empty() ? values : values.subspan(begin, count);
 }
 
-// Whether a value replaces a maximum that was found at `token` (negative: nowhere yet). NaN never does.
+// Whether a value replaces a maximum that was found at `token` (negative: nowhere yet). NaN and infinity
+// never do.
 bool is_larger(double value, double maximum, std::int64_t token) {
-  return token < 0 ? !std::isnan(value) : value > maximum;
+  return std::isfinite(value) && (token < 0 || value > maximum);
 }
 
 // One slot into its expert's sums; `index` counts slots from the start of the columns.
@@ -97,7 +98,8 @@ void add_layer(const LayerColumns& columns, LayerStats& stats) {
   for (std::size_t i = 0; i < columns.entropy.size(); ++i) {
     const double value = columns.entropy[i];
     stats.entropy_sum += value;
-    const bool first = stats.tokens == 0 && i == 0;
+    if (!std::isfinite(value)) continue;
+    const bool first = stats.entropy_tokens++ == 0;
     if (first || value < stats.entropy_min) stats.entropy_min = value;
     if (first || value > stats.entropy_max) stats.entropy_max = value;
   }

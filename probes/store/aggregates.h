@@ -61,7 +61,8 @@ class FirstRows {
 bool add_slots(const SlotColumns& columns, std::span<const std::int32_t> sequence, FirstRows& first_rows,
                std::span<ExpertStats> experts);
 
-/// Adds the tokens of one layer to its statistics. NaN does not count for minima and maxima.
+/// Adds the tokens of one layer to its statistics. What is not a finite number does not count for minima and
+/// maxima.
 void add_layer(const LayerColumns& columns, LayerStats& stats);
 
 }  // namespace expertscope

@@ -9,8 +9,6 @@
 namespace expertscope {
 namespace {
 
-constexpr std::int64_t kLastToken = std::int64_t{1} << 62;
-
 tl::unexpected<Error> damaged(const Database& database, const char* table, std::int64_t run, int layer,
                               std::int64_t first_token, const std::string& what) {
   const std::string where = layer < 0 ? std::string() : fmt::format(", layer {}", layer);
@@ -31,7 +29,7 @@ bool read_column(const Statement& row, int column, std::size_t count, bool optio
 }
 
 bool good_extent(std::int64_t first_token, std::int64_t tokens) {
-  return first_token >= 0 && first_token <= kLastToken && tokens >= 1 && tokens <= kBlockTokens;
+  return first_token >= 0 && first_token < kMaxTokens && tokens >= 1 && tokens <= kBlockTokens;
 }
 
 // Rows are at most kBlockTokens long, so those that overlap a range begin less than that before it.

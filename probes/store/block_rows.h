@@ -25,7 +25,7 @@ struct TokenBlockRow {
   std::int64_t end() const { return first_token + static_cast<std::int64_t>(token_id.size()); }
 };
 
-/// Half-open range of token indices with begin <= end, both in [0, 2^62].
+/// Half-open range of token indices with begin <= end, both in [0, kMaxTokens].
 struct ClampedRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;

@@ -114,6 +114,18 @@ Status Statement::run() {
   return {};
 }
 
+Status Statement::for_each_row(const std::function<Status(const Statement& row)>& visit) {
+  for (;;) {
+    auto row = step();
+    if (!row) return forward_error(row);
+    if (!*row) return {};
+    if (auto status = visit(*this); !status) {
+      reset();
+      return status;
+    }
+  }
+}
+
 void Statement::reset() {
   sqlite3_reset(statement_.get());
 }

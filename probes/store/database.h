@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -40,6 +41,8 @@ class Statement {
   Result<bool> step();
   /// Runs a statement that returns no rows and resets it.
   Status run();
+  /// Steps to the end and gives each row to `visit`, whose error ends it.
+  Status for_each_row(const std::function<Status(const Statement& row)>& visit);
   void reset();
 
   std::int64_t integer(int column) const;

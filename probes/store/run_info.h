@@ -86,7 +86,8 @@ struct ExpertTable {
 /// Per decoder layer, over the run's tokens.
 struct LayerStats {
   std::int64_t tokens = 0;
-  double entropy_sum = 0;  ///< nats; MoE layers only
+  std::int64_t entropy_tokens = 0;  ///< those with an entropy: the probe may be off for a part of a run
+  double entropy_sum = 0;           ///< nats; MoE layers only
   double entropy_min = 0;
   double entropy_max = 0;
   double hidden_max = 0;  ///< max |hidden state after the layer|

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "probes/store/aggregates.h"
 #include "probes/store/schema.h"
 #include "probes/store/writer_identity.h"
 
@@ -27,14 +28,6 @@ constexpr ProbeName kProbes[] = {
 
 std::string now_utc() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-}
-
-std::string probes_text(const CaptureRequest& probes) {
-  std::vector<std::string> names;
-  for (const ProbeName& probe : kProbes) {
-    if (probes.*probe.flag) names.emplace_back(probe.name);
-  }
-  return fmt::format("{}", fmt::join(names, ","));
 }
 
 CaptureRequest parse_probes(std::string_view text) {
@@ -69,12 +62,37 @@ bool parse_moe_layers(const std::string& text, int layers, std::vector<std::uint
   return true;
 }
 
-Status check_sizes(const std::string& file, const RunInfo& run, std::int64_t layers, std::int64_t experts) {
-  const bool fits = layers > 0 && layers <= kMaxLayers && experts >= 0 && experts <= kMaxExperts &&
-                    layers * experts <= kMaxCells && run.tokens >= 0 && run.dropped_tokens >= 0;
-  if (fits) return {};
-  return fail(ErrorCode::format, "{}: damaged trace: run {} claims {} layers, {} experts and {} tokens", file,
-              run.id, layers, experts, run.tokens);
+bool within(std::int64_t value, std::int64_t min, std::int64_t max) {
+  return value >= min && value <= max;
+}
+
+// What a run row says about the model, before it is taken for true.
+struct Claims {
+  std::int64_t layers = 0;
+  std::int64_t experts = 0;
+  std::int64_t top_k = 0;
+  std::int64_t hidden_size = 0;
+};
+
+Status accept(const std::string& file, const Claims& claims, RunInfo& run) {
+  const bool model = within(claims.layers, 1, kMaxLayers) && within(claims.experts, 0, kMaxExperts) &&
+                     claims.layers * claims.experts <= kMaxCells && within(claims.top_k, 0, claims.experts) &&
+                     within(claims.hidden_size, 0, kNoChannel - 1);
+  if (!model) {
+    return fail(ErrorCode::format,
+                "{}: damaged trace: run {} claims {} layers, {} experts, {} of them per token, and a hidden "
+                "size of {}",
+                file, run.id, claims.layers, claims.experts, claims.top_k, claims.hidden_size);
+  }
+  if (!within(run.tokens, 0, kMaxTokens) || !within(run.dropped_tokens, 0, kMaxTokens)) {
+    return fail(ErrorCode::format, "{}: damaged trace: run {} claims {} tokens, and {} that were dropped",
+                file, run.id, run.tokens, run.dropped_tokens);
+  }
+  run.layers = static_cast<int>(claims.layers);
+  run.experts = static_cast<int>(claims.experts);
+  run.top_k = static_cast<int>(claims.top_k);
+  run.hidden_size = static_cast<int>(claims.hidden_size);
+  return {};
 }
 
 // Column order of the SELECT in read_run_rows.
@@ -95,10 +113,11 @@ Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   run.model.tensor_count = integer();
   run.model.total_bytes = integer();
   run.architecture = text();
-  const std::int64_t layers = integer();
-  const std::int64_t experts = integer();
-  run.top_k = static_cast<int>(integer());
-  run.hidden_size = static_cast<int>(integer());
+  Claims claims;
+  claims.layers = integer();
+  claims.experts = integer();
+  claims.top_k = integer();
+  claims.hidden_size = integer();
   const std::string moe_layers = text();
   run.program_version = text();
   run.backend = text();
@@ -111,9 +130,7 @@ Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   run.probes = parse_probes(text());
   run.tokens = integer();
   run.dropped_tokens = integer();
-  if (auto status = check_sizes(file, run, layers, experts); !status) return forward_error(status);
-  run.layers = static_cast<int>(layers);
-  run.experts = static_cast<int>(experts);
+  if (auto status = accept(file, claims, run); !status) return forward_error(status);
   if (!parse_moe_layers(moe_layers, run.layers, run.moe_layer)) {
     return fail(ErrorCode::format, "{}: damaged trace: run {}: moe_layers is not a list of layers below {}",
                 file, run.id, run.layers);
@@ -126,15 +143,23 @@ Result<std::vector<std::int64_t>> interrupted_runs(const Database& database) {
   auto query = database.prepare("SELECT id, writer FROM run WHERE status = 'recording'");
   if (!query) return forward_error(query);
   std::vector<std::int64_t> ids;
-  for (;;) {
-    auto row = query->step();
-    if (!row) return forward_error(row);
-    if (!*row) return ids;
-    if (writer_state(query->text(1)) == WriterState::gone) ids.push_back(query->integer(0));
-  }
+  const auto status = query->for_each_row([&](const Statement& row) -> Status {
+    if (writer_state(row.text(1)) == WriterState::gone) ids.push_back(row.integer(0));
+    return {};
+  });
+  if (!status) return forward_error(status);
+  return ids;
 }
 
 }  // namespace
+
+std::string probes_text(const CaptureRequest& probes) {
+  std::vector<std::string> names;
+  for (const ProbeName& probe : kProbes) {
+    if (probes.*probe.flag) names.emplace_back(probe.name);
+  }
+  return fmt::format("{}", fmt::join(names, ","));
+}
 
 Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
   auto row = database.prepare(
@@ -212,14 +237,14 @@ Result<std::vector<RunInfo>> read_run_rows(const Database& database, std::option
   if (!query) return forward_error(query);
   if (id) query->bind(1, *id);
   std::vector<RunInfo> runs;
-  for (;;) {
-    auto row = query->step();
-    if (!row) return forward_error(row);
-    if (!*row) return runs;
-    auto run = read_row(database.file().string(), *query);
+  const auto status = query->for_each_row([&](const Statement& row) -> Status {
+    auto run = read_row(database.file().string(), row);
     if (!run) return forward_error(run);
     runs.push_back(std::move(*run));
-  }
+    return {};
+  });
+  if (!status) return forward_error(status);
+  return runs;
 }
 
 }  // namespace expertscope

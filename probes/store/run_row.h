@@ -12,7 +12,10 @@
 
 namespace expertscope {
 
-/// Adds a row with status "recording" and this process as its writer; the id of the run.
+/// The names of the probes that are on, as the column `probes` has them.
+std::string probes_text(const CaptureRequest& probes);
+
+/// Adds a row with status "recording" and this thread as its writer; the id of the run.
 Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info);
 
 struct RunEnd {

@@ -17,10 +17,12 @@ inline constexpr int kTraceVersion = 1;
 /// Tokens of a full blob.
 inline constexpr int kBlockTokens = 256;
 
-// Bounds on what a trace may claim; a file beyond them is damaged.
-inline constexpr int kMaxLayers = 4096;
-inline constexpr int kMaxExperts = 65534;
-inline constexpr std::int64_t kMaxCells = 1 << 22;  ///< layers * experts
+// Bounds on what a trace may claim; a file beyond them is damaged. The largest models have some 60 layers and
+// 23 000 experts in all (Kimi K2: 61 x 384).
+inline constexpr int kMaxLayers = 1024;
+inline constexpr int kMaxExperts = 16384;                          ///< of a layer
+inline constexpr std::int64_t kMaxCells = 1 << 19;                 ///< layers * experts
+inline constexpr std::int64_t kMaxTokens = std::int64_t{1} << 48;  ///< an SQLite file has no more bytes
 
 /// Opens a trace for recording; creates it where there is no file (or an empty one).
 Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::path& file);

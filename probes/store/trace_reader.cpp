@@ -9,6 +9,7 @@
 #include <map>
 #include <utility>
 
+#include "probes/store/aggregate_rows.h"
 #include "probes/store/block_rows.h"
 #include "probes/store/run_row.h"
 #include "probes/store/schema.h"
@@ -20,58 +21,14 @@ std::size_t index(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
+// Where a token of a run may stand, or the end of the run.
+bool is_position(std::int64_t token) {
+  return token >= 0 && token <= kMaxTokens;
+}
+
 ClampedRange clamp(const TokenRange& range) {
-  constexpr std::int64_t last = std::int64_t{1} << 62;
-  const std::int64_t begin = std::clamp<std::int64_t>(range.begin, 0, last);
-  return {begin, std::clamp<std::int64_t>(range.end, begin, last)};
-}
-
-ExpertTable empty_table(const RunInfo& run) {
-  ExpertTable table;
-  table.layers = run.layers;
-  table.experts = run.experts;
-  table.cells.resize(index(run.layers) * index(run.experts));
-  table.moe_layer = run.moe_layer;
-  return table;
-}
-
-// One snapshot for queries of several statements, although a recorder commits in between.
-class Snapshot {
- public:
-  explicit Snapshot(const Database& database)
-      : handle_(sqlite3_get_autocommit(database.handle()) != 0 ? database.handle() : nullptr) {
-    if (handle_ != nullptr) sqlite3_exec(handle_, "BEGIN", nullptr, nullptr, nullptr);
-  }
-  Snapshot(const Snapshot&) = delete;
-  Snapshot& operator=(const Snapshot&) = delete;
-  ~Snapshot() {
-    if (handle_ != nullptr) sqlite3_exec(handle_, "COMMIT", nullptr, nullptr, nullptr);
-  }
-
- private:
-  sqlite3* handle_;  // null: an outer snapshot is in force
-};
-
-// NULL is "not measured", or, where the probe ran, a NaN that SQLite cannot hold.
-double real_or(const Statement& row, int column, bool measured) {
-  if (!row.is_null(column)) return row.real(column);
-  return measured ? std::numeric_limits<double>::quiet_NaN() : 0.0;
-}
-
-ExpertStats read_expert_stats(const Statement& row, int column, const CaptureRequest& probes) {
-  ExpertStats stats;
-  stats.count = row.integer(column);
-  stats.probability_sum = real_or(row, column + 1, probes.routing);
-  stats.weight_sum = real_or(row, column + 2, probes.routing);
-  stats.norm_sum = real_or(row, column + 3, probes.expert_output);
-  stats.weighted_norm_sum = real_or(row, column + 4, probes.routing && probes.expert_output);
-  stats.output_max = real_or(row, column + 5, false);
-  if (!row.is_null(column + 6)) stats.output_channel = static_cast<int>(row.integer(column + 6));
-  if (!row.is_null(column + 7)) stats.output_token = row.integer(column + 7);
-  stats.first_row_max = real_or(row, column + 8, false);
-  if (!row.is_null(column + 9)) stats.first_row_channel = static_cast<int>(row.integer(column + 9));
-  if (!row.is_null(column + 10)) stats.first_row_token = row.integer(column + 10);
-  return stats;
+  const std::int64_t begin = std::clamp<std::int64_t>(range.begin, 0, kMaxTokens);
+  return {begin, std::clamp<std::int64_t>(range.end, begin, kMaxTokens)};
 }
 
 SlotRow slot_row(const SlotColumns& columns, int layer, std::size_t token, std::size_t slot) {
@@ -134,6 +91,15 @@ Result<std::unique_ptr<TraceReader>> TraceReader::open(const std::filesystem::pa
   return reader;
 }
 
+TraceReader::Snapshot::Snapshot(const TraceReader& reader) {
+  sqlite3* handle = reader.impl_->database->handle();
+  if (sqlite3_get_autocommit(handle) == 0) return;  // an outer snapshot is in force
+  if (sqlite3_exec(handle, "BEGIN", nullptr, nullptr, nullptr) == SQLITE_OK) handle_ = handle;
+}
+TraceReader::Snapshot::~Snapshot() {
+  if (handle_ != nullptr) sqlite3_exec(handle_, "COMMIT", nullptr, nullptr, nullptr);
+}
+
 const std::filesystem::path& TraceReader::file() const {
   return impl_->database->file();
 }
@@ -160,12 +126,14 @@ Result<std::vector<PolicyChange>> TraceReader::policy_changes(std::int64_t run) 
   if (!query) return forward_error(query);
   query->bind(1, run);
   std::vector<PolicyChange> changes;
-  for (;;) {
-    auto row = query->step();
-    if (!row) return forward_error(row);
-    if (!*row) return changes;
-    changes.push_back({query->integer(0), query->text(1)});
-  }
+  const auto status = query->for_each_row([&](const Statement& row) -> Status {
+    changes.push_back({row.integer(0), row.text(1)});
+    if (is_position(changes.back().token)) return {};
+    return fail(ErrorCode::format, "{}: damaged trace: policy_change of run {} names token {}",
+                file().string(), run, changes.back().token);
+  });
+  if (!status) return forward_error(status);
+  return changes;
 }
 
 Result<std::vector<SequenceInfo>> TraceReader::sequences(std::int64_t run) const {
@@ -174,45 +142,34 @@ Result<std::vector<SequenceInfo>> TraceReader::sequences(std::int64_t run) const
   if (!query) return forward_error(query);
   query->bind(1, run);
   std::vector<SequenceInfo> sequences;
-  for (;;) {
-    auto row = query->step();
-    if (!row) return forward_error(row);
-    if (!*row) return sequences;
-    sequences.push_back({static_cast<int>(query->integer(0)), query->integer(1), query->text(2)});
-  }
+  const auto status = query->for_each_row([&](const Statement& row) -> Status {
+    const std::int64_t number = row.integer(0);
+    const std::int64_t first_token = row.integer(1);
+    if (number < 0 || number > INT32_MAX || !is_position(first_token)) {
+      return fail(ErrorCode::format, "{}: damaged trace: sequence {} of run {} begins at token {}",
+                  file().string(), number, run, first_token);
+    }
+    sequences.push_back({static_cast<int>(number), first_token, row.text(2)});
+    return {};
+  });
+  if (!status) return forward_error(status);
+  return sequences;
 }
 
 Result<ExpertTable> TraceReader::expert_table(std::int64_t run) const {
-  const Snapshot snapshot(*impl_->database);
+  const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
-  ExpertTable table = empty_table(*info);
-  table.tokens = info->tokens;
-  auto query = impl_->database->prepare(
-      "SELECT layer, expert, count, probability_sum, weight_sum, norm_sum, weighted_norm_sum, output_max, "
-      "output_channel, output_token, first_row_max, first_row_channel, first_row_token FROM expert_stats "
-      "WHERE run = ?1");
-  if (!query) return forward_error(query);
-  query->bind(1, run);
-  for (;;) {
-    auto row = query->step();
-    if (!row) return forward_error(row);
-    if (!*row) return table;
-    const std::int64_t layer = query->integer(0);
-    const std::int64_t expert = query->integer(1);
-    if (layer < 0 || layer >= table.layers || expert < 0 || expert >= table.experts) {
-      return fail(ErrorCode::format, "{}: damaged trace: expert_stats of run {} names layer {}, expert {}",
-                  file().string(), run, layer, expert);
-    }
-    table.at(static_cast<int>(layer), static_cast<int>(expert)) = read_expert_stats(*query, 2, info->probes);
-  }
+  return read_expert_table(*impl_->database, *info);
 }
 
 Result<ExpertTable> TraceReader::expert_table(std::int64_t run, const TokenRange& range) const {
-  const Snapshot snapshot(*impl_->database);
+  const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
-  ExpertTable table = empty_table(*info);
+  auto empty = empty_expert_table(*impl_->database, *info);
+  if (!empty) return forward_error(empty);
+  ExpertTable& table = *empty;
   const ClampedRange tokens = clamp(range);
   std::map<std::int64_t, std::vector<std::int32_t>> sequences;  // by first token of the row
   auto status = for_each_token_block(*impl_->database, run, tokens, [&](const TokenBlockRow& block) {
@@ -247,42 +204,18 @@ Result<ExpertTable> TraceReader::expert_table(std::int64_t run, const TokenRange
     }
   }
   if (!status) return forward_error(status);
-  return table;
+  return empty;
 }
 
 Result<std::vector<LayerStats>> TraceReader::layer_stats(std::int64_t run) const {
-  const Snapshot snapshot(*impl_->database);
+  const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
-  std::vector<LayerStats> layers(index(info->layers));
-  auto query = impl_->database->prepare(
-      "SELECT layer, tokens, entropy_sum, entropy_min, entropy_max, hidden_max, hidden_channel, hidden_token "
-      "FROM layer_stats WHERE run = ?1");
-  if (!query) return forward_error(query);
-  query->bind(1, run);
-  for (;;) {
-    auto row = query->step();
-    if (!row) return forward_error(row);
-    if (!*row) return layers;
-    const std::int64_t layer = query->integer(0);
-    if (layer < 0 || layer >= info->layers) {
-      return fail(ErrorCode::format, "{}: damaged trace: layer_stats of run {} names layer {}",
-                  file().string(), run, layer);
-    }
-    LayerStats& stats = layers[index(layer)];
-    stats.tokens = query->integer(1);
-    const bool entropy = info->probes.entropy && info->moe_layer[index(layer)] != 0 && stats.tokens > 0;
-    stats.entropy_sum = real_or(*query, 2, entropy);
-    stats.entropy_min = real_or(*query, 3, entropy);
-    stats.entropy_max = real_or(*query, 4, entropy);
-    stats.hidden_max = real_or(*query, 5, false);
-    if (!query->is_null(6)) stats.hidden_channel = static_cast<int>(query->integer(6));
-    if (!query->is_null(7)) stats.hidden_token = query->integer(7);
-  }
+  return read_layer_stats(*impl_->database, *info);
 }
 
 Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenRange& range) const {
-  const Snapshot snapshot(*impl_->database);
+  const Snapshot snapshot(*this);
   auto words = impl_->database->prepare("SELECT bytes FROM vocabulary WHERE run = ?1 AND token_id = ?2");
   if (!words) return forward_error(words);
   const ClampedRange wanted = clamp(range);
@@ -316,11 +249,12 @@ Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenR
 }
 
 Result<std::vector<SlotRow>> TraceReader::token_slots(std::int64_t run, std::int64_t token) const {
-  const Snapshot snapshot(*impl_->database);
+  const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
-  const ClampedRange range = clamp({token, token < INT64_MAX ? token + 1 : token});
   std::vector<SlotRow> rows;
+  if (token < 0 || token >= info->tokens) return rows;
+  const ClampedRange range{token, token + 1};
   for (int layer = 0; layer < info->layers; ++layer) {
     if (info->moe_layer[index(layer)] == 0) continue;
     const auto add = [&](const SlotColumns& columns) {
@@ -340,7 +274,7 @@ Result<std::vector<SlotRow>> TraceReader::token_slots(std::int64_t run, std::int
 Status TraceReader::visit_expert(
     std::int64_t run, int layer, int expert, const TokenRange& range,
     const std::function<bool(std::int64_t token, const SlotRow& slot)>& visit) const {
-  const Snapshot snapshot(*impl_->database);
+  const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
   const ClampedRange wanted = clamp(range);
@@ -360,7 +294,7 @@ Status TraceReader::visit_expert(
 Status TraceReader::visit_selections(
     std::int64_t run, int layer, const TokenRange& range,
     const std::function<bool(std::int64_t token, std::span<const std::uint16_t> experts)>& visit) const {
-  const Snapshot snapshot(*impl_->database);
+  const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
   const ClampedRange wanted = clamp(range);
@@ -379,7 +313,6 @@ Status TraceReader::visit_selections(
 Result<std::vector<float>> TraceReader::Impl::layer_values(std::int64_t run, int layer,
                                                            const TokenRange& range,
                                                            const char* column) const {
-  const Snapshot snapshot(*database);
   const ClampedRange wanted = clamp(range);
   std::int64_t count = 0;
   auto status = for_each_token_block(*database, run, wanted, [&](const TokenBlockRow& block) {
@@ -401,20 +334,23 @@ Result<std::vector<float>> TraceReader::Impl::layer_values(std::int64_t run, int
 }
 
 Result<std::vector<float>> TraceReader::entropy(std::int64_t run, int layer, const TokenRange& range) const {
+  const Snapshot snapshot(*this);
   return impl_->layer_values(run, layer, range, "entropy");
 }
 
 Result<std::vector<float>> TraceReader::hidden_max(std::int64_t run, int layer,
                                                    const TokenRange& range) const {
+  const Snapshot snapshot(*this);
   return impl_->layer_values(run, layer, range, "hidden_max");
 }
 
 Result<std::vector<float>> TraceReader::router_logits(std::int64_t run, int layer, std::int64_t token) const {
-  const Snapshot snapshot(*impl_->database);
+  const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
-  const ClampedRange range = clamp({token, token < INT64_MAX ? token + 1 : token});
   std::vector<float> logits;
+  if (token < 0 || token >= info->tokens) return logits;
+  const ClampedRange range{token, token + 1};
   const std::size_t width = index(info->experts);
   const auto take = [&](std::int64_t first_token, int, std::span<const float> row) {
     const auto part = row.subspan(index(token - first_token) * width, width);

@@ -12,6 +12,8 @@
 #include "engine/error.h"
 #include "probes/store/run_info.h"
 
+struct sqlite3;
+
 namespace expertscope {
 
 /// Half-open range of run token indices, recording order. The default is the whole run.
@@ -29,6 +31,19 @@ class TraceReader {
   static Result<std::unique_ptr<TraceReader>> open(const std::filesystem::path& file);
   ~TraceReader();
 
+  /// While it lives, all queries of the reader see the trace as it was at the first of them, although a
+  /// recorder commits in between. One inside another is part of the outer one.
+  class Snapshot {
+   public:
+    explicit Snapshot(const TraceReader& reader);
+    ~Snapshot();
+    Snapshot(const Snapshot&) = delete;
+    Snapshot& operator=(const Snapshot&) = delete;
+
+   private:
+    sqlite3* handle_ = nullptr;  // null: the outer one ends it
+  };
+
   const std::filesystem::path& file() const;
 
   Result<std::vector<RunInfo>> runs() const;
@@ -45,7 +60,8 @@ class TraceReader {
   Result<std::vector<LayerStats>> layer_stats(std::int64_t run) const;
 
   Result<std::vector<TokenRow>> tokens(std::int64_t run, const TokenRange& range) const;
-  /// Every slot of one token, all MoE layers in order, empty slots left out.
+  /// Every slot of one token, all MoE layers in order, empty slots left out; none for a token the run does
+  /// not have.
   Result<std::vector<SlotRow>> token_slots(std::int64_t run, std::int64_t token) const;
 
   /// Visits every slot in which `expert` ran in `layer`, in token order. Return false from `visit` to stop.
@@ -61,7 +77,8 @@ class TraceReader {
 
   /// The largest |hidden state| of each token of the range after a decoder layer; NaN where not measured.
   Result<std::vector<float>> hidden_max(std::int64_t run, int layer, const TokenRange& range) const;
-  /// All router logits of one token at a MoE layer, [experts]; empty where not measured.
+  /// All router logits of one token at a MoE layer, [experts]; empty where not measured, and for a token the
+  /// run does not have.
   Result<std::vector<float>> router_logits(std::int64_t run, int layer, std::int64_t token) const;
 
   /// Stops a running query from another thread; that query returns ErrorCode::cancelled.

@@ -26,16 +26,21 @@ std::string policy_text(const RoutingTable* table) {
   return empty ? kNoPolicy : table->policy_json;
 }
 
+CaptureRequest either(const CaptureRequest& a, const CaptureRequest& b) {
+  return {a.routing || b.routing, a.expert_output || b.expert_output, a.hidden || b.hidden,
+          a.entropy || b.entropy, a.log_prob || b.log_prob,           a.router_logits || b.router_logits};
+}
+
 Status check_info(const std::filesystem::path& file, const RunInfo& info) {
   const bool sizes = info.layers > 0 && info.layers <= kMaxLayers && info.experts >= 0 &&
                      info.experts <= kMaxExperts &&
-                     static_cast<std::int64_t>(info.layers) * info.experts <= kMaxCells &&
-                     info.moe_layer.size() == index(info.layers);
+                     static_cast<std::int64_t>(info.layers) * info.experts <= kMaxCells && info.top_k >= 0 &&
+                     info.top_k <= info.experts && info.moe_layer.size() == index(info.layers);
   if (!sizes) {
-    return fail(ErrorCode::invalid_argument, "{}: cannot record a run of {} layers x {} experts",
-                file.string(), info.layers, info.experts);
+    return fail(ErrorCode::invalid_argument, "{}: cannot record a run of {} layers x {} experts, top-{}",
+                file.string(), info.layers, info.experts, info.top_k);
   }
-  if (info.hidden_size >= kNoChannel) {
+  if (info.hidden_size < 0 || info.hidden_size >= kNoChannel) {
     return fail(ErrorCode::unsupported, "{}: traces hold channels up to {}, the model's hidden_size is {}",
                 file.string(), kNoChannel - 1, info.hidden_size);
   }
@@ -54,6 +59,7 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::start(
   writer->database_ = std::move(*database);
   writer->token_bytes_ = std::move(token_bytes);
   writer->experts_ = info.experts;
+  writer->probes_ = info.probes;
   for (int layer = 0; layer < info.layers; ++layer) {
     const bool moe = info.moe_layer[index(layer)] != 0;
     writer->moe_index_.push_back(moe ? static_cast<int>(writer->moe_layers_.size()) : -1);
@@ -131,7 +137,7 @@ Status TraceWriter::prepare() {
       {&update_layer_,
        "UPDATE layer_stats SET tokens = ?3, entropy_sum = ?4, entropy_min = ?5, entropy_max = ?6, "
        "hidden_max = ?7, hidden_channel = ?8, hidden_token = ?9 WHERE run = ?1 AND layer = ?2"},
-      {&update_run_, "UPDATE run SET tokens = ?2, dropped_tokens = ?3 WHERE id = ?1"},
+      {&update_run_, "UPDATE run SET tokens = ?2, dropped_tokens = ?3, probes = ?4 WHERE id = ?1"},
       {&insert_sequence_, "INSERT INTO sequence VALUES(?1, ?2, ?3, ?4)"},
       {&insert_dropped_, "INSERT INTO dropped VALUES(?1, ?2, ?3, ?4, ?5)"},
       {&insert_policy_, "INSERT OR REPLACE INTO policy_change VALUES(?1, ?2, ?3)"},
@@ -185,7 +191,8 @@ Status TraceWriter::check(const CaptureBlock& block, const BlockTags& tags) cons
 
 Status TraceWriter::append(const CaptureBlock& block, const BlockTags& tags) {
   if (auto status = check(block, tags); !status) return status;
-  if (auto status = note(block, tags); !status) return status;
+  if (auto status = note(tags); !status) return status;
+  if (auto status = note_block(block); !status) return status;
   int done = 0;
   while (done < block.tokens) {
     if (block_open_ && !block_.accepts(block)) {
@@ -208,8 +215,7 @@ Status TraceWriter::append(const CaptureBlock& block, const BlockTags& tags) {
   return {};
 }
 
-// What comes with the block besides numbers: sequences that begin, gaps, a new policy, new tokens.
-Status TraceWriter::note(const CaptureBlock& block, const BlockTags& tags) {
+Status TraceWriter::note(const BlockTags& tags) {
   if (auto status = begin_transaction(); !status) return status;
   dirty_ = true;
   for (const SequenceStart& start : tags.starts) {
@@ -230,9 +236,13 @@ Status TraceWriter::note(const CaptureBlock& block, const BlockTags& tags) {
     insert_dropped_.bind(5, gap.tokens);
     if (auto status = insert_dropped_.run(); !status) return status;
   }
-  measured_.routing |= block.request.routing;
-  measured_.expert_output |= block.request.expert_output;
-  measured_.entropy |= block.request.entropy;
+  return {};
+}
+
+// What comes with the block besides numbers: probes that were not on before, a new policy, new tokens.
+Status TraceWriter::note_block(const CaptureBlock& block) {
+  measured_ = either(measured_, block.request);
+  probes_ = either(probes_, block.request);
   if (auto status = note_policy(block); !status) return status;
   return note_vocabulary(block.token_id);
 }

@@ -53,6 +53,8 @@ class TraceWriter {
   Database& database() { return *database_; }
 
   Status append(const CaptureBlock& block, const BlockTags& tags);
+  /// Sequences and gaps behind the last block: what was dropped at the end of a run.
+  Status note(const BlockTags& tags);
   /// Makes everything appended so far durable against a crash of the process: blobs and aggregates in one
   /// transaction.
   Status commit();
@@ -68,7 +70,7 @@ class TraceWriter {
   Status prepare();
   Status begin_transaction();
   Status check(const CaptureBlock& block, const BlockTags& tags) const;
-  Status note(const CaptureBlock& block, const BlockTags& tags);
+  Status note_block(const CaptureBlock& block);
   Status note_policy(const CaptureBlock& block);
   Status note_vocabulary(std::span<const std::int32_t> ids);
   Status aggregate(int begin, int end);
@@ -95,6 +97,7 @@ class TraceWriter {
   int written_ = 0;          ///< tokens of the open block that have rows already
   int pieces_ = 0;           ///< rows per layer they are spread over
   CaptureRequest measured_;  ///< probes that ran in any block so far
+  CaptureRequest probes_;    ///< and those that were asked for at the start
   bool dirty_ = false;
   std::int64_t tokens_ = 0;
   std::int64_t dropped_ = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The half of TraceWriter that turns the open block and the statistics into rows.
+#include <cmath>
 #include <string>
 
 #include "probes/store/run_row.h"
@@ -18,6 +19,12 @@ template <class T>
 void bind_measured(Statement& statement, int parameter, std::span<const T> values) {
   if (values.empty()) return statement.bind_null(parameter);
   statement.bind_blob(parameter, std::as_bytes(values));
+}
+
+// SQLite has no NaN, and a reader takes infinity for damage: NULL stands for both.
+void bind_finite(Statement& row, int parameter, double value) {
+  if (!std::isfinite(value)) return row.bind_null(parameter);
+  row.bind(parameter, value);
 }
 
 struct Maximum {
@@ -142,7 +149,7 @@ Status TraceWriter::write_expert_stats() {
     written_count_[cell] = stats.count;
     const CaptureRequest& what = measured_;
     const auto sum = [&](int parameter, double value, bool measured) {
-      return measured ? row.bind(parameter, value) : row.bind_null(parameter);
+      return measured ? bind_finite(row, parameter, value) : row.bind_null(parameter);
     };
     row.bind(1, run_);
     row.bind(2, moe_layers_[cell / index(experts_)]);
@@ -169,9 +176,9 @@ Status TraceWriter::write_layer_stats() {
       row.bind_null(parameter);
     row.bind(1, run_);
     row.bind(2, static_cast<std::int64_t>(layer));
-    row.bind(3, stats.tokens);
-    if (entropy) {
-      row.bind(4, stats.entropy_sum);
+    row.bind(3, entropy && stats.entropy_tokens > 0 ? stats.entropy_tokens : stats.tokens);
+    if (entropy) bind_finite(row, 4, stats.entropy_sum);
+    if (entropy && stats.entropy_tokens > 0) {
       row.bind(5, stats.entropy_min);
       row.bind(6, stats.entropy_max);
     }
@@ -185,6 +192,7 @@ Status TraceWriter::write_run_tokens() {
   update_run_.bind(1, run_);
   update_run_.bind(2, tokens_);
   update_run_.bind(3, dropped_);
+  update_run_.bind(4, probes_text(probes_));
   return update_run_.run();
 }
 
@@ -211,7 +219,8 @@ Status TraceWriter::finish(const std::string& status, const std::string& message
 
 void TraceWriter::abandon(const std::string& message) {
   transaction_.reset();
-  // Best effort: on a full disk there may be no room for even this; the reader then finds the run unfinished.
+  // Best effort: on a full disk there may be no room for even this. The run then stays "recording" in the
+  // file, and reads as interrupted as soon as this thread, which its row names, has ended.
   (void)finish_run_row(*database_, run_, {"failed", message, std::nullopt});
 }
 

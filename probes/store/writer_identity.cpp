@@ -25,10 +25,10 @@ std::string pid_namespace() {
   return std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
 }
 
-// Field 22 of /proc/PID/stat: start time in clock ticks since boot; empty when there is no such process or it
+// Field 22 of a thread's stat: start time in clock ticks since boot; empty when there is no such thread or it
 // is a zombie, which writes nothing any more.
-std::string start_time(const std::string& pid) {
-  const std::string line = first_line("/proc/" + pid + "/stat");
+std::string start_time(const std::string& pid, const std::string& thread) {
+  const std::string line = first_line("/proc/" + pid + "/task/" + thread + "/stat");
   // The second field is the program's name in parentheses, and may itself hold spaces and parentheses.
   const auto close = line.rfind(')');
   if (close == std::string::npos) return {};
@@ -38,6 +38,10 @@ std::string start_time(const std::string& pid) {
     if (number == 3 && (field == "Z" || field == "X")) return {};
   }
   return rest ? field : std::string();
+}
+
+bool is_number(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
 }
 
 std::vector<std::string> split(std::string_view text) {
@@ -53,17 +57,18 @@ std::vector<std::string> split(std::string_view text) {
 
 std::string writer_identity() {
   const std::string pid = std::to_string(getpid());
-  return fmt::format("{}/{}/{}/{}", first_line("/proc/sys/kernel/random/boot_id"), pid_namespace(), pid,
-                     start_time(pid));
+  const std::string thread = std::to_string(gettid());
+  return fmt::format("{}/{}/{}/{}/{}", first_line("/proc/sys/kernel/random/boot_id"), pid_namespace(), pid,
+                     thread, start_time(pid, thread));
 }
 
 WriterState writer_state(std::string_view identity) {
   const auto parts = split(identity);
-  if (parts.size() != 4) return WriterState::gone;
+  if (parts.size() != 5) return WriterState::gone;
   if (parts[0] != first_line("/proc/sys/kernel/random/boot_id")) return WriterState::gone;
   if (parts[1] != pid_namespace()) return WriterState::unknown;
-  const bool number = !parts[2].empty() && parts[2].find_first_not_of("0123456789") == std::string::npos;
-  return number && start_time(parts[2]) == parts[3] ? WriterState::alive : WriterState::gone;
+  if (!is_number(parts[2]) || !is_number(parts[3])) return WriterState::gone;
+  return start_time(parts[2], parts[3]) == parts[4] ? WriterState::alive : WriterState::gone;
 }
 
 }  // namespace expertscope

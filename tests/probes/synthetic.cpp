@@ -19,16 +19,6 @@ float noise(int a, int b, int c) {
 
 }  // namespace
 
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "expertscope-test-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "no temporary folder";
-  path_ = name;
-}
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code error;
-  std::filesystem::remove_all(path_, error);
-}
-
 // Not an initialiser of the member: g++ 12 warns about a temporary of its own there.
 Shape::Shape() : moe_layer(3, 1) {
   moe_layer[1] = 0;

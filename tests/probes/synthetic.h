@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -14,22 +13,9 @@
 #include "probes/capture/recorder.h"
 #include "probes/store/run_info.h"
 #include "probes/store/trace_reader.h"
+#include "tests/support/temporary_folder.h"
 
 namespace expertscope::testing {
-
-/// A folder of its own for a test, removed afterwards.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// What the synthetic model looks like: 3 decoder layers, of which layer 1 is dense.
 struct Shape {

@@ -218,7 +218,7 @@ TEST(Entropy, IsTheMeanPerLayerAndItsShareOfTheLargestPossible) {
   run.probes.entropy = true;
   std::vector<LayerStats> layers(3);
   for (auto& layer : layers)
-    layer.tokens = 10;
+    layer.tokens = layer.entropy_tokens = 10;
   layers[1].entropy_sum = 15;
   layers[1].entropy_min = 1;
   layers[1].entropy_max = 2;

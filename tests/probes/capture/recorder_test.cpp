@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <thread>
 
@@ -108,6 +109,35 @@ TEST(Recorder, ALiveViewDropsWholeBlocksAndCountsThem) {
   expect_same_table(value_of(trace->expert_table(1)), value_of(trace->expert_table(1, TokenRange{})));
 }
 
+TEST(Recorder, WhatIsDroppedAtTheEndOfARunIsInTheTraceToo) {
+  const TemporaryFolder folder;
+  RecorderOptions options;
+  options.queue_blocks = 3;
+  options.backpressure = Backpressure::drop;
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape()), options));
+  HeldFile held(folder / "t.db");
+  for (int block = 0; block < kBlocks; ++block)
+    ASSERT_OK(deliver(*recorder, block));
+  recorder->set_domain(0, "the next document");
+  ASSERT_OK(recorder->deliver(make_block(Shape(), CaptureRequest::standard(), {500, kTokens, 0, 0})));
+  held.release();
+  ASSERT_OK(recorder->finish("finished"));
+
+  const auto trace = open_trace(folder / "t.db");
+  const RunInfo run = value_of(trace->run(1));
+  EXPECT_GT(run.dropped_tokens, kTokens);
+  EXPECT_EQ(run.dropped_tokens, recorder->dropped_tokens());
+  EXPECT_EQ(run.tokens + run.dropped_tokens, (kBlocks + 1) * kTokens);
+  EXPECT_EQ(count(folder / "t.db", "SELECT count(*) FROM dropped"), 2) << "a gap of each sequence";
+  EXPECT_EQ(count(folder / "t.db", "SELECT sum(tokens) FROM dropped"), run.dropped_tokens);
+  EXPECT_EQ(count(folder / "t.db", "SELECT position FROM dropped WHERE sequence = 0"), run.tokens);
+  EXPECT_EQ(count(folder / "t.db", "SELECT min(token) FROM dropped"), run.tokens) << "behind the last token";
+  const auto sequences = value_of(trace->sequences(1));
+  ASSERT_EQ(sequences.size(), 2u);
+  EXPECT_EQ(sequences[1].first_token, run.tokens) << "nothing of it was recorded";
+  EXPECT_EQ(sequences[1].domain, "the next document");
+}
+
 TEST(Recorder, GivesBlocksOutAgain) {
   const TemporaryFolder folder;
   auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
@@ -174,6 +204,34 @@ TEST(Recorder, ANumberThatIsNoneIsNotMeasured) {
   EXPECT_TRUE(std::isnan(value_of(trace->layer_stats(1))[0].entropy_sum));
 }
 
+TEST(Recorder, AnEntropyThatIsNoNumberHidesNoExtremes) {
+  const TemporaryFolder folder;
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
+  auto block = make_block(Shape(), CaptureRequest::standard(), {0, 3, 0, 0});
+  block->entropy[0] = std::nanf("");
+  block->entropy[1] = 2.5f;
+  block->entropy[2] = 0.5f;
+  ASSERT_OK(recorder->deliver(std::move(block)));
+  ASSERT_OK(recorder->finish("finished"));
+  const LayerStats stats = value_of(open_trace(folder / "t.db")->layer_stats(1))[0];
+  EXPECT_EQ(stats.entropy_min, 0.5);
+  EXPECT_EQ(stats.entropy_max, 2.5);
+  EXPECT_TRUE(std::isnan(stats.entropy_sum));
+}
+
+TEST(Recorder, ASumThatIsNotFiniteReadsAsNotMeasured) {
+  const TemporaryFolder folder;
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
+  auto block = make_block(Shape(), CaptureRequest::standard(), {0, 8, 0, 0});
+  const int expert = block->expert[0];
+  block->output_norm[0] = block->output_max[0] = std::numeric_limits<float>::infinity();
+  ASSERT_OK(recorder->deliver(std::move(block)));
+  ASSERT_OK(recorder->finish("finished"));
+  const ExpertStats stats = value_of(open_trace(folder / "t.db")->expert_table(1)).at(0, expert);
+  EXPECT_TRUE(std::isnan(stats.norm_sum));
+  EXPECT_TRUE(std::isfinite(stats.output_max));
+}
+
 TEST(Recorder, RefusesModelsTheFormatCannotHold) {
   const TemporaryFolder folder;
   RunInfo info = run_info(Shape());
@@ -181,6 +239,10 @@ TEST(Recorder, RefusesModelsTheFormatCannotHold) {
   const auto wide = Recorder::start(folder / "t.db", info);
   ASSERT_FALSE(wide);
   EXPECT_NE(wide.error().message.find("hidden_size is 70000"), std::string::npos);
+  info = run_info(Shape());
+  info.experts = 1 << 18;
+  EXPECT_NE(Recorder::start(folder / "t.db", info).error().message.find("3 layers x 262144 experts"),
+            std::string::npos);
   info = run_info(Shape());
   info.moe_layer.clear();
   EXPECT_FALSE(Recorder::start(folder / "t.db", info));

@@ -187,6 +187,8 @@ TEST(Report, QuotesHostileTextWithoutObeyingIt) {
   ReportOptions options;
   options.comparison =
       ReportComparison{kHostile, 1.0, 2.0, kHostile, 0.5, kHostile, kHostile, kHostile + "x"};
+  options.comparison->policy_json =
+      R"({"version":1,"edits":[{"op":"force","layer":0,"expert":1,"note":"<i>loud</i>"}]})";
   const Page page = report_of(folder / "t.db", {}, options);
   EXPECT_EQ(malformed(page.html), "");
   EXPECT_EQ(page.html.find("<script>alert"), std::string::npos);
@@ -238,6 +240,7 @@ TEST(Report, MeasuresWhatThePolicyChanged) {
     nll -= static_cast<double>(log_prob_of(token));
   EXPECT_NEAR(effect["perplexity_before"].get<double>(), std::exp(nll / 300), 1e-9);
   EXPECT_NEAR(effect["perplexity_after"].get<double>(), std::exp(2 * nll / 300), 1e-9);
+  EXPECT_NEAR(effect["log_prob_difference"].get<double>(), nll / 300, 1e-9) << "ln p is twice as low";
   // One of two slots changed in the second half of the tokens.
   ASSERT_EQ(effect["selection_overlap"].size(), 2u);
   EXPECT_DOUBLE_EQ(effect["selection_overlap"][0]["overlap"], 0.75);
@@ -245,6 +248,41 @@ TEST(Report, MeasuresWhatThePolicyChanged) {
   EXPECT_EQ(page.data["baseline"]["load"]["layers"][0]["count"][5], 0);
   EXPECT_EQ(page.data["load"]["layers"][0]["count"][5], 150);
   EXPECT_NE(page.html.find("Change of the load"), std::string::npos);
+}
+
+TEST(Report, DoesNotPassALogProbabilityDifferenceOffAsKl) {
+  const TemporaryFolder folder;
+  record(folder / "before.db", {});
+  RunPlan plan;
+  plan.policy = kPrune;
+  plan.shifted = true;
+  record(folder / "after.db", plan);
+  const Page page = report_of(folder / "after.db", folder / "before.db");
+  EXPECT_NE(page.html.find("Log-probability difference (not KL)"), std::string::npos);
+  EXPECT_NE(page.html.find("KL(before ‖ after): not recorded"), std::string::npos);
+  EXPECT_NE(page.html.find("<code>--model</code>"), std::string::npos) << "says how to get it";
+  EXPECT_TRUE(page.data["divergence"].is_null());
+}
+
+TEST(Report, PrintsTheKlThatWasMeasuredAndOnWhat) {
+  const TemporaryFolder folder;
+  record(folder / "before.db", {});
+  RunPlan plan;
+  plan.policy = kPrune;
+  record(folder / "after.db", plan);
+  ReportOptions options;
+  options.divergence = ReportDivergence{0.03125, 120, 300, "CPU <f32>"};
+  const Page page = report_of(folder / "after.db", folder / "before.db", options);
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_NE(page.html.find("KL(before ‖ after): mean over the first 120 of 300 tokens of the run before, "
+                           "measured with the model, CPU &lt;f32&gt; [nats]"),
+            std::string::npos);
+  EXPECT_NE(page.html.find("<td class=\"n\">0.03125</td>"), std::string::npos);
+  EXPECT_EQ(page.html.find("not recorded"), std::string::npos);
+  EXPECT_NE(page.html.find("The edits changed on the way"), std::string::npos) << "from token 150 on";
+  EXPECT_EQ(page.data["divergence"]["kl_mean"], 0.03125);
+  EXPECT_EQ(page.data["divergence"]["tokens"], 120);
+  EXPECT_EQ(page.data["divergence"]["of_tokens"], 300);
 }
 
 TEST(Report, WarnsWhenTheBaselineDiffersInMoreThanThePolicy) {
@@ -301,6 +339,32 @@ TEST(Report, SetsTwoTextsSideBySideAndMarksTheDivergence) {
             std::string::npos);
 }
 
+TEST(Report, SaysWhenTheComparisonWasMadeWithOtherEdits) {
+  const TemporaryFolder folder;
+  RunPlan plan;
+  plan.policy = kPrune;
+  record(folder / "t.db", plan);
+  ReportOptions options;
+  options.comparison = ReportComparison{"prose", 8.5, 60.25, "hf", 1.5, "Once", "a", "b"};
+  const auto warning = [&](const std::string& policy) {
+    options.comparison->policy_json = policy;
+    const Page page = report_of(folder / "t.db", {}, options);
+    EXPECT_EQ(malformed(page.html), "");
+    const auto begin = page.html.find("<div class=\"warning\">");
+    EXPECT_EQ(page.data["comparison"]["edits_of_this_run"], begin == std::string::npos);
+    return begin == std::string::npos ? "" : page.html.substr(begin, page.html.find("</div>", begin) - begin);
+  };
+  // The same edits; what is switched off and notes do not count.
+  EXPECT_EQ(warning(R"({"version":1,"edits":[{"op":"prune","layer":0,"expert":3,"mode":"mask"},)"
+                    R"({"op":"reroute","layer":2,"from":1,"to":4}]})"),
+            "");
+  const std::string other = warning(R"({"version":1,"edits":[{"op":"force","layer":2,"expert":4}]})");
+  EXPECT_NE(other.find("with other edits than this run’s last policy"), std::string::npos);
+  EXPECT_NE(other.find("<li>force expert 4 in layer 2</li>"), std::string::npos) << other;
+  EXPECT_NE(warning("").find("compared</b>: the model’s own routing"), std::string::npos);
+  EXPECT_NE(warning("prune <all>").find("cannot be read"), std::string::npos);
+}
+
 TEST(Report, SaysSoWhenARunIsNotWhole) {
   const TemporaryFolder folder;
   auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
@@ -336,6 +400,40 @@ TEST(Report, TakesTheNewestRunOrTheOneAskedFor) {
   const auto missing = make_report(*open_trace(folder / "t.db"), nullptr, options);
   ASSERT_FALSE(missing);
   EXPECT_NE(missing.error().message.find("no run 77"), std::string::npos);
+}
+
+TEST(Report, ComparesRunsOfOneTrace) {
+  const TemporaryFolder folder;
+  for (const int tokens : {300, 200, 40}) {
+    RunPlan plan;
+    plan.tokens = tokens;
+    record(folder / "t.db", plan);
+  }
+  std::filesystem::create_symlink(folder / "t.db", folder / "same.db");
+  const auto baseline_of = [&](std::int64_t run, std::int64_t wanted) {
+    ReportOptions options;
+    options.run = run;
+    options.baseline_run = wanted;
+    return report_of(folder / "t.db", folder / "same.db", options).data["baseline"]["run"]["id"];
+  };
+  EXPECT_EQ(baseline_of(0, 0), 2) << "the newest before the newest";
+  EXPECT_EQ(baseline_of(2, 0), 1);
+  EXPECT_EQ(baseline_of(3, 1), 1);
+  EXPECT_EQ(baseline_of(1, 3), 3) << "also a later one, when it is asked for";
+
+  const auto trace = open_trace(folder / "t.db");
+  const auto refusal = [&](std::int64_t wanted, std::int64_t run) {
+    const auto chosen = choose_baseline_run(*trace, wanted, *trace, run);
+    return chosen ? "accepted" : chosen.error().message;
+  };
+  EXPECT_NE(refusal(2, 2).find("run 2 cannot be its own baseline; the trace has the runs 1, 2, 3"),
+            std::string::npos);
+  EXPECT_NE(refusal(0, 1).find("no run came before run 1"), std::string::npos);
+  EXPECT_NE(refusal(9, 1).find("there is no run 9"), std::string::npos);
+
+  record(folder / "other.db", {});
+  EXPECT_EQ(value_of(choose_baseline_run(*open_trace(folder / "other.db"), 0, *trace, 1)), 1)
+      << "runs of other files have numbers of their own";
 }
 
 std::string content(const std::filesystem::path& file) {

@@ -97,6 +97,16 @@ TEST(BadTrace, AnEmptyFileIsTakenForANewTrace) {
   EXPECT_EQ(refusal(folder / "t.db"), "");
 }
 
+// A trace that nothing happened to, to compare the others with.
+const TraceReader& undamaged() {
+  static const TemporaryFolder folder;
+  static const auto trace = [] {
+    record(folder / "undamaged.db");
+    return open_trace(folder / "undamaged.db");
+  }();
+  return *trace;
+}
+
 // Asks a reader for everything; the first error, or an empty string.
 std::string read_all(const TraceReader& trace) {
   std::string problem;
@@ -121,14 +131,25 @@ std::string read_all(const TraceReader& trace) {
     keep(trace.visit_selections(run.id, 2, {},
                                 [](std::int64_t, std::span<const std::uint16_t>) { return true; }));
   }
-  keep(make_report(trace, &trace, {}));
+  keep(make_report(trace, &undamaged()));
+  keep(make_report(undamaged(), &trace));
   return problem;
 }
 
-// Records a trace, changes it by SQL, and says what reading it says.
+// The bytes of what record() makes.
+const std::string& recorded_bytes() {
+  static const std::string bytes = [] {
+    const TemporaryFolder folder;
+    record(folder / "t.db");
+    return content(folder / "t.db");
+  }();
+  return bytes;
+}
+
+// Changes a trace by SQL, and says what reading it says.
 std::string damaged_by(const std::string& sql) {
   const TemporaryFolder folder;
-  record(folder / "t.db");
+  put(folder / "t.db", recorded_bytes());
   {
     auto database = value_of(Database::open(folder / "t.db", Database::Mode::read_write));
     EXPECT_OK(database->execute(sql.c_str()));
@@ -169,15 +190,109 @@ TEST(BadTrace, NumbersOutOfRange) {
            "UPDATE run SET experts = 9223372036854775807",
            "UPDATE run SET experts = 3",
            "UPDATE run SET tokens = -5",
+           "UPDATE run SET tokens = 281474976710657",
+           "UPDATE run SET dropped_tokens = 9223372036854775807",
+           "UPDATE run SET top_k = 7",
+           "UPDATE run SET hidden_size = 4294967360",
            "UPDATE run SET moe_layers = '[0,7]'",
            "UPDATE run SET moe_layers = '[-1]'",
            "UPDATE run SET moe_layers = '{\"a\":'",
            "UPDATE expert_stats SET layer = 9 WHERE layer = 2",
            "UPDATE expert_stats SET expert = expert + 60000 WHERE layer = 2",
+           "UPDATE expert_stats SET layer = 1 WHERE layer = 2",
            "UPDATE layer_stats SET layer = -3 WHERE layer = 2",
+           "UPDATE policy_change SET token = -1",
+           "UPDATE policy_change SET token = 9223372036854775807",
+           "UPDATE sequence SET first_token = 9223372036854775807",
+           "UPDATE sequence SET number = 4294967296",
            "UPDATE slot_block SET expert = CAST(substr(expert, 3) || x'FE00' AS BLOB) WHERE layer = 2",
        }) {
     EXPECT_NE(damaged_by(sql).find("t.db: damaged trace: "), std::string::npos) << sql;
+  }
+}
+
+TEST(BadTrace, APolicyNestedAsNoPolicyIsStaysTextInAReport) {
+  EXPECT_EQ(damaged_by("UPDATE policy_change SET policy = printf('%.*c', 200000, '[')"), "");
+  EXPECT_EQ(damaged_by("UPDATE policy_change SET policy = printf('%.*c', 200000, '[') || "
+                       "printf('%.*c', 200000, ']')"),
+            "");
+}
+
+// A trace of 300 tokens, 6 experts and hidden size 64.
+TEST(BadTrace, AggregatesThatTheRunCannotHave) {
+  for (const char* set : {
+           "count = -1",
+           "count = 1801",
+           "count = 9223372036854775807",
+           "weight_sum = 9e999",
+           "norm_sum = -9e999",
+           "output_max = 9e999",
+           "output_max = NULL",
+           "output_token = 300",
+           "output_token = -1",
+           "output_token = 9223372036854775807",
+           "output_token = NULL",
+           "output_channel = 64",
+           "output_channel = -1",
+           "output_channel = 4294967296",
+           "first_row_token = 9223372036854775807",
+           "first_row_channel = 64",
+           "first_row_max = -9e999",
+       }) {
+    const std::string message =
+        damaged_by("UPDATE expert_stats SET " + std::string(set) + " WHERE layer = 2 AND expert = 1");
+    EXPECT_NE(
+        message.find("t.db: damaged trace: expert_stats of run 1, layer 2, expert 1: a number is out of"),
+        std::string::npos)
+        << set << ": " << message;
+  }
+  for (const char* set : {
+           "tokens = 301",
+           "tokens = -1",
+           "entropy_sum = 9e999",
+           "entropy_min = -9e999",
+           "hidden_max = 9e999",
+           "hidden_token = 300",
+           "hidden_token = 9223372036854775807",
+           "hidden_channel = 64",
+       }) {
+    const std::string message = damaged_by("UPDATE layer_stats SET " + std::string(set) + " WHERE layer = 2");
+    EXPECT_NE(message.find("t.db: damaged trace: layer_stats of run 1, layer 2: a number is out of range"),
+              std::string::npos)
+        << set << ": " << message;
+  }
+}
+
+TEST(BadTrace, ASizeThatNoRowsStandForIsNotAllocated) {
+  const std::string sizes = "UPDATE run SET layers = 64, experts = ";
+  EXPECT_NE(damaged_by(sizes + "65534").find("claims 64 layers, 65534 experts"), std::string::npos);
+  EXPECT_NE(damaged_by(sizes + "8193").find("claims 64 layers, 8193 experts"), std::string::npos);
+  EXPECT_NE(damaged_by(sizes + "8192").find("expert_stats of run 1 has 12 rows, not one for each of 8192"),
+            std::string::npos);
+  EXPECT_NE(damaged_by("UPDATE run SET layers = 1025").find("claims 1025 layers"), std::string::npos);
+  EXPECT_NE(damaged_by("DELETE FROM expert_stats WHERE layer = 2 AND expert = 3").find("has 11 rows"),
+            std::string::npos);
+  EXPECT_NE(
+      damaged_by("DELETE FROM layer_stats WHERE layer = 1").find("layer_stats of run 1 has 2 rows, not 3"),
+      std::string::npos);
+}
+
+TEST(BadTrace, ATokenThatTheRunDoesNotHaveIsNotLookedFor) {
+  const TemporaryFolder folder;
+  record(folder / "t.db");
+  {
+    // Blocks at the end of all numbers, where the sum of two wraps around.
+    auto database = value_of(Database::open(folder / "t.db", Database::Mode::read_write));
+    for (const char* table : {"slot_block", "layer_block"})
+      EXPECT_OK(database->execute(
+          ("UPDATE " + std::string(table) + " SET first_token = 4611686018427387900 WHERE first_token > 0")
+              .c_str()));
+  }
+  const auto trace = open_trace(folder / "t.db");
+  for (const std::int64_t token : {std::int64_t{-1}, std::int64_t{300}, std::int64_t{1} << 48,
+                                   std::int64_t{1} << 62, INT64_MAX, INT64_MIN}) {
+    EXPECT_TRUE(value_of(trace->token_slots(1, token)).empty()) << token;
+    EXPECT_TRUE(value_of(trace->router_logits(1, 2, token)).empty()) << token;
   }
 }
 

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <thread>
 
+#include "probes/store/database.h"
 #include "probes/store/writer_identity.h"
 #include "tests/probes/synthetic.h"
 
@@ -96,13 +97,24 @@ TEST(Durability, ARecorderThatGoesAwayMarksItsRunStopped) {
   EXPECT_EQ(value_of(open_trace(folder / "t.db")->run(1)).status, "stopped");
 }
 
-TEST(Durability, KnowsAProcessByMoreThanItsNumber) {
+TEST(Durability, KnowsAWriterByMoreThanItsNumber) {
   EXPECT_EQ(writer_state(writer_identity()), WriterState::alive);
   const std::string self = writer_identity();
+  std::string other;
+  std::thread([&] {
+    other = writer_identity();
+    EXPECT_EQ(writer_state(other), WriterState::alive);
+  }).join();
+  EXPECT_NE(other, self);
+  for (int i = 0; i < 2000 && writer_state(other) == WriterState::alive; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the kernel clears up after a join
+  EXPECT_EQ(writer_state(other), WriterState::gone) << "the thread has ended, the process has not";
   EXPECT_EQ(writer_state(self + "1"), WriterState::gone) << "same pid, another start time";
   EXPECT_EQ(writer_state("another-boot" + self.substr(self.find('/'))), WriterState::gone);
   EXPECT_EQ(writer_state(""), WriterState::gone);
   EXPECT_EQ(writer_state("a/b"), WriterState::gone);
+  const std::string boot = self.substr(0, self.find('/', self.find("pid:")));
+  EXPECT_EQ(writer_state(boot + "/../self/1"), WriterState::gone) << "only numbers name a thread";
 }
 
 // In a child process: lets no file grow beyond `bytes`, records, and exits with 0 when the recorder said what
@@ -145,6 +157,29 @@ TEST(Durability, AFullDiskStopsTheRunAndKeepsWhatWasRecorded) {
   EXPECT_GT(run.tokens, 0);
   EXPECT_EQ(static_cast<std::int64_t>(value_of(trace->tokens(1, {})).size()), run.tokens);
   expect_same_table(value_of(trace->expert_table(1)), value_of(trace->expert_table(1, TokenRange{})));
+}
+
+TEST(Durability, ARunThatCouldNotEvenBeMarkedFailedDoesNotReadAsOneThatGoesOn) {
+  const TemporaryFolder folder;
+  const Shape shape;
+  ASSERT_OK(value_of(Recorder::start(folder / "t.db", run_info(shape)))->finish("finished"));
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(shape)));
+  ASSERT_OK(recorder->deliver(make_block(shape, CaptureRequest::standard(), {0, 5, 0, 0})));
+  {
+    // Only one run may have ended: the second cannot write down that it did, as on a disk that is full to the
+    // last byte.
+    auto database = value_of(Database::open(folder / "t.db", Database::Mode::read_write));
+    ASSERT_OK(database->execute(
+        "CREATE UNIQUE INDEX one_end ON run((CASE WHEN status <> 'recording' THEN 1 END))"));
+  }
+  EXPECT_FALSE(recorder->finish("finished"));
+  // This process lives, and so does the recorder; only the thread that wrote has ended.
+  std::string status = "recording";
+  for (int i = 0; i < 2000 && status == "recording"; ++i) {
+    status = value_of(open_trace(folder / "t.db")->run(2)).status;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(status, "interrupted");
 }
 
 TEST(Durability, AFinishedTraceIsReadFromAFolderThatCannotBeWritten) {

@@ -169,38 +169,6 @@ TEST(Trace, AggregatesAreTheSumsOverTheTokens) {
     EXPECT_EQ(table.at(1, expert).count, 0);
 }
 
-TEST(Trace, LayerStatsAreTheSumsOverTheTokens) {
-  const TemporaryFolder folder;
-  const auto [file, run] = record(folder, 300, 7);
-  const auto layers = value_of(open_trace(file)->layer_stats(run));
-  ASSERT_EQ(layers.size(), 3u);
-  for (int layer = 0; layer < 3; ++layer) {
-    const LayerStats& got = layers[static_cast<std::size_t>(layer)];
-    double sum = 0;
-    double low = 1e9;
-    double high = 0;
-    double hidden = 0;
-    int hidden_token = -1;
-    for (int t = 0; t < 300; ++t) {
-      const double entropy = entropy_of(t, layer / 2);
-      sum += entropy;
-      low = std::min(low, entropy);
-      high = std::max(high, entropy);
-      if (hidden_max_of(t, layer) > hidden) {
-        hidden = hidden_max_of(t, layer);
-        hidden_token = t;
-      }
-    }
-    EXPECT_EQ(got.tokens, 300);
-    EXPECT_EQ(got.hidden_max, hidden);
-    EXPECT_EQ(got.hidden_token, hidden_token);
-    EXPECT_EQ(got.hidden_channel, hidden_token % 64);
-    EXPECT_DOUBLE_EQ(got.entropy_sum, layer == 1 ? 0 : sum);
-    EXPECT_EQ(got.entropy_min, layer == 1 ? 0 : low);
-    EXPECT_EQ(got.entropy_max, layer == 1 ? 0 : high);
-  }
-}
-
 TEST(Trace, SumsOverTheBlobsEqualTheAggregatesToTheLastBit) {
   const TemporaryFolder folder;
   const auto [file, run] = record(folder, 1000, 33);
@@ -396,9 +364,8 @@ TEST(Trace, MarksGeneratedTokensAndSequences) {
   ASSERT_OK(recorder->deliver(make_block(shape, probes, {0, 5, 0, 0})));
   recorder->mark_generated();
   ASSERT_OK(recorder->deliver(make_block(shape, probes, {5, 1, 0, 5})));
-  recorder->next_sequence();
   recorder->set_domain(0, "code");
-  ASSERT_OK(recorder->deliver(make_block(shape, probes, {6, 2, 0, 3})));
+  ASSERT_OK(recorder->deliver(make_block(shape, probes, {6, 2, 0, 0})));
   ASSERT_OK(recorder->finish("finished"));
   const auto trace = open_trace(folder / "t.db");
   const auto tokens = value_of(trace->tokens(1, {}));
@@ -434,6 +401,26 @@ TEST(Trace, HoldsManyRuns) {
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::invalid_argument);
   EXPECT_NE(missing.error().message.find("no run 9"), std::string::npos);
+}
+
+TEST(Trace, ASnapshotSeesOneStateAlthoughARunIsAdded) {
+  const TemporaryFolder folder;
+  const Shape shape;
+  const auto record_run = [&] {
+    auto recorder = value_of(Recorder::start(folder / "t.db", run_info(shape)));
+    deliver(*recorder, shape, CaptureRequest::standard(), 10, 10);
+    ASSERT_OK(recorder->finish("finished"));
+  };
+  record_run();
+  const auto trace = open_trace(folder / "t.db");
+  {
+    const TraceReader::Snapshot one_state(*trace);
+    EXPECT_EQ(value_of(trace->runs()).size(), 1u);
+    record_run();
+    const TraceReader::Snapshot inner(*trace);
+    EXPECT_EQ(value_of(trace->runs()).size(), 1u);
+  }
+  EXPECT_EQ(value_of(trace->runs()).size(), 2u);
 }
 
 TEST(Trace, TokensDecodedOneByOneEndUpInFullBlocks) {
