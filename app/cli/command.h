@@ -2,16 +2,16 @@
 #pragma once
 
 #include <functional>
-#include <stop_token>
 
 #include "app/cli/arguments.h"
+#include "app/cli/interrupt.h"
 #include "engine/error.h"
 
 namespace expertscope::cli {
 
 /// What every command is given.
 struct CommandContext {
-  std::stop_token stop;  ///< asked to stop by Ctrl-C or SIGTERM
+  InterruptWatcher& interrupts;  ///< for a GracefulStop around what has to be closed properly
 };
 
 /// What runs once the arguments are parsed.

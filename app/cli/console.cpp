@@ -11,6 +11,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/text/visible_text.h"
+
 namespace expertscope::cli {
 namespace {
 
@@ -22,7 +24,9 @@ bool colours_wanted(int descriptor) {
   return isatty(descriptor) == 1 && terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
 }
 
-void print_labelled(const char* colour, const char* label, std::string_view text) {
+/// A message may quote a file.
+void print_labelled(const char* colour, const char* label, std::string_view message) {
+  const std::string text = visible_text(message);
   if (colours_wanted(STDERR_FILENO)) {
     fmt::print(stderr, "\033[{}m{}:\033[0m {}\n", colour, label, text);
   } else {
@@ -47,7 +51,8 @@ Status write_text(std::string_view text) {
 }
 
 Status write_json(const nlohmann::ordered_json& json) {
-  return write_text(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return write_text(visible_text(text, LineBreaks::keep) + "\n");
 }
 
 void note(std::string_view text) {
@@ -100,7 +105,7 @@ bool Progress::due(bool last) {
 }
 
 void Progress::draw(const std::string& line) {
-  fmt::print(stderr, "\r\033[K{}", line);
+  fmt::print(stderr, "\r\033[K{}", visible_text(line));
   std::fflush(stderr);
   drawn_ = true;
 }

@@ -13,10 +13,12 @@ namespace expertscope::cli {
 
 /// Writes to standard output and flushes. Results go there and nothing else does.
 Status write_text(std::string_view text);
-/// One indented JSON document and a newline; bytes that are not UTF-8 become U+FFFD.
+/// One indented JSON document and a newline; bytes that are not UTF-8 become U+FFFD, control characters of
+/// every kind are escaped.
 Status write_json(const nlohmann::ordered_json& json);
 
-/// A line for the person on standard error: "note: ...", in colour where the terminal has any.
+/// A line for the person on standard error: "note: ...", in colour where the terminal has any. Control
+/// characters of the text are spelled out.
 void note(std::string_view text);
 void print_error(std::string_view text);
 

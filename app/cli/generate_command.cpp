@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "app/cli/console.h"
+#include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
 #include "engine/model/generate.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/visible_text.h"
 #include "probes/capture/generation.h"
 
 namespace expertscope::cli {
@@ -103,11 +105,12 @@ Result<Prompt> make_prompt(const Model& model, const GenerateArguments& argument
 GenerateOptions generate_options(const GenerateArguments& arguments, const GenerationDefaults& model) {
   GenerateOptions options;
   SamplingOptions& sampling = options.sampling;
-  sampling.temperature = arguments.temperature.value_or(model.do_sample ? model.temperature : 0.0f);
-  sampling.top_k = arguments.top_k.value_or(model.top_k);
-  sampling.top_p = arguments.top_p.value_or(model.top_p);
-  sampling.min_p = arguments.min_p.value_or(0.0f);
-  sampling.repetition_penalty = arguments.repetition_penalty.value_or(model.repetition_penalty);
+  sampling = proposed_sampling(model);
+  sampling.temperature = arguments.temperature.value_or(sampling.temperature);
+  sampling.top_k = arguments.top_k.value_or(sampling.top_k);
+  sampling.top_p = arguments.top_p.value_or(sampling.top_p);
+  sampling.min_p = arguments.min_p.value_or(sampling.min_p);
+  sampling.repetition_penalty = arguments.repetition_penalty.value_or(sampling.repetition_penalty);
   sampling.seed = arguments.seed;
   options.max_tokens = arguments.max_tokens;
   options.stop_at_eos = !arguments.ignore_eos;
@@ -117,13 +120,14 @@ GenerateOptions generate_options(const GenerateArguments& arguments, const Gener
 /// Shows the tokens as they appear: the text itself on standard output, or a count on standard error.
 class TokenPrinter {
  public:
-  TokenPrinter(bool stream_text, int max_tokens) : stream_text_(stream_text), max_tokens_(max_tokens) {
-    if (!stream_text || isatty(STDOUT_FILENO) != 1) progress_.emplace("generate", "tokens");
+  TokenPrinter(bool stream_text, int max_tokens)
+      : stream_text_(stream_text), terminal_(isatty(STDOUT_FILENO) == 1), max_tokens_(max_tokens) {
+    if (!stream_text || !terminal_) progress_.emplace("generate", "tokens");
   }
 
   void operator()(const GeneratedToken& token) {
     log_probs_.push_back(token.log_prob);
-    if (stream_text_ && status_) status_ = write_text(token.text);
+    if (stream_text_ && status_) status_ = write_text(shown(token.text));
     if (progress_) progress_->update(token.index + 1, max_tokens_);
   }
 
@@ -136,7 +140,13 @@ class TokenPrinter {
   const std::vector<float>& log_probs() const { return log_probs_; }
 
  private:
+  /// A file gets the text as the model wrote it; a terminal must not obey it.
+  std::string shown(const std::string& text) const {
+    return terminal_ ? visible_text(text, LineBreaks::keep) : text;
+  }
+
   bool stream_text_;
+  bool terminal_;
   int max_tokens_;
   std::optional<Progress> progress_;
   std::vector<float> log_probs_;
@@ -145,6 +155,7 @@ class TokenPrinter {
 
 Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const GenerateOptions& options,
                            const GenerateArguments& arguments, const CommandContext& context) {
+  const GracefulStop stop(context.interrupts);  // the recording is closed, the text so far is the result
   CaptureRequest probes = CaptureRequest::standard();
   probes.router_logits = arguments.router_logits;
   std::unique_ptr<Recorder> recorder;
@@ -156,8 +167,8 @@ Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const Generat
   TokenPrinter printer(!arguments.json, options.max_tokens);
   const auto on_token = [&](const GeneratedToken& token) { printer(token); };
   auto result =
-      recorder ? generate_recorded(session, *recorder, probes, prompt.ids, options, on_token, context.stop)
-               : generate(session, prompt.ids, options, on_token, context.stop);
+      recorder ? generate_recorded(session, *recorder, probes, prompt.ids, options, on_token, stop.token())
+               : generate(session, prompt.ids, options, on_token, stop.token());
   const Status printed = printer.finish();
   if (!result) return forward_error(result);
   if (!printed) return forward_error(printed);
@@ -217,7 +228,11 @@ void print_statistics(const Outcome& outcome, const Prompt& prompt, const Genera
 }
 
 Status run_generate(const GenerateArguments& arguments, const CommandContext& context) {
-  auto model = open_model(arguments.run.model, context);
+  Status output =
+      check_output("--trace", arguments.trace,
+                   {{"--prompt-file", arguments.prompt_file}, {"--policy", arguments.run.policy}});
+  if (!output) return output;
+  auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
   const auto prompt = make_prompt(**model, arguments);
   if (!prompt) return forward_error(prompt);
@@ -256,30 +271,22 @@ void add_sampling_options(Arguments& options, GenerateArguments& arguments) {
   const char* group = "Sampling (default: the model's generation_config.json)";
   options.add("--temperature", arguments.temperature, "0: always the most probable token")
       .range(0, 100)
-
       .section(group);
   options.add("--top-k", arguments.top_k, "Only the K most probable tokens; 0: off")
       .range(0, 1e9)
-
       .section(group);
   options.add("--top-p", arguments.top_p, "Only the tokens that make up this probability; 1: off")
       .range(0, 1)
-
       .section(group);
   options.add("--min-p", arguments.min_p, "Only tokens above P times the largest probability; 0: off")
       .range(0, 1)
-
       .section(group);
   options
       .add("--repetition-penalty", arguments.repetition_penalty,
            "Divides the logits of tokens already seen; 1: off")
       .range(0.01, 100)
-
       .section(group);
-  options.add("--seed", arguments.seed, "The same seed gives the same text")
-      .show_default()
-
-      .section(group);
+  options.add("--seed", arguments.seed, "The same seed gives the same text").show_default().section(group);
 }
 
 }  // namespace

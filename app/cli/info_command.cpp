@@ -21,11 +21,11 @@ struct InfoArguments {
   bool check = false;
 };
 
-Status model_info(const InfoArguments& arguments, const CommandContext& context) {
-  const auto model = open_model(arguments.path, context);
+Status model_info(const InfoArguments& arguments) {
+  const auto model = open_model(arguments.path);
   if (!model) return forward_error(model);
   if (arguments.check) {
-    if (auto finite = (*model)->check_finite(context.stop); !finite) return finite;
+    if (auto finite = (*model)->check_finite(); !finite) return finite;
   }
   return arguments.json ? write_json(model_json(**model)) : write_text(model_text(**model));
 }
@@ -36,9 +36,9 @@ Status trace_info(const InfoArguments& arguments) {
   return arguments.json ? trace_json(**trace).and_then(write_json) : trace_text(**trace).and_then(write_text);
 }
 
-Status info(const InfoArguments& arguments, const CommandContext& context) {
+Status info(const InfoArguments& arguments) {
   std::error_code error;
-  if (std::filesystem::is_directory(arguments.path, error)) return model_info(arguments, context);
+  if (std::filesystem::is_directory(arguments.path, error)) return model_info(arguments);
   if (!std::filesystem::exists(arguments.path, error)) {
     return fail(ErrorCode::io, "{}: no such file or folder", arguments.path);
   }
@@ -53,7 +53,7 @@ CommandBody define_info(Arguments& options) {
   options.add_flag("--json", arguments->json, "Print the description as JSON");
   options.add_flag("--check-weights", arguments->check,
                    "Also look for NaN and Inf in every weight (reads them all)");
-  return [arguments](const CommandContext& context) { return info(*arguments, context); };
+  return [arguments](const CommandContext&) { return info(*arguments); };
 }
 
 }  // namespace expertscope::cli

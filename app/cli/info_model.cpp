@@ -8,6 +8,7 @@
 #include "engine/cpu/kv_cache.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/visible_text.h"
 
 namespace expertscope::cli {
 namespace {
@@ -91,7 +92,7 @@ nlohmann::ordered_json config_json(const ModelConfig& config) {
 }
 
 std::string line(const char* label, const std::string& value) {
-  return fmt::format("  {:<14} {}\n", label, value);
+  return fmt::format("  {:<14} {}\n", label, visible_text(value));
 }
 
 std::string experts_text(const ModelConfig& config) {
@@ -146,7 +147,7 @@ nlohmann::ordered_json model_json(const Model& model) {
 std::string model_text(const Model& model) {
   const ModelConfig& config = model.config();
   const Parameters parameters = count_parameters(model);
-  std::string text = heading(model.identity().name) + "\n";
+  std::string text = heading(visible_text(model.identity().name)) + "\n";
   text += line("folder", model.identity().path);
   text += line("architecture", fmt::format("{} ({})", config.architecture, config.model_type));
   text += line("layers", fmt::format("{}, {} of them with experts, width {}", config.num_hidden_layers,

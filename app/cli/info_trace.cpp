@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "app/cli/console.h"
+#include "engine/text/visible_text.h"
 
 namespace expertscope::cli {
 namespace {
@@ -60,9 +61,10 @@ nlohmann::ordered_json run_json(const RunInfo& run, const std::vector<PolicyChan
 }
 
 std::string run_text(const RunInfo& run, const std::vector<PolicyChange>& changes) {
-  std::string text = heading(fmt::format("run {}: {}, {}", run.id, run.kind, run.status)) + "\n";
+  const std::string title = fmt::format("run {}: {}, {}", run.id, run.kind, run.status);
+  std::string text = heading(visible_text(title)) + "\n";
   const auto line = [&](const char* label, const std::string& value) {
-    if (!value.empty()) text += fmt::format("  {:<10} {}\n", label, value);
+    if (!value.empty()) text += fmt::format("  {:<10} {}\n", label, visible_text(value));
   };
   line("message", run.message);
   line("started", run.started_at);

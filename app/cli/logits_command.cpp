@@ -9,6 +9,7 @@
 
 #include "app/cli/console.h"
 #include "app/cli/npy.h"
+#include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
 
 namespace expertscope::cli {
@@ -24,11 +25,12 @@ struct LogitsArguments {
 /// Runs the tokens step by step, writing each step's logits before the next one runs.
 Status write_logits(Session& session, std::span<const std::int32_t> ids, NpyWriter& file,
                     const CommandContext& context) {
+  const GracefulStop stop(context.interrupts);  // the unfinished file is removed
   Progress progress("logits", "tokens");
   const auto total = static_cast<std::int64_t>(ids.size());
   const auto most = static_cast<std::size_t>(session.options().max_batch);
   for (std::size_t start = 0; start < ids.size(); start += most) {
-    if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped");
+    if (stop.token().stop_requested()) return fail(ErrorCode::cancelled, "stopped");
     const auto part = ids.subspan(start, std::min(most, ids.size() - start));
     Batch batch;
     batch.tokens.assign(part.begin(), part.end());
@@ -43,7 +45,9 @@ Status write_logits(Session& session, std::span<const std::int32_t> ids, NpyWrit
 }
 
 Status logits(const LogitsArguments& arguments, const CommandContext& context) {
-  auto model = open_model(arguments.run.model, context);
+  Status output = check_output("--out", arguments.out, {{"--policy", arguments.run.policy}});
+  if (!output) return output;
+  auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
   const int vocab = (*model)->config().vocab_size;
   if (auto valid = check_ids(arguments.ids, (*model)->config()); !valid) return valid;

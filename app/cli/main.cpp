@@ -29,7 +29,7 @@ constexpr std::array kCommands = {
 
 constexpr const char* kFooter = R"(
 Results go to standard output, everything else to standard error; --json makes the result machine-readable.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (a recording is closed properly).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C or SIGTERM (a recording is closed properly).
 NO_COLOR turns colours off.
 
 Examples:
@@ -41,8 +41,8 @@ Examples:
 "expertscope-cli COMMAND --help" describes a command.)";
 
 int run_command(const CommandBody& body) {
-  const InterruptWatcher watcher;
-  const Status done = body(CommandContext{watcher.token()});
+  InterruptWatcher watcher;
+  const Status done = body(CommandContext{watcher});
   if (done) return 0;
   print_error(done.error().message);
   return watcher.interrupted() && done.error().code == ErrorCode::cancelled ? kInterrupted : kFailed;

@@ -64,10 +64,10 @@ int session_context(const PplArguments& arguments, const ModelConfig& config) {
   return config.max_position_embeddings > 0 ? std::min(1024, config.max_position_embeddings) : 1024;
 }
 
-Status ppl(const PplArguments& arguments, const CommandContext& context) {
+Status ppl(const PplArguments& arguments) {
   const auto data = Dataset::open(arguments.data);
   if (!data) return forward_error(data);
-  auto model = open_model(arguments.run.model, context);
+  auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
   SessionShape shape;
   shape.max_context = session_context(arguments, (*model)->config());
@@ -81,12 +81,10 @@ Status ppl(const PplArguments& arguments, const CommandContext& context) {
   options.stride = arguments.stride;
   Result<TextPerplexity> scored = [&] {
     Progress progress("ppl", "tokens");
-    return text_perplexity(
-        **session, *data, options,
-        [&](std::int64_t done, std::int64_t total, double so_far) {
-          progress.update(done, total, fmt::format("perplexity {:.3f}", so_far));
-        },
-        context.stop);
+    return text_perplexity(**session, *data, options,
+                           [&](std::int64_t done, std::int64_t total, double so_far) {
+                             progress.update(done, total, fmt::format("perplexity {:.3f}", so_far));
+                           });
   }();
   if (!scored) return forward_error(scored);
   return arguments.json ? write_json(as_json(*scored, **session, arguments)) : write_text(as_text(*scored));
@@ -113,7 +111,7 @@ CommandBody define_ppl(Arguments& options) {
   options.add("--stride", arguments->stride, "hf only: tokens between windows (default: half the window)")
       .range(1, 1e7);
   options.add_flag("--json", arguments->json, "Print the result as JSON");
-  return [arguments](const CommandContext& context) { return ppl(*arguments, context); };
+  return [arguments](const CommandContext&) { return ppl(*arguments); };
 }
 
 }  // namespace expertscope::cli

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "app/cli/console.h"
+#include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
 #include "engine/text/dataset.h"
 
@@ -29,28 +30,41 @@ struct ProfileArguments {
   bool json = false;
 };
 
+/// A token is scored by what stands before it in its sequence: one that stands alone has no probability.
+std::string perplexity_text(const ProfileResult& result) {
+  if (result.scored_tokens == 0) return "nothing scored: no sequence has two tokens";
+  return fmt::format("perplexity {:.4f}", std::exp(result.nll_mean));
+}
+
 std::string as_text(const ProfileResult& result, const std::string& trace) {
   const double rate = result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0;
-  return fmt::format(
-      "run {} in {}: {} tokens in {} sequences, {:.1f} s, {:.1f} tokens/s, perplexity {:.4f}\n", result.run,
-      trace, format_count(result.tokens), format_count(result.sequences), result.seconds, rate,
-      std::exp(result.nll_mean));
+  return fmt::format("run {} in {}: {} tokens in {} sequences, {:.1f} s, {:.1f} tokens/s, {}\n", result.run,
+                     trace, format_count(result.tokens), format_count(result.sequences), result.seconds, rate,
+                     perplexity_text(result));
 }
 
 nlohmann::ordered_json as_json(const ProfileResult& result, const std::string& trace) {
-  return {{"trace", trace},
-          {"run", result.run},
-          {"tokens", result.tokens},
-          {"sequences", result.sequences},
-          {"seconds", result.seconds},
-          {"nll_mean", result.nll_mean},
-          {"perplexity", std::exp(result.nll_mean)}};
+  nlohmann::ordered_json json = {{"trace", trace},
+                                 {"run", result.run},
+                                 {"tokens", result.tokens},
+                                 {"sequences", result.sequences},
+                                 {"seconds", result.seconds},
+                                 {"scored_tokens", result.scored_tokens},
+                                 {"nll_mean", nullptr},
+                                 {"perplexity", nullptr}};
+  if (result.scored_tokens == 0) return json;
+  json["nll_mean"] = result.nll_mean;
+  json["perplexity"] = std::exp(result.nll_mean);
+  return json;
 }
 
 Status run_profile(const ProfileArguments& arguments, const CommandContext& context) {
+  Status output = check_output("--trace", arguments.trace,
+                                     {{"--data", arguments.data}, {"--policy", arguments.run.policy}});
+  if (!output) return output;
   const auto data = Dataset::open(arguments.data);
   if (!data) return forward_error(data);
-  auto model = open_model(arguments.run.model, context);
+  auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
 
   ProfileOptions options;
@@ -70,10 +84,11 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
   if (!session) return forward_error(session);
 
   Result<ProfileResult> result = [&] {
+    const GracefulStop stop(context.interrupts);  // the recording is closed
     Progress progress("profile", "tokens");
     return profile(
         **session, *data, options, arguments.trace,
-        [&](std::int64_t done, std::int64_t total) { progress.update(done, total); }, context.stop);
+        [&](std::int64_t done, std::int64_t total) { progress.update(done, total); }, stop.token());
   }();
   if (!result) return forward_error(result);
   return arguments.json ? write_json(as_json(*result, arguments.trace))

@@ -41,11 +41,10 @@ void add_run_options(Arguments& options, RunOptions& run) {
       .show_default();
 }
 
-Result<std::shared_ptr<const Model>> open_model(const std::string& folder, const CommandContext& context) {
+Result<std::shared_ptr<const Model>> open_model(const std::string& folder) {
   Progress progress("opening " + folder, "");
-  return Model::open(
-      folder, [&](const std::string& what, double fraction) { progress.update(what, fraction); },
-      context.stop);
+  return Model::open(folder,
+                     [&](const std::string& what, double fraction) { progress.update(what, fraction); });
 }
 
 Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model, const RunOptions& options,

@@ -26,7 +26,7 @@ void add_model_argument(Arguments& options, std::string& model);
 /// MODEL, --policy, --math and --threads.
 void add_run_options(Arguments& options, RunOptions& run);
 
-Result<std::shared_ptr<const Model>> open_model(const std::string& folder, const CommandContext& context);
+Result<std::shared_ptr<const Model>> open_model(const std::string& folder);
 
 /// How large a session has to be for what it will run.
 struct SessionShape {

@@ -6,6 +6,7 @@
 #include "app/cli/console.h"
 #include "app/cli/run_options.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/visible_text.h"
 
 namespace expertscope::cli {
 namespace {
@@ -17,13 +18,13 @@ struct TokenizeArguments {
   bool json = false;
 };
 
-/// Bytes as a person reads them: UTF-8 stays, control characters and broken UTF-8 are escaped as in JSON.
+/// Bytes as a person reads them: quoted and escaped as in JSON, and then what JSON leaves to the terminal.
 std::string readable(const std::string& bytes) {
-  return nlohmann::json(bytes).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return visible_text(nlohmann::json(bytes).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-Status tokenize(const TokenizeArguments& arguments, const CommandContext& context) {
-  const auto model = open_model(arguments.model, context);
+Status tokenize(const TokenizeArguments& arguments) {
+  const auto model = open_model(arguments.model);
   if (!model) return forward_error(model);
   const auto tokenizer = require_tokenizer(**model);
   if (!tokenizer) return forward_error(tokenizer);
@@ -45,7 +46,7 @@ CommandBody define_tokenize(Arguments& options) {
   options.add("--text", arguments->text, "Text to encode (UTF-8)").required().value_name("TEXT");
   options.add_flag("--no-special", arguments->plain, "Do not add BOS or EOS");
   options.add_flag("--json", arguments->json, "Print {\"ids\":[...]}");
-  return [arguments](const CommandContext& context) { return tokenize(*arguments, context); };
+  return [arguments](const CommandContext&) { return tokenize(*arguments); };
 }
 
 }  // namespace expertscope::cli

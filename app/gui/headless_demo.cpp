@@ -47,9 +47,13 @@ class Demonstration {
     window_.show();
   }
 
-  int run(const QString& model) {
-    const bool done =
-        start(model) && generate_and_edit() && compare() && look_around() && export_results() && reopen();
+  int run(const QString& path) {
+    // A trace has no model: there is nothing to generate, edit or compare.
+    const bool trace = QFileInfo(path).isFile();
+    const bool done = trace ? start(path, Workspace::Content::trace) && look_at_busiest() && look_around() &&
+                                  export_results()
+                            : start(path, Workspace::Content::model) && generate_and_edit() && compare() &&
+                                  look_around() && export_results() && reopen();
     if (done) return 0;
     std::fprintf(stderr, "expertscope: %s\n",
                  qPrintable(error_.isEmpty() ? step_ + ": no answer in time" : error_));
@@ -57,16 +61,16 @@ class Demonstration {
   }
 
  private:
-  bool start(const QString& model) {
-    step_ = QStringLiteral("opening the model");
+  bool start(const QString& path, Workspace::Content content) {
+    step_ = QStringLiteral("opening %1").arg(path.isEmpty() ? QStringLiteral("the demo model") : path);
     settle();
     if (!shoot(QStringLiteral("start"))) return false;
-    if (model.isEmpty()) {
+    if (path.isEmpty()) {
       window_.actions_of_window().open_demo->trigger();
     } else {
-      workspace_.open(model);
+      workspace_.open(path);
     }
-    return wait([this] { return workspace_.content() == Workspace::Content::model; }, kOpenLimit);
+    return wait([this, content] { return workspace_.content() == content; }, kOpenLimit);
   }
 
   bool generate_and_edit() {
@@ -78,8 +82,8 @@ class Demonstration {
     }
     if (auto* pace = window_.findChild<QSpinBox*>(QStringLiteral("pace"))) pace->setValue(kPace);
     window_.generation().prompt().generate_button().click();
-    const bool filled =
-        wait([this] { return recorded() >= kTokensBeforeEdit || finished(); }, kGenerateLimit);
+    const bool filled = wait(
+        [this] { return recorded() >= kTokensBeforeEdit || (finished() && recorded() > 0); }, kGenerateLimit);
     if (!filled) return false;
     workspace_.selection().set_cell(busiest());
     if (!wait([this] { return workspace_.view()->expert != nullptr; }, kOpenLimit)) return false;
@@ -118,8 +122,9 @@ class Demonstration {
 
   bool export_results() {
     step_ = QStringLiteral("exporting");
+    QObject done;  // ends the connection with this step
     int saved = 0;
-    QObject::connect(&workspace_, &Workspace::saved, &window_, [&saved] { ++saved; });
+    QObject::connect(&workspace_, &Workspace::saved, &done, [&saved] { ++saved; });
     workspace_.export_report(folder_.absoluteFilePath(QStringLiteral("report.html")));
     workspace_.save_trace_as(folder_.absoluteFilePath(QStringLiteral("trace.db")));
     return wait([&saved] { return saved == 2; }, kOpenLimit);
@@ -129,10 +134,12 @@ class Demonstration {
   bool reopen() {
     step_ = QStringLiteral("opening the trace");
     workspace_.open(folder_.absoluteFilePath(QStringLiteral("trace.db")));
-    const auto shown = [this] {
-      return workspace_.content() == Workspace::Content::trace && workspace_.view() && workspace_.view()->run;
-    };
-    if (!wait(shown, kOpenLimit)) return false;
+    if (!wait([this] { return workspace_.content() == Workspace::Content::trace; }, kOpenLimit)) return false;
+    return look_at_busiest();
+  }
+
+  bool look_at_busiest() {
+    if (!wait([this] { return workspace_.view() && workspace_.view()->run; }, kOpenLimit)) return false;
     workspace_.selection().set_cell(busiest());
     if (!wait([this] { return workspace_.view()->expert != nullptr; }, kOpenLimit)) return false;
     return shoot(QStringLiteral("trace"));

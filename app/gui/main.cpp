@@ -14,9 +14,12 @@
 
 namespace {
 
+/// True for what needs no display: --headless-demo, and the texts that end the program at once.
 bool is_headless(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
-    if (qstrcmp(argv[i], "--headless-demo") == 0) return true;
+    const QByteArrayView argument(argv[i]);
+    if (argument == "--headless-demo" || argument.startsWith("--headless-demo=")) return true;
+    if (argument == "--help" || argument == "-h" || argument == "--version" || argument == "-v") return true;
   }
   return false;
 }

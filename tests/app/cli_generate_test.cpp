@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "tests/app/cli_process.h"
 
@@ -79,7 +75,7 @@ TEST(CliGenerate, RendersTheChatTemplate) {
 }
 
 TEST(CliGenerate, ReadsThePromptFromAFile) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   write_file(scratch / "prompt.txt", "Hello");
   const json made = run_cli_json({"generate", data_path(kModel), "--prompt-file", scratch / "prompt.txt",
                                   "--max-tokens", "1", "--json"});
@@ -87,7 +83,7 @@ TEST(CliGenerate, ReadsThePromptFromAFile) {
 }
 
 TEST(CliGenerate, APolicyChangesTheText) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   const json meta = data_json("golden/top8/meta.json");
   write_file(scratch / "p.json", R"({"version":1,"edits":[{"op":"prune","layer":"*","expert":1}]})");
   const json made =
@@ -98,7 +94,7 @@ TEST(CliGenerate, APolicyChangesTheText) {
 }
 
 TEST(CliGenerate, RecordingDoesNotChangeTheText) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   const json meta = data_json("golden/top8/meta.json");
   const json made =
       run_cli_json({"generate", data_path(kModel), "--ids", join_ids(meta["greedy_prompt"]), "--max-tokens",
@@ -113,25 +109,6 @@ TEST(CliGenerate, RecordingDoesNotChangeTheText) {
   EXPECT_EQ(run["sampling"]["temperature"], 0.0);
   EXPECT_EQ(run["math"], "f32");
   EXPECT_EQ(run["tokens"], 7 + 63) << "the last token generated is not run";
-}
-
-// The prompt comes through a named pipe, so that the signal surely arrives while the program waits for it.
-TEST(CliGenerate, CtrlCClosesTheRecording) {
-  const ScratchFolder scratch;
-  const std::string pipe = scratch / "prompt";
-  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
-  const ProcessResult result = run_cli(
-      {"generate", data_path(kModel), "--prompt-file", pipe, "--trace", scratch / "t.db"}, [&](int pid) {
-        const int writer = open(pipe.c_str(), O_WRONLY);
-        kill(pid, SIGINT);
-        usleep(50'000);
-        EXPECT_EQ(write(writer, "Hello", 5), 5);
-        close(writer);
-      });
-  EXPECT_EQ(result.exit_code, 130) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("stopped"));
-  const json run = run_cli_json({"info", scratch / "t.db", "--json"})["runs"][0];
-  EXPECT_EQ(run["status"], "stopped");
 }
 
 }  // namespace

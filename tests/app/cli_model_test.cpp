@@ -45,6 +45,25 @@ TEST(CliInfo, IsReadableWithoutJson) {
   EXPECT_EQ(result.err, "") << "progress is for terminals";
 }
 
+TEST(CliInfo, SpellsOutControlCharactersOfAName) {
+  const TemporaryFolder scratch;
+  const std::string folder = scratch / "top8\x1b[2J\nwarning  none";
+  std::filesystem::copy(data_path(kModel), folder);
+  const ProcessResult text = run_cli({"info", folder});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("top8\\u001b[2J\\nwarning  none\n"));
+  EXPECT_THAT(text.out, ::testing::Not(HasSubstr("\x1b")));
+  EXPECT_EQ(run_cli_json({"info", folder, "--json"})["path"], folder);
+}
+
+TEST(CliTokenize, SpellsOutWhatATerminalWouldObey) {
+  const ProcessResult tokens = run_cli({"tokenize", data_path(kModel), "--text", "a\x1b[2J\x7f\u009b"});
+  EXPECT_EQ(tokens.exit_code, 0) << tokens.err;
+  for (const char* obeyed : {"\x1b", "\x7f", "\u009b"})
+    EXPECT_THAT(tokens.out, ::testing::Not(HasSubstr(obeyed)));
+  EXPECT_THAT(tokens.out, HasSubstr("\\u001b"));
+}
+
 TEST(CliTokenize, AgreesWithTheReference) {
   // The rows: any text of the file of awkward strings that a command line can carry.
   std::istringstream rows(read_file(data_path("tokenizers/awkward.jsonl")));
@@ -71,7 +90,7 @@ TEST(CliTokenize, TakesTextThatLooksLikeAnOption) {
 }
 
 TEST(CliLogits, AgreeWithTheReference) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   for (const char* name : {"top8", "top2_tied", "dense_layer", "sharded"}) {
     const json meta = data_json(std::string("golden/") + name + "/meta.json");
     const auto result =
@@ -87,7 +106,7 @@ TEST(CliLogits, AgreeWithTheReference) {
 }
 
 TEST(CliLogits, AgreeWithTheReferenceUnderAPolicy) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   const std::string ids = join_ids(data_json("golden/top8/meta.json")["prompts"]["7"]);
   for (const char* name : {"prune_mask", "prune_zero", "prune_drop", "reroute", "combined"}) {
     const std::string golden = std::string("golden/top8/interventions/") + name;
@@ -102,7 +121,7 @@ TEST(CliLogits, AgreeWithTheReferenceUnderAPolicy) {
 }
 
 TEST(CliLogits, RunInBf16ByDefault) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   const auto done = run_cli_json(
       {"logits", data_path("models/bf16"), "--ids", "1,2,3", "--out", scratch / "l.npy", "--json"});
   EXPECT_EQ(done["shape"], json({3, 256}));
@@ -128,7 +147,7 @@ class CliPpl : public ::testing::Test {
     return run_cli_json(arguments);
   }
 
-  ScratchFolder scratch_;
+  TemporaryFolder scratch_;
 };
 
 TEST_F(CliPpl, NamesItsProtocolAndWhatItScored) {
@@ -149,6 +168,14 @@ TEST_F(CliPpl, NamesItsProtocolAndWhatItScored) {
   EXPECT_EQ(llamacpp["scored_tokens"], 5 * 63);
   EXPECT_TRUE(llamacpp["stride"].is_null());
   EXPECT_EQ(llamacpp["text_sha256"], hf["text_sha256"]);
+}
+
+TEST_F(CliPpl, RefusesAWindowThatScoresNothing) {
+  const ProcessResult result = run_cli({"ppl", data_path("models/planted_super_experts"), "--data",
+                                        scratch_ / "data.jsonl", "--protocol", "llamacpp", "--ctx", "2"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, HasSubstr("scores nothing"));
 }
 
 TEST_F(CliPpl, DependsOnThePolicy) {

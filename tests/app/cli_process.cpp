@@ -100,17 +100,6 @@ void write_file(const std::filesystem::path& file, const std::string& text) {
   EXPECT_TRUE(stream.flush()) << file;
 }
 
-ScratchFolder::ScratchFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "expertscope-cli-XXXXXX").string();
-  EXPECT_NE(mkdtemp(name.data()), nullptr);
-  path_ = name;
-}
-
-ScratchFolder::~ScratchFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 Npy read_npy(const std::string& file) {
   const std::string bytes = read_file(file);
   Npy npy;

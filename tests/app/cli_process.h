@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/temporary_folder.h"
+
 namespace expertscope::testing {
 
 /// What a finished child process left behind.
@@ -28,20 +30,6 @@ std::string data_path(const std::string& path);
 nlohmann::json data_json(const std::string& path);
 std::string read_file(const std::filesystem::path& file);
 void write_file(const std::filesystem::path& file, const std::string& text);
-
-/// A folder of its own for one test, removed with it.
-class ScratchFolder {
- public:
-  ScratchFolder();
-  ~ScratchFolder();
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// A float32 matrix from an .npy file; a failed expectation when the header is not as NumPy writes it.
 struct Npy {

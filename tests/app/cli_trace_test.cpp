@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <numeric>
 #include <sstream>
 
 #include "tests/app/cli_process.h"
@@ -13,13 +15,35 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
+const std::string kModel = "models/planted_super_experts";
 const std::string kPlanted = "golden/planted_super_experts/planted.json";
+const std::string kPrune = R"({"version":1,"edits":[{"op":"prune","layer":1,"expert":5,"mode":"zero"}]})";
+
+/// Mean KL(p || q) over the rows of two files of logits, nats.
+double mean_kl(const Npy& p, const Npy& q) {
+  double sum = 0;
+  const auto columns = static_cast<std::size_t>(p.columns);
+  const auto log_norm = [&](const float* row) {
+    return std::log(std::accumulate(row, row + columns, 0.0, [](double total, float logit) {
+      return total + std::exp(static_cast<double>(logit));
+    }));
+  };
+  for (std::size_t row = 0; row < p.values.size(); row += columns) {
+    const double p_norm = log_norm(&p.values[row]);
+    const double q_norm = log_norm(&q.values[row]);
+    for (std::size_t i = row; i < row + columns; ++i) {
+      const double log_p = static_cast<double>(p.values[i]) - p_norm;
+      sum += std::exp(log_p) * (log_p - (static_cast<double>(q.values[i]) - q_norm));
+    }
+  }
+  return sum / static_cast<double>(p.rows);
+}
 
 /// The two texts of the planted model, profiled once for all tests.
 class CliTrace : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    scratch_ = new ScratchFolder;
+    scratch_ = new TemporaryFolder;
     std::string lines;
     const json golden = data_json(kPlanted);
     for (const json& text : golden["texts"])
@@ -33,20 +57,18 @@ class CliTrace : public ::testing::Test {
   }
 
   static json profile(const std::string& trace, const std::vector<std::string>& more) {
-    std::vector<std::string> arguments = {"profile", data_path("models/planted_super_experts"),
-                                          "--data",  *scratch_ / "data.jsonl",
-                                          "--trace", *scratch_ / trace,
-                                          "--math",  "f32",
+    std::vector<std::string> arguments = {"profile", data_path(kModel), "--data", *scratch_ / "data.jsonl",
+                                          "--trace", *scratch_ / trace, "--math", "f32",
                                           "--json"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_cli_json(arguments);
   }
   static std::string trace() { return *scratch_ / "t.db"; }
 
-  static ScratchFolder* scratch_;
+  static TemporaryFolder* scratch_;
   static json* summary_;
 };
-ScratchFolder* CliTrace::scratch_ = nullptr;
+TemporaryFolder* CliTrace::scratch_ = nullptr;
 json* CliTrace::summary_ = nullptr;
 
 TEST_F(CliTrace, ProfileSaysWhatItDid) {
@@ -66,7 +88,7 @@ TEST_F(CliTrace, InfoNamesTheIdentityOfTheRun) {
   EXPECT_EQ(run["dataset_sha256"].get<std::string>().size(), 64u);
   EXPECT_EQ(run["model"]["experts"], 104);
   EXPECT_EQ(run["model"]["config_sha256"],
-            run_cli_json({"info", data_path("models/planted_super_experts"), "--json"})["config_sha256"]);
+            run_cli_json({"info", data_path(kModel), "--json"})["config_sha256"]);
   const ProcessResult text = run_cli({"info", trace()});
   EXPECT_THAT(text.out, HasSubstr("run 1: profile, finished"));
 }
@@ -134,8 +156,7 @@ TEST_F(CliTrace, ReportIsOneFile) {
 }
 
 TEST_F(CliTrace, ReportComparesWithABaseline) {
-  write_file(*scratch_ / "p.json",
-             R"({"version":1,"edits":[{"op":"prune","layer":1,"expert":5,"mode":"zero"}]})");
+  write_file(*scratch_ / "p.json", kPrune);
   const json pruned = profile("pruned.db", {"--policy", *scratch_ / "p.json"});
   EXPECT_NE(pruned["nll_mean"], (*summary_)["nll_mean"]);
   const json run = run_cli_json({"info", *scratch_ / "pruned.db", "--json"})["runs"][0];
@@ -147,7 +168,114 @@ TEST_F(CliTrace, ReportComparesWithABaseline) {
       run_cli_json({"report", *scratch_ / "pruned.db", "--out", out, "--baseline", trace(), "--json"});
   EXPECT_EQ(written["out"], out);
   EXPECT_EQ(written["bytes"], std::filesystem::file_size(out));
-  EXPECT_THAT(read_file(out), HasSubstr("aseline"));
+  EXPECT_EQ(written["baseline"]["run"], 1);
+  EXPECT_TRUE(written["kl_mean"].is_null());
+  const std::string html = read_file(out);
+  EXPECT_THAT(html, HasSubstr("Compared with run 1 of t.db"));
+  EXPECT_THAT(html, HasSubstr("KL(before ‖ after): not recorded"));
+}
+
+TEST_F(CliTrace, ReportMeasuresKlWithTheModel) {
+  write_file(*scratch_ / "p.json", kPrune);
+  profile("one.db", {"--sequences", "1"});
+  profile("one_pruned.db", {"--sequences", "1", "--policy", *scratch_ / "p.json"});
+  const std::string out = *scratch_ / "kl.html";
+  const std::vector<std::string> report = {
+      "report",  *scratch_ / "one_pruned.db", "--out", out, "--baseline", *scratch_ / "one.db",
+      "--model", data_path(kModel),           "--json"};
+  const json measured = run_cli_json(report);
+  EXPECT_EQ(measured["kl_tokens"], 320);
+
+  const std::string ids = join_ids(data_json(kPlanted)["sequences"][0]);
+  const auto logits = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> call = {"logits", data_path(kModel), "--ids",         ids, "--math",
+                                     "f32",    "--out",           *scratch_ / name};
+    call.insert(call.end(), more.begin(), more.end());
+    EXPECT_EQ(run_cli(call).exit_code, 0);
+    return read_npy(*scratch_ / name);
+  };
+  const double expected =
+      mean_kl(logits("before.npy", {}), logits("after.npy", {"--policy", *scratch_ / "p.json"}));
+  EXPECT_GT(expected, 1e-6);
+  EXPECT_NEAR(measured["kl_mean"].get<double>(), expected, 1e-3 * expected);
+  const std::string html = read_file(out);
+  EXPECT_THAT(html, HasSubstr("KL(before ‖ after): mean over the 320 tokens of the run before"));
+  EXPECT_THAT(html, ::testing::Not(HasSubstr("not recorded")));
+
+  std::vector<std::string> part = report;
+  part.insert(part.end(), {"--kl-tokens", "50"});
+  EXPECT_EQ(run_cli_json(part)["kl_tokens"], 50);
+  EXPECT_THAT(read_file(out), HasSubstr("mean over the first 50 of 320 tokens"));
+}
+
+TEST_F(CliTrace, ReportRefusesToMeasureKlWithAnotherModel) {
+  const ProcessResult result = run_cli({"report", trace(), "--out", *scratch_ / "no.html", "--baseline",
+                                        *scratch_ / "other.db", "--model", data_path("models/top8")});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("other.db"));
+
+  std::filesystem::copy(trace(), *scratch_ / "copy.db");
+  const ProcessResult foreign = run_cli({"report", trace(), "--out", *scratch_ / "no.html", "--baseline",
+                                         *scratch_ / "copy.db", "--model", data_path("models/top8")});
+  EXPECT_EQ(foreign.exit_code, 1);
+  EXPECT_THAT(foreign.err, HasSubstr("not the model of run 1"));
+  EXPECT_FALSE(std::filesystem::exists(*scratch_ / "no.html"));
+}
+
+TEST_F(CliTrace, ReportComparesTwoRunsOfOneTrace) {
+  write_file(*scratch_ / "p.json", kPrune);
+  const std::string file = *scratch_ / "three.db";
+  profile("three.db", {"--sequences", "1", "--seq-len", "40"});
+  profile("three.db", {"--sequences", "1", "--seq-len", "40", "--policy", *scratch_ / "p.json"});
+  profile("three.db", {"--sequences", "1", "--seq-len", "40"});
+  const auto call = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {
+        "report", file, "--baseline", file, "--out", *scratch_ / "three.html", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  EXPECT_EQ(run_cli_json(call({}))["baseline"]["run"], 2) << "the newest run before the newest";
+  EXPECT_EQ(run_cli_json(call({"--run", "2"}))["baseline"]["run"], 1);
+  EXPECT_EQ(run_cli_json(call({"--baseline-run", "1"}))["baseline"]["run"], 1);
+  EXPECT_THAT(read_file(*scratch_ / "three.html"), HasSubstr("Compared with run 1 of three.db"));
+
+  const ProcessResult itself = run_cli(call({"--run", "2", "--baseline-run", "2"}));
+  EXPECT_EQ(itself.exit_code, 1);
+  EXPECT_THAT(itself.err,
+              HasSubstr("run 2 cannot be its own baseline; the trace has the runs 1, 2, 3; choose "
+                        "one with --baseline-run"));
+  const ProcessResult oldest = run_cli(call({"--run", "1"}));
+  EXPECT_EQ(oldest.exit_code, 1);
+  EXPECT_THAT(oldest.err, HasSubstr("no run came before run 1"));
+  EXPECT_THAT(oldest.err, HasSubstr("--baseline-run"));
+}
+
+TEST_F(CliTrace, ProfileSaysWhenNothingWasScored) {
+  const json alone = profile("alone.db", {"--seq-len", "1", "--sequences", "3"});
+  EXPECT_EQ(alone["tokens"], 3);
+  EXPECT_EQ(alone["scored_tokens"], 0);
+  EXPECT_TRUE(alone["nll_mean"].is_null());
+  EXPECT_TRUE(alone["perplexity"].is_null());
+  EXPECT_EQ((*summary_)["scored_tokens"], 638) << "all but the first of each sequence";
+  const ProcessResult text =
+      run_cli({"profile", data_path(kModel), "--data", *scratch_ / "data.jsonl", "--trace",
+               *scratch_ / "alone.db", "--seq-len", "1", "--sequences", "3"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("nothing scored"));
+  EXPECT_THAT(text.out, ::testing::Not(HasSubstr("perplexity")));
+}
+
+TEST_F(CliTrace, InfoSpellsOutControlCharacters) {
+  const std::string file = *scratch_ / "prompt.db";
+  const std::string prompt = "one\n  status     fine\x1b[2J";
+  EXPECT_EQ(run_cli({"generate", data_path(kModel), "--prompt", prompt, "--max-tokens", "1", "--trace", file})
+                .exit_code,
+            0);
+  const ProcessResult text = run_cli({"info", file});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("one\\n  status     fine\\u001b[2J\n"));
+  EXPECT_THAT(text.out, ::testing::Not(HasSubstr("\x1b")));
+  EXPECT_EQ(run_cli_json({"info", file, "--json"})["runs"][0]["prompt"], prompt);
 }
 
 TEST_F(CliTrace, RunsAreAddedAndChosen) {
