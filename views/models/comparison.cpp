@@ -2,32 +2,15 @@
 #include "views/models/comparison.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
-#include "engine/model/log_prob.h"
+#include "engine/model/divergence.h"
+#include "engine/model/routing_guard.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 
 namespace expertscope {
 namespace {
-
-constexpr int kReferenceSlot = 0;
-constexpr int kEditedSlot = 1;
-constexpr int kDivergenceChunk = 32;  // tokens a step: their logits fit in memory for any vocabulary
-
-/// Puts back the routing a session had.
-class RoutingGuard {
- public:
-  explicit RoutingGuard(Session& session) : session_(session), table_(session.routing()) {}
-  ~RoutingGuard() { session_.set_routing(table_); }
-  RoutingGuard(const RoutingGuard&) = delete;
-  RoutingGuard& operator=(const RoutingGuard&) = delete;
-
- private:
-  Session& session_;
-  std::shared_ptr<const RoutingTable> table_;
-};
 
 struct SideRun {
   std::shared_ptr<const RoutingTable> table;
@@ -71,56 +54,16 @@ Result<ComparisonSide> run_side(Session& session, const ComparisonRequest& reque
   return side;
 }
 
-/// KL(p || q) in nats of two rows of logits.
-double kl_divergence(std::span<const float> p, std::span<const float> q) {
-  const double p_norm = log_sum_exp(p);
-  const double q_norm = log_sum_exp(q);
-  double sum = 0;
-  for (std::size_t i = 0; i < p.size(); ++i) {
-    const double log_p = p[i] - p_norm;
-    sum += std::exp(log_p) * (log_p - (q[i] - q_norm));
-  }
-  return std::max(sum, 0.0);
-}
-
-Result<std::vector<float>> step_with(Session& session, std::shared_ptr<const RoutingTable> table, int slot,
-                                     std::span<const std::int32_t> tokens) {
-  session.set_routing(std::move(table));
-  Batch batch;
-  batch.tokens.assign(tokens.begin(), tokens.end());
-  batch.chunks.push_back({slot, 0, static_cast<int>(tokens.size())});
-  batch.logits = LogitsWanted::all;
-  const auto logits = session.step(std::move(batch));
-  if (!logits) return forward_error(logits);
-  return std::vector<float>(logits->begin(), logits->end());
-}
-
-/// Mean KL over a token stream, both sides reading the same tokens (teacher forcing).
+/// Mean KL over a token stream that both sides read; nothing where the session has room for one side only.
 Status measure_divergence(Session& session, std::span<const std::int32_t> tokens, ComparisonResult& result,
                           const std::stop_token& stop) {
-  if (session.options().max_sequences <= kEditedSlot) return {};
+  if (session.options().max_sequences < 2 || tokens.empty()) return {};
   tokens = tokens.first(
       std::min<std::size_t>(tokens.size(), static_cast<std::size_t>(session.options().max_context)));
-  for (const int slot : {kReferenceSlot, kEditedSlot}) {
-    if (auto ok = session.truncate(slot, 0); !ok) return ok;
-  }
-  const auto vocab = static_cast<std::size_t>(session.model().config().vocab_size);
-  const auto chunk = static_cast<std::size_t>(std::min(kDivergenceChunk, session.options().max_batch));
-  double sum = 0;
-  for (std::size_t at = 0; at < tokens.size(); at += chunk) {
-    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
-    const auto part = tokens.subspan(at, std::min(chunk, tokens.size() - at));
-    const auto before = step_with(session, nullptr, kReferenceSlot, part);
-    if (!before) return forward_error(before);
-    const auto after = step_with(session, result.request.edited, kEditedSlot, part);
-    if (!after) return forward_error(after);
-    for (std::size_t row = 0; row < part.size(); ++row) {
-      sum += kl_divergence(std::span(*before).subspan(row * vocab, vocab),
-                           std::span(*after).subspan(row * vocab, vocab));
-    }
-  }
-  if (!tokens.empty()) result.kl_mean = sum / static_cast<double>(tokens.size());
-  result.kl_tokens = static_cast<std::int64_t>(tokens.size());
+  const auto divergence = policy_divergence(session, tokens, {nullptr, result.request.edited}, {}, stop);
+  if (!divergence) return forward_error(divergence);
+  result.kl_mean = divergence->kl_mean();
+  result.kl_tokens = divergence->tokens;
   return {};
 }
 
@@ -138,8 +81,9 @@ Result<std::vector<std::int32_t>> encode_prompt(const Model& model, const std::s
                 "{} has no chat template this program understands; use the raw prompt",
                 model.identity().path);
   }
-  const std::string rendered = model.chat_template()->render({{"user", prompt}});
-  return model.tokenizer()->encode(rendered, false);
+  const auto rendered = model.chat_template()->render({{"user", prompt}});
+  if (!rendered) return forward_error(rendered);
+  return model.tokenizer()->encode(*rendered, false);
 }
 
 int first_difference(const std::vector<std::int32_t>& a, const std::vector<std::int32_t>& b) {
@@ -179,6 +123,8 @@ ReportComparison ComparisonResult::for_report() const {
   if (after.perplexity) comparison.perplexity_after = after.perplexity->result.perplexity;
   if (before.perplexity) comparison.protocol = protocol_name(before.perplexity->options.protocol);
   comparison.kl_mean = kl_mean;
+  comparison.kl_tokens = kl_tokens;
+  if (request.edited) comparison.policy_json = request.edited->policy_json;
   comparison.prompt = request.prompt;
   comparison.text_before = before.generated.text;
   comparison.text_after = after.generated.text;

@@ -22,14 +22,13 @@ EditMarks::EditMarks(const RoutingPolicy& policy, const std::vector<std::uint8_t
       experts_(experts),
       cells_(moe_layer.size() * static_cast<std::size_t>(std::max(experts, 0))) {
   for (const RoutingEdit& edit : policy.edits) {
-    if (!edit.layers.empty()) {
-      for (const int layer : edit.layers) {
-        apply(edit, layer);
-      }
-      continue;
+    QString line = QString::fromStdString(edit.describe());
+    if (!edit.enabled) line += QStringLiteral(" (off)");
+    for (const int layer : edit.layers) {
+      apply(edit, line, layer);
     }
-    for (int layer = 0; layer < layers_; ++layer) {
-      if (moe_layer[static_cast<std::size_t>(layer)] != 0) apply(edit, layer);
+    for (int layer = 0; edit.layers.empty() && layer < layers_; ++layer) {
+      if (moe_layer[static_cast<std::size_t>(layer)] != 0) apply(edit, line, layer);
     }
   }
 }
@@ -47,11 +46,9 @@ CellMarks* EditMarks::find(int layer, int expert) {
                  static_cast<std::size_t>(expert)];
 }
 
-void EditMarks::apply(const RoutingEdit& edit, int layer) {
+void EditMarks::apply(const RoutingEdit& edit, const QString& line, int layer) {
   CellMarks* marks = find(layer, acting_expert(edit));
   if (marks == nullptr) return;
-  QString line = QString::fromStdString(edit.describe());
-  if (!edit.enabled) line += QStringLiteral(" (off)");
   marks->lines << line;
   if (!edit.enabled) return;
   if (const auto* prune = std::get_if<PruneEdit>(&edit.action)) marks->prune = prune->mode;

@@ -14,7 +14,7 @@ namespace expertscope {
 struct CellMarks {
   std::optional<PruneMode> prune;
   int reroute_to = -1;  ///< expert that runs instead; -1: none
-  float bias = 0;       ///< sum of the logits added
+  float bias = 0;       ///< added to the router logit; the last edit holds
   bool force = false;
   QStringList lines;  ///< every edit on the cell in words, disabled ones included
 
@@ -33,7 +33,7 @@ class EditMarks {
   const CellMarks& at(Cell cell) const;
 
  private:
-  void apply(const RoutingEdit& edit, int layer);
+  void apply(const RoutingEdit& edit, const QString& line, int layer);
   CellMarks* find(int layer, int expert);
 
   int layers_ = 0;

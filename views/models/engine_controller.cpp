@@ -119,6 +119,7 @@ void EngineController::open_model(const std::filesystem::path& folder) {
       },
       [this](Result<Opened> opened) {
         Q_EMIT opening_ended();
+        Q_EMIT state_changed();
         // Also when the model was ready already and only its delivery was on the way.
         if (open_cancelled_) return;
         if (!opened) {
@@ -128,6 +129,7 @@ void EngineController::open_model(const std::filesystem::path& folder) {
         install(std::move(*opened));
       });
   Q_EMIT opening(name);
+  Q_EMIT state_changed();
 }
 
 void EngineController::cancel_open() {
@@ -170,7 +172,7 @@ void EngineController::set_routing(std::shared_ptr<const RoutingTable> table) {
 }
 
 void EngineController::generate(const PromptRequest& request, const std::filesystem::path& trace) {
-  if (state_ != EngineState::ready) return;
+  if (!can_run()) return;
   set_state(EngineState::generating);
   auto live = std::make_shared<LiveText>();
   runner_.run<GenerateResult>(
@@ -204,7 +206,7 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         take_live_text(live);
         set_state(EngineState::ready);
         if (!result) {
-          Q_EMIT failed(result.error());
+          if (result.error().code != ErrorCode::cancelled) Q_EMIT failed(result.error());
           Q_EMIT generation_finished({});
           return;
         }
@@ -219,7 +221,7 @@ void EngineController::take_live_text(const std::shared_ptr<LiveText>& live) {
 }
 
 void EngineController::compare(const ComparisonRequest& request) {
-  if (state_ != EngineState::ready) return;
+  if (!can_run()) return;
   set_state(EngineState::comparing);
   runner_.run<ComparisonResult>(
       kWork, tr("Comparing"),

@@ -35,6 +35,8 @@ class EngineController final : public QObject {
 
   EngineState state() const { return state_; }
   bool is_opening() const;
+  /// A model is there and nothing else runs or is being opened.
+  bool can_run() const { return state_ == EngineState::ready && !is_opening(); }
   std::shared_ptr<const Model> model() const { return model_; }
   /// "CPU bf16 (...)"; empty without a model.
   QString backend() const { return backend_; }
@@ -56,6 +58,7 @@ class EngineController final : public QObject {
   void stop();
 
  Q_SIGNALS:
+  /// The state, or whether a model is being opened.
   void state_changed();
   /// Opening or comparing: what is being done, how far; fraction < 0: not known.
   void opening(const QString& folder);

@@ -34,12 +34,13 @@ double cell_value(const ExpertTable& table, const LayerLoad& load, Cell cell, He
 }
 
 void find_extent(HeatmapData& data) {
-  bool any = false;
+  data.measured = false;
+  data.low = data.high = data.smallest_positive = 0;
   for (const double value : data.values) {
     if (!std::isfinite(value)) continue;
-    data.low = any ? std::min(data.low, value) : value;
-    data.high = any ? std::max(data.high, value) : value;
-    any = true;
+    data.low = data.measured ? std::min(data.low, value) : value;
+    data.high = data.measured ? std::max(data.high, value) : value;
+    data.measured = true;
     if (value > 0 && (data.smallest_positive <= 0 || value < data.smallest_positive)) {
       data.smallest_positive = value;
     }
@@ -101,7 +102,8 @@ ColourScale HeatmapData::scale(bool logarithmic) const {
     // No difference anywhere is the middle of the scale, not its low end.
     return reach > 0 ? ColourScale{-reach, reach, false} : ColourScale{-1, 1, false};
   }
-  if (!logarithmic || smallest_positive <= 0) return {std::min(0.0, low), high, false};
+  if (!logarithmic || smallest_positive <= 0)
+    return {std::min(0.0, low), high > 0 || low < 0 ? high : 1.0, false};
   return {smallest_positive < high ? smallest_positive : high / 10, high, true};
 }
 
@@ -133,7 +135,6 @@ HeatmapData make_difference(const ExpertTable& table, const ExpertTable& baselin
     data.values[i] -= before.values[i];
   }
   data.difference = true;
-  data.low = data.high = data.smallest_positive = 0;
   find_extent(data);
   return data;
 }

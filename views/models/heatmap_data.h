@@ -37,12 +37,13 @@ struct HeatmapData {
   int experts = 0;
   std::vector<double> values;           ///< [layers, experts]; NaN: not measured
   std::vector<std::uint8_t> moe_layer;  ///< [layers]
+  bool measured = false;                ///< whether any value is finite
   double low = 0;                       ///< smallest finite value; 0 when there is none
   double high = 0;                      ///< largest finite value
   double smallest_positive = 0;         ///< for the logarithmic scale; 0 when there is none
 
   bool empty() const { return values.empty(); }
-  bool has_values() const { return high > low || high != 0; }
+  bool has_values() const { return measured; }
   double at(Cell cell) const {
     return values[static_cast<std::size_t>(cell.layer) * static_cast<std::size_t>(experts) +
                   static_cast<std::size_t>(cell.expert)];

@@ -6,9 +6,11 @@
 #include <QString>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <thread>
@@ -45,7 +47,7 @@ class JobRunner final : public QObject {
         channel, label, [work = std::move(work), done = std::move(done)](const JobContext& context) {
           auto result = std::make_shared<Result<T>>(context.stop.stop_requested()
                                                         ? Result<T>(fail(ErrorCode::cancelled, "cancelled"))
-                                                        : work(context));
+                                                        : guarded(work, context));
           return [result, done] { done(std::move(*result)); };
         });
   }
@@ -63,6 +65,19 @@ class JobRunner final : public QObject {
   void finished(const QString& channel);
 
  private:
+  /// What the standard library throws on the worker thread would end the program.
+  template <class T>
+  static Result<T> guarded(const std::function<Result<T>(const JobContext&)>& work,
+                           const JobContext& context) {
+    try {
+      return work(context);
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, "there is not enough memory for this");
+    } catch (const std::exception& error) {
+      return fail(ErrorCode::io, "{}", error.what());
+    }
+  }
+
   using Delivery = std::function<void()>;
   struct Job {
     JobId id = 0;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "views/models/plain_text.h"
+
 namespace expertscope {
 
 /// One change of the list: the policy before and after, both compiled. Small enough to keep whole.
@@ -129,6 +131,11 @@ Status RoutingEdits::replace(RoutingPolicy policy, const QString& what) {
   return push(std::move(policy), what);
 }
 
+bool RoutingEdits::any_enabled() const {
+  return std::any_of(policy_.edits.begin(), policy_.edits.end(),
+                     [](const RoutingEdit& edit) { return edit.enabled; });
+}
+
 bool RoutingEdits::has_edit_on(Cell cell) const {
   return std::any_of(policy_.edits.begin(), policy_.edits.end(), [&](const RoutingEdit& edit) {
     return edit.layers.size() == 1 && edit_touches(edit, cell);
@@ -146,7 +153,7 @@ QVariant RoutingEdits::data(const QModelIndex& index, int role) const {
     case Qt::DisplayRole:
       return QString::fromStdString(edit.describe());
     case Qt::ToolTipRole:
-      return edit.note.empty() ? QString::fromStdString(edit.describe()) : QString::fromStdString(edit.note);
+      return plain_tooltip(QString::fromStdString(edit.note.empty() ? edit.describe() : edit.note));
     case Qt::CheckStateRole:
       return static_cast<int>(edit.enabled ? Qt::Checked : Qt::Unchecked);
     case kEnabledRole:

@@ -41,6 +41,8 @@ class RoutingEdits final : public QAbstractListModel {
   /// Replaces the whole list: a policy file was opened.
   Status replace(RoutingPolicy policy, const QString& what);
 
+  /// Whether the policy changes anything.
+  bool any_enabled() const;
   bool has_edit_on(Cell cell) const;
 
   int rowCount(const QModelIndex& parent = {}) const override;

@@ -9,7 +9,14 @@ bool Selection::has_range() const {
 }
 
 void Selection::set_run(std::int64_t run) {
-  if (run == run_) return;
+  if (run != run_) show_run(run);
+}
+
+void Selection::follow_newest() {
+  show_run(0);
+}
+
+void Selection::show_run(std::int64_t run) {
   run_ = run;
   token_ = -1;
   range_ = TokenRange{};

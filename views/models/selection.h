@@ -32,6 +32,8 @@ class Selection final : public QObject {
 
   /// 0: the newest run. Clears token and range.
   void set_run(std::int64_t run);
+  /// A new run begins: shows it, without the token and the range of the one before.
+  void follow_newest();
   /// A run to subtract in the routing map; 0: none.
   void set_baseline(std::int64_t run);
   void set_cell(Cell cell);
@@ -51,6 +53,8 @@ class Selection final : public QObject {
   void range_changed();
 
  private:
+  void show_run(std::int64_t run);
+
   std::int64_t run_ = 0;
   std::int64_t baseline_ = 0;
   Cell cell_;

@@ -32,10 +32,9 @@ Result<std::shared_ptr<const RunSnapshot>> read_snapshot(const TraceReader& read
   snapshot->table = std::move(*table);
   auto layers = reader.layer_stats(run.id);
   if (!layers) return forward_error(layers);
-  snapshot->layers = std::move(*layers);
   snapshot->load = analyze_load(snapshot->table);
   snapshot->super_experts = analyze_super_experts(snapshot->table);
-  snapshot->entropy = analyze_entropy(snapshot->layers, run);
+  snapshot->entropy = analyze_entropy(*layers, run);
   return snapshot;
 }
 
@@ -170,7 +169,6 @@ Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reade
   }
   auto detail = std::make_shared<ExpertDetail>();
   detail->cell = query.cell;
-  detail->tokens = snapshot.table.tokens;
   detail->stats = snapshot.table.at(query.cell.layer, query.cell.expert);
   rank_in_layer(*detail, *load);
   detail->first_token = page.tokens.empty() ? 0 : page.tokens.front().index;
@@ -178,6 +176,7 @@ Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reade
   const std::int64_t run = snapshot.run.id;
   const TokenRange covered{std::clamp<std::int64_t>(query.range.begin, 0, snapshot.run.tokens),
                            std::clamp<std::int64_t>(query.range.end, 0, snapshot.run.tokens)};
+  detail->covered = covered;
   if (covered.end > covered.begin) {
     SlotCollector collector(*detail, covered, page.tokens.size());
     const auto visited =
@@ -221,12 +220,18 @@ bool is_settled(const RunInfo& run, const TraceView* previous) {
          previous->run->run.tokens == run.tokens && previous->run->run.status == run.status;
 }
 
+/// A run is no baseline of itself: its difference is nothing.
 Status read_baseline(const TraceReader& reader, TraceView& view, const TraceView* previous) {
   const std::int64_t wanted = view.query.baseline;
-  if (wanted == 0 || find_run(*view.runs, wanted) == nullptr) return {};
+  if (wanted == 0 || wanted == view.run->run.id) return {};
+  const RunInfo* run = find_run(*view.runs, wanted);
+  if (run == nullptr) return {};
   if (previous != nullptr && previous->baseline != nullptr && previous->query.baseline == wanted) {
-    view.baseline = previous->baseline;
-    return {};
+    const RunInfo* before = find_run(*previous->runs, wanted);
+    if (before != nullptr && before->tokens == run->tokens && before->status == run->status) {
+      view.baseline = previous->baseline;
+      return {};
+    }
   }
   auto table = reader.expert_table(wanted);
   if (!table) return forward_error(table);
@@ -238,6 +243,7 @@ Status read_baseline(const TraceReader& reader, TraceView& view, const TraceView
 
 Result<TraceView> read_trace_view(const TraceReader& reader, const TraceQuery& query,
                                   const TraceView* previous) {
+  const TraceReader::Snapshot one_state(reader);
   auto runs = reader.runs();
   if (!runs) return forward_error(runs);
   std::sort(runs->begin(), runs->end(), [](const RunInfo& a, const RunInfo& b) { return a.id > b.id; });

@@ -32,7 +32,6 @@ struct RunSnapshot {
   RunInfo run;
   std::vector<PolicyChange> policy_changes;
   ExpertTable table;  ///< of the query's range
-  std::vector<LayerStats> layers;
   LoadResult load;
   SuperExpertResult super_experts;
   EntropyResult entropy;
@@ -56,7 +55,7 @@ struct RoutedToken {
 /// One expert of one layer in one run.
 struct ExpertDetail {
   Cell cell;
-  std::int64_t tokens = 0;  ///< tokens covered
+  TokenRange covered;  ///< the tokens of the query's range that the run has
   ExpertStats stats;
   double share = 0;                 ///< of the layer's slots
   int rank = 0;                     ///< by load in its layer, from 1

@@ -1,30 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/models/workspace.h"
 
-#include <QDateTime>
 #include <QFileInfo>
 #include <algorithm>
 
 #include "probes/analysis/export.h"
 #include "probes/report/report.h"
 #include "probes/store/trace_copy.h"
+#include "views/models/live_traces.h"
 
 namespace expertscope {
 namespace {
 
 const QString kFiles = QStringLiteral("files");
+const QString kOldTraces = QStringLiteral("old traces");
 
 std::filesystem::path to_path(const QString& text) {
   return std::filesystem::path(text.toStdString());
-}
-
-/// A model's name as part of a file name.
-QString file_name_part(const std::string& name) {
-  QString part = QString::fromStdString(name);
-  for (QChar& c : part) {
-    if (!c.isLetterOrNumber() && c != QLatin1Char('-') && c != QLatin1Char('.')) c = QLatin1Char('_');
-  }
-  return part.left(60);
 }
 
 }  // namespace
@@ -49,7 +41,7 @@ void Workspace::connect_engine() {
   connect(&engine_, &EngineController::model_opened, this, &Workspace::use_model);
   connect(&engine_, &EngineController::generation_started, this, [this] {
     if (!trace_.is_open() || trace_.file() != live_trace_) trace_.open(live_trace_);
-    selection_.set_run(0);
+    selection_.follow_newest();
     trace_.set_following(true);
   });
   connect(&engine_, &EngineController::generation_finished, this, [this] {
@@ -67,7 +59,6 @@ void Workspace::connect_trace() {
   });
   connect(&trace_, &TraceSource::opened, this, [this](const QString& file) {
     if (file == wanted_trace_) {
-      trace_.set_following(false);
       trace_.set_following(false);
       content_ = Content::trace;  // what closes the model announces itself, and must not find it half gone
       engine_.close_model();
@@ -179,20 +170,22 @@ void Workspace::use_model() {
   blank->cells.resize(static_cast<std::size_t>(config.num_hidden_layers) *
                       static_cast<std::size_t>(config.num_experts));
   blank_table_ = std::move(blank);
-  live_trace_ = next_live_trace();
+  live_trace_ = next_live_trace(paths_.trace_folder, engine_.model()->identity().name);
+  files_.run<bool>(
+      kOldTraces, tr("Removing old recordings"),
+      [folder = paths_.trace_folder](const JobContext&) -> Result<bool> {
+        remove_old_live_traces(folder, kKeptLiveTraces);
+        return true;
+      },
+      [](const Result<bool>&) {});
   recent_.add(QString::fromStdString(engine_.model()->identity().path));
   edits_.set_config(config);
   set_content(Content::model);
+  QStringList warnings;
   for (const std::string& warning : engine_.model()->warnings()) {
-    Q_EMIT noticed(QString::fromStdString(warning));
+    warnings << QString::fromStdString(warning);
   }
-}
-
-std::filesystem::path Workspace::next_live_trace() const {
-  const QString stamp = QDateTime::currentDateTime().toString(QStringLiteral("yyyyMMdd-HHmmss-zzz"));
-  const QString name =
-      QStringLiteral("%1-%2.db").arg(stamp, file_name_part(engine_.model()->identity().name));
-  return paths_.trace_folder / name.toStdString();
+  if (!warnings.isEmpty()) Q_EMIT warned(warnings.join(QLatin1Char('\n')));
 }
 
 void Workspace::set_content(Content content) {
@@ -223,7 +216,6 @@ void Workspace::query() {
 }
 
 void Workspace::generate(const PromptRequest& request) {
-  if (engine_.state() != EngineState::ready) return;
   engine_.generate(request, live_trace_);
 }
 
@@ -232,13 +224,11 @@ void Workspace::compare(ComparisonRequest request) {
   engine_.compare(request);
 }
 
-void Workspace::write_in_worker(const QString& file, std::function<Result<std::string>()> make) {
+void Workspace::save_in_worker(const QString& file, const QString& what, std::function<Status()> save) {
   files_.run<bool>(
-      kFiles + file, tr("Writing %1").arg(file),
-      [file, make = std::move(make)](const JobContext&) -> Result<bool> {
-        const auto text = make();
-        if (!text) return forward_error(text);
-        if (auto ok = write_file(to_path(file), *text); !ok) return forward_error(ok);
+      kFiles + file, what,
+      [save = std::move(save)](const JobContext&) -> Result<bool> {
+        if (auto ok = save(); !ok) return forward_error(ok);
         return true;
       },
       [this, file](Result<bool> done) {
@@ -250,15 +240,25 @@ void Workspace::write_in_worker(const QString& file, std::function<Result<std::s
       });
 }
 
+void Workspace::write_in_worker(const QString& file, std::function<Result<std::string>()> make) {
+  save_in_worker(file, tr("Writing %1").arg(file), [file, make = std::move(make)]() -> Status {
+    const auto text = make();
+    if (!text) return forward_error(text);
+    return write_file(to_path(file), *text);
+  });
+}
+
 void Workspace::export_report(const QString& file) {
   ReportOptions options;
-  options.run = selection_.run();
+  const auto seen = view();
+  options.run = seen && seen->run ? seen->run->run.id : selection_.run();
+  if (seen && seen->baseline) options.baseline_run = selection_.baseline();
   if (const auto comparison = engine_.comparison()) options.comparison = comparison->for_report();
   write_in_worker(file, [trace = trace_.file(), options]() -> Result<std::string> {
     if (trace.empty()) return fail(ErrorCode::invalid_argument, "there is nothing recorded to report on yet");
     const auto reader = TraceReader::open(trace);
     if (!reader) return forward_error(reader);
-    return make_report(**reader, nullptr, options);
+    return make_report(**reader, options.baseline_run != 0 ? reader->get() : nullptr, options);
   });
 }
 
@@ -281,24 +281,14 @@ void Workspace::save_bytes(const QString& file, const QByteArray& bytes) {
 }
 
 void Workspace::save_policy(const QString& file) {
-  write_in_worker(file, [policy = edits_.policy()]() -> Result<std::string> { return policy.to_json(); });
+  write_in_worker(file, [policy = edits_.policy()]() -> Result<std::string> { return policy.to_text(); });
 }
 
 void Workspace::save_trace_as(const QString& file) {
-  files_.run<bool>(
-      kFiles + file, tr("Copying the trace"),
-      [from = trace_.file(), file](const JobContext&) -> Result<bool> {
-        if (from.empty()) return fail(ErrorCode::invalid_argument, "there is no trace to save yet");
-        if (auto ok = copy_trace(from, to_path(file)); !ok) return forward_error(ok);
-        return true;
-      },
-      [this, file](Result<bool> done) {
-        if (!done) {
-          Q_EMIT failed(done.error());
-        } else {
-          Q_EMIT saved(file);
-        }
-      });
+  save_in_worker(file, tr("Copying the trace"), [from = trace_.file(), file]() -> Status {
+    if (from.empty()) return fail(ErrorCode::invalid_argument, "there is no trace to save yet");
+    return copy_trace(from, to_path(file));
+  });
 }
 
 void Workspace::load_policy(const QString& file) {

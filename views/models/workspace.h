@@ -87,8 +87,8 @@ class Workspace final : public QObject {
   void opening_ended();
   void saved(const QString& file);
   void failed(const expertscope::Error& error);
-  /// Worth telling, nothing is wrong with the program.
-  void noticed(const QString& message);
+  /// What the model's files leave open or this program does otherwise, a line each.
+  void warned(const QString& messages);
 
  private:
   void connect_engine();
@@ -98,7 +98,7 @@ class Workspace final : public QObject {
   /// First token of the strip for the selected token: the page shown now when it is on it. -1: the last page.
   std::int64_t wanted_page() const;
   void use_model();
-  std::filesystem::path next_live_trace() const;
+  void save_in_worker(const QString& file, const QString& what, std::function<Status()> save);
   void write_in_worker(const QString& file, std::function<Result<std::string>()> make);
 
   WorkspacePaths paths_;

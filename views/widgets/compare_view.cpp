@@ -20,6 +20,7 @@
 
 #include "views/models/colour_map.h"
 #include "views/models/comparison_text.h"
+#include "views/models/plain_text.h"
 #include "views/models/workspace.h"
 
 namespace expertscope {
@@ -256,7 +257,7 @@ void CompareView::set_text(const QString& file) {
   if (row < 0) {
     row = 1;
     texts_->insertItem(row, QFileInfo(file).fileName(), file);
-    texts_->setItemData(row, file, Qt::ToolTipRole);
+    texts_->setItemData(row, plain_tooltip(file), Qt::ToolTipRole);
   }
   chosen_text_ = row;
   texts_->setCurrentIndex(row);
@@ -294,10 +295,9 @@ ComparisonRequest CompareView::request(const PromptRequest& prompt) const {
 
 void CompareView::update_state() {
   const EngineState state = workspace_.engine().state();
-  const auto& edits = workspace_.edits().policy().edits;
-  const bool any_edit = std::any_of(edits.begin(), edits.end(), [](const auto& e) { return e.enabled; });
+  const bool any_edit = workspace_.edits().any_enabled();
   const bool comparing = state == EngineState::comparing;
-  run_->setEnabled(state == EngineState::ready && any_edit);
+  run_->setEnabled(workspace_.engine().can_run() && any_edit);
   run_->setToolTip(any_edit ? tr("Run the prompt with the same seed without and with the edits")
                             : tr("There is nothing to compare yet: no edit is switched on"));
   cancel_->setEnabled(comparing);

@@ -95,18 +95,25 @@ void ExpertActions::add_bias(float logit) {
   const Cell cell = workspace_.selection().cell();
   const float before = workspace_.edits().marks().at(cell).bias;
   const float sum = before + logit;
-  if (sum == 0) {
+  if (const int row = sum == 0 ? only_bias(cell) : -1; row >= 0) {
     // Boosting what was suppressed by as much leaves nothing.
-    for (int row = workspace_.edits().rowCount() - 1; row >= 0; --row) {
-      const RoutingEdit& edit = workspace_.edits().policy().edits[static_cast<std::size_t>(row)];
-      if (std::holds_alternative<BiasEdit>(edit.action) && edit.layers.size() == 1 &&
-          edit_touches(edit, cell)) {
-        (void)workspace_.edits().remove(row);
-        return;
-      }
-    }
+    (void)workspace_.edits().remove(row);
+    return;
   }
   add({BiasEdit{cell.expert, sum}, {cell.layer}, true, {}});
+}
+
+int ExpertActions::only_bias(Cell cell) const {
+  int found = -1;
+  const auto& edits = workspace_.edits().policy().edits;
+  for (std::size_t row = 0; row < edits.size(); ++row) {
+    const RoutingEdit& edit = edits[row];
+    if (!edit.enabled || !std::holds_alternative<BiasEdit>(edit.action) || !edit_touches(edit, cell))
+      continue;
+    if (found >= 0 || edit.layers.size() != 1) return -1;
+    found = static_cast<int>(row);
+  }
+  return found;
 }
 
 void ExpertActions::ask_bias() {

@@ -6,6 +6,7 @@
 #include <QObject>
 
 #include "engine/model/routing_policy.h"
+#include "views/models/selection.h"
 
 class QMenu;
 class QWidget;
@@ -46,6 +47,8 @@ class ExpertActions final : public QObject {
   void connect_actions();
   void add(const RoutingEdit& edit);
   void add_bias(float logit);
+  /// Row of the cell's bias when it is the only one in force and of this cell alone; else -1.
+  int only_bias(Cell cell) const;
   void ask_bias();
   void fill_reroute_menu(QMenu& menu);
   void fill_bias_menu(QMenu& menu);

@@ -110,6 +110,7 @@ void HeatmapPanel::connect_workspace() {
   });
   connect(&selection, &Selection::token_changed, this, &HeatmapPanel::update_token_cells);
   connect(&workspace_, &Workspace::content_changed, this, [this] {
+    map_->end_pick();
     map_->set_data(nullptr);
     map_->fit();
     update_baselines();
@@ -218,6 +219,16 @@ void HeatmapPanel::update_reading(Cell cell) {
                         .arg(format_metric(shown->metric, shown->at(cell))));
 }
 
+QString HeatmapPanel::layer_entropy(int layer) const {
+  const auto view = workspace_.view();
+  if (!view || !view->run) return {};
+  const auto& layers = view->run->entropy.layers;
+  const auto at =
+      std::find_if(layers.begin(), layers.end(), [layer](const LayerEntropy& e) { return e.layer == layer; });
+  if (at == layers.end()) return {};
+  return tr("%1 nats (%2 % of even)").arg(at->mean, 0, 'g', 4).arg(at->normalised * 100, 0, 'f', 0);
+}
+
 QString HeatmapPanel::tooltip(Cell cell) const {
   const auto table = workspace_.expert_table();
   if (!table || cell.layer >= table->layers || cell.expert >= table->experts) return {};
@@ -245,6 +256,12 @@ QString HeatmapPanel::tooltip(Cell cell) const {
     rows += row(tr("in channel"), QString::number(stats.output_channel));
     rows += row(tr("at token"), QString::number(stats.output_token));
   }
+  if (const auto shown = map_->scene().data; shown && shown->difference) {
+    rows += row(tr("%1 minus run %2").arg(metric_name(shown->metric)).arg(workspace_.selection().baseline()),
+                format_metric(shown->metric, shown->at(cell)));
+  }
+  if (const QString entropy = layer_entropy(cell.layer); !entropy.isEmpty())
+    rows += row(tr("layer's mean router entropy"), entropy);
   const auto& super = map_->scene().super_cells;
   if (std::find(super.begin(), super.end(), cell) != super.end())
     rows += row(tr("super expert"), QStringLiteral("▲"));

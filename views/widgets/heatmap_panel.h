@@ -37,6 +37,7 @@ class HeatmapPanel final : public QWidget {
   void update_baselines();
   void update_reading(Cell cell);
   QString tooltip(Cell cell) const;
+  QString layer_entropy(int layer) const;
 
   Workspace& workspace_;
   HeatmapView* map_;

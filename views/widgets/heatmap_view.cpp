@@ -253,11 +253,12 @@ void HeatmapView::contextMenuEvent(QContextMenuEvent* event) {
     return;
   }
   if (event->reason() == QContextMenuEvent::Mouse) {
-    if (const auto cell = geometry_.cell_at(event->pos())) Q_EMIT menu_requested(*cell, event->globalPos());
+    const auto cell = geometry_.cell_at(event->pos());
+    if (cell && is_expert(*cell)) Q_EMIT menu_requested(*cell, event->globalPos());
     return;
   }
   // The menu key acts on the selected cell.
-  if (!scene_.data || !scene_.data->contains(scene_.selected)) return;
+  if (!is_expert(scene_.selected)) return;
   const QRectF at = geometry_.rect_of(scene_.selected);
   Q_EMIT menu_requested(scene_.selected, mapToGlobal(at.center().toPoint()));
 }
@@ -312,8 +313,12 @@ void HeatmapView::step(int layers, int experts) {
   if (scene_.data->contains(cell)) Q_EMIT cell_selected(cell);
 }
 
+bool HeatmapView::is_expert(Cell cell) const {
+  return scene_.data && scene_.data->contains(cell) && scene_.data->is_moe(cell.layer);
+}
+
 void HeatmapView::click(Cell cell) {
-  if (!scene_.data || !scene_.data->contains(cell) || !scene_.data->is_moe(cell.layer)) return;
+  if (!is_expert(cell)) return;
   if (!is_picking()) {
     Q_EMIT cell_selected(cell);
     return;
@@ -325,8 +330,7 @@ void HeatmapView::click(Cell cell) {
 }
 
 void HeatmapView::set_hovered(std::optional<Cell> cell) {
-  if (cell && (!scene_.data || !scene_.data->contains(*cell) || !scene_.data->is_moe(cell->layer)))
-    cell.reset();
+  if (cell && !is_expert(*cell)) cell.reset();
   if (cell == scene_.hovered) return;
   scene_.hovered = cell;
   Q_EMIT cell_hovered(cell.value_or(Cell{}));

@@ -37,6 +37,7 @@ class HeatmapView final : public QWidget {
 
   /// The next click in the layer of `source` is the target of a reroute; Esc ends it.
   void pick_reroute_target(Cell source);
+  void end_pick();
   bool is_picking() const { return scene_.reroute_source.has_value(); }
 
   const HeatmapGeometry& geometry_map() const { return geometry_; }
@@ -55,6 +56,7 @@ class HeatmapView final : public QWidget {
  Q_SIGNALS:
   void cell_selected(expertscope::Cell cell);
   void cell_hovered(expertscope::Cell cell);
+  /// For the cell of an expert; a right click has selected it before.
   void menu_requested(expertscope::Cell cell, const QPoint& global);
   void reroute_picked(expertscope::Cell source, int target);
   /// Picking ended, with or without a target.
@@ -80,8 +82,9 @@ class HeatmapView final : public QWidget {
   void lay_out();
   void paint_on(QPainter& painter, const QRectF& area) const;
   void step(int layers, int experts);
+  /// False for the cells of a dense layer.
+  bool is_expert(Cell cell) const;
   void click(Cell cell);
-  void end_pick();
   void set_hovered(std::optional<Cell> cell);
   void describe_selected();
 

@@ -18,9 +18,8 @@
 namespace expertscope {
 namespace {
 
-QString row(const QString& name, const QString& value, const QString& exact = {}) {
-  const QString tip = exact.isEmpty() ? QString() : QStringLiteral(" title='%1'").arg(exact.toHtmlEscaped());
-  return QStringLiteral("<tr%3><td style='padding-right:10px'>%1</td><td>%2</td></tr>").arg(name, value, tip);
+QString row(const QString& name, const QString& value) {
+  return QStringLiteral("<tr><td style='padding-right:10px'>%1</td><td>%2</td></tr>").arg(name, value);
 }
 
 QString number(double value) {
@@ -145,7 +144,10 @@ void Inspector::update_detail() {
   const Cell cell = workspace_.selection().cell();
   const bool any = cell.valid() && workspace_.expert_table() != nullptr;
   pages_->setCurrentIndex(any ? 1 : 0);
-  if (!any) return;
+  if (!any) {
+    shown_.reset();
+    return;
+  }
   title_->setText(QStringLiteral("<span style='font-size:large'><b>%1</b></span>")
                       .arg(tr("Layer %1 · Expert %2").arg(cell.layer).arg(cell.expert)));
   const QStringList lines = workspace_.marks().at(cell).lines;
@@ -153,7 +155,14 @@ void Inspector::update_detail() {
   edits_->setVisible(!lines.isEmpty());
   const auto view = workspace_.view();
   std::shared_ptr<const ExpertDetail> detail = view ? view->expert : nullptr;
-  if (detail && detail->cell != cell) return;  // an older answer: the new one is on its way
+  // Greyed while what is shown is another expert's and this one's answer is on its way.
+  const bool waiting = view && view->run && view->query.cell != cell;
+  numbers_->setEnabled(!waiting);
+  measured_->setEnabled(!waiting);
+  if (waiting) {
+    if (!shown_) numbers_->setText(tr("Reading the trace…"));
+    return;
+  }
   if (detail && detail == shown_) return;
   shown_ = detail;
   measured_->setVisible(detail != nullptr);
@@ -162,7 +171,7 @@ void Inspector::update_detail() {
     return;
   }
   show_numbers(*detail);
-  load_->set_values(detail->load_in_time, detail->tokens);
+  load_->set_values(detail->load_in_time, detail->covered);
   show_neighbours(*detail);
   show_tokens(*detail);
 }

@@ -65,10 +65,21 @@ void MessageBanner::show_kind(Kind kind, const QString& message) {
 }
 
 void MessageBanner::show_error(const QString& message) {
+  unread_ = message;
   show_kind(Kind::error, message);
 }
 
+void MessageBanner::show_warning(const QString& message) {
+  unread_ = message;
+  show_kind(Kind::warning, message);
+}
+
 void MessageBanner::show_notice(const QString& message) {
+  // What went wrong stays until it is closed; a notice stands below it.
+  if (isVisible() && (kind_ == Kind::error || kind_ == Kind::warning)) {
+    show_kind(kind_, unread_ + QLatin1Char('\n') + message);
+    return;
+  }
   show_kind(Kind::notice, message);
 }
 
@@ -86,9 +97,10 @@ void MessageBanner::paintEvent(QPaintEvent*) {
   // The kind shows as a strip of colour at the left and as text, never by colour alone.
   QPainter painter(this);
   painter.fillRect(rect(), palette().color(QPalette::AlternateBase));
-  const QColor accent = kind_ == Kind::error    ? category_colour(5)
-                        : kind_ == Kind::notice ? category_colour(1)
-                                                : palette().color(QPalette::Highlight);
+  const QColor accent = kind_ == Kind::error     ? category_colour(5)
+                        : kind_ == Kind::warning ? category_colour(0)
+                        : kind_ == Kind::notice  ? category_colour(1)
+                                                 : palette().color(QPalette::Highlight);
   painter.fillRect(QRect(0, 0, 5, height()), accent);
 }
 

@@ -18,6 +18,8 @@ class MessageBanner final : public QFrame {
   explicit MessageBanner(QWidget* parent = nullptr);
 
   void show_error(const QString& message);
+  /// Stays until it is closed, as an error does.
+  void show_warning(const QString& message);
   void show_notice(const QString& message);
   /// `fraction` < 0: how far is not known.
   void show_progress(const QString& what, double fraction);
@@ -33,10 +35,11 @@ class MessageBanner final : public QFrame {
   void paintEvent(QPaintEvent* event) override;
 
  private:
-  enum class Kind : std::uint8_t { notice, error, progress };
+  enum class Kind : std::uint8_t { notice, warning, error, progress };
   void show_kind(Kind kind, const QString& message);
 
   Kind kind_ = Kind::notice;
+  QString unread_;  ///< the error or warning that is shown, without the notices below it
   QLabel* text_;
   QProgressBar* progress_;
   QPushButton* cancel_;

@@ -10,6 +10,7 @@
 #include <QPlainTextEdit>
 #include <QPushButton>
 #include <QSpinBox>
+#include <cmath>
 
 #include "engine/text/chat_template.h"
 #include "views/models/workspace.h"
@@ -53,6 +54,9 @@ PromptBar::PromptBar(Workspace& workspace, QWidget* parent)
   layout->addWidget(make_settings(), 1, 0, 1, 2);
   layout->setColumnStretch(0, 1);
   layout->setRowStretch(0, 1);
+  for (QAbstractSpinBox* field : findChildren<QAbstractSpinBox*>()) {
+    field->installEventFilter(this);
+  }
   restore_settings();
   connect_workspace();
   update_state();
@@ -76,6 +80,11 @@ QWidget* PromptBar::make_settings() {
   temperature_->setRange(0, 5);
   temperature_->setSingleStep(0.1);
   add(tr("T"), temperature_, tr("Temperature; 0 is greedy: always the most probable token"));
+  top_k_ = new QSpinBox;
+  top_k_->setObjectName(QStringLiteral("top_k"));
+  top_k_->setRange(0, 999);
+  top_k_->setSpecialValueText(tr("off"));
+  add(tr("top-k"), top_k_, tr("Sample from this many of the most probable tokens"));
   top_p_ = new QDoubleSpinBox;
   top_p_->setRange(0.01, 1);
   top_p_->setSingleStep(0.05);
@@ -83,7 +92,7 @@ QWidget* PromptBar::make_settings() {
       tr("Sample from the most probable tokens that reach this probability together; 1 is off"));
   seed_ = new QSpinBox;
   seed_->setObjectName(QStringLiteral("seed"));
-  seed_->setRange(0, 999999999);
+  seed_->setRange(0, 999999);
   add(tr("seed"), seed_, tr("The same seed gives the same text"));
   max_tokens_ = new QSpinBox;
   max_tokens_->setObjectName(QStringLiteral("max_tokens"));
@@ -127,18 +136,33 @@ void PromptBar::connect_workspace() {
 
 void PromptBar::restore_settings() {
   QSettings& settings = workspace_.settings();
-  temperature_->setValue(settings.value(kSettings + "temperature", 0.0).toDouble());
-  top_p_->setValue(settings.value(kSettings + "top_p", 1.0).toDouble());
+  show_sampling();
   seed_->setValue(settings.value(kSettings + "seed", 1).toInt());
   max_tokens_->setValue(settings.value(kSettings + "max_tokens", 128).toInt());
   pace_->setValue(settings.value(kSettings + "pace", kDefaultPace).toInt());
   prompt_->setPlainText(settings.value(kSettings + "text", kDefaultPrompt).toString());
 }
 
+void PromptBar::show_sampling() {
+  const QSettings& settings = workspace_.settings();
+  temperature_->setValue(settings.value(kSettings + "temperature", proposed_.temperature).toDouble());
+  top_k_->setValue(settings.value(kSettings + "top_k", proposed_.top_k).toInt());
+  top_p_->setValue(settings.value(kSettings + "top_p", proposed_.top_p).toDouble());
+}
+
 void PromptBar::store_settings() const {
   QSettings& settings = workspace_.settings();
-  settings.setValue(kSettings + "temperature", temperature_->value());
-  settings.setValue(kSettings + "top_p", top_p_->value());
+  // A proposal that was left alone is not the person's choice: the next model may propose another.
+  const auto store = [&settings](const char* name, double value, double proposed) {
+    if (std::abs(value - proposed) < 0.005) {
+      settings.remove(kSettings + name);
+    } else {
+      settings.setValue(kSettings + name, value);
+    }
+  };
+  store("temperature", temperature_->value(), proposed_.temperature);
+  store("top_k", top_k_->value(), proposed_.top_k);
+  store("top_p", top_p_->value(), proposed_.top_p);
   settings.setValue(kSettings + "seed", seed_->value());
   settings.setValue(kSettings + "max_tokens", max_tokens_->value());
   settings.setValue(kSettings + "pace", pace_->value());
@@ -154,16 +178,13 @@ void PromptBar::use_model_defaults() {
                                        .arg(QString::fromStdString(model.chat_template()->name()))
                                  : tr("This model has no chat template the program understands"));
   max_tokens_->setMaximum(workspace_.engine().max_context());
-  if (workspace_.settings().contains(kSettings + "temperature")) return;
-  // Nothing chosen yet: what the model's makers propose.
-  const GenerationDefaults& defaults = model.config().generation;
-  temperature_->setValue(defaults.do_sample ? defaults.temperature : 0);
-  top_p_->setValue(defaults.do_sample ? defaults.top_p : 1);
+  proposed_ = proposed_sampling(model.config().generation);
+  show_sampling();
 }
 
 void PromptBar::update_state() {
   const EngineState state = workspace_.engine().state();
-  generate_->setEnabled(state == EngineState::ready && !prompt_->toPlainText().isEmpty());
+  generate_->setEnabled(workspace_.engine().can_run() && !prompt_->toPlainText().isEmpty());
   stop_->setEnabled(state == EngineState::generating || state == EngineState::comparing);
   setEnabled(state != EngineState::no_model);
 }
@@ -175,7 +196,9 @@ PromptRequest PromptBar::request() const {
   request.options.max_tokens = max_tokens_->value();
   request.tokens_per_second = pace_->value();
   SamplingOptions& sampling = request.options.sampling;
+  sampling = proposed_;
   sampling.temperature = static_cast<float>(temperature_->value());
+  sampling.top_k = top_k_->value();
   sampling.top_p = static_cast<float>(top_p_->value());
   sampling.seed = static_cast<std::uint64_t>(seed_->value());
   return request;
@@ -194,6 +217,15 @@ void PromptBar::generate() {
 }
 
 bool PromptBar::eventFilter(QObject* watched, QEvent* event) {
+  if (event->type() == QEvent::ShortcutOverride) {
+    // Deleting a word is the text's own: the window has the same keys for the selected expert.
+    const auto* key = static_cast<QKeyEvent*>(event);
+    const bool deletes = key->key() == Qt::Key_Delete || key->key() == Qt::Key_Backspace;
+    if (deletes) {
+      event->accept();
+      return true;
+    }
+  }
   if (watched == prompt_ && event->type() == QEvent::KeyPress) {
     const auto* key = static_cast<QKeyEvent*>(event);
     const bool enter = key->key() == Qt::Key_Return || key->key() == Qt::Key_Enter;

@@ -42,15 +42,18 @@ class PromptBar final : public QWidget {
   QWidget* make_settings();
   void connect_workspace();
   void restore_settings();
+  void show_sampling();
   void store_settings() const;
   void update_state();
   void use_model_defaults();
 
   Workspace& workspace_;
+  SamplingOptions proposed_;  ///< by the open model; what has no field here keeps it
   QPlainTextEdit* prompt_;
   QPushButton* generate_;
   QPushButton* stop_;
   QDoubleSpinBox* temperature_ = nullptr;
+  QSpinBox* top_k_ = nullptr;
   QDoubleSpinBox* top_p_ = nullptr;
   QSpinBox* max_tokens_ = nullptr;
   QSpinBox* pace_ = nullptr;

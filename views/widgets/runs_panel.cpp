@@ -58,7 +58,10 @@ void RunsPanel::show_menu(const QPoint& at) {
   auto* menu = new QMenu(this);
   menu->setAttribute(Qt::WA_DeleteOnClose);
   menu->addAction(tr("Show run %1").arg(run), this, [this, run] { workspace_.selection().set_run(run); });
-  menu->addAction(tr("Use as baseline"), this, [this, run] { workspace_.selection().set_baseline(run); });
+  QAction* baseline =
+      menu->addAction(tr("Use as baseline"), this, [this, run] { workspace_.selection().set_baseline(run); });
+  const auto view = workspace_.view();
+  baseline->setEnabled(!view || !view->run || view->run->run.id != run);
   QAction* none =
       menu->addAction(tr("No baseline"), this, [this] { workspace_.selection().set_baseline(0); });
   none->setEnabled(workspace_.selection().baseline() != 0);

@@ -13,7 +13,7 @@ Sparkline::Sparkline(QWidget* parent) : QWidget(parent) {
   setAccessibleName(tr("Load over time"));
 }
 
-void Sparkline::set_values(std::vector<float> values, qint64 tokens) {
+void Sparkline::set_values(std::vector<float> values, TokenRange tokens) {
   values_ = std::move(values);
   tokens_ = tokens;
   const float highest = values_.empty() ? 0 : *std::max_element(values_.begin(), values_.end());
@@ -29,7 +29,10 @@ void Sparkline::paintEvent(QPaintEvent*) {
   painter.fillRect(QRectF(plot.left(), plot.bottom(), plot.width(), 1), ground);
   const float highest = values_.empty() ? 0 : *std::max_element(values_.begin(), values_.end());
   painter.setPen(palette().color(QPalette::PlaceholderText));
-  painter.drawText(rect(), Qt::AlignLeft | Qt::AlignTop, tr("tokens 0 to %1").arg(tokens_));
+  if (!values_.empty()) {
+    painter.drawText(rect(), Qt::AlignLeft | Qt::AlignTop,
+                     tr("tokens %1 to %2").arg(tokens_.begin).arg(tokens_.end - 1));
+  }
   painter.drawText(rect(), Qt::AlignRight | Qt::AlignTop, tr("peak %1 %").arg(highest * 100, 0, 'g', 3));
   if (!(highest > 0)) return;
   const double step = plot.width() / static_cast<double>(values_.size());
@@ -46,9 +49,12 @@ bool Sparkline::event(QEvent* event) {
   const auto* help = static_cast<QHelpEvent*>(event);
   const auto bins = static_cast<qint64>(values_.size());
   const auto bin = std::clamp<qint64>(help->pos().x() * bins / std::max(1, width()), 0, bins - 1);
+  const qint64 count = tokens_.end - tokens_.begin;
+  // A token belongs to the bin floor(index * bins / count): the first one of a bin is rounded up.
+  const auto first = [&](qint64 of) { return tokens_.begin + (of * count + bins - 1) / bins; };
   QToolTip::showText(help->globalPos(), tr("tokens %1 to %2: %3 % routed to this expert")
-                                            .arg(bin * tokens_ / bins)
-                                            .arg((bin + 1) * tokens_ / bins)
+                                            .arg(first(bin))
+                                            .arg(first(bin + 1) - 1)
                                             .arg(values_[static_cast<std::size_t>(bin)] * 100, 0, 'g', 6));
   return true;
 }

@@ -4,6 +4,8 @@
 #include <QWidget>
 #include <vector>
 
+#include "probes/store/trace_reader.h"
+
 namespace expertscope {
 
 /// A small bar chart without axes: one bar per value, scaled to the largest, which is written at the top.
@@ -12,8 +14,8 @@ class Sparkline final : public QWidget {
  public:
   explicit Sparkline(QWidget* parent = nullptr);
 
-  /// Values in [0, 1]; `tokens` is what the bars cover together.
-  void set_values(std::vector<float> values, qint64 tokens);
+  /// Values in [0, 1]; `tokens` are the run token indices that the bars cover together.
+  void set_values(std::vector<float> values, TokenRange tokens);
 
   QSize sizeHint() const override { return {200, 56}; }
   QSize minimumSizeHint() const override { return {80, 48}; }
@@ -24,7 +26,7 @@ class Sparkline final : public QWidget {
 
  private:
   std::vector<float> values_;
-  qint64 tokens_ = 0;
+  TokenRange tokens_;
 };
 
 }  // namespace expertscope

@@ -7,6 +7,7 @@
 #include <QLabel>
 #include <QVBoxLayout>
 
+#include "views/models/plain_text.h"
 #include "views/models/workspace.h"
 
 namespace expertscope {
@@ -82,12 +83,12 @@ void StartPage::fill_recent() {
   recent_->addWidget(heading(tr("Recent"), 1.15));
   for (const QString& path : paths) {
     const QString folder = QFileInfo(path).path();
-    auto* link = new QLabel(
-        QStringLiteral("<a href='%1'>%2</a>&nbsp;&nbsp;<small>%3</small>")
-            .arg(path.toHtmlEscaped(), QFileInfo(path).fileName().toHtmlEscaped(), folder.toHtmlEscaped()));
+    auto* link = new QLabel(QStringLiteral("<a href='open'>%1</a>&nbsp;&nbsp;<small>%2</small>")
+                                .arg(QFileInfo(path).fileName().toHtmlEscaped(), folder.toHtmlEscaped()));
     link->setTextInteractionFlags(Qt::LinksAccessibleByKeyboard | Qt::LinksAccessibleByMouse);
-    link->setToolTip(path);
-    connect(link, &QLabel::linkActivated, &workspace_, &Workspace::open);
+    link->setTextFormat(Qt::RichText);
+    link->setToolTip(plain_tooltip(path));
+    connect(link, &QLabel::linkActivated, &workspace_, [this, path] { workspace_.open(path); });
     recent_->addWidget(link);
   }
 }

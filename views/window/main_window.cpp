@@ -52,6 +52,7 @@ MainWindow::MainWindow(Workspace& workspace, QWidget* parent)
   connect_workspace();
   summary_ = new QLabel;
   summary_->setObjectName(QStringLiteral("summary"));
+  summary_->setTextFormat(Qt::PlainText);  // names come from files
   statusBar()->addPermanentWidget(summary_);
   default_state_ = saveState();
   restoreGeometry(workspace.settings().value(kGeometryKey).toByteArray());
@@ -123,7 +124,7 @@ void MainWindow::connect_file_actions() {
 
 void MainWindow::connect_workspace() {
   connect(&workspace_, &Workspace::failed, this, &MainWindow::show_error);
-  connect(&workspace_, &Workspace::noticed, banner_, &MessageBanner::show_notice);
+  connect(&workspace_, &Workspace::warned, banner_, &MessageBanner::show_warning);
   connect(&workspace_, &Workspace::saved, this,
           [this](const QString& file) { banner_->show_notice(tr("Written: %1").arg(file)); });
   connect(&workspace_, &Workspace::opening, this,
@@ -157,9 +158,9 @@ void MainWindow::update_state() {
     dock->toggleViewAction()->setEnabled(has_content);
   }
   actions_.close->setEnabled(has_content);
-  actions_.generate->setEnabled(engine == EngineState::ready);
+  actions_.generate->setEnabled(workspace_.engine().can_run());
   actions_.stop->setEnabled(engine == EngineState::generating || engine == EngineState::comparing);
-  actions_.compare->setEnabled(engine == EngineState::ready);
+  actions_.compare->setEnabled(workspace_.engine().can_run() && workspace_.edits().any_enabled());
   actions_.edit_prompt->setEnabled(engine != EngineState::no_model);
   actions_.clear_edits->setEnabled(workspace_.can_edit() && !workspace_.edits().policy().empty());
   actions_.load_policy->setEnabled(workspace_.can_edit());

@@ -97,7 +97,6 @@ class MainWindow final : public QMainWindow {
   QLabel* summary_ = nullptr;
   QByteArray default_state_;
   QByteArray hidden_state_;  ///< of the panels while the start page is shown
-  QByteArray default_middle_;
 };
 
 }  // namespace expertscope

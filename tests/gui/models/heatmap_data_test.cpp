@@ -107,6 +107,7 @@ TEST(HeatmapData, ADifferenceIsSignedAndItsScaleSymmetric) {
 
 TEST(HeatmapData, NoDifferenceAnywhereIsTheMiddleOfTheScale) {
   const HeatmapData data = make_difference(table(), table(), HeatmapMetric::load);
+  EXPECT_TRUE(data.has_values()) << "nothing differs, and that was measured";
   EXPECT_DOUBLE_EQ(data.scale(false).position(0.0), 0.5);
 }
 

@@ -8,6 +8,8 @@
 #include <QVector>
 #include <atomic>
 #include <latch>
+#include <new>
+#include <stdexcept>
 
 #include "tests/gui/support.h"
 
@@ -103,6 +105,19 @@ TEST(JobRunner, ANewerJobOfTheChannelStopsTheRunningOneAndDropsItsResult) {
   ASSERT_TRUE(wait_until([&] { return !delivered.isEmpty(); }));
   settle();
   EXPECT_EQ(delivered, QVector<int>({2}));
+}
+
+TEST(JobRunner, WhatAJobThrowsBecomesAnError) {
+  JobRunner runner;
+  QVector<int> codes;
+  const auto keep = [&](IntResult result) { codes.push_back(static_cast<int>(result.error().code)); };
+  runner.run<int>(
+      "a", "A", [](const JobContext&) -> IntResult { throw std::bad_alloc(); }, keep);
+  runner.run<int>(
+      "b", "B", [](const JobContext&) -> IntResult { throw std::runtime_error("broken"); }, keep);
+  ASSERT_TRUE(wait_until([&] { return codes.size() == 2; }));
+  EXPECT_EQ(codes,
+            QVector<int>({static_cast<int>(ErrorCode::out_of_memory), static_cast<int>(ErrorCode::io)}));
 }
 
 TEST(JobRunner, CancelStopsTheRunningJobWhichStillSaysSo) {

@@ -82,9 +82,9 @@ TEST_F(RoutingEditsTest, UndoAndRedoMoveThePolicyInForce) {
 
 TEST_F(RoutingEditsTest, TheUndoStackSaysWhatItWouldUndo) {
   ASSERT_TRUE(edits_.add(bias(0, 3, 2.0f)));
-  EXPECT_EQ(edits_.undo_stack().undoText(), "boost expert 3 in layer 0 by +2");
+  EXPECT_EQ(edits_.undo_stack().undoText(), "boost expert 3 in layer 0 (router logit +2)");
   ASSERT_TRUE(edits_.set_enabled(0, false));
-  EXPECT_EQ(edits_.undo_stack().undoText(), "switch off: boost expert 3 in layer 0 by +2");
+  EXPECT_EQ(edits_.undo_stack().undoText(), "switch off: boost expert 3 in layer 0 (router logit +2)");
 }
 
 TEST_F(RoutingEditsTest, SwitchingOffOneEditLeavesTheOthersInForce) {
@@ -198,6 +198,21 @@ TEST(EditMarks, SayWhatTheEnabledEditsDoToACell) {
   EXPECT_FALSE(marks.at({2, 6}).any());
   EXPECT_FALSE(marks.at({0, 1}).any());
   EXPECT_EQ(marks.at({0, 1}).lines, QStringList({"prune expert 1 in layer 0 (mask) (off)"}));
+}
+
+TEST_F(RoutingEditsTest, ANoteIsShownAsItIsWritten) {
+  RoutingEdit edit = prune(2, 5);
+  edit.note = "<b>why</b>";
+  ASSERT_TRUE(edits_.add(edit));
+  EXPECT_TRUE(edits_.data(edits_.index(0), Qt::ToolTipRole).toString().contains("&lt;b&gt;why"));
+}
+
+TEST_F(RoutingEditsTest, APolicyChangesSomethingWhenAnEditIsSwitchedOn) {
+  EXPECT_FALSE(edits_.any_enabled());
+  ASSERT_TRUE(edits_.add(prune(2, 5)));
+  EXPECT_TRUE(edits_.any_enabled());
+  ASSERT_TRUE(edits_.set_enabled(0, false));
+  EXPECT_FALSE(edits_.any_enabled());
 }
 
 TEST(EditMarks, AStarMarksEveryMoeLayerAndOnlyThose) {

@@ -63,6 +63,16 @@ TEST(Selection, AnotherRunForgetsTokenAndRangeButKeepsTheCell) {
   EXPECT_FALSE(selection.has_range());
 }
 
+TEST(Selection, ANewRunForgetsTokenAndRangeAlsoWhenTheNewestWasShownAlready) {
+  Selection selection;
+  selection.set_token(7);
+  selection.set_range({3, 9});
+  selection.follow_newest();
+  EXPECT_EQ(selection.run(), 0);
+  EXPECT_EQ(selection.token(), -1);
+  EXPECT_FALSE(selection.has_range());
+}
+
 TEST(Selection, ResetForgetsEverything) {
   Selection selection;
   selection.set_run(4);

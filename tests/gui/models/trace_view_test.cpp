@@ -57,7 +57,8 @@ TEST_F(TraceViewTest, TheTimeFilterNarrowsTheTableAndTheExpert) {
   query.cell = {0, 0};
   const TraceView view = read(query);
   EXPECT_EQ(view.run->table.tokens, 5);
-  EXPECT_EQ(view.expert->tokens, 5);
+  EXPECT_EQ(view.expert->covered.begin, 10);
+  EXPECT_EQ(view.expert->covered.end, 15);
   EXPECT_EQ(view.expert->load_in_time.size(), 5u);
   for (const RoutedToken& routed : view.expert->top) {
     EXPECT_GE(routed.token, 10);
@@ -196,6 +197,29 @@ TEST_F(TraceViewTest, ARunThatGrewIsReadAgainButItsOldTokensAreNot) {
   ASSERT_NE(second.baseline, nullptr);
   EXPECT_EQ(second.baseline->tokens, 10);
   EXPECT_EQ(read(query, &second).baseline, second.baseline);
+}
+
+TEST_F(TraceViewTest, ARunIsNoBaselineOfItself) {
+  const std::int64_t first = record_run(file(), 10);
+  const std::int64_t second = record_run(file(), 20);
+  TraceQuery query;
+  query.baseline = second;
+  EXPECT_EQ(read(query).baseline, nullptr);
+  query.run = first;
+  EXPECT_NE(read(query).baseline, nullptr);
+}
+
+TEST_F(TraceViewTest, ABaselineThatHasGrownIsReadAgain) {
+  TraceQuery query;
+  query.baseline = record_run(file(), 10);
+  record_run(file(), 30);
+  TraceView before = read(query);
+  EXPECT_EQ(read(query, &before).baseline, before.baseline);
+  auto runs = *before.runs;
+  runs.back().tokens = 4;
+  runs.back().status = "recording";
+  before.runs = std::make_shared<const std::vector<RunInfo>>(std::move(runs));
+  EXPECT_NE(read(query, &before).baseline, before.baseline);
 }
 
 }  // namespace

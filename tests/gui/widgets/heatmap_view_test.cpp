@@ -21,6 +21,7 @@ std::shared_ptr<HeatmapData> data() {
   data->layers = 4;
   data->experts = 8;
   data->moe_layer = {1, 0, 1, 1};
+  data->measured = true;
   data->high = 3.7;
   data->smallest_positive = 0.1;
   for (int layer = 0; layer < 4; ++layer) {
@@ -63,6 +64,19 @@ TEST_F(HeatmapViewTest, AClickSelectsTheCellUnderIt) {
 TEST_F(HeatmapViewTest, ADenseLayerHasNothingToSelect) {
   click({1, 3});
   EXPECT_FALSE(selected().valid());
+}
+
+TEST_F(HeatmapViewTest, OnlyExpertsHaveAMenu) {
+  QSignalSpy menus(&view_, &HeatmapView::menu_requested);
+  const auto ask = [&](Cell cell) {
+    const QPoint at = middle(cell);
+    QContextMenuEvent event(QContextMenuEvent::Mouse, at, view_.mapToGlobal(at));
+    QApplication::sendEvent(&view_, &event);
+  };
+  ask({1, 2});
+  EXPECT_EQ(menus.count(), 0) << "layer 1 is dense";
+  ask({2, 2});
+  EXPECT_EQ(menus.count(), 1);
 }
 
 TEST_F(HeatmapViewTest, KeysStepOverTheCellsAndSkipDenseLayers) {

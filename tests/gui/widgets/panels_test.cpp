@@ -2,6 +2,7 @@
 // The smaller panels: prompt, edits, runs, tokens, banner.
 #include <gtest/gtest.h>
 
+#include <QAction>
 #include <QCheckBox>
 #include <QDoubleSpinBox>
 #include <QLabel>
@@ -12,6 +13,7 @@
 #include <QSpinBox>
 
 #include "tests/gui/workspace_fixture.h"
+#include "tests/support/model_folder.h"
 #include "views/widgets/edits_panel.h"
 #include "views/widgets/message_banner.h"
 #include "views/widgets/prompt_bar.h"
@@ -95,6 +97,54 @@ TEST_F(PromptBarTest, SettingsSurviveARestart) {
   const PromptBar again(workspace_);
   EXPECT_EQ(again.request().prompt, "remember me");
   EXPECT_EQ(again.request().options.max_tokens, 3);
+}
+
+TEST_F(PromptBarTest, DeletingAWordIsTheTextsOwnAndNoShortcut) {
+  QAction masks("mask", &bar_);
+  masks.setShortcut(QKeySequence("Ctrl+Backspace"));
+  bar_.addAction(&masks);
+  QSignalSpy masked(&masks, &QAction::triggered);
+  open_model();
+  auto& box = part<QPlainTextEdit>("prompt");
+  bar_.set_prompt("Once upon");
+  box.setFocus();
+  box.moveCursor(QTextCursor::End);
+  QTest::keyClick(&box, Qt::Key_Backspace, Qt::ControlModifier);
+  EXPECT_EQ(masked.count(), 0);
+  EXPECT_EQ(box.toPlainText(), "Once ");
+}
+
+TEST_F(PromptBarTest, SamplesAsTheModelsMakersProposeUntilThePersonChooses) {
+  const ModelFolder folder("top8");
+  const auto propose = [&](double temperature) {
+    folder.write("generation_config.json", nlohmann::json{{"do_sample", true},
+                                                          {"temperature", temperature},
+                                                          {"top_k", 20},
+                                                          {"top_p", 0.9},
+                                                          {"repetition_penalty", 1.1}}
+                                               .dump());
+    open_model(QString::fromStdString(folder.path().string()));
+    workspace_.close();
+    open_model(QString::fromStdString(folder.path().string()));
+  };
+  propose(0.6);
+  SamplingOptions sampling = bar_.request().options.sampling;
+  EXPECT_FLOAT_EQ(sampling.temperature, 0.6f);
+  EXPECT_EQ(sampling.top_k, 20);
+  EXPECT_FLOAT_EQ(sampling.top_p, 0.9f);
+  EXPECT_FLOAT_EQ(sampling.repetition_penalty, 1.1f) << "has no field, and holds all the same";
+
+  part<QSpinBox>("max_tokens").setValue(3);
+  bar_.generate();
+  ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
+  propose(0.8);
+  EXPECT_FLOAT_EQ(bar_.request().options.sampling.temperature, 0.8f) << "a proposal left alone is no choice";
+
+  part<QDoubleSpinBox>("temperature").setValue(0.3);
+  bar_.generate();
+  ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
+  propose(0.5);
+  EXPECT_FLOAT_EQ(bar_.request().options.sampling.temperature, 0.3f);
 }
 
 class EditsPanelTest : public WorkspaceTest {
@@ -247,6 +297,19 @@ TEST(MessageBanner, ShowsErrorsUntilClosedAndProgressWithCancel) {
   EXPECT_TRUE(banner.accessibleName().startsWith("Error"));
 }
 
+TEST(MessageBanner, ANoticeDoesNotHideAnErrorThatNobodyHasClosed) {
+  MessageBanner banner;
+  banner.show_error("it broke");
+  banner.show_notice("Written: a");
+  banner.show_notice("Written: b");
+  EXPECT_TRUE(banner.is_error());
+  EXPECT_EQ(banner.message(), "it broke\nWritten: b");
+  banner.hide();
+  banner.show_notice("Written: c");
+  EXPECT_FALSE(banner.is_error());
+  EXPECT_EQ(banner.message(), "Written: c");
+}
+
 TEST(MessageBanner, ShowsMarkupInAMessageAsText) {
   MessageBanner banner;
   banner.show_error("<img src=x> & <b>");
@@ -257,7 +320,7 @@ TEST(Sparkline, DrawsItsValuesAndNothingForNone) {
   Sparkline line;
   line.resize(200, 56);
   const QImage empty = line.grab().toImage();
-  line.set_values({0.1f, 0.9f, 0.0f}, 30);
+  line.set_values({0.1f, 0.9f, 0.0f}, {0, 30});
   EXPECT_NE(line.grab().toImage(), empty);
   EXPECT_TRUE(line.accessibleDescription().contains("90"));
 }

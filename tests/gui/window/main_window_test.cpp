@@ -65,6 +65,41 @@ TEST_F(MainWindowTest, OpensWhatIsDroppedOnIt) {
   EXPECT_EQ(map().scene().marks.at({2, 5}).bias, 2.0f);
 }
 
+TEST_F(MainWindowTest, ARecentPathIsOpenedAsItIsCalled) {
+  const QString path = write("it's <b>here</b>.db", "no database");
+  workspace_.recent().add(path);
+  QLabel* link = nullptr;
+  for (QLabel* label : part<QWidget>("start_page").findChildren<QLabel*>()) {
+    if (label->toolTip().contains("here")) link = label;
+  }
+  ASSERT_NE(link, nullptr);
+  EXPECT_TRUE(link->toolTip().contains("&lt;b&gt;here")) << link->toolTip().toStdString();
+  Q_EMIT link->linkActivated("open");
+  ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+  EXPECT_NE(first_error().find("it's <b>here</b>.db"), std::string::npos) << first_error();
+}
+
+TEST_F(MainWindowTest, NothingRunsWhileAnotherModelIsOpened) {
+  open_model();
+  EXPECT_TRUE(part<QPushButton>("generate").isEnabled());
+  workspace_.open(model());
+  EXPECT_FALSE(part<QPushButton>("generate").isEnabled());
+  EXPECT_FALSE(action("run_generate").isEnabled());
+  ASSERT_TRUE(wait_until([this] { return part<QPushButton>("generate").isEnabled(); })) << first_error();
+}
+
+TEST_F(MainWindowTest, AnotherGenerationIsNotSeenThroughTheFilterOfTheLast) {
+  open_model();
+  generate();
+  workspace_.selection().set_token(6);
+  workspace_.selection().set_range({2, 5});
+  ASSERT_TRUE(wait_until([this] { return workspace_.view()->run->table.tokens == 3; }));
+  generate();
+  EXPECT_FALSE(workspace_.selection().has_range());
+  EXPECT_EQ(workspace_.selection().token(), -1);
+  EXPECT_GT(workspace_.view()->run->table.tokens, 3);
+}
+
 TEST_F(MainWindowTest, OpensAModelByAFileInside) {
   workspace_.open(model() + "/config.json");
   ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
@@ -148,6 +183,40 @@ TEST_F(MainWindowTest, ShortcutsEditTheSelectedExpert) {
   EXPECT_FALSE(map().scene().marks.at({1, 4}).any());
   QTest::keyClick(&window_, Qt::Key_Z, Qt::ControlModifier | Qt::ShiftModifier);
   EXPECT_EQ(map().scene().marks.at({1, 4}).prune, PruneMode::mask);
+}
+
+TEST_F(MainWindowTest, DeletingAWordOfThePromptEditsNoExpert) {
+  open_model();
+  click_cell({1, 4});
+  auto& prompt = part<QPlainTextEdit>("prompt");
+  type_prompt("Once upon");
+  prompt.setFocus();
+  prompt.moveCursor(QTextCursor::Start);
+  QTest::keyClick(&prompt, Qt::Key_Delete, Qt::ControlModifier);
+  EXPECT_EQ(prompt.toPlainText(), "upon");
+  EXPECT_EQ(workspace_.edits().rowCount(), 0);
+}
+
+TEST_F(MainWindowTest, BoostingWhatWasSuppressedLeavesNothing) {
+  open_model();
+  click_cell({1, 4});
+  action("suppress").trigger();
+  EXPECT_EQ(map().scene().marks.at({1, 4}).bias, -2.0f);
+  action("boost").trigger();
+  EXPECT_EQ(workspace_.edits().rowCount(), 0);
+  ASSERT_TRUE(workspace_.edits().add({BiasEdit{4, 2.0f}, {}, true, {}}));
+  action("suppress").trigger();
+  EXPECT_EQ(map().scene().marks.at({1, 4}).bias, 0.0f) << "against an edit of every layer";
+  EXPECT_EQ(map().scene().marks.at({2, 4}).bias, 2.0f);
+}
+
+TEST_F(MainWindowTest, PickingEndsWhenAnotherModelIsOpened) {
+  open_model();
+  click_cell({1, 4});
+  action("reroute").trigger();
+  EXPECT_TRUE(map().is_picking());
+  workspace_.close();
+  EXPECT_FALSE(map().is_picking());
 }
 
 TEST_F(MainWindowTest, NoTwoActionsShareAShortcut) {

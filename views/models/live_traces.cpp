@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/models/live_traces.h"
+
+#include <QDateTime>
+#include <QDir>
+#include <QRegularExpression>
+
+namespace expertscope {
+namespace {
+
+/// A model's name as part of a file name.
+QString file_name_part(const std::string& name) {
+  QString part = QString::fromStdString(name);
+  for (QChar& c : part) {
+    if (!c.isLetterOrNumber() && c != QLatin1Char('-') && c != QLatin1Char('.')) c = QLatin1Char('_');
+  }
+  return part.left(60);
+}
+
+}  // namespace
+
+std::filesystem::path next_live_trace(const std::filesystem::path& folder, const std::string& model) {
+  const QString stamp = QDateTime::currentDateTime().toString(QStringLiteral("yyyyMMdd-HHmmss-zzz"));
+  return folder / QStringLiteral("%1-%2.db").arg(stamp, file_name_part(model)).toStdString();
+}
+
+void remove_old_live_traces(const std::filesystem::path& folder, int keep) {
+  static const QRegularExpression ours(QStringLiteral(R"(^\d{8}-\d{6}-\d{3}-.*\.db$)"));
+  QDir directory(QString::fromStdString(folder.string()));
+  // The name begins with the time: the newest come first.
+  QStringList traces =
+      directory.entryList({QStringLiteral("*.db")}, QDir::Files, QDir::Name | QDir::Reversed);
+  traces = traces.filter(ours);
+  for (const QString& trace : traces.mid(keep)) {
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      directory.remove(trace + QLatin1String(suffix));
+    }
+  }
+}
+
+}  // namespace expertscope
