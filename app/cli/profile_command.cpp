@@ -60,7 +60,7 @@ nlohmann::ordered_json as_json(const ProfileResult& result, const std::string& t
 
 Status run_profile(const ProfileArguments& arguments, const CommandContext& context) {
   Status output = check_output("--trace", arguments.trace,
-                                     {{"--data", arguments.data}, {"--policy", arguments.run.policy}});
+                               {{"--data", arguments.data}, {"--policy", arguments.run.policy}});
   if (!output) return output;
   const auto data = Dataset::open(arguments.data);
   if (!data) return forward_error(data);
