@@ -266,7 +266,13 @@ Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::
   auto opened = Database::open(file, Database::Mode::read_only);
   if (!opened) return opened;
   auto status = check_trace(**opened);
-  if (status) return opened;
+  if (status) {
+    // The last connection to close removes -wal and -shm, but not one that may only read: where the file is
+    // writable, and now that it is known to be a trace, it is held by one that could.
+    auto tidy = Database::open(file, Database::Mode::read_write);
+    if (tidy && (*tidy)->execute("PRAGMA query_only = ON") && check_trace(**tidy)) return tidy;
+    return opened;
+  }
   // A WAL database on a read-only medium has no room for its -shm file; without a -wal it can be read as it
   // is.
   std::error_code error;

@@ -403,6 +403,20 @@ TEST(Trace, HoldsManyRuns) {
   EXPECT_NE(missing.error().message.find("no run 9"), std::string::npos);
 }
 
+TEST(Trace, ReadingLeavesNothingBesideTheFile) {
+  const TemporaryFolder folder;
+  const auto [file, run] = record(folder, 300, 300);
+  {
+    const auto first = open_trace(file);
+    const auto second = open_trace(file);
+    EXPECT_EQ(value_of(second->tokens(run, {})).size(), 300u);
+  }
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    names.push_back(entry.path().filename().string());
+  EXPECT_EQ(names, std::vector<std::string>{file.filename().string()});
+}
+
 TEST(Trace, ASnapshotSeesOneStateAlthoughARunIsAdded) {
   const TemporaryFolder folder;
   const Shape shape;
