@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <new>
 
@@ -67,6 +69,14 @@ int run(int argc, char** argv) {
   app.footer(kFooter);  // after the commands, which would inherit it
   if (argc < 2) {
     fmt::print(stderr, "{}", app.help());
+    return kUsage;
+  }
+  const std::string first = argv[1];
+  const bool known = first.empty() || first.front() == '-' ||
+                     std::any_of(std::begin(kCommands), std::end(kCommands),
+                                 [&](const Command& command) { return first == command.name; });
+  if (!known) {
+    print_error(fmt::format("there is no command '{}'; --help lists them", first));
     return kUsage;
   }
   try {

@@ -75,7 +75,10 @@ std::string to_table(const SuperExpertResult& result) {
       result.options.max_divisor);
   const std::string columns = fmt::format("{:>4}  {:>5}  {:>6}  {:>12}  {:>7}  {:>12}  {:>12}\n", "rank",
                                           "layer", "expert", "output max", "channel", "at token", "routed");
-  text += "\n" + heading(fmt::format("{} super experts", result.super_experts.size())) + "\n";
+  text += "\n" +
+          heading(fmt::format("{} super expert{}", result.super_experts.size(),
+                              result.super_experts.size() == 1 ? "" : "s")) +
+          "\n";
   if (!result.super_experts.empty()) text += columns;
   for (const SuperExpert& expert : result.super_experts)
     text += super_expert_line(expert);

@@ -34,6 +34,9 @@ constexpr int kCompareLimit = 600'000;   // milliseconds
 constexpr int kTokens = 160;
 constexpr int kTokensBeforeEdit = 50;
 constexpr double kTemperature = 0.7;
+// What a run leaves; pictures of an earlier one would be taken for this one's.
+const QStringList kResults{QStringLiteral("report.html"), QStringLiteral("trace.db"),
+                           QStringLiteral("window-*.png")};
 constexpr int kPace = 25;  // tokens a second: slow enough to edit in between
 
 /// One person at one window, step by step; the first step that fails ends it.
@@ -54,7 +57,12 @@ class Demonstration {
                                   export_results()
                             : start(path, Workspace::Content::model) && generate_and_edit() && compare() &&
                                   look_around() && export_results() && reopen();
-    if (done) return 0;
+    if (done) {
+      for (const QString& name : folder_.entryList(kResults, QDir::Files, QDir::Name)) {
+        std::printf("%s\n", qPrintable(folder_.absoluteFilePath(name)));
+      }
+      return 0;
+    }
     std::fprintf(stderr, "expertscope: %s\n",
                  qPrintable(error_.isEmpty() ? step_ + ": no answer in time" : error_));
     return 1;
@@ -125,9 +133,11 @@ class Demonstration {
     QObject done;  // ends the connection with this step
     int saved = 0;
     QObject::connect(&workspace_, &Workspace::saved, &done, [&saved] { ++saved; });
+    const QFileInfo trace(folder_.absoluteFilePath(QStringLiteral("trace.db")));
+    const bool is_open = QFileInfo(QString::fromStdString(workspace_.trace().file().string())) == trace;
     workspace_.export_report(folder_.absoluteFilePath(QStringLiteral("report.html")));
-    workspace_.save_trace_as(folder_.absoluteFilePath(QStringLiteral("trace.db")));
-    return wait([&saved] { return saved == 2; }, kOpenLimit);
+    if (!is_open) workspace_.save_trace_as(trace.absoluteFilePath());
+    return wait([&] { return saved == (is_open ? 1 : 2); }, kOpenLimit);
   }
 
   /// The trace alone shows the same views, without its model.
@@ -209,7 +219,11 @@ int run_headless_demo(const QString& folder, const QString& model) {
   QSettings settings(scratch.filePath(QStringLiteral("settings.ini")), QSettings::IniFormat);
   WorkspacePaths paths = find_program_paths();
   paths.trace_folder = scratch.path().toStdString();
-  return Demonstration(QDir(folder), std::move(paths), settings).run(model);
+  QDir results(folder);
+  for (const QString& picture : results.entryList({QStringLiteral("window-*.png")}, QDir::Files)) {
+    results.remove(picture);
+  }
+  return Demonstration(results, std::move(paths), settings).run(model);
 }
 
 }  // namespace expertscope

@@ -218,7 +218,8 @@ std::string title_section(const ReportInput& input) {
   out += tile(fmt::format("{} {} {}", moe_layers(info), kTimes, info.experts),
               fmt::format("MoE layers {} experts, top-{}", kTimes, info.top_k));
   out += tile(std::to_string(dead_experts(input.run.load)), "experts never used");
-  out += tile(std::to_string(input.run.paper.super_experts.size()), "super experts");
+  out += tile(std::to_string(input.run.paper.super_experts.size()),
+              input.run.paper.super_experts.size() == 1 ? "super expert" : "super experts");
   out += tile(mean_entropy(input.run.entropy), "mean router entropy, of the largest possible");
   return out + "</div>\n";
 }

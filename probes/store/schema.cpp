@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "probes/store/schema.h"
 
+#include <sqlite3.h>
+
 #include <array>
+#include <fstream>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace expertscope {
@@ -166,11 +170,22 @@ Status create_schema(Database& database) {
   return transaction->commit();
 }
 
+bool begins_as_sqlite(const std::filesystem::path& file) {
+  constexpr std::string_view kMagic("SQLite format 3\0", 16);
+  char head[16] = {};
+  std::ifstream in(file, std::ios::binary);
+  return in.read(head, sizeof head) && std::string_view(head, sizeof head) == kMagic;
+}
+
 Status check_identity(const Database& database) {
   const std::string file = database.file().string();
   auto id = database.integer("PRAGMA application_id");
   if (!id) {
     if (id.error().code != ErrorCode::format) return forward_error(id);
+    if (begins_as_sqlite(database.file())) {
+      return fail(ErrorCode::format, "{}: is damaged or incomplete: {}", file,
+                  sqlite3_errmsg(database.handle()));
+    }
     return fail(ErrorCode::format, "{}: is not an Expertscope trace (not a SQLite database)", file);
   }
   if (id->value_or(0) != kTraceApplicationId) {

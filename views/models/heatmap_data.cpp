@@ -54,7 +54,7 @@ QString metric_name(HeatmapMetric metric) {
     case HeatmapMetric::load:
       return tr("Load");
     case HeatmapMetric::weight:
-      return tr("Weight");
+      return tr("Weight per token");
     case HeatmapMetric::output_norm:
       return tr("Output norm");
     case HeatmapMetric::output_max:

@@ -102,7 +102,10 @@ std::shared_ptr<const ExpertTable> Workspace::expert_table() const {
 }
 
 EditMarks Workspace::marks() const {
-  if (content_ == Content::model) return edits_.marks();
+  return content_ == Content::model ? edits_.marks() : run_marks();
+}
+
+EditMarks Workspace::run_marks() const {
   const auto seen = view();
   if (!seen || !seen->run || seen->run->policy_changes.empty()) return {};
   const auto policy = RoutingPolicy::from_json(seen->run->policy_changes.back().policy_json, "trace");

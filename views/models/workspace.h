@@ -53,6 +53,8 @@ class Workspace final : public QObject {
   std::shared_ptr<const ExpertTable> expert_table() const;
   /// Marks of the person's edits, or of the policy a stored run ended with.
   EditMarks marks() const;
+  /// Marks of the policy the shown run ended with.
+  EditMarks run_marks() const;
   /// True when a person can edit the routing; else explains why not.
   bool can_edit() const { return edits_.editable(); }
   static QString why_not_editable();

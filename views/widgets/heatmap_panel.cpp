@@ -117,7 +117,10 @@ void HeatmapPanel::connect_workspace() {
     update_data();
     update_hint();
   });
-  connect(&workspace_, &Workspace::marks_changed, this, [this] { map_->set_marks(workspace_.marks()); });
+  connect(&workspace_, &Workspace::marks_changed, this, [this] {
+    map_->end_pick();
+    map_->set_marks(workspace_.marks());
+  });
   connect(&workspace_.engine(), &EngineController::state_changed, this, &HeatmapPanel::update_hint);
   connect(baseline_, &QComboBox::activated, this, [this](int index) {
     workspace_.selection().set_baseline(baseline_->itemData(index).toLongLong());
@@ -145,8 +148,25 @@ void HeatmapPanel::update_data() {
   if (values.empty()) values = make_heatmap(*table, shown_metric());
   map_->set_data(std::make_shared<const HeatmapData>(std::move(values)));
   update_super_cells();
+  update_figure();
   const Cell hovered = map_->scene().hovered.value_or(Cell{});
   update_reading(hovered.valid() ? hovered : workspace_.selection().cell());
+}
+
+void HeatmapPanel::update_figure() {
+  const auto view = workspace_.view();
+  if (!view || !view->run) {
+    map_->set_figure({}, metric_name(shown_metric()));
+    return;
+  }
+  const RunInfo& run = view->run->run;
+  QString caption = tr("%1 · run %2 of %3, %4 tokens")
+                        .arg(metric_name(shown_metric()))
+                        .arg(run.id)
+                        .arg(QString::fromStdString(run.model.name))
+                        .arg(view->run->table.tokens);
+  if (view->baseline) caption += tr(" · minus run %1").arg(view->query.baseline);
+  map_->set_figure(workspace_.run_marks(), caption);
 }
 
 void HeatmapPanel::update_super_cells() {

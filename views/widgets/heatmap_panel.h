@@ -36,6 +36,7 @@ class HeatmapPanel final : public QWidget {
   void update_hint();
   void update_baselines();
   void update_reading(Cell cell);
+  void update_figure();
   QString tooltip(Cell cell) const;
   QString layer_entropy(int layer) const;
 

@@ -73,6 +73,7 @@ void HeatmapView::set_hint(const QString& hint) {
 }
 
 void HeatmapView::pick_reroute_target(Cell source) {
+  if (!is_expert(source)) return;
   scene_.reroute_source = source;
   setCursor(Qt::CrossCursor);
   setFocus();
@@ -102,25 +103,49 @@ void HeatmapView::fit() {
   update();
 }
 
-QImage HeatmapView::picture(double scale) const {
-  QImage image(size() * scale, QImage::Format_ARGB32);
+void HeatmapView::set_figure(EditMarks marks, const QString& caption) {
+  figure_marks_ = std::move(marks);
+  caption_ = caption;
+}
+
+QSize HeatmapView::figure_size() const {
+  return size() + QSize(0, fontMetrics().height() + 12);
+}
+
+void HeatmapView::paint_figure(QPainter& painter) const {
+  const QRect area(QPoint(0, 0), figure_size());
+  painter.fillRect(area, palette().color(QPalette::Base));
+  painter.setPen(palette().color(QPalette::Text));
+  painter.setFont(font());
+  painter.drawText(area.adjusted(12, 8, -12, 0), Qt::AlignLeft | Qt::AlignTop, caption_);
+  painter.translate(0, area.height() - height());
+  HeatmapScene scene = scene_;
+  scene.marks = figure_marks_;
+  scene.selected = {};
+  scene.hovered.reset();
+  scene.reroute_source.reset();
+  scene.token_cells.clear();
+  if (scene.data && !scene.data->empty())
+    HeatmapPainter(scene, geometry_, palette(), font()).paint(painter, rect());
+}
+
+QImage HeatmapView::figure(double scale) const {
+  QImage image(figure_size() * scale, QImage::Format_ARGB32);
   image.setDevicePixelRatio(scale);
-  image.fill(palette().color(QPalette::Base));
   QPainter painter(&image);
-  paint_on(painter, rect());
+  paint_figure(painter);
   return image;
 }
 
-QByteArray HeatmapView::picture_svg() const {
+QByteArray HeatmapView::figure_svg() const {
   QBuffer buffer;
   QSvgGenerator generator;
   generator.setOutputDevice(&buffer);
-  generator.setSize(size());
-  generator.setViewBox(rect());
-  generator.setTitle(tr("Expertscope routing map"));
+  generator.setSize(figure_size());
+  generator.setViewBox(QRect(QPoint(0, 0), figure_size()));
+  generator.setTitle(caption_);
   QPainter painter(&generator);
-  painter.fillRect(rect(), palette().color(QPalette::Base));
-  paint_on(painter, rect());
+  paint_figure(painter);
   painter.end();
   return buffer.data();
 }
@@ -139,15 +164,22 @@ void HeatmapView::changeEvent(QEvent* event) {
   if (event->type() == QEvent::FontChange) lay_out();
 }
 
-void HeatmapView::paint_on(QPainter& painter, const QRectF& area) const {
-  if (scene_.data && !scene_.data->empty()) {
-    HeatmapPainter(scene_, geometry_, palette(), font()).paint(painter, area);
-  }
+void HeatmapView::paint_hint(QPainter& painter, const QString& hint, const QRectF& plot,
+                             Qt::Alignment where) const {
+  const QRectF text =
+      fontMetrics().boundingRect(plot.adjusted(20, 20, -20, -20).toRect(), where | Qt::TextWordWrap, hint);
+  painter.setRenderHint(QPainter::Antialiasing);
+  painter.setPen(Qt::NoPen);
+  painter.setBrush(palette().color(QPalette::Base));
+  painter.drawRoundedRect(text.adjusted(-14, -8, 14, 8), 6, 6);
+  painter.setPen(palette().color(QPalette::Text));
+  painter.drawText(text, where | Qt::TextWordWrap, hint);
 }
 
 void HeatmapView::paintEvent(QPaintEvent*) {
   QPainter painter(this);
-  paint_on(painter, rect());
+  if (scene_.data && !scene_.data->empty())
+    HeatmapPainter(scene_, geometry_, palette(), font()).paint(painter, rect());
   if (drag_ == Drag::rectangle) {
     QColor fill = palette().color(QPalette::Highlight);
     painter.setPen(fill);
@@ -156,16 +188,17 @@ void HeatmapView::paintEvent(QPaintEvent*) {
     painter.drawRect(QRectF(drag_start_, drag_last_).normalized().intersected(geometry_.plot()));
   }
   const bool blank = !scene_.data || !scene_.data->has_values();
-  if (blank && !hint_.isEmpty()) {
-    const QRectF plot = scene_.data ? geometry_.plot() : QRectF(rect());
-    const QRectF text = fontMetrics().boundingRect(plot.adjusted(20, 20, -20, -20).toRect(),
-                                                   Qt::AlignCenter | Qt::TextWordWrap, hint_);
-    painter.setRenderHint(QPainter::Antialiasing);
-    painter.setPen(Qt::NoPen);
-    painter.setBrush(palette().color(QPalette::Base));
-    painter.drawRoundedRect(text.adjusted(-14, -8, 14, 8), 6, 6);
-    painter.setPen(palette().color(QPalette::Text));
-    painter.drawText(text, Qt::AlignCenter | Qt::TextWordWrap, hint_);
+  const QRectF plot = scene_.data ? geometry_.plot() : QRectF(rect());
+  if (is_picking()) {
+    const Cell source = *scene_.reroute_source;
+    paint_hint(painter,
+               tr("Click the expert in layer %1 that runs instead of expert %2; Esc cancels.")
+                   .arg(source.layer)
+                   .arg(source.expert),
+               plot,
+               Qt::AlignHCenter | (source.layer * 2 < scene_.data->layers ? Qt::AlignBottom : Qt::AlignTop));
+  } else if (blank && !hint_.isEmpty()) {
+    paint_hint(painter, hint_, plot, Qt::AlignCenter);
   }
   if (hasFocus()) {
     QColor line = palette().color(QPalette::Highlight);
@@ -245,6 +278,12 @@ void HeatmapView::mouseDoubleClickEvent(QMouseEvent* event) {
 
 void HeatmapView::leaveEvent(QEvent*) {
   set_hovered(std::nullopt);
+}
+
+void HeatmapView::focusOutEvent(QFocusEvent* event) {
+  QWidget::focusOutEvent(event);
+  // Another window in front is no answer; anything else in this one is.
+  if (event->reason() != Qt::ActiveWindowFocusReason) end_pick();
 }
 
 void HeatmapView::contextMenuEvent(QContextMenuEvent* event) {

@@ -35,7 +35,8 @@ class HeatmapView final : public QWidget {
   /// Shown in the middle of a map without values.
   void set_hint(const QString& hint);
 
-  /// The next click in the layer of `source` is the target of a reroute; Esc ends it.
+  /// The next click in the layer of `source` is the target of a reroute; Esc and whatever takes the focus end
+  /// it, so that no later click is taken for an answer.
   void pick_reroute_target(Cell source);
   void end_pick();
   bool is_picking() const { return scene_.reroute_source.has_value(); }
@@ -46,9 +47,12 @@ class HeatmapView final : public QWidget {
   void zoom_out();
   void fit();
 
-  /// The map as it is on screen, `scale` times as large in pixels.
-  QImage picture(double scale) const;
-  QByteArray picture_svg() const;
+  /// What a figure says of itself: the edits its run was recorded with, not those made since, and a caption.
+  void set_figure(EditMarks marks, const QString& caption);
+  /// The map for a document: under its caption, without what only the person at the window points at.
+  /// `scale` times as large in pixels as on screen.
+  QImage figure(double scale) const;
+  QByteArray figure_svg() const;
 
   QSize sizeHint() const override { return {760, 420}; }
   QSize minimumSizeHint() const override { return {320, 200}; }
@@ -73,6 +77,7 @@ class HeatmapView final : public QWidget {
   void mouseReleaseEvent(QMouseEvent* event) override;
   void mouseDoubleClickEvent(QMouseEvent* event) override;
   void leaveEvent(QEvent* event) override;
+  void focusOutEvent(QFocusEvent* event) override;
   void keyPressEvent(QKeyEvent* event) override;
   void contextMenuEvent(QContextMenuEvent* event) override;
 
@@ -80,7 +85,9 @@ class HeatmapView final : public QWidget {
   enum class Drag : std::uint8_t { none, pressed, rectangle, pan };
 
   void lay_out();
-  void paint_on(QPainter& painter, const QRectF& area) const;
+  void paint_hint(QPainter& painter, const QString& hint, const QRectF& plot, Qt::Alignment where) const;
+  QSize figure_size() const;
+  void paint_figure(QPainter& painter) const;
   void step(int layers, int experts);
   /// False for the cells of a dense layer.
   bool is_expert(Cell cell) const;
@@ -92,6 +99,8 @@ class HeatmapView final : public QWidget {
   HeatmapGeometry geometry_;
   std::function<QString(Cell)> tooltip_;
   QString hint_;
+  EditMarks figure_marks_;
+  QString caption_;
   Drag drag_ = Drag::none;
   QPointF drag_start_;
   QPointF drag_last_;

@@ -92,7 +92,7 @@ QWidget* Inspector::make_measured() {
   auto* layout = new QVBoxLayout(box);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(6);
-  add_heading(*layout, tr("Load over time"));
+  add_heading(*layout, tr("Share of tokens over time"));
   layout->addWidget(load_);
   add_heading(*layout, tr("Neighbours in the ranking"));
   layout->addWidget(neighbours_);

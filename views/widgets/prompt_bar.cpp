@@ -112,6 +112,9 @@ QWidget* PromptBar::make_settings() {
   layout->addStretch(1);
   rate_ = new QLabel;
   rate_->setObjectName(QStringLiteral("rate"));
+  // What stands beside it must not move when numbers appear.
+  rate_->setMinimumWidth(
+      rate_->fontMetrics().horizontalAdvance(QStringLiteral("4096 tokens  ·  engine 99999 tokens/s")));
   layout->addWidget(rate_);
   return row;
 }
@@ -127,7 +130,9 @@ void PromptBar::connect_workspace() {
     update_state();
   });
   connect(&engine, &EngineController::text_generated, this, [this](const QString&, int tokens, double rate) {
-    rate_->setText(tr("%1 tokens  ·  %2 tokens/s").arg(tokens).arg(rate, 0, 'f', rate < 10 ? 1 : 0));
+    const QString text =
+        pace_->value() > 0 ? tr("%1 tokens  ·  engine %2 tokens/s") : tr("%1 tokens  ·  %2 tokens/s");
+    rate_->setText(text.arg(tokens).arg(rate, 0, 'f', rate < 10 ? 1 : 0));
     rate_->setToolTip(
         tr("What the engine reaches; the pause after each token that keeps the pace is not counted"));
   });

@@ -10,7 +10,7 @@ namespace expertscope {
 
 Sparkline::Sparkline(QWidget* parent) : QWidget(parent) {
   setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
-  setAccessibleName(tr("Load over time"));
+  setAccessibleName(tr("Share of tokens over time"));
 }
 
 void Sparkline::set_values(std::vector<float> values, TokenRange tokens) {

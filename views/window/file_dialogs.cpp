@@ -92,12 +92,12 @@ void FileDialogs::export_picture(HeatmapView& map) {
 
 void FileDialogs::write_picture(HeatmapView& map, const QString& file) {
   if (QFileInfo(file).suffix().compare(QLatin1String("svg"), Qt::CaseInsensitive) == 0) {
-    workspace_.save_bytes(file, map.picture_svg());
+    workspace_.save_bytes(file, map.figure_svg());
     return;
   }
   constexpr double kScale = 2;
   QBuffer buffer;
-  map.picture(kScale).save(&buffer, "PNG");
+  map.figure(kScale).save(&buffer, "PNG");
   workspace_.save_bytes(file, buffer.data());
 }
 

@@ -74,11 +74,14 @@ void MainWindow::connect_actions() {
   });
   connect(compare_, &CompareView::run_wanted, actions_.compare, &QAction::trigger);
   connect(actions_.edit_prompt, &QAction::triggered, this, [&prompt] {
-    if (auto* box = prompt.findChild<QPlainTextEdit*>(QStringLiteral("prompt"))) box->setFocus();
+    auto* box = prompt.findChild<QPlainTextEdit*>(QStringLiteral("prompt"));
+    if (box == nullptr) return;
+    box->setFocus();
+    box->selectAll();
   });
   connect(actions_.clear_edits, &QAction::triggered, this, [this] { (void)workspace_.edits().clear(); });
   connect(actions_.copy_picture, &QAction::triggered, this, [this] {
-    QGuiApplication::clipboard()->setImage(heatmap_->map().picture(2));
+    QGuiApplication::clipboard()->setImage(heatmap_->map().figure(2));
     banner_->show_notice(tr("The map is on the clipboard."));
   });
   for (QAction* action : actions_.metrics) {
@@ -103,7 +106,6 @@ void MainWindow::connect_actions() {
   connect(&map, &HeatmapView::reroute_picked, this, [this](Cell source, int target) {
     expert_actions_->reroute_to(source.layer, source.expert, target);
   });
-  connect(&map, &HeatmapView::pick_ended, this, [this] { statusBar()->clearMessage(); });
 }
 
 void MainWindow::connect_file_actions() {
@@ -210,11 +212,7 @@ void MainWindow::show_cell_menu(const QPoint& global) {
 }
 
 void MainWindow::start_pick() {
-  const Cell cell = workspace_.selection().cell();
-  statusBar()->showMessage(tr("Click the expert in layer %1 that runs instead of expert %2; Esc cancels.")
-                               .arg(cell.layer)
-                               .arg(cell.expert));
-  heatmap_->map().pick_reroute_target(cell);
+  heatmap_->map().pick_reroute_target(workspace_.selection().cell());
 }
 
 void MainWindow::show_compare() {

@@ -45,10 +45,10 @@ class HeatmapViewTest : public ::testing::Test {
   void click(Cell cell) { QTest::mouseClick(&view_, Qt::LeftButton, {}, middle(cell)); }
   void press(Qt::Key key) { QTest::keyClick(&view_, key); }
   Cell selected() const { return view_.scene().selected; }
-  QRgb pixel(Cell cell) const {
+  QRgb pixel(Cell cell) {
     // Off the middle, where a value may be written.
     const QRectF rect = view_.geometry_map().rect_of(cell);
-    return view_.picture(1).pixel((rect.topLeft() + QPointF(4, 4)).toPoint());
+    return view_.grab().toImage().pixel((rect.topLeft() + QPointF(4, 4)).toPoint());
   }
 
   HeatmapView view_;
@@ -165,13 +165,13 @@ TEST_F(HeatmapViewTest, ALogarithmicScaleShowsWhatALinearOneHides) {
 }
 
 TEST_F(HeatmapViewTest, EditsAreDrawnOnTheirCells) {
-  const QImage before = view_.picture(1);
+  const QImage before = view_.grab().toImage();
   RoutingPolicy policy;
   policy.edits = {{PruneEdit{5, PruneMode::mask}, {2}, true, {}},
                   {RerouteEdit{1, 3}, {3}, true, {}},
                   {BiasEdit{2, 2.0f}, {0}, true, {}}};
   view_.set_marks(EditMarks(policy, view_.scene().data->moe_layer, 8));
-  const QImage after = view_.picture(1);
+  const QImage after = view_.grab().toImage();
   for (const Cell cell : {Cell{2, 5}, Cell{3, 1}, Cell{0, 2}}) {
     const QRect rect = view_.geometry_map().rect_of(cell).toAlignedRect();
     EXPECT_NE(before.copy(rect), after.copy(rect)) << "layer " << cell.layer << " expert " << cell.expert;
@@ -181,15 +181,40 @@ TEST_F(HeatmapViewTest, EditsAreDrawnOnTheirCells) {
 }
 
 TEST_F(HeatmapViewTest, TheSelectionIsVisibleAndSpoken) {
-  const QImage before = view_.picture(1);
+  const QImage before = view_.grab().toImage();
   view_.set_selected({2, 4});
-  EXPECT_NE(view_.picture(1), before);
+  EXPECT_NE(view_.grab().toImage(), before);
   EXPECT_TRUE(view_.accessibleDescription().contains("layer 2, expert 4: 2.4"));
 }
 
 TEST_F(HeatmapViewTest, PicturesAreAsFineAsAskedFor) {
-  EXPECT_EQ(view_.picture(2).size(), view_.size() * 2);
-  EXPECT_TRUE(view_.picture_svg().contains("<svg"));
+  EXPECT_EQ(view_.figure(2).width(), view_.width() * 2);
+  EXPECT_GT(view_.figure(2).height(), view_.height() * 2) << "the caption stands above";
+  EXPECT_TRUE(view_.figure_svg().contains("<svg"));
+}
+
+TEST_F(HeatmapViewTest, AFigureShowsTheRunAndNotThePersonAtTheWindow) {
+  view_.set_figure({}, "Load · run 1");
+  const QImage before = view_.figure(1);
+  view_.set_selected({2, 3});
+  view_.set_token_cells({{0, 1}});
+  RoutingPolicy since;
+  since.edits = {{PruneEdit{4, PruneMode::mask}, {2}, true, {}}};
+  view_.set_marks(EditMarks(since, data()->moe_layer, 8));
+  EXPECT_EQ(view_.figure(1), before);
+  view_.set_figure(EditMarks(since, data()->moe_layer, 8), "Load · run 1");
+  EXPECT_NE(view_.figure(1), before);
+  EXPECT_TRUE(view_.figure_svg().contains("Load"));
+}
+
+TEST_F(HeatmapViewTest, PickingEndsWhenSomethingElseTakesTheFocus) {
+  QSignalSpy picked(&view_, &HeatmapView::reroute_picked);
+  view_.pick_reroute_target({2, 1});
+  QFocusEvent away(QEvent::FocusOut, Qt::MouseFocusReason);
+  QApplication::sendEvent(&view_, &away);
+  EXPECT_FALSE(view_.is_picking());
+  click({2, 5});
+  EXPECT_EQ(picked.count(), 0);
 }
 
 TEST_F(HeatmapViewTest, PaintsAnyGridAtAnySize) {
@@ -203,13 +228,13 @@ TEST_F(HeatmapViewTest, PaintsAnyGridAtAnySize) {
       grid->values.assign(static_cast<std::size_t>(layers * experts), 1.0);
       grid->high = 1;
       view_.set_data(grid);
-      EXPECT_FALSE(view_.picture(1).isNull());
+      EXPECT_FALSE(view_.grab().toImage().isNull());
     }
   }
   view_.set_data(nullptr);
-  EXPECT_FALSE(view_.picture(1).isNull());
+  EXPECT_FALSE(view_.grab().toImage().isNull());
   view_.set_data(std::make_shared<HeatmapData>());
-  EXPECT_FALSE(view_.picture(1).isNull());
+  EXPECT_FALSE(view_.grab().toImage().isNull());
 }
 
 }  // namespace

@@ -38,6 +38,15 @@ Status deliver(Recorder& recorder, int block) {
                                      {block * kTokens, kTokens, 0, block * kTokens}, recorder.acquire()));
 }
 
+/// Delivers all blocks to a writer that cannot write: one is in its hands, the queue is full, the rest is
+/// dropped.
+void deliver_to_held_writer(Recorder& recorder) {
+  ASSERT_OK(deliver(recorder, 0));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // until it is in the writer's hands
+  for (int block = 1; block < kBlocks; ++block)
+    ASSERT_OK(deliver(recorder, block));
+}
+
 std::int64_t count(const std::filesystem::path& file, const char* sql) {
   const auto database = value_of(Database::open(file, Database::Mode::read_only));
   return value_of(database->integer(sql)).value_or(-1);
@@ -76,8 +85,7 @@ TEST(Recorder, ALiveViewDropsWholeBlocksAndCountsThem) {
   auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape()), options));
   {
     HeldFile held(folder / "t.db");
-    for (int block = 0; block < kBlocks; ++block)
-      ASSERT_OK(deliver(*recorder, block));
+    deliver_to_held_writer(*recorder);
     held.release();
   }
   // The queue empties; what comes now is recorded again.
@@ -116,8 +124,7 @@ TEST(Recorder, WhatIsDroppedAtTheEndOfARunIsInTheTraceToo) {
   options.backpressure = Backpressure::drop;
   auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape()), options));
   HeldFile held(folder / "t.db");
-  for (int block = 0; block < kBlocks; ++block)
-    ASSERT_OK(deliver(*recorder, block));
+  deliver_to_held_writer(*recorder);
   recorder->set_domain(0, "the next document");
   ASSERT_OK(recorder->deliver(make_block(Shape(), CaptureRequest::standard(), {500, kTokens, 0, 0})));
   held.release();
