@@ -66,6 +66,8 @@ Status analyze(const AnalyzeArguments& arguments) {
   if (!trace) return forward_error(trace);
   const auto run = select_run(**trace, arguments.run);
   if (!run) return forward_error(run);
+  if (arguments.chosen_format() == Format::table)
+    note(fmt::format("run {} of {}: {}, {} tokens", run->id, arguments.trace, run->kind, run->tokens));
   if (arguments.analysis == "load") return print_load(**trace, *run, arguments.chosen_format());
   if (arguments.analysis == "entropy") return print_entropy(**trace, *run, arguments.chosen_format());
   return print_super_experts(**trace, *run, arguments);

@@ -181,6 +181,8 @@ const char* reason_name(FinishReason reason) {
       return "eos";
     case FinishReason::length:
       return "length";
+    case FinishReason::context:
+      return "context";
     case FinishReason::stopped:
       return "stopped";
   }

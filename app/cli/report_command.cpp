@@ -97,7 +97,10 @@ Status report(const ReportArguments& arguments) {
   const auto html = make_report(**trace, baseline.get(), options);
   if (!html) return forward_error(html);
   if (auto written = write_file(arguments.out, *html); !written) return written;
-  if (!arguments.json) return {};
+  if (!arguments.json) {
+    note(fmt::format("run {} of {} reported in {}", options.run, arguments.trace, arguments.out));
+    return {};
+  }
   return write_json(as_json(arguments, options, html->size()));
 }
 

@@ -68,9 +68,11 @@ class Generation {
       result.reason = FinishReason::eos;
       return true;
     }
-    const bool full = session_.length(options_.sequence) >= session_.options().max_context;
     result.reason = FinishReason::length;
-    return full || static_cast<int>(result.ids.size()) >= options_.max_tokens;
+    if (static_cast<int>(result.ids.size()) >= options_.max_tokens) return true;
+    if (session_.length(options_.sequence) < session_.options().max_context) return false;
+    result.reason = FinishReason::context;
+    return true;
   }
 
   Session& session_;

@@ -29,7 +29,12 @@ struct GeneratedToken {
   std::string text;    ///< text that became complete with this token; may be empty
 };
 
-enum class FinishReason : std::uint8_t { eos, length, stopped };
+enum class FinishReason : std::uint8_t {
+  eos,      ///< the model ended the text
+  length,   ///< GenerateOptions::max_tokens were made
+  context,  ///< the session's max_context is full
+  stopped,  ///< by the stop token
+};
 
 struct GenerateResult {
   std::vector<std::int32_t> ids;  ///< generated tokens, an EOS included

@@ -184,7 +184,7 @@ std::string edits_html(const PolicyStep& step) {
   for (const std::string& edit : step.edits)
     out += "<li>" + escape(edit) + "</li>";
   for (const std::string& edit : step.disabled)
-    out += "<li class=\"off\">" + escape(edit) + "</li>";
+    out += "<li class=\"off\">" + escape(edit) + " (off)</li>";
   return out + "</ul>";
 }
 

@@ -29,7 +29,7 @@ constexpr std::array<Header, ExpertTableModel::kColumns> kHeaders = {{
      QT_TRANSLATE_NOOP("ExpertTable", "Share of the layer's routed slots")},
     {QT_TRANSLATE_NOOP("ExpertTable", "Mean weight"),
      QT_TRANSLATE_NOOP("ExpertTable", "Mean combine weight over the expert's slots")},
-    {QT_TRANSLATE_NOOP("ExpertTable", "Probability"),
+    {QT_TRANSLATE_NOOP("ExpertTable", "Prob."),
      QT_TRANSLATE_NOOP("ExpertTable", "Mean router probability over the expert's slots")},
     {QT_TRANSLATE_NOOP("ExpertTable", "Output norm"),
      QT_TRANSLATE_NOOP("ExpertTable", "Mean L2 norm of the expert's output")},

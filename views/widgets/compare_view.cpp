@@ -51,6 +51,8 @@ QString time_left(qint64 elapsed, double fraction) {
 
 QString reason_text(const ComparisonSide& side) {
   const int tokens = static_cast<int>(side.generated.ids.size());
+  if (side.generated.reason == FinishReason::context)
+    return QObject::tr("%1 tokens, then the context was full").arg(tokens);
   return side.generated.reason == FinishReason::eos ? QObject::tr("%1 tokens, ended by the model").arg(tokens)
                                                     : QObject::tr("%1 tokens").arg(tokens);
 }

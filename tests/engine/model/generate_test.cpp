@@ -88,7 +88,7 @@ TEST(Generate, EndsWhenTheContextIsFull) {
   const auto result = generate(*session, kPrompt, up_to(50));
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(result->ids.size(), 4u) << "three more fit behind the prompt, the last one is never fed back";
-  EXPECT_EQ(result->reason, FinishReason::length);
+  EXPECT_EQ(result->reason, FinishReason::context);
 }
 
 TEST(Generate, StopsBetweenTokensAndKeepsWhatThereIs) {
