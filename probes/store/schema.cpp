@@ -4,9 +4,7 @@
 #include <sqlite3.h>
 
 #include <array>
-#include <fstream>
 #include <string>
-#include <string_view>
 #include <system_error>
 
 namespace expertscope {
@@ -170,19 +168,12 @@ Status create_schema(Database& database) {
   return transaction->commit();
 }
 
-bool begins_as_sqlite(const std::filesystem::path& file) {
-  constexpr std::string_view kMagic("SQLite format 3\0", 16);
-  char head[16] = {};
-  std::ifstream in(file, std::ios::binary);
-  return in.read(head, sizeof head) && std::string_view(head, sizeof head) == kMagic;
-}
-
 Status check_identity(const Database& database) {
   const std::string file = database.file().string();
   auto id = database.integer("PRAGMA application_id");
   if (!id) {
     if (id.error().code != ErrorCode::format) return forward_error(id);
-    if (begins_as_sqlite(database.file())) {
+    if ((sqlite3_errcode(database.handle()) & 0xff) == SQLITE_CORRUPT) {
       return fail(ErrorCode::format, "{}: is damaged or incomplete: {}", file,
                   sqlite3_errmsg(database.handle()));
     }

@@ -38,6 +38,14 @@ Status deliver(Recorder& recorder, int block) {
                                      {block * kTokens, kTokens, 0, block * kTokens}, recorder.acquire()));
 }
 
+/// A recorder of a live view: its queue holds three blocks, more are dropped.
+std::unique_ptr<Recorder> start_dropping(const std::filesystem::path& file) {
+  RecorderOptions options;
+  options.queue_blocks = 3;
+  options.backpressure = Backpressure::drop;
+  return value_of(Recorder::start(file, run_info(Shape()), options));
+}
+
 /// Delivers all blocks to a writer that cannot write: one is in its hands, the queue is full, the rest is
 /// dropped.
 void deliver_to_held_writer(Recorder& recorder) {
@@ -79,10 +87,7 @@ TEST(Recorder, WaitsForTheDiskAndLosesNothing) {
 
 TEST(Recorder, ALiveViewDropsWholeBlocksAndCountsThem) {
   const TemporaryFolder folder;
-  RecorderOptions options;
-  options.queue_blocks = 3;
-  options.backpressure = Backpressure::drop;
-  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape()), options));
+  auto recorder = start_dropping(folder / "t.db");
   {
     HeldFile held(folder / "t.db");
     deliver_to_held_writer(*recorder);
@@ -119,10 +124,7 @@ TEST(Recorder, ALiveViewDropsWholeBlocksAndCountsThem) {
 
 TEST(Recorder, WhatIsDroppedAtTheEndOfARunIsInTheTraceToo) {
   const TemporaryFolder folder;
-  RecorderOptions options;
-  options.queue_blocks = 3;
-  options.backpressure = Backpressure::drop;
-  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape()), options));
+  auto recorder = start_dropping(folder / "t.db");
   HeldFile held(folder / "t.db");
   deliver_to_held_writer(*recorder);
   recorder->set_domain(0, "the next document");

@@ -322,6 +322,11 @@ TEST(BadTrace, ATruncatedFileIsRefusedOrReadAsFarAsItGoes) {
   }
   // What is cut off may be free pages, or an index that nothing asked for.
   EXPECT_GT(refused, 10 * whole_enough);
+  put(folder / "cut.db", whole.substr(0, whole.size() / 2));
+  const auto half = TraceReader::open(folder / "cut.db");
+  ASSERT_FALSE(half);
+  EXPECT_NE(half.error().message.find("cut.db: is damaged or incomplete"), std::string::npos)
+      << half.error().message;
 }
 
 TEST(BadTrace, RandomDamageNeverCrashes) {
