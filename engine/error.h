@@ -18,6 +18,7 @@ enum class ErrorCode {
   mismatch,          ///< two things that must agree do not (a shape, a vocabulary, a policy and a model)
   invalid_argument,  ///< the caller asked for something that makes no sense
   out_of_memory,     ///< an allocation would exceed what is there
+  device,            ///< the GPU or its driver failed; the process can go on without it
   cancelled,         ///< the person asked to stop; not a fault
 };
 

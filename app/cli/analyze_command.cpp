@@ -61,6 +61,12 @@ Status print_entropy(const TraceReader& trace, const RunInfo& run, Format format
   return print(analyze_entropy(*layers, run), format);
 }
 
+Status print_attention(const TraceReader& trace, const RunInfo& run, Format format) {
+  const auto layers = trace.layer_stats(run.id);
+  if (!layers) return forward_error(layers);
+  return print(analyze_attention(*layers), format);
+}
+
 Status analyze(const AnalyzeArguments& arguments) {
   const auto trace = TraceReader::open(arguments.trace);
   if (!trace) return forward_error(trace);
@@ -70,6 +76,7 @@ Status analyze(const AnalyzeArguments& arguments) {
     note(fmt::format("run {} of {}: {}, {} tokens", run->id, arguments.trace, run->kind, run->tokens));
   if (arguments.analysis == "load") return print_load(**trace, *run, arguments.chosen_format());
   if (arguments.analysis == "entropy") return print_entropy(**trace, *run, arguments.chosen_format());
+  if (arguments.analysis == "attention") return print_attention(**trace, *run, arguments.chosen_format());
   return print_super_experts(**trace, *run, arguments);
 }
 
@@ -81,9 +88,9 @@ CommandBody define_analyze(Arguments& options) {
   options
       .add("ANALYSIS", arguments->analysis,
            "load: routed tokens and weights per expert; super-experts: outliers of the down_proj output; "
-           "entropy: of the router, per layer")
+           "entropy: of the router, per layer; attention: on the first token, per layer")
       .required()
-      .one_of({"load", "super-experts", "entropy"});
+      .one_of({"load", "super-experts", "entropy", "attention"});
   options.add("--run", arguments->run, "Run in the trace (default: the newest)").range(1, 1e15);
   const auto format = options.add("--format", arguments->format, "json or csv (default: a table to read)")
                           .one_of({"json", "csv"})

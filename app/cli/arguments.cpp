@@ -57,6 +57,11 @@ Argument& Argument::one_of(const std::vector<std::string>& values) {
   return *this;
 }
 
+Argument& Argument::checked_by(const std::function<std::string(const std::string&)>& check) {
+  option_->check(check);
+  return *this;
+}
+
 Argument& Argument::value_name(const std::string& name) {
   option_->type_name(name);
   return *this;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ class Argument {
   Argument& required();
   Argument& range(double least, double most);
   Argument& one_of(const std::vector<std::string>& values);
+  /// `check` says what is wrong with a value; nothing: it is right.
+  Argument& checked_by(const std::function<std::string(const std::string&)>& check);
   /// Names the value in the help: "FILE".
   Argument& value_name(const std::string& name);
   /// Shows the present value as the default in the help.

@@ -211,12 +211,12 @@ nlohmann::ordered_json as_json(const Outcome& outcome, const Prompt& prompt, con
       {"sampling", nlohmann::ordered_json::parse(sampling_json(options), nullptr, false)},
       {"policy", nlohmann::ordered_json::parse(session.routing()->policy_json, nullptr, false)},
       {"model", session.model().identity().path},
-      {"backend", session.backend_description()},
       {"prefill_seconds", result.prefill_seconds},
       {"decode_seconds", result.decode_seconds},
       {"prefill_tokens_per_second", tokens_per_second(prompt.ids.size(), result.prefill_seconds)},
       {"decode_tokens_per_second", decode_rate(result)},
   };
+  add_backend(json, session);
   if (outcome.run > 0) json["trace"] = {{"file", arguments.trace}, {"run", outcome.run}};
   return json;
 }

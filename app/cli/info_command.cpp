@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "app/cli/console.h"
+#include "app/cli/info_backends.h"
 #include "app/cli/info_model.h"
 #include "app/cli/info_trace.h"
 #include "app/cli/run_options.h"
@@ -16,10 +17,18 @@ namespace expertscope::cli {
 namespace {
 
 struct InfoArguments {
-  std::string path;
+  std::string path;  ///< empty: the program
+  std::string backend = "auto";
+  int context = 0;
   bool json = false;
   bool check = false;
 };
+
+Result<BackendSurvey> survey(const InfoArguments& arguments, const Model* model) {
+  const auto choice = parse_backend_choice(arguments.backend);
+  if (!choice) return forward_error(choice);
+  return survey_backends(*choice, model, arguments.context);
+}
 
 Status model_info(const InfoArguments& arguments) {
   const auto model = open_model(arguments.path);
@@ -27,7 +36,23 @@ Status model_info(const InfoArguments& arguments) {
   if (arguments.check) {
     if (auto finite = (*model)->check_finite(); !finite) return finite;
   }
-  return arguments.json ? write_json(model_json(**model)) : write_text(model_text(**model));
+  const auto backends = survey(arguments, model->get());
+  if (!backends) return forward_error(backends);
+  if (!arguments.json) return write_text(model_text(**model) + to_text(*backends));
+  auto json = model_json(**model);
+  add_json(*backends, json);
+  return write_json(json);
+}
+
+/// The program itself: its version, and what it can run models on.
+Status program_info(const InfoArguments& arguments) {
+  const auto backends = survey(arguments, nullptr);
+  if (!backends) return forward_error(backends);
+  if (!arguments.json)
+    return write_text(heading("expertscope " EXPERTSCOPE_VERSION) + "\n" + to_text(*backends));
+  nlohmann::ordered_json json = {{"kind", "program"}, {"version", EXPERTSCOPE_VERSION}};
+  add_json(*backends, json);
+  return write_json(json);
 }
 
 Status trace_info(const InfoArguments& arguments) {
@@ -37,6 +62,7 @@ Status trace_info(const InfoArguments& arguments) {
 }
 
 Status info(const InfoArguments& arguments) {
+  if (arguments.path.empty()) return program_info(arguments);
   std::error_code error;
   if (std::filesystem::is_directory(arguments.path, error)) return model_info(arguments);
   if (!std::filesystem::exists(arguments.path, error)) {
@@ -49,10 +75,15 @@ Status info(const InfoArguments& arguments) {
 
 CommandBody define_info(Arguments& options) {
   auto arguments = std::make_shared<InfoArguments>();
-  options.add("PATH", arguments->path, "Model folder or trace").required();
+  options.add("PATH", arguments->path, "Model folder or trace (default: the program and its backends)");
   options.add_flag("--json", arguments->json, "Print the description as JSON");
   options.add_flag("--check-weights", arguments->check,
                    "Also look for NaN and Inf in every weight (reads them all)");
+  add_backend_option(options, arguments->backend);
+  options
+      .add("--context", arguments->context,
+           "Tokens of context to plan a model's memory for (default: 4096, or all the model can)")
+      .range(1, 1e7);
   return [arguments](const CommandContext&) { return info(*arguments); };
 }
 

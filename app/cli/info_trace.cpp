@@ -2,10 +2,13 @@
 #include "app/cli/info_trace.h"
 
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "app/cli/console.h"
 #include "engine/text/visible_text.h"
+#include "probes/analysis/analysis.h"
 
 namespace expertscope::cli {
 namespace {
@@ -18,12 +21,39 @@ nlohmann::ordered_json embedded(const std::string& text) {
 }
 
 nlohmann::ordered_json probes_json(const CaptureRequest& probes) {
-  return {{"routing", probes.routing},   {"expert_output", probes.expert_output},
-          {"hidden", probes.hidden},     {"entropy", probes.entropy},
-          {"log_prob", probes.log_prob}, {"router_logits", probes.router_logits}};
+  return {{"routing", probes.routing},
+          {"expert_output", probes.expert_output},
+          {"hidden", probes.hidden},
+          {"entropy", probes.entropy},
+          {"log_prob", probes.log_prob},
+          {"attention", probes.attention},
+          {"router_logits", probes.router_logits}};
 }
 
-nlohmann::ordered_json run_json(const RunInfo& run, const std::vector<PolicyChange>& changes) {
+/// Null for the CPU.
+nlohmann::ordered_json device_json(const RunInfo& run) {
+  if (run.device.empty()) return nullptr;
+  return {{"name", run.device},
+          {"uuid", run.device_uuid},
+          {"driver", run.driver},
+          {"memory_bytes", run.device_memory}};
+}
+
+/// Null where the backend held all experts.
+nlohmann::ordered_json cache_json(const std::optional<CacheStats>& cache) {
+  if (!cache) return nullptr;
+  return {{"hits", cache->hits}, {"misses", cache->misses}, {"bytes", cache->bytes}};
+}
+
+/// What a trace says about one run.
+struct RunSummary {
+  const RunInfo& run;
+  std::vector<PolicyChange> changes;
+  std::optional<CacheStats> cache;
+};
+
+nlohmann::ordered_json run_json(const RunSummary& summary) {
+  const RunInfo& run = summary.run;
   nlohmann::ordered_json json = {
       {"id", run.id},
       {"kind", run.kind},
@@ -45,6 +75,8 @@ nlohmann::ordered_json run_json(const RunInfo& run, const std::vector<PolicyChan
         {"hidden_size", run.hidden_size}}},
       {"program_version", run.program_version},
       {"backend", run.backend},
+      {"backend_reason", run.backend_reason},
+      {"device", device_json(run)},
       {"math", run.math},
       {"sampling", embedded(run.sampling)},
       {"dataset", run.dataset},
@@ -52,15 +84,24 @@ nlohmann::ordered_json run_json(const RunInfo& run, const std::vector<PolicyChan
       {"prompt", run.prompt},
       {"text", run.text},
       {"probes", probes_json(run.probes)},
+      {"expert_cache", cache_json(summary.cache)},
   };
   json["policy_changes"] = nlohmann::ordered_json::array();
-  for (const PolicyChange& change : changes) {
+  for (const PolicyChange& change : summary.changes) {
     json["policy_changes"].push_back({{"token", change.token}, {"policy", embedded(change.policy_json)}});
   }
   return json;
 }
 
-std::string run_text(const RunInfo& run, const std::vector<PolicyChange>& changes) {
+std::string cache_text(const CacheStats& cache, std::int64_t tokens) {
+  const auto all = static_cast<double>(cache.hits) + static_cast<double>(cache.misses);
+  const double per_token = tokens > 0 ? static_cast<double>(cache.bytes) / static_cast<double>(tokens) : 0;
+  return fmt::format("{:.1f} % of the selected experts were on the device, {} read per token",
+                     all > 0 ? 100 * cache.hit_rate() : 0.0, format_bytes(per_token));
+}
+
+std::string run_text(const RunSummary& summary) {
+  const RunInfo& run = summary.run;
   const std::string title = fmt::format("run {}: {}, {}", run.id, run.kind, run.status);
   std::string text = heading(visible_text(title)) + "\n";
   const auto line = [&](const char* label, const std::string& value) {
@@ -71,26 +112,35 @@ std::string run_text(const RunInfo& run, const std::vector<PolicyChange>& change
   line("model", fmt::format("{} ({}, {} layers x {} experts, top-{})", run.model.path, run.architecture,
                             run.layers, run.experts, run.top_k));
   line("made with", fmt::format("expertscope {}, {}", run.program_version, run.backend));
+  line("because", run.backend_reason);
+  if (!run.device.empty()) {
+    line("device",
+         fmt::format("{}, {}, {}, driver {}", run.device,
+                     format_bytes(static_cast<double>(run.device_memory)), run.device_uuid, run.driver));
+  }
   line("data", run.dataset);
   line("sampling", run.sampling);
   line("tokens", run.dropped_tokens > 0 ? fmt::format("{}, and {} dropped", format_count(run.tokens),
                                                       format_count(run.dropped_tokens))
                                         : format_count(run.tokens));
-  for (const PolicyChange& change : changes) {
+  if (summary.cache) line("cache", cache_text(*summary.cache, run.tokens));
+  for (const PolicyChange& change : summary.changes) {
     line("policy", fmt::format("from token {}: {}", change.token, change.policy_json));
   }
   return text;
 }
 
-/// Visits every run with its policy changes.
+/// Visits every run.
 template <class Visit>
 Status for_each_run(const TraceReader& trace, Visit visit) {
   const auto runs = trace.runs();
   if (!runs) return forward_error(runs);
   for (const RunInfo& run : *runs) {
-    const auto changes = trace.policy_changes(run.id);
+    auto changes = trace.policy_changes(run.id);
     if (!changes) return forward_error(changes);
-    visit(run, *changes);
+    const auto layers = trace.layer_stats(run.id);
+    if (!layers) return forward_error(layers);
+    visit({run, std::move(*changes), total_cache(*layers)});
   }
   return {};
 }
@@ -100,18 +150,15 @@ Status for_each_run(const TraceReader& trace, Visit visit) {
 Result<nlohmann::ordered_json> trace_json(const TraceReader& trace) {
   nlohmann::ordered_json json = {
       {"kind", "trace"}, {"path", trace.file().string()}, {"runs", nlohmann::ordered_json::array()}};
-  const auto visited = for_each_run(trace, [&](const RunInfo& run, const std::vector<PolicyChange>& changes) {
-    json["runs"].push_back(run_json(run, changes));
-  });
+  const auto visited =
+      for_each_run(trace, [&](const RunSummary& summary) { json["runs"].push_back(run_json(summary)); });
   if (!visited) return forward_error(visited);
   return json;
 }
 
 Result<std::string> trace_text(const TraceReader& trace) {
   std::string text;
-  const auto visited = for_each_run(trace, [&](const RunInfo& run, const std::vector<PolicyChange>& changes) {
-    text += run_text(run, changes);
-  });
+  const auto visited = for_each_run(trace, [&](const RunSummary& summary) { text += run_text(summary); });
   if (!visited) return forward_error(visited);
   return text.empty() ? "the trace holds no run\n" : text;
 }

@@ -61,10 +61,9 @@ Status logits(const LogitsArguments& arguments, const CommandContext& context) {
   if (!file) return forward_error(file);
   if (auto written = write_logits(**session, arguments.ids, *file, context); !written) return written;
   if (!arguments.json) return {};
-  return write_json(nlohmann::ordered_json{{"out", arguments.out},
-                                           {"shape", {rows, vocab}},
-                                           {"dtype", "float32"},
-                                           {"backend", (*session)->backend_description()}});
+  nlohmann::ordered_json json = {{"out", arguments.out}, {"shape", {rows, vocab}}, {"dtype", "float32"}};
+  add_backend(json, **session);
+  return write_json(json);
 }
 
 }  // namespace

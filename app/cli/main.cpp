@@ -10,6 +10,7 @@
 #include "app/cli/command.h"
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
+#include "app/cli/run_options.h"
 
 namespace expertscope::cli {
 namespace {
@@ -46,7 +47,8 @@ int run_command(const CommandBody& body) {
   InterruptWatcher watcher;
   const Status done = body(CommandContext{watcher});
   if (done) return 0;
-  print_error(done.error().message);
+  const bool device = done.error().code == ErrorCode::device;
+  print_error(device ? with_cpu_offered(done.error()).message : done.error().message);
   return watcher.interrupted() && done.error().code == ErrorCode::cancelled ? kInterrupted : kFailed;
 }
 

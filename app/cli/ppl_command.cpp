@@ -39,9 +39,9 @@ nlohmann::ordered_json as_json(const TextPerplexity& scored, const Session& sess
       {"text_sha256", scored.text_sha256},
       {"model", session.model().identity().path},
       {"config_sha256", session.model().identity().config_sha256},
-      {"backend", session.backend_description()},
       {"math", arguments.run.math},
   };
+  add_backend(json, session);
   const auto table = session.routing();
   json["policy"] = table ? nlohmann::ordered_json::parse(table->policy_json, nullptr, false) : nullptr;
   return json;

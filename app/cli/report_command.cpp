@@ -24,6 +24,7 @@ struct ReportArguments {
   std::int64_t baseline_run = 0;
   std::int64_t kl_tokens = 0;
   int threads = 0;
+  std::string backend = "auto";
   bool json = false;
 };
 
@@ -37,6 +38,7 @@ Result<ReportDivergence> measure_divergence(const TraceReader& baseline, const T
   RunOptions run;
   run.math = replay->after.math;
   run.threads = arguments.threads;
+  run.backend = arguments.backend;
   SessionShape shape;
   shape.max_context = replay->longest;
   shape.max_sequences = 2;
@@ -141,6 +143,7 @@ CommandBody define_report(Arguments& options) {
       .show_default()
       .only_with(model)
       .section(group);
+  add_backend_option(options, arguments->backend).only_with(model).section(group);
   return [arguments](const CommandContext&) { return report(*arguments); };
 }
 

@@ -2,26 +2,43 @@
 #include "app/cli/run_options.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "app/cli/console.h"
+#include "engine/model/backend_choice.h"
 #include "engine/model/routing_policy.h"
 
 namespace expertscope::cli {
 namespace {
 
-/// Tokens a step takes when logits do not limit it; larger ones gain nothing on a CPU.
+/// Tokens a step takes when logits do not limit it: larger ones gain nothing on a CPU, and on a GPU they
+/// share the weights of an expert among more tokens.
 constexpr std::int64_t kMaxBatch = 512;
+constexpr std::int64_t kGpuBatch = 2048;
 /// Memory for the logits of one step: a full step up to a vocabulary of 196,608.
 constexpr std::int64_t kLogitsBytes = 384 << 20;
 
-int step_size(const ModelConfig& config, const SessionShape& shape) {
-  std::int64_t tokens = std::min(std::int64_t{shape.max_context} * shape.max_sequences, kMaxBatch);
+int step_size(const ModelConfig& config, const SessionShape& shape, std::int64_t most) {
+  std::int64_t tokens = std::min(std::int64_t{shape.max_context} * shape.max_sequences, most);
   if (shape.all_logits) {
     const std::int64_t row = static_cast<std::int64_t>(config.vocab_size) * 4;
     tokens = std::min(tokens, kLogitsBytes / std::max<std::int64_t>(row, 1));
   }
   return static_cast<int>(std::max<std::int64_t>(tokens, 1));
+}
+
+Result<std::unique_ptr<Session>> create_session(std::shared_ptr<const Model> model,
+                                                const BackendOptions& options) {
+  Progress progress("loading " + model->identity().name, "");
+  return Session::create(std::move(model), options,
+                         [&](const std::string& what, double fraction) { progress.update(what, fraction); });
+}
+
+/// The GPU was asked for, here or by the environment.
+bool asks_for_gpu(const BackendChoice& choice) {
+  const auto wanted = wanted_backend(choice);
+  return wanted && wanted->choice.kind == BackendKind::cuda;
 }
 
 }  // namespace
@@ -38,6 +55,19 @@ void add_run_options(Arguments& options, RunOptions& run) {
       .show_default();
   options.add("--threads", run.threads, "Threads; 0: every processor this process may use")
       .range(0, 4096)
+      .show_default();
+  add_backend_option(options, run.backend);
+}
+
+Argument add_backend_option(Arguments& options, std::string& backend) {
+  const auto check = [](const std::string& text) -> std::string {
+    const auto choice = parse_backend_choice(text);
+    return choice ? std::string() : choice.error().message;
+  };
+  return options
+      .add("--backend", backend, "Where to run: auto (the first usable GPU, else the CPU), cpu, cuda, cuda:N")
+      .checked_by(check)
+      .value_name("NAME")
       .show_default();
 }
 
@@ -58,15 +88,44 @@ Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model
     if (!compiled) return fail(compiled.error().code, "{}: {}", options.policy, compiled.error().message);
     table = std::move(*compiled);
   }
+  const auto choice = parse_backend_choice(options.backend);
+  if (!choice) return forward_error(choice);
   BackendOptions backend;
+  backend.choice = *choice;
   backend.math = options.math == "f32" ? MathMode::f32 : MathMode::bf16;
   backend.threads = options.threads;
   backend.max_sequences = shape.max_sequences;
   backend.max_context = std::max(shape.max_context, 1);
-  backend.max_batch = step_size(model->config(), shape);
-  auto session = Session::create(std::move(model), backend);
-  if (session && table) (*session)->set_routing(std::move(table));
+  backend.max_batch = step_size(model->config(), shape, kMaxBatch);
+  backend.gpu_batch = step_size(model->config(), shape, kGpuBatch);
+  auto session = create_session(std::move(model), backend);
+  if (!session) {
+    const bool gpu = session.error().code != ErrorCode::cancelled && asks_for_gpu(*choice);
+    return tl::unexpected<Error>(gpu ? with_cpu_offered(session.error()) : session.error());
+  }
+  const auto refusal = gpu_refusal(*choice, (*session)->backend_info(), installed_gpu_backends());
+  if (!refusal.empty()) note(fmt::format("runs on the CPU: {}", refusal));
+  if (table) (*session)->set_routing(std::move(table));
   return session;
+}
+
+nlohmann::ordered_json device_json(const DeviceInfo& device) {
+  return {{"index", device.index},   {"name", device.name},
+          {"uuid", device.uuid},     {"compute_capability", device.compute_capability},
+          {"driver", device.driver}, {"memory_bytes", device.memory_total}};
+}
+
+void add_backend(nlohmann::ordered_json& json, const Session& session) {
+  const BackendInfo& info = session.backend_info();
+  json["backend"] = session.backend_description();
+  json["backend_reason"] = info.reason;
+  json["device"] = info.kind == BackendKind::cpu ? nlohmann::ordered_json() : device_json(info.device);
+}
+
+Error with_cpu_offered(Error error) {
+  constexpr std::string_view kOffer = "; --backend cpu runs it on the CPU";
+  if (!std::string_view(error.message).ends_with(kOffer)) error.message += kOffer;
+  return error;
 }
 
 Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config) {

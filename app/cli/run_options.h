@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,10 +21,13 @@ struct RunOptions {
   std::string policy;  ///< file; empty: the model's own routing
   std::string math = "bf16";
   int threads = 0;
+  std::string backend = "auto";  ///< as parse_backend_choice() reads it
 };
 
 void add_model_argument(Arguments& options, std::string& model);
-/// MODEL, --policy, --math and --threads.
+/// --backend.
+Argument add_backend_option(Arguments& options, std::string& backend);
+/// MODEL, --policy, --math, --threads and --backend.
 void add_run_options(Arguments& options, RunOptions& run);
 
 Result<std::shared_ptr<const Model>> open_model(const std::string& folder);
@@ -34,9 +38,17 @@ struct SessionShape {
   int max_sequences = 1;    ///< sequences side by side
   bool all_logits = false;  ///< logits of every token are asked for: smaller steps keep them in memory
 };
-/// A session with the policy of the options in force; the error names the policy file.
+/// A session with the policy of the options in force; the error names the policy file, and where a GPU that
+/// was asked for does not run the model, what does. Shows weights on their way to a device.
 Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model, const RunOptions& options,
                                               const SessionShape& shape);
+
+/// "backend", "backend_reason" and "device" (null for the CPU): what ran a session.
+void add_backend(nlohmann::ordered_json& json, const Session& session);
+nlohmann::ordered_json device_json(const DeviceInfo& device);
+
+/// The error of a GPU with the way out of it.
+Error with_cpu_offered(Error error);
 
 /// Every id names a row of the embedding.
 Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config);

@@ -100,4 +100,15 @@ std::string to_table(const EntropyResult& result) {
   return text + "entropy of the router's softmax in nats; normalised: divided by ln(experts)\n";
 }
 
+std::string to_table(const AttentionResult& result) {
+  std::string text =
+      heading(fmt::format("{:>5}  {:>12}  {:>8}  {:>8}  {:>8}", "layer", "tokens", "mean", "min", "max")) +
+      "\n";
+  for (const LayerAttention& layer : result.layers) {
+    text += fmt::format("{:>5}  {:>12}  {:>8.4f}  {:>8.4f}  {:>8.4f}\n", layer.layer,
+                        format_count(layer.tokens), layer.mean, layer.min, layer.max);
+  }
+  return text + "attention on the first token of the sequence, mean over the query heads\n";
+}
+
 }  // namespace expertscope::cli

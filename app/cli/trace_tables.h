@@ -17,5 +17,6 @@ Result<RunInfo> select_run(const TraceReader& trace, std::int64_t run);
 std::string to_table(const LoadResult& result);
 std::string to_table(const SuperExpertResult& result);
 std::string to_table(const EntropyResult& result);
+std::string to_table(const AttentionResult& result);
 
 }  // namespace expertscope::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/cpu/forward.h"
 
@@ -91,6 +92,10 @@ void list_blocks(ForwardContext& context) {
   }
 }
 
+bool wants_first_token(const ForwardContext& context) {
+  return context.capture != nullptr && context.capture->request.attention;
+}
+
 AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& block) {
   const ModelConfig& config = context.config;
   const SequenceChunk& chunk = context.batch.chunks[static_cast<std::size_t>(block.chunk)];
@@ -112,6 +117,11 @@ AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& 
   task.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
   task.out = context.work.attended.data() + first;
   task.out_stride = stride;
+  if (wants_first_token(context)) {
+    task.first_stride = config.num_attention_heads;
+    task.first = context.work.first_weights.data() + (block.row + block.begin) * task.first_stride +
+                 std::int64_t{block.head} * group;
+  }
   return task;
 }
 
@@ -128,6 +138,19 @@ void attend(ForwardContext& context, int index) {
              });
 }
 
+/// The probe: mean over the query heads, in their order whatever the threads did.
+void capture_first_token(const ForwardContext& context, int layer) {
+  if (!wants_first_token(context)) return;
+  const std::int64_t heads = context.config.num_attention_heads;
+  float* mass = context.capture->first_token_attention.data() + layer * context.tokens;
+  for_ranges(context.pool, context.tokens, 64, heads, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const float* weights = context.work.first_weights.data() + t * heads;
+      mass[t] = std::accumulate(weights, weights + heads, 0.0f) / static_cast<float>(heads);
+    }
+  });
+}
+
 }  // namespace
 
 void attention(ForwardContext& context, int index) {
@@ -137,6 +160,7 @@ void attention(ForwardContext& context, int index) {
   project(context, layer);
   finish_heads(context, index);
   attend(context, index);
+  capture_first_token(context, index);
   const auto input = pack_rows(context, work.attended.data(), context.tokens, layer.o_proj.cols,
                                shared_arithmetic(context, {&layer.o_proj}));
   const std::int64_t width = context.config.hidden_size;

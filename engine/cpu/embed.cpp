@@ -48,6 +48,21 @@ void add_bias(const ForwardContext& context, const Vector& bias, float* row) {
   if (!bias.empty()) context.kernels.axpy(1.0f, bias.data(), static_cast<std::int64_t>(bias.size()), row);
 }
 
+bool all_finite(const float* values, std::int64_t count) {
+  // x * 0 is 0 for every finite x and NaN for the others; sums in lanes, so that the loop vectorises.
+  float lanes[16] = {};
+  std::int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    for (int j = 0; j < 16; ++j)
+      lanes[j] += values[i + j] * 0.0f;
+  }
+  for (; i < count; ++i)
+    lanes[0] += values[i] * 0.0f;
+  for (int j = 1; j < 16; ++j)
+    lanes[0] += lanes[j];
+  return lanes[0] == 0.0f;
+}
+
 void capture_hidden(const ForwardContext& context, int layer, std::int64_t token) {
   if (context.capture == nullptr || !context.capture->request.hidden) return;
   const std::int64_t width = context.config.hidden_size;

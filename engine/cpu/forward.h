@@ -49,11 +49,9 @@ void moe(ForwardContext& context, int layer, int moe_layer);
 /// hidden += mlp(norm(hidden)) of a layer without experts.
 void dense_mlp(ForwardContext& context, int layer);
 
-/// Rows of the batch whose logits are wanted.
-std::int64_t head_rows(const Batch& batch);
-
-/// logits [head_rows, vocab] = lm_head(norm(hidden)) of the rows wanted; work.normed holds the normed rows.
-void head(ForwardContext& context, float* logits);
+/// What the batch wants of lm_head(norm(hidden)), into the arrays of `output`, which have their size; the
+/// normed rows stay in work.normed. False when a logit is not finite.
+[[nodiscard]] bool head(ForwardContext& context, StepOutput& output);
 
 // Shared by the operations.
 
@@ -66,6 +64,8 @@ PackedActivations pack_rows(ForwardContext& context, const float* x, std::int64_
                             Arithmetic arithmetic);
 /// row += bias, when there is one.
 void add_bias(const ForwardContext& context, const Vector& bias, float* row);
+/// False when any value is NaN or infinite.
+bool all_finite(const float* values, std::int64_t count);
 /// The probe of a layer's end: max |hidden| of a token.
 void capture_hidden(const ForwardContext& context, int layer, std::int64_t token);
 

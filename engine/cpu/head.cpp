@@ -1,48 +1,107 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <algorithm>
+#include <span>
+
 #include "engine/cpu/forward.h"
+#include "engine/model/backend_checks.h"
+#include "engine/model/candidates.h"
+#include "engine/model/log_prob.h"
 
 namespace expertscope::cpu {
 namespace {
 
-void norm_row(ForwardContext& context, std::int64_t from, std::int64_t to) {
-  const std::int64_t width = context.config.hidden_size;
-  context.kernels.rms_norm(context.work.hidden.data() + from * width, context.weights.norm.data(), width,
-                           context.config.rms_norm_eps, context.work.normed.data() + to * width);
+/// Which tokens of the batch the head runs for.
+void list_rows(ForwardContext& context) {
+  const Batch& batch = context.batch;
+  auto& rows = context.work.head_tokens;
+  rows.clear();
+  if (batch.logits == LogitsWanted::last_of_each_chunk || batch.logits == LogitsWanted::candidates) {
+    std::int32_t end = 0;
+    for (const SequenceChunk& chunk : batch.chunks) {
+      end += chunk.count;
+      rows.push_back(end - 1);
+    }
+    return;
+  }
+  for (std::int64_t t = 0; t < context.tokens; ++t) {
+    const bool wanted = batch.logits == LogitsWanted::all || batch.targets[static_cast<std::size_t>(t)] >= 0;
+    if (wanted) rows.push_back(static_cast<std::int32_t>(t));
+  }
 }
 
 /// The rows wanted, normed, behind each other in work.normed.
-void norm_wanted_rows(ForwardContext& context) {
-  if (context.batch.logits == LogitsWanted::all) return norm_tokens(context, context.weights.norm);
-  std::int64_t end = 0;
-  std::int64_t row = 0;
-  for (const SequenceChunk& chunk : context.batch.chunks) {
-    end += chunk.count;
-    norm_row(context, end - 1, row++);
+void norm_rows(ForwardContext& context) {
+  const std::int64_t width = context.config.hidden_size;
+  const auto& rows = context.work.head_tokens;
+  for_ranges(context.pool, static_cast<std::int64_t>(rows.size()), 16, width,
+             [&](std::int64_t begin, std::int64_t end) {
+               for (std::int64_t r = begin; r < end; ++r) {
+                 context.kernels.rms_norm(
+                     context.work.hidden.data() + rows[static_cast<std::size_t>(r)] * width,
+                     context.weights.norm.data(), width, context.config.rms_norm_eps,
+                     context.work.normed.data() + r * width);
+               }
+             });
+}
+
+/// logits [count, vocab] of the normed rows from `first` on; false when one is not finite.
+bool compute_logits(ForwardContext& context, std::int64_t first, std::int64_t count, float* logits) {
+  const Matrix& weights = context.weights.lm_head;
+  const auto input = pack_rows(context, context.work.normed.data() + first * weights.cols, count,
+                               weights.cols, shared_arithmetic(context, {&weights}));
+  context.work.products.clear();
+  context.work.products.add(weights, input, logits, weights.rows);
+  context.work.products.run(context.kernels, context.pool);
+  return all_finite(logits, count * weights.rows);
+}
+
+/// reduce(row, its logits) for every row, a few rows at a time, so that memory does not grow with the tokens.
+template <class Reduce>
+bool reduce_logits(ForwardContext& context, Reduce&& reduce) {
+  const auto rows = static_cast<std::int64_t>(context.work.head_tokens.size());
+  if (rows == 0) return true;
+  // Slices of equal size: none is so small that it takes another path through the product.
+  const std::int64_t slices = (rows + kHeadRows - 1) / kHeadRows;
+  const std::int64_t most = (rows + slices - 1) / slices;
+  const std::int64_t vocab = context.weights.lm_head.rows;
+  float* logits = context.work.head_logits.data();
+  for (std::int64_t first = 0; first < rows; first += most) {
+    const std::int64_t count = std::min(most, rows - first);
+    if (!compute_logits(context, first, count, logits)) return false;
+    for_ranges(context.pool, count, 1, vocab, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t r = begin; r < end; ++r) {
+        reduce(static_cast<std::size_t>(first + r),
+               std::span<const float>(logits + r * vocab, static_cast<std::size_t>(vocab)));
+      }
+    });
   }
+  return true;
 }
 
 }  // namespace
 
-std::int64_t head_rows(const Batch& batch) {
+bool head(ForwardContext& context, StepOutput& output) {
+  list_rows(context);
+  norm_rows(context);
+  const Batch& batch = context.batch;
+  const auto& rows = context.work.head_tokens;
   switch (batch.logits) {
     case LogitsWanted::none:
-      return 0;
+      return true;
     case LogitsWanted::last_of_each_chunk:
-      return static_cast<std::int64_t>(batch.chunks.size());
     case LogitsWanted::all:
-      return static_cast<std::int64_t>(batch.tokens.size());
+      return compute_logits(context, 0, static_cast<std::int64_t>(rows.size()), output.logits.data());
+    case LogitsWanted::log_probs:
+      return reduce_logits(context, [&](std::size_t row, std::span<const float> logits) {
+        const auto token = static_cast<std::size_t>(rows[row]);
+        output.log_probs[token] = static_cast<float>(log_probability(logits, batch.targets[token]));
+      });
+    case LogitsWanted::candidates:
+      return reduce_logits(context, [&](std::size_t row, std::span<const float> logits) {
+        select_candidates(logits, batch.candidates, output.candidates[row]);
+      });
   }
-  return 0;
-}
-
-void head(ForwardContext& context, float* logits) {
-  const Matrix& weights = context.weights.lm_head;
-  norm_wanted_rows(context);
-  const auto input = pack_rows(context, context.work.normed.data(), head_rows(context.batch), weights.cols,
-                               shared_arithmetic(context, {&weights}));
-  context.work.products.clear();
-  context.work.products.add(weights, input, logits, weights.rows);
-  context.work.products.run(context.kernels, context.pool);
+  return true;
 }
 
 }  // namespace expertscope::cpu

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cpu/memory.h"
 
-#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <sstream>
 #include <string>
 
@@ -80,12 +80,6 @@ std::optional<std::size_t> available_memory() {
                       read_whole("/sys/fs/cgroup/memory.stat"));
   if (!machine) return group;
   return group ? std::min(*machine, *group) : *machine;
-}
-
-std::string format_bytes(std::size_t bytes) {
-  constexpr double kMiB = 1024.0 * 1024.0;
-  const auto mib = static_cast<double>(bytes) / kMiB;
-  return mib >= 1024 ? fmt::format("{:.1f} GiB", mib / 1024) : fmt::format("{:.1f} MiB", mib);
 }
 
 }  // namespace expertscope::cpu

@@ -4,38 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
 
+#include "engine/model/sizes.h"
+
 namespace expertscope::cpu {
-
-/// A byte count that remembers an overflow instead of wrapping: sizes come from files and command lines.
-class CheckedSize {
- public:
-  CheckedSize(std::int64_t value)  // NOLINT(google-explicit-constructor): reads as a number
-      : value_(static_cast<std::size_t>(value)), valid_(value >= 0) {}
-
-  friend CheckedSize operator*(CheckedSize a, CheckedSize b) {
-    CheckedSize result(0);
-    result.valid_ = !__builtin_mul_overflow(a.value_, b.value_, &result.value_) && a.valid_ && b.valid_;
-    return result;
-  }
-  friend CheckedSize operator+(CheckedSize a, CheckedSize b) {
-    CheckedSize result(0);
-    result.valid_ = !__builtin_add_overflow(a.value_, b.value_, &result.value_) && a.valid_ && b.valid_;
-    return result;
-  }
-  /// The number, or the largest one there is: more than any machine has.
-  std::size_t value() const { return valid_ ? value_ : std::numeric_limits<std::size_t>::max(); }
-
- private:
-  std::size_t value_;
-  bool valid_;
-};
 
 /// Uninitialised memory for `count` elements, aligned to cache lines (large ones to huge pages).
 template <class T>
@@ -86,8 +63,5 @@ std::optional<std::size_t> group_available(const std::string& max, const std::st
 /// Memory this process can still take without swapping: MemAvailable of /proc/meminfo, lowered by the limit
 /// of its control group. Empty when neither can be read.
 std::optional<std::size_t> available_memory();
-
-/// "1.5 GiB"
-std::string format_bytes(std::size_t bytes);
 
 }  // namespace expertscope::cpu

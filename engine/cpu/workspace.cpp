@@ -12,8 +12,8 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 
 /// Element counts of the arrays; both bytes() and allocate() read them.
 struct Sizes {
-  CheckedSize hidden, queries, keys, packed, experts, slots, expert_rows, expert_input, expert_inner, gate,
-      expert_output;
+  CheckedSize hidden, heads, queries, keys, packed, experts, slots, expert_rows, expert_input, expert_inner,
+      gate, expert_output, head_logits;
 };
 
 /// Rows the experts of a layer run at a time. A policy may ask for more slots than the model's top_k: then
@@ -42,6 +42,7 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
   const CheckedSize dense_inner = tokens * CheckedSize(config.intermediate_size);
   return {
       .hidden = tokens * CheckedSize(config.hidden_size),
+      .heads = tokens * CheckedSize(config.num_attention_heads),
       .queries = tokens * CheckedSize(heads),
       .keys = tokens * CheckedSize(config.num_key_value_heads) * CheckedSize(config.head_dim),
       .packed = packed_size(packed_tokens, widest),
@@ -52,6 +53,7 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
       .expert_inner = packed_size(rows + run_padding, config.moe_intermediate_size),
       .gate = moe_inner.value() > dense_inner.value() ? moe_inner : dense_inner,
       .expert_output = rows * CheckedSize(config.hidden_size),
+      .head_logits = CheckedSize(std::min<std::int64_t>(batch, kHeadRows)) * CheckedSize(config.vocab_size),
   };
 }
 
@@ -59,9 +61,9 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
 
 CheckedSize Workspace::bytes(const ModelConfig& config, const BackendOptions& options) {
   const Sizes s = sizes(config, options);
-  const CheckedSize floats = s.hidden * CheckedSize(3) + s.queries * CheckedSize(2) +
+  const CheckedSize floats = s.hidden * CheckedSize(3) + s.heads + s.queries * CheckedSize(2) +
                              s.keys * CheckedSize(2) + s.experts * CheckedSize(2) + s.gate * CheckedSize(2) +
-                             s.expert_output + s.expert_rows;
+                             s.expert_output + s.expert_rows + s.head_logits;
   const CheckedSize per_slot(sizeof(RoutedSlot) + sizeof(std::int32_t));
   return floats * CheckedSize(sizeof(float)) + s.packed + s.expert_input + s.expert_inner +
          s.slots * per_slot;
@@ -72,6 +74,7 @@ bool Workspace::allocate(const ModelConfig& config, const BackendOptions& option
   expert_rows = cpu::expert_rows(config, options);
   const auto experts = static_cast<std::size_t>(config.num_experts);
   const auto chunks = static_cast<std::size_t>(std::min(options.max_sequences, options.max_batch));
+  head_tokens.reserve(static_cast<std::size_t>(options.max_batch));
   runs.reserve(experts);
   row_blocks.reserve(experts + static_cast<std::size_t>(expert_rows / kPackRows));
   attention_blocks.reserve(static_cast<std::size_t>(config.num_key_value_heads) *
@@ -79,13 +82,14 @@ bool Workspace::allocate(const ModelConfig& config, const BackendOptions& option
   products.reserve(std::max<std::size_t>(3, 2 * experts));
   return hidden.allocate(s.hidden.value()) && normed.allocate(s.hidden.value()) &&
          q.allocate(s.queries.value()) && k.allocate(s.keys.value()) && v.allocate(s.keys.value()) &&
-         attended.allocate(s.queries.value()) && projected.allocate(s.hidden.value()) &&
-         packed.allocate(s.packed.value()) && router_logits.allocate(s.experts.value()) &&
-         probabilities.allocate(s.experts.value()) && slots.allocate(s.slots.value()) &&
-         row_of_slot.allocate(s.slots.value()) && token_of_row.allocate(s.expert_rows.value()) &&
-         next_row.allocate(experts) && expert_input.allocate(s.expert_input.value()) &&
-         expert_inner.allocate(s.expert_inner.value()) && gate.allocate(s.gate.value()) &&
-         up.allocate(s.gate.value()) && expert_output.allocate(s.expert_output.value());
+         attended.allocate(s.queries.value()) && first_weights.allocate(s.heads.value()) &&
+         projected.allocate(s.hidden.value()) && packed.allocate(s.packed.value()) &&
+         router_logits.allocate(s.experts.value()) && probabilities.allocate(s.experts.value()) &&
+         slots.allocate(s.slots.value()) && row_of_slot.allocate(s.slots.value()) &&
+         token_of_row.allocate(s.expert_rows.value()) && next_row.allocate(experts) &&
+         expert_input.allocate(s.expert_input.value()) && expert_inner.allocate(s.expert_inner.value()) &&
+         gate.allocate(s.gate.value()) && up.allocate(s.gate.value()) &&
+         expert_output.allocate(s.expert_output.value()) && head_logits.allocate(s.head_logits.value());
 }
 
 }  // namespace expertscope::cpu

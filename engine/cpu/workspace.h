@@ -46,6 +46,7 @@ struct Workspace {
   Buffer<float> k;              ///< [B, kv_heads * head_dim]
   Buffer<float> v;              ///< [B, kv_heads * head_dim]
   Buffer<float> attended;       ///< [B, heads * head_dim]
+  Buffer<float> first_weights;  ///< [B, heads] attention on position 0, where it is asked for
   Buffer<float> projected;      ///< [B, hidden]
   Buffer<std::uint8_t> packed;  ///< packed activations of a dense product
 
@@ -61,6 +62,9 @@ struct Workspace {
   Buffer<float> up;                   ///< likewise; the gate takes its place as silu(gate) * up
   Buffer<float> expert_output;        ///< [R, hidden]
 
+  Buffer<float> head_logits;  ///< [min(B, kHeadRows), vocab] logits that do not leave the backend
+
+  std::vector<std::int32_t> head_tokens;         ///< at most B: rows of the batch the head runs for
   std::vector<ExpertRun> runs;                   ///< at most E
   std::vector<RowBlock> row_blocks;              ///< of all runs
   std::vector<AttentionBlock> attention_blocks;  ///< of all chunks
@@ -71,6 +75,8 @@ struct Workspace {
   [[nodiscard]] bool allocate(const ModelConfig& config, const BackendOptions& options);
 };
 
+/// Rows of logits computed at a time where only a reduction of them is wanted: enough to read lm_head seldom.
+inline constexpr int kHeadRows = 64;
 /// Query tokens of one AttentionBlock.
 inline constexpr int kAttentionTokens = 64;
 

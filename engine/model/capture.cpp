@@ -31,7 +31,12 @@ void CaptureBlock::prepare(const CaptureRequest& what, int token_count, int laye
   entropy.assign(what.entropy ? per_moe : 0, 0.0f);
   hidden_max.assign(what.hidden ? per_layer : 0, 0.0f);
   hidden_channel.assign(what.hidden ? per_layer : 0, -1);
+  first_token_attention.assign(what.attention ? per_layer : 0, 0.0f);
   router_logits.assign(what.router_logits ? per_moe * static_cast<std::size_t>(expert_count) : 0, 0.0f);
+  // A backend with an expert cache sizes and fills these itself.
+  cache_hits.clear();
+  cache_misses.clear();
+  cache_bytes.clear();
 }
 
 }  // namespace expertscope

@@ -18,12 +18,16 @@ struct CaptureRequest {
   bool hidden = false;    ///< per (layer, token): max |hidden state after the layer| and its channel
   bool entropy = false;   ///< per (MoE layer, token): entropy of the router's softmax, in nats
   bool log_prob = false;  ///< per token: log-probability given its prefix, where the logits were computed
+  bool attention =
+      false;  ///< per (layer, token): attention mass on position 0, the mean over the query heads
   bool router_logits =
       false;  ///< per (MoE layer, token): all router logits as the model computed them, unedited
 
-  bool any() const { return routing || expert_output || hidden || entropy || log_prob || router_logits; }
+  bool any() const {
+    return routing || expert_output || hidden || entropy || log_prob || attention || router_logits;
+  }
   /// Every probe but the full router logits.
-  static CaptureRequest standard() { return {true, true, true, true, true, false}; }
+  static CaptureRequest standard() { return {true, true, true, true, true, true, false}; }
 };
 
 /// Marks a slot no expert ran in (top_p, dropped, or merged into another slot by a reroute).
@@ -53,7 +57,13 @@ struct CaptureBlock {
   std::vector<float> entropy;                ///< [moe_layers, tokens] nats
   std::vector<float> hidden_max;             ///< [layers, tokens]
   std::vector<std::int32_t> hidden_channel;  ///< [layers, tokens]
+  std::vector<float> first_token_attention;  ///< [layers, tokens] mean over heads of p(position 0)
   std::vector<float> router_logits;          ///< [moe_layers, tokens, experts]
+
+  // What the expert cache of a backend that does not hold all experts did in this step; empty without one.
+  std::vector<std::int64_t> cache_hits;    ///< [moe_layers] selected experts that were on the device
+  std::vector<std::int64_t> cache_misses;  ///< [moe_layers] those that were not
+  std::vector<std::int64_t> cache_bytes;   ///< [moe_layers] bytes read from the host for them
 
   CaptureRequest request;  ///< what was asked for
   std::shared_ptr<const RoutingTable>

@@ -225,11 +225,6 @@ Result<const Architecture*> read_architecture(const JsonFields& fields) {
 
 }  // namespace
 
-int ModelConfig::num_moe_layers() const {
-  return static_cast<int>(
-      std::count_if(moe_layer.begin(), moe_layer.end(), [](auto moe) { return moe != 0; }));
-}
-
 Result<ParsedConfig> parse_config(std::string_view text, const std::string& file) {
   const auto document = parse_json(text, file);
   if (!document) return forward_error(document);

@@ -55,7 +55,12 @@ struct ModelConfig {
 
   bool is_moe(int layer) const { return moe_layer[static_cast<std::size_t>(layer)] != 0; }
   /// Number of decoder layers with a MoE block.
-  int num_moe_layers() const;
+  int num_moe_layers() const {
+    int layers = 0;
+    for (const std::uint8_t moe : moe_layer)
+      layers += moe != 0 ? 1 : 0;
+    return layers;
+  }
 };
 
 }  // namespace expertscope

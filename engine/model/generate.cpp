@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/model/candidates.h"
 #include "engine/model/log_prob.h"
 #include "engine/text/tokenizer.h"
 
@@ -29,12 +30,34 @@ class Generation {
     if (const Tokenizer* tokenizer = session.model().tokenizer()) decoder_.emplace(*tokenizer);
   }
 
-  /// Chooses one token from `logits` [vocab]; true when it is the last one.
-  bool choose(std::span<const float> logits, const std::function<void(const GeneratedToken&)>& on_token) {
+  /// Runs the prompt.
+  Status prefill(std::span<const std::int32_t> prompt, const std::stop_token& stop) {
+    const int count = sampler_.candidates_needed();
+    if (count == 0) return take(session_.prefill(options_.sequence, prompt, stop));
+    return take(session_.prefill_candidates(options_.sequence, prompt, count, stop));
+  }
+
+  /// Runs the token chosen last.
+  Status step() {
+    Batch batch;
+    batch.tokens.push_back(history_.back());
+    batch.chunks.push_back({options_.sequence, 0, 1});
+    batch.candidates = sampler_.candidates_needed();
+    if (batch.candidates == 0) return take(session_.step(std::move(batch)));
+    batch.logits = LogitsWanted::candidates;
+    const auto output = session_.run(std::move(batch));
+    if (!output) return forward_error(output);
+    candidates_ = &(*output)->candidates.front();
+    return {};
+  }
+
+  /// Chooses one token from what the last step gave; true when it is the last one.
+  bool choose(const std::function<void(const GeneratedToken&)>& on_token) {
     GeneratedToken token;
-    token.id = sampler_.sample(logits, history_);
+    token.id = candidates_ != nullptr ? sampler_.sample(*candidates_) : sampler_.sample(logits_, history_);
     token.index = static_cast<int>(result.ids.size());
-    token.log_prob = static_cast<float>(log_probability(logits, token.id));
+    token.log_prob = static_cast<float>(candidates_ != nullptr ? log_probability(*candidates_, token.id)
+                                                               : log_probability(logits_, token.id));
     history_.push_back(token.id);
     result.ids.push_back(token.id);
     const bool last = is_last(token.id);
@@ -47,13 +70,6 @@ class Generation {
     return last;
   }
 
-  Result<std::span<const float>> step() {
-    Batch batch;
-    batch.tokens.push_back(history_.back());
-    batch.chunks.push_back({options_.sequence, 0, 1});
-    return session_.step(std::move(batch));
-  }
-
   void stopped() {
     result.reason = FinishReason::stopped;
     if (decoder_) result.text += decoder_->finish();
@@ -62,6 +78,17 @@ class Generation {
   GenerateResult result;
 
  private:
+  Status take(const Result<std::span<const float>>& logits) {
+    if (!logits) return forward_error(logits);
+    logits_ = *logits;
+    return {};
+  }
+  Status take(const Result<const TokenCandidates*>& candidates) {
+    if (!candidates) return forward_error(candidates);
+    candidates_ = *candidates;
+    return {};
+  }
+
   bool is_last(std::int32_t id) {
     const auto& ends = session_.model().config().eos_token_ids;
     if (options_.stop_at_eos && std::find(ends.begin(), ends.end(), id) != ends.end()) {
@@ -80,6 +107,9 @@ class Generation {
   Sampler sampler_;
   std::vector<std::int32_t> history_;
   std::optional<StreamDecoder> decoder_;
+  // Of the last step: its candidates where they decide, else its logits.
+  const TokenCandidates* candidates_ = nullptr;
+  std::span<const float> logits_;
 };
 
 }  // namespace
@@ -92,22 +122,21 @@ Result<GenerateResult> generate(Session& session, std::span<const std::int32_t> 
   if (auto ok = session.truncate(options.sequence, 0); !ok) return forward_error(ok);
   Generation run(session, prompt, options);
   const auto start = Clock::now();
-  auto logits = session.prefill(options.sequence, prompt, stop);
+  const Status ready = run.prefill(prompt, stop);
   run.result.prefill_seconds = seconds_since(start);
-  if (!logits && logits.error().code == ErrorCode::cancelled) {
+  if (!ready && ready.error().code == ErrorCode::cancelled) {
     run.stopped();
     return std::move(run.result);
   }
-  if (!logits) return forward_error(logits);
+  if (!ready) return forward_error(ready);
   if (options.max_tokens <= 0) return std::move(run.result);
   const auto decoding = Clock::now();
-  while (!run.choose(*logits, on_token)) {
+  while (!run.choose(on_token)) {
     if (stop.stop_requested()) {
       run.stopped();
       break;
     }
-    logits = run.step();
-    if (!logits) return forward_error(logits);
+    if (auto ok = run.step(); !ok) return forward_error(ok);
   }
   run.result.decode_seconds = seconds_since(decoding);
   return std::move(run.result);

@@ -29,24 +29,23 @@ struct Score {
 Status score_window(Session& session, std::span<const std::int32_t> tokens, std::size_t first_scored,
                     Score& score, const std::stop_token& stop) {
   if (auto ok = session.truncate(0, 0); !ok) return ok;
-  const auto vocab = static_cast<std::size_t>(session.model().config().vocab_size);
   const auto most = static_cast<std::size_t>(session.options().max_batch);
   for (std::size_t start = 0; start < tokens.size(); start += most) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped");
     const auto part = tokens.subspan(start, std::min(most, tokens.size() - start));
-    // The logits of row t score token t + 1; rows before first_scored - 1 are context only.
-    const bool needed = start + part.size() >= first_scored;
     Batch batch;
     batch.tokens.assign(part.begin(), part.end());
     batch.chunks.push_back({0, 0, static_cast<int>(part.size())});
-    batch.logits = needed ? LogitsWanted::all : LogitsWanted::none;
-    auto logits = session.step(std::move(batch));
-    if (!logits) return forward_error(logits);
-    if (!needed) continue;
-    const std::size_t from = std::max({start + 1, first_scored, std::size_t{1}});
-    const std::size_t to = std::min(start + part.size() + 1, tokens.size());
-    for (std::size_t t = from; t < to; ++t) {
-      score.add(negative_log_likelihood(logits->subspan((t - 1 - start) * vocab, vocab), tokens[t]));
+    batch.logits = LogitsWanted::log_probs;
+    // Row t scores token t + 1; rows before first_scored - 1 are context only.
+    batch.targets.assign(part.size(), -1);
+    for (std::size_t t = start + 1; t <= start + part.size() && t < tokens.size(); ++t) {
+      if (t >= first_scored) batch.targets[t - 1 - start] = tokens[t];
+    }
+    const auto output = session.run(std::move(batch));
+    if (!output) return forward_error(output);
+    for (const float log_prob : (*output)->log_probs) {
+      if (!std::isnan(log_prob)) score.add(-static_cast<double>(log_prob));
     }
   }
   return {};

@@ -90,7 +90,7 @@ void apply_min_p(std::vector<float>& scores, float min_p) {
 }
 
 /// `u` in [0, 1) picks along the cumulative distribution in order of token id.
-std::int32_t pick(std::span<const float> scores, double u) {
+std::size_t pick(std::span<const float> scores, double u) {
   const std::size_t best = index_of_max(scores);
   const float max = scores[best];
   const double target = u * sum_of_exp(scores, max);
@@ -102,7 +102,11 @@ std::int32_t pick(std::span<const float> scores, double u) {
     last = i;
     if (sum > target) break;
   }
-  return static_cast<std::int32_t>(last);
+  return last;
+}
+
+bool penalises(const SamplingOptions& options) {
+  return options.repetition_penalty != 1.0f && options.repetition_penalty > 0.0f;
 }
 
 }  // namespace
@@ -122,15 +126,37 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), random_(op
 std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std::int32_t> history) {
   if (logits.empty()) return 0;
   scores_.assign(logits.begin(), logits.end());
-  if (options_.repetition_penalty != 1.0f && options_.repetition_penalty > 0.0f) {
+  if (penalises(options_)) {
     apply_repetition_penalty(scores_, history, options_.repetition_penalty, order_);
   }
-  if (!(options_.temperature > 0.0f)) return static_cast<std::int32_t>(index_of_max(scores_));
+  return static_cast<std::int32_t>(choose());
+}
+
+std::int32_t Sampler::sample(const TokenCandidates& candidates) {
+  if (candidates.best.empty()) return 0;
+  // In the order of ids, as they stand among all logits: sums and the final pick run along it.
+  by_id_ = candidates.best;
+  std::sort(by_id_.begin(), by_id_.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  scores_.clear();
+  for (const Candidate& candidate : by_id_)
+    scores_.push_back(candidate.logit);
+  return by_id_[choose()].id;
+}
+
+int Sampler::candidates_needed() const {
+  if (penalises(options_)) return 0;
+  if (!(options_.temperature > 0.0f)) return 1;
+  return options_.top_k > 0 && options_.top_k <= kMostCandidates ? options_.top_k : 0;
+}
+
+std::size_t Sampler::choose() {
+  const std::size_t best = index_of_max(scores_);
+  if (!(options_.temperature > 0.0f)) return best;
+  const float max = scores_[best];
+  apply_top_k(scores_, options_.top_k, scratch_);
   // Relative to the largest score, so that a tiny temperature ends in greedy and not in infinity.
-  const float max = scores_[index_of_max(scores_)];
   for (float& score : scores_)
     score = (score - max) / options_.temperature;
-  apply_top_k(scores_, options_.top_k, scratch_);
   apply_top_p(scores_, options_.top_p, order_);
   apply_min_p(scores_, options_.min_p);
   // Own conversion to [0, 1): std::uniform_real_distribution differs between standard libraries.

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <random>
 #include <span>
 #include <vector>
 
+#include "engine/model/backend.h"
 #include "engine/model/config.h"
 
 namespace expertscope {
 
 /// How the next token is chosen. Filters apply in the order of transformers: repetition penalty, temperature,
-/// top_k, top_p, min_p.
+/// top_k, top_p, min_p; but top_k looks at the scores before the temperature, which scales them all alike, so
+/// that which tokens it keeps does not depend on rounding.
 struct SamplingOptions {
   float temperature = 0.0f;         ///< 0: greedy
   int top_k = 0;                    ///< 0: off
@@ -30,13 +33,23 @@ class Sampler {
   explicit Sampler(const SamplingOptions& options);
   /// `logits` is [vocab]; `history` the tokens so far, prompt included (for the repetition penalty).
   std::int32_t sample(std::span<const float> logits, std::span<const std::int32_t> history);
+  /// The same token from the most probable ones alone: at least candidates_needed() of them.
+  std::int32_t sample(const TokenCandidates& candidates);
+  /// How many of the most probable tokens decide; 0: the options need all logits (a repetition penalty, no
+  /// top_k or one beyond kMostCandidates).
+  int candidates_needed() const;
+
+  static constexpr int kMostCandidates = 1024;
 
  private:
+  std::size_t choose();  ///< place among scores_
+
   SamplingOptions options_;
   std::mt19937_64 random_;
-  std::vector<float> scores_;
+  std::vector<float> scores_;  ///< of the tokens that may be chosen, in the order of their ids
   std::vector<float> scratch_;
   std::vector<std::int32_t> order_;
+  std::vector<Candidate> by_id_;
 };
 
 }  // namespace expertscope

@@ -4,26 +4,41 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/model/backend_choice.h"
 #include "engine/model/log_prob.h"
 #include "engine/model/routing_policy.h"
 
 namespace expertscope {
 
+BackendOptions Session::resolve_options(const Model& model, const BackendOptions& options) {
+  BackendOptions resolved = options;
+  resolved.max_context = std::min(options.max_context, model.config().max_position_embeddings);
+  const std::int64_t most = std::int64_t{resolved.max_context} * options.max_sequences;
+  resolved.max_batch = static_cast<int>(std::min<std::int64_t>(options.max_batch, most));
+  resolved.gpu_batch = static_cast<int>(std::min<std::int64_t>(options.gpu_batch, most));
+  return resolved;
+}
+
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model,
-                                                 const BackendOptions& options) {
+                                                 const BackendOptions& options, const OpenProgress& progress,
+                                                 const std::stop_token& stop) {
+  auto backend = make_backend(model, resolve_options(*model, options), progress, stop);
+  if (!backend) return forward_error(backend);
+  return create(std::move(model), options, std::move(*backend));
+}
+
+Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model,
+                                                 const BackendOptions& options,
+                                                 std::unique_ptr<Backend> backend) {
   auto own_routing = RoutingPolicy{}.compile(model->config());
   if (!own_routing) return forward_error(own_routing);
   std::unique_ptr<Session> session(new Session);
-  session->options_ = options;
-  session->options_.max_context = std::min(options.max_context, model->config().max_position_embeddings);
-  const std::int64_t most = std::int64_t{session->options_.max_context} * options.max_sequences;
-  session->options_.max_batch = static_cast<int>(std::min<std::int64_t>(options.max_batch, most));
-  auto backend = make_cpu_backend(model, session->options_);
-  if (!backend) return forward_error(backend);
+  session->options_ = resolve_options(*model, options);
+  if (backend->info().kind == BackendKind::cuda) session->options_ = on_gpu(session->options_);
   session->model_ = std::move(model);
-  session->backend_ = std::move(*backend);
+  session->backend_ = std::move(backend);
   session->lengths_.assign(static_cast<std::size_t>(options.max_sequences), 0);
-  session->last_logits_.resize(static_cast<std::size_t>(options.max_sequences));
+  session->next_token_.resize(options.max_sequences);
   session->own_routing_ = *own_routing;
   session->table_ = *own_routing;
   return session;
@@ -80,7 +95,7 @@ Status Session::truncate(int sequence, int keep) {
     return fail(ErrorCode::invalid_argument, "sequence {} has {} tokens, {} cannot be kept", sequence, length,
                 keep);
   }
-  if (keep < length) last_logits_[static_cast<std::size_t>(sequence)].clear();
+  if (keep < length) next_token_.forget(sequence);
   length = keep;
   return {};
 }
@@ -110,63 +125,66 @@ Status Session::check(const Batch& batch) const {
   return check_ids(batch.tokens);
 }
 
-Result<std::span<const float>> Session::step(Batch batch) {
+Result<const StepOutput*> Session::run(Batch batch) {
   if (auto ok = check(batch); !ok) return forward_error(ok);
   for (SequenceChunk& chunk : batch.chunks)
     chunk.start = lengths_[static_cast<std::size_t>(chunk.sequence)];
   const auto table = routing();
   std::unique_ptr<CaptureBlock> block;
   if (sink_ != nullptr && request_.any()) block = sink_->acquire();
-  if (auto ok = backend_->forward(batch, *table, request_, logits_, block.get()); !ok)
+  const bool scored = block != nullptr && request_.log_prob;
+  if (scored) score_first_tokens(batch);
+  next_token_.before_step(batch, output_, scored);
+  if (auto ok = backend_->forward(batch, table, request_, output_, block.get()); !ok)
     return forward_error(ok);
   for (const SequenceChunk& chunk : batch.chunks) {
     lengths_[static_cast<std::size_t>(chunk.sequence)] += chunk.count;
   }
+  next_token_.after_step(batch, output_);
   if (block) {
     block->table = table;
-    if (request_.log_prob) fill_log_probs(batch, *block);
-  }
-  remember_last_logits(batch);
-  if (block) {
+    if (scored) fill_log_probs(batch, *block);
     if (auto ok = sink_->deliver(std::move(block)); !ok) return forward_error(ok);
   }
-  return std::span<const float>(logits_);
+  return &output_;
+}
+
+Result<std::span<const float>> Session::step(Batch batch) {
+  const auto output = run(std::move(batch));
+  if (!output) return forward_error(output);
+  return std::span<const float>((*output)->logits);
+}
+
+/// The step before told about them, and its output is about to be overwritten.
+void Session::score_first_tokens(const Batch& batch) {
+  first_log_probs_.clear();
+  std::size_t row = 0;
+  for (const SequenceChunk& chunk : batch.chunks) {
+    first_log_probs_.push_back(next_token_.log_prob(chunk.sequence, batch.tokens[row], output_));
+    row += static_cast<std::size_t>(chunk.count);
+  }
 }
 
 void Session::fill_log_probs(const Batch& batch, CaptureBlock& block) const {
   const auto vocab = static_cast<std::size_t>(model_->config().vocab_size);
   std::size_t row = 0;
-  for (const SequenceChunk& chunk : batch.chunks) {
-    const auto& before = last_logits_[static_cast<std::size_t>(chunk.sequence)];
-    if (!before.empty()) block.log_prob[row] = static_cast<float>(log_probability(before, batch.tokens[row]));
-    if (batch.logits == LogitsWanted::all) {
-      for (std::size_t t = row + 1; t < row + static_cast<std::size_t>(chunk.count); ++t) {
-        const std::span<const float> logits(logits_.data() + (t - 1) * vocab, vocab);
+  for (std::size_t c = 0; c < batch.chunks.size(); ++c) {
+    const auto end = row + static_cast<std::size_t>(batch.chunks[c].count);
+    block.log_prob[row] = first_log_probs_[c];
+    for (std::size_t t = row + 1; t < end; ++t) {
+      if (batch.logits == LogitsWanted::all) {
+        const std::span<const float> logits(output_.logits.data() + (t - 1) * vocab, vocab);
         block.log_prob[t] = static_cast<float>(log_probability(logits, batch.tokens[t]));
+      } else if (batch.logits == LogitsWanted::log_probs && batch.targets[t - 1] == batch.tokens[t]) {
+        block.log_prob[t] = output_.log_probs[t - 1];
       }
     }
-    row += static_cast<std::size_t>(chunk.count);
+    row = end;
   }
 }
 
-/// The first token of the next chunk is scored with the logits after the last token of this one.
-void Session::remember_last_logits(const Batch& batch) {
-  const auto vocab = static_cast<std::ptrdiff_t>(model_->config().vocab_size);
-  std::ptrdiff_t rows = 0;
-  for (const SequenceChunk& chunk : batch.chunks) {
-    auto& last = last_logits_[static_cast<std::size_t>(chunk.sequence)];
-    if (batch.logits == LogitsWanted::none) {
-      last.clear();
-      continue;
-    }
-    rows += batch.logits == LogitsWanted::all ? chunk.count : 1;
-    const auto end = logits_.begin() + rows * vocab;
-    last.assign(end - vocab, end);
-  }
-}
-
-Result<std::span<const float>> Session::prefill(int sequence, std::span<const std::int32_t> tokens,
-                                                const std::stop_token& stop) {
+Result<const StepOutput*> Session::append(int sequence, std::span<const std::int32_t> tokens,
+                                          LogitsWanted last, int candidates, const std::stop_token& stop) {
   if (tokens.empty()) return fail(ErrorCode::invalid_argument, "there are no tokens to run");
   // All of it now: a prompt that cannot end well must not be computed for minutes first.
   if (auto ok = check_sequence(sequence); !ok) return forward_error(ok);
@@ -179,12 +197,25 @@ Result<std::span<const float>> Session::prefill(int sequence, std::span<const st
     Batch batch;
     batch.tokens.assign(part.begin(), part.end());
     batch.chunks.push_back({sequence, 0, static_cast<int>(part.size())});
-    const bool last = start + part.size() == tokens.size();
-    batch.logits = last ? LogitsWanted::last_of_each_chunk : LogitsWanted::none;
-    auto logits = step(std::move(batch));
-    if (!logits || last) return logits;
+    batch.logits = start + part.size() == tokens.size() ? last : LogitsWanted::none;
+    batch.candidates = candidates;
+    if (auto output = run(std::move(batch)); !output) return output;
   }
-  return std::span<const float>();
+  return &output_;
+}
+
+Result<std::span<const float>> Session::prefill(int sequence, std::span<const std::int32_t> tokens,
+                                                const std::stop_token& stop) {
+  const auto output = append(sequence, tokens, LogitsWanted::last_of_each_chunk, 0, stop);
+  if (!output) return forward_error(output);
+  return std::span<const float>((*output)->logits);
+}
+
+Result<const TokenCandidates*> Session::prefill_candidates(int sequence, std::span<const std::int32_t> tokens,
+                                                           int count, const std::stop_token& stop) {
+  const auto output = append(sequence, tokens, LogitsWanted::candidates, count, stop);
+  if (!output) return forward_error(output);
+  return &(*output)->candidates.front();
 }
 
 }  // namespace expertscope

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,24 @@ struct EntropyResult {
   std::vector<LayerEntropy> layers;  ///< MoE layers with measurements
 };
 EntropyResult analyze_entropy(const std::vector<LayerStats>& layers, const RunInfo& run);
+
+/// Attention mass on the first token of the sequence in one decoder layer (the attention sink of Xiao et al.
+/// 2023, arXiv 2309.17453): the softmax weight of position 0, the mean over the query heads, over the tokens
+/// for which it was measured. The first token of a sequence has 1.
+struct LayerAttention {
+  int layer = 0;
+  std::int64_t tokens = 0;
+  double mean = 0;
+  double min = 0;
+  double max = 0;
+};
+struct AttentionResult {
+  std::vector<LayerAttention> layers;  ///< decoder layers with measurements
+};
+AttentionResult analyze_attention(const std::vector<LayerStats>& layers);
+
+/// What the expert cache did in all layers together; empty where the backend held all experts.
+std::optional<CacheStats> total_cache(const std::vector<LayerStats>& layers);
 
 /// numpy.percentile(values, q, method="linear"); values in any order, not empty. q in [0, 100].
 double percentile(std::vector<double> values, double q);

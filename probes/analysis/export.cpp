@@ -134,6 +134,27 @@ std::string to_csv(const EntropyResult& result) {
   return csv;
 }
 
+std::string to_json(const AttentionResult& result) {
+  Json layers = Json::array();
+  for (const LayerAttention& attention : result.layers) {
+    layers.push_back({{"layer", attention.layer},
+                      {"tokens", attention.tokens},
+                      {"mean", json_number(attention.mean)},
+                      {"min", json_number(attention.min)},
+                      {"max", json_number(attention.max)}});
+  }
+  return dump({{"analysis", "attention"}, {"layers", std::move(layers)}});
+}
+
+std::string to_csv(const AttentionResult& result) {
+  std::string csv = "layer,tokens,mean,min,max\n";
+  for (const LayerAttention& attention : result.layers) {
+    fmt::format_to(std::back_inserter(csv), "{},{},{},{},{}\n", attention.layer, attention.tokens,
+                   csv_number(attention.mean), csv_number(attention.min), csv_number(attention.max));
+  }
+  return csv;
+}
+
 std::string to_csv(const ExpertTable& table) {
   std::string csv =
       "layer,expert,count,probability_sum,weight_sum,norm_sum,weighted_norm_sum,output_max,output_channel,"

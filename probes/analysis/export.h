@@ -15,6 +15,8 @@ std::string to_json(const SuperExpertResult& result);
 std::string to_csv(const SuperExpertResult& result);
 std::string to_json(const EntropyResult& result);
 std::string to_csv(const EntropyResult& result);
+std::string to_json(const AttentionResult& result);
+std::string to_csv(const AttentionResult& result);
 
 /// Every ExpertStats field, one row per (layer, expert) of the MoE layers: `layer,expert,count,...`.
 std::string to_csv(const ExpertTable& table);

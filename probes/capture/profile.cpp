@@ -108,6 +108,7 @@ class Feeder {
       const auto from = state.piece->tokens.begin() + static_cast<std::ptrdiff_t>(state.done);
       batch.tokens.insert(batch.tokens.end(), from, from + static_cast<std::ptrdiff_t>(count));
       batch.chunks.push_back({static_cast<int>(slot), 0, static_cast<int>(count)});
+      if (logits_ == LogitsWanted::log_probs) add_targets(state, count, batch.targets);
       state.done += count;
       room -= count;
     }
@@ -119,6 +120,13 @@ class Feeder {
     const Piece* piece = nullptr;
     std::size_t done = 0;
   };
+
+  // Every token is scored by the one before it, the first of the next step by the last of this one.
+  static void add_targets(const Slot& slot, std::size_t count, std::vector<std::int32_t>& targets) {
+    const auto& tokens = slot.piece->tokens;
+    for (std::size_t t = slot.done + 1; t <= slot.done + count; ++t)
+      targets.push_back(t < tokens.size() ? tokens[t] : -1);
+  }
 
   Status refill(std::size_t slot) {
     Slot& state = slots_[slot];
@@ -146,8 +154,8 @@ Status run(Session& session, Feeder& feeder, std::int64_t total, std::int64_t& d
     if (!batch) return forward_error(batch);
     if (batch->tokens.empty()) return {};
     const auto count = static_cast<std::int64_t>(batch->tokens.size());
-    auto logits = session.step(std::move(*batch));
-    if (!logits) return forward_error(logits);
+    auto output = session.run(std::move(*batch));
+    if (!output) return forward_error(output);
     done += count;
     if (progress) progress(done, total);
   }
@@ -198,7 +206,7 @@ Result<ProfileResult> profile(Session& session, const Dataset& data, const Profi
   {
     const ProbesOn probes(session, options.probes, tally);
     Feeder feeder(session, **recorder, *pieces,
-                  options.probes.log_prob ? LogitsWanted::all : LogitsWanted::none);
+                  options.probes.log_prob ? LogitsWanted::log_probs : LogitsWanted::none);
     status = run(session, feeder, total, result.tokens, progress, stop);
   }
   if (!status) {

@@ -249,6 +249,12 @@ RunInfo describe_run(const Session& session, const CaptureRequest& probes) {
   info.moe_layer = config.moe_layer;
   info.program_version = EXPERTSCOPE_VERSION;
   info.backend = session.backend_description();
+  const BackendInfo& backend = session.backend_info();
+  info.backend_reason = backend.reason;
+  info.device = backend.device.name;
+  info.device_uuid = backend.device.uuid;
+  info.driver = backend.device.driver;
+  info.device_memory = backend.device.memory_total;
   info.math = session.options().math == MathMode::f32 ? "f32" : "bf16";
   info.probes = probes;
   return info;

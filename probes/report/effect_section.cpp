@@ -252,6 +252,10 @@ std::string definitions_section(const ReportInput& input) {
   define("Router entropy",
          "−Σ p ln p of the softmax over all experts, before top-k and before any "
          "edit. Largest possible: ln E.");
+  define(
+      "Attention on the first token",
+      "Softmax weight of position 0, mean over the query heads of a layer. G. Xiao et al. call such a token "
+      "an attention sink, <a href=\"https://arxiv.org/abs/2309.17453\">arXiv 2309.17453</a>.");
   define("Max |down_proj output|",
          "Largest absolute value over tokens and channels of an expert’s output, "
          "before the combine weight.");

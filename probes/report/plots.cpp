@@ -99,6 +99,29 @@ void draw_bands(Svg& svg, const Axes& axes, int included) {
   svg.text({axes.x(axes.layers) - 4, kPlot.y + 13}, "not counted", "end");
 }
 
+/// A number of a layer over the tokens.
+struct LayerRange {
+  int layer = 0;
+  double mean = 0, min = 0, max = 0;
+  std::string title;  ///< of the point
+};
+
+// The means as a curve inside the band from the smallest to the largest.
+void draw_ranges(Svg& svg, const Axes& axes, const std::vector<LayerRange>& ranges) {
+  std::vector<Point> mean;
+  std::vector<Point> band;
+  for (const LayerRange& range : ranges) {
+    mean.push_back({axes.x(range.layer + 0.5), axes.y(range.mean)});
+    band.push_back({axes.x(range.layer + 0.5), axes.y(range.max)});
+  }
+  for (auto range = ranges.rbegin(); range != ranges.rend(); ++range)
+    band.push_back({axes.x(range->layer + 0.5), axes.y(range->min)});
+  svg.polygon(band, "range");
+  svg.polyline(mean, "curve");
+  for (const LayerRange& range : ranges)
+    svg.circle({axes.x(range.layer + 0.5), axes.y(range.mean)}, 3.5, "point", range.title);
+}
+
 }  // namespace
 
 std::string outlier_plot(const SuperExpertResult& result, int layers) {
@@ -139,23 +162,29 @@ std::string entropy_plot(const EntropyResult& entropy, int layers, int experts) 
   Svg svg(kWidth, kHeight, "Mean router entropy per layer, with its range over the tokens");
   draw_frame(svg, axes, "router entropy [nats]", 1, "");
   draw_threshold(svg, axes, uniform, kPlot.x + kPlot.width, "uniform: ln E", "start");
-  std::vector<Point> mean;
-  std::vector<Point> band;
+  std::vector<LayerRange> ranges;
   for (const LayerEntropy& layer : entropy.layers) {
-    mean.push_back({axes.x(layer.layer + 0.5), axes.y(layer.mean)});
-    band.push_back({axes.x(layer.layer + 0.5), axes.y(layer.max)});
+    ranges.push_back(
+        {layer.layer, layer.mean, layer.min, layer.max,
+         fmt::format("layer {}: mean {} nats ({} of the largest possible), {} to {}", layer.layer,
+                     number(layer.mean), percent(layer.normalised), number(layer.min), number(layer.max))});
   }
-  for (auto layer = entropy.layers.rbegin(); layer != entropy.layers.rend(); ++layer) {
-    band.push_back({axes.x(layer->layer + 0.5), axes.y(layer->min)});
+  draw_ranges(svg, axes, ranges);
+  return svg.finish();
+}
+
+std::string attention_plot(const AttentionResult& attention, int layers) {
+  if (attention.layers.empty()) return {};
+  const Axes axes{layers, 0, 1.05, false};
+  Svg svg(kWidth, kHeight, "Mean attention on the first token per layer, with its range over the tokens");
+  draw_frame(svg, axes, "attention on the first token", 100, " %");
+  std::vector<LayerRange> ranges;
+  for (const LayerAttention& layer : attention.layers) {
+    ranges.push_back({layer.layer, layer.mean, layer.min, layer.max,
+                      fmt::format("layer {}: mean {}, {} to {}", layer.layer, percent(layer.mean),
+                                  percent(layer.min), percent(layer.max))});
   }
-  svg.polygon(band, "range");
-  svg.polyline(mean, "curve");
-  for (const LayerEntropy& layer : entropy.layers) {
-    svg.circle(
-        {axes.x(layer.layer + 0.5), axes.y(layer.mean)}, 3.5, "point",
-        fmt::format("layer {}: mean {} nats ({} of the largest possible), {} to {}", layer.layer,
-                    number(layer.mean), percent(layer.normalised), number(layer.min), number(layer.max)));
-  }
+  draw_ranges(svg, axes, ranges);
   return svg.finish();
 }
 

@@ -22,6 +22,9 @@ std::string outlier_plot(const SuperExpertResult& result, int layers);
 /// Mean router entropy per layer inside its range, below the largest possible one.
 std::string entropy_plot(const EntropyResult& entropy, int layers, int experts);
 
+/// Mean attention on the first token per layer inside its range, 0 to 100 %; empty when not measured.
+std::string attention_plot(const AttentionResult& attention, int layers);
+
 /// Overlap of the selections per layer, 0 to 100 %.
 std::string overlap_plot(const std::vector<LayerOverlap>& overlap, int layers);
 

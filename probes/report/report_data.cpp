@@ -175,6 +175,7 @@ Result<RunData> collect(const TraceReader& trace, std::int64_t run) {
   upstream.definition = SuperExpertDefinition::upstream;
   data.upstream = analyze_super_experts(data.table, upstream);
   data.entropy = analyze_entropy(data.layers, data.info);
+  data.attention = analyze_attention(data.layers);
   if (auto status = collect_likelihood(trace, data); !status) return forward_error(status);
   if (auto status = collect_outlier_tokens(trace, data); !status) return forward_error(status);
   return data;

@@ -31,6 +31,7 @@ struct RunData {
   SuperExpertResult paper;
   SuperExpertResult upstream;
   EntropyResult entropy;
+  AttentionResult attention;
   RecordedLikelihood likelihood;
   std::vector<TokenRow> outlier_tokens;  ///< of paper.super_experts, in their order
 };

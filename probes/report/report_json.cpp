@@ -38,6 +38,11 @@ Json info_json(const RunInfo& info) {
             {"moe_layer", info.moe_layer}}},
           {"program_version", info.program_version},
           {"backend", info.backend},
+          {"backend_reason", info.backend_reason},
+          {"device", info.device},
+          {"device_uuid", info.device_uuid},
+          {"driver", info.driver},
+          {"device_memory", info.device_memory},
           {"math", info.math},
           {"sampling", info.sampling},
           {"dataset", info.dataset},
@@ -46,6 +51,27 @@ Json info_json(const RunInfo& info) {
           {"text", info.text},
           {"tokens", info.tokens},
           {"dropped_tokens", info.dropped_tokens}};
+}
+
+Json cache_json(const CacheStats& cache, std::int64_t tokens) {
+  return {
+      {"hits", cache.hits},
+      {"misses", cache.misses},
+      {"bytes", cache.bytes},
+      {"hit_rate", number_or_null(cache.hit_rate())},
+      {"bytes_per_token", number_or_null(static_cast<double>(cache.bytes) / static_cast<double>(tokens))}};
+}
+
+// One entry a layer; empty without an expert cache.
+Json cache_layers_json(const RunData& run) {
+  Json array = Json::array();
+  for (std::size_t layer = 0; layer < run.layers.size(); ++layer) {
+    if (!run.layers[layer].cache) continue;
+    Json entry = {{"layer", layer}};
+    entry.update(cache_json(*run.layers[layer].cache, run.info.tokens));
+    array.push_back(std::move(entry));
+  }
+  return array;
 }
 
 Json layers_json(const std::vector<LayerStats>& layers) {
@@ -91,7 +117,12 @@ Json run_json(const RunData& run) {
                 {{"paper", super_experts_json(run.paper)}, {"upstream", super_experts_json(run.upstream)}}},
                {"entropy", parsed(to_json(run.entropy))},
                {"hidden", layers_json(run.layers)},
+               {"attention", parsed(to_json(run.attention))},
                {"experts", parsed(to_json(run.table))}};
+  if (const auto cache = total_cache(run.layers)) {
+    json["expert_cache"] = cache_json(*cache, run.info.tokens);
+    json["expert_cache"]["layers"] = cache_layers_json(run);
+  }
   if (run.likelihood.tokens > 0) {
     json["recorded_likelihood"] = {{"tokens", run.likelihood.tokens},
                                    {"nll_mean", number_or_null(run.likelihood.nll_mean)},

@@ -135,6 +135,7 @@ std::string layer_table(const RunData& run) {
   std::map<int, const LayerEntropy*> entropy;
   for (const LayerEntropy& layer : run.entropy.layers)
     entropy[layer.layer] = &layer;
+  const bool cached = total_cache(run.layers).has_value();
   std::vector<std::vector<std::string>> rows;
   for (int layer = 0; layer < run.info.layers; ++layer) {
     std::vector<std::string> row{std::to_string(layer)};
@@ -156,20 +157,16 @@ std::string layer_table(const RunData& run) {
     const LayerStats& stats = run.layers[static_cast<std::size_t>(layer)];
     row.push_back(stats.hidden_token < 0 ? kEmDash : number(stats.hidden_max));
     row.push_back(stats.hidden_token < 0 ? kEmDash : std::to_string(stats.hidden_channel));
+    row.push_back(stats.attention_tokens == 0 ? kEmDash : percent(stats.attention_mean()));
+    if (cached) row.push_back(stats.cache ? percent(stats.cache->hit_rate()) : kEmDash);
     rows.push_back(std::move(row));
   }
-  return table({{"layer", true},
-                {"busiest expert", true},
-                {"load ratio", true},
-                {"dead", true},
-                {"Jain", true},
-                {"entropy [nats]", true},
-                {"min", true},
-                {"max", true},
-                {"of ln E", true},
-                {"max |hidden|", true},
-                {"channel", true}},
-               rows);
+  std::vector<Column> columns = {
+      {"layer", true},   {"busiest expert", true}, {"load ratio", true}, {"dead", true},
+      {"Jain", true},    {"entropy [nats]", true}, {"min", true},        {"max", true},
+      {"of ln E", true}, {"max |hidden|", true},   {"channel", true},    {"on first token", true}};
+  if (cached) columns.push_back({"cache hits", true});
+  return table(columns, rows);
 }
 
 }  // namespace
@@ -224,6 +221,11 @@ std::string title_section(const ReportInput& input) {
   return out + "</div>\n";
 }
 
+std::string device_text(const RunInfo& info) {
+  if (info.device.empty()) return {};
+  return fmt::format("{}, {} of memory, driver {}", info.device, bytes(info.device_memory), info.driver);
+}
+
 std::string identity_section(const ReportInput& input) {
   const RunInfo& info = input.run.info;
   std::string out = "<h2>Model and run</h2>\n<dl>\n";
@@ -237,6 +239,9 @@ std::string identity_section(const ReportInput& input) {
   out += entry("Weights", fmt::format("{} tensors, {}", grouped(info.model.tensor_count),
                                       bytes(info.model.total_bytes)));
   out += entry("Backend", info.backend);
+  out += entry("Chosen because", info.backend_reason);
+  out += entry("Device", device_text(info));
+  out += entry("Device UUID", info.device_uuid, true);
   out += entry("Arithmetic", info.math);
   out += entry("Sampling", info.sampling, true);
   out += entry("Data", info.dataset);
@@ -289,12 +294,28 @@ std::string super_expert_section(const ReportInput& input) {
   return out;
 }
 
+std::string cache_text(const RunData& run) {
+  const auto cache = total_cache(run.layers);
+  if (!cache) return {};
+  const auto per_token = run.info.tokens > 0 ? cache->bytes / run.info.tokens : 0;
+  return fmt::format(
+      "<p>The device held a part of the experts: {} of {} selections found theirs there; {} were read from "
+      "the host, {} a token.</p>\n",
+      percent(cache->hit_rate()), grouped(cache->hits + cache->misses), bytes(cache->bytes),
+      bytes(per_token));
+}
+
 std::string layer_section(const ReportInput& input) {
   std::string out = "<h2>Layers</h2>\n";
   out += figure(entropy_plot(input.run.entropy, input.run.info.layers, input.run.info.experts),
                 "Entropy of the router’s softmax over all experts: mean over the tokens, and the range "
                 "between the smallest and the largest.");
-  return out + layer_table(input.run);
+  if (!input.run.attention.layers.empty()) {
+    out += figure(attention_plot(input.run.attention, input.run.info.layers),
+                  "Attention on the first token of the sequence: mean over the tokens, and the range between "
+                  "the smallest and the largest.");
+  }
+  return out + cache_text(input.run) + layer_table(input.run);
 }
 
 std::string policy_section(const ReportInput& input) {

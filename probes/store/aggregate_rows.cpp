@@ -33,6 +33,8 @@ class RowReader {
     return value;
   }
 
+  bool null() const { return row_.is_null(column_); }
+
   // Value, channel and token; all of them NULL where nothing was measured.
   void maximum(double& value, int& channel, std::int64_t& token) {
     const int first = column_;
@@ -90,6 +92,26 @@ Status read_expert_row(const Database& database, const RunInfo& run, const State
                  fmt::format(", layer {}, expert {}: a number is out of range", layer, expert));
 }
 
+void read_attention(RowReader& read, const RunInfo& run, LayerStats& stats) {
+  const std::int64_t tokens = read.integer(0, run.tokens);
+  const bool measured = run.probes.attention && tokens > 0;
+  if (measured) stats.attention_tokens = tokens;
+  stats.attention_sum = read.real(measured);
+  stats.attention_min = read.real(measured);
+  stats.attention_max = read.real(measured);
+}
+
+// All three are NULL where the backend held all experts.
+void read_cache(RowReader& read, LayerStats& stats) {
+  if (read.null()) return;
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  CacheStats cache;
+  cache.hits = read.integer(0, kMost);
+  cache.misses = read.integer(0, kMost);
+  cache.bytes = read.integer(0, kMost);
+  stats.cache = cache;
+}
+
 Status read_layer_row(const Database& database, const RunInfo& run, const Statement& row,
                       std::vector<LayerStats>& layers) {
   const std::int64_t layer = row.integer(0);
@@ -106,6 +128,8 @@ Status read_layer_row(const Database& database, const RunInfo& run, const Statem
   stats.entropy_min = read.real(probe);
   stats.entropy_max = read.real(probe);
   read.maximum(stats.hidden_max, stats.hidden_channel, stats.hidden_token);
+  read_attention(read, run, stats);
+  read_cache(read, stats);
   if (read.good()) return {};
   return damaged(database, "layer_stats", run, fmt::format(", layer {}: a number is out of range", layer));
 }
@@ -152,8 +176,9 @@ Result<ExpertTable> read_expert_table(const Database& database, const RunInfo& r
 
 Result<std::vector<LayerStats>> read_layer_stats(const Database& database, const RunInfo& run) {
   auto query = database.prepare(
-      "SELECT layer, tokens, entropy_sum, entropy_min, entropy_max, hidden_max, hidden_channel, hidden_token "
-      "FROM layer_stats WHERE run = ?1");
+      "SELECT layer, tokens, entropy_sum, entropy_min, entropy_max, hidden_max, hidden_channel, "
+      "hidden_token, attention_tokens, attention_sum, attention_min, attention_max, cache_hits, "
+      "cache_misses, cache_bytes FROM layer_stats WHERE run = ?1");
   if (!query) return forward_error(query);
   query->bind(1, run.id);
   std::vector<LayerStats> layers(index(run.layers));

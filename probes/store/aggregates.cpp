@@ -111,6 +111,14 @@ void add_layer(const LayerColumns& columns, LayerStats& stats) {
     stats.hidden_channel = channel == kNoChannel ? -1 : channel;
     stats.hidden_token = columns.first_token + static_cast<std::int64_t>(i);
   }
+  for (const float mass : columns.first_token_attention) {
+    const double value = mass;
+    stats.attention_sum += value;
+    if (!std::isfinite(value)) continue;
+    const bool first = stats.attention_tokens++ == 0;
+    if (first || value < stats.attention_min) stats.attention_min = value;
+    if (first || value > stats.attention_max) stats.attention_max = value;
+  }
   stats.tokens += columns.tokens;
 }
 

@@ -37,6 +37,7 @@ struct LayerColumns {
   std::span<const float> entropy;
   std::span<const float> hidden_max;
   std::span<const std::uint16_t> hidden_channel;
+  std::span<const float> first_token_attention;
 };
 
 /// Which experts of one layer a sequence has met already: what first_row_max counts is the first token that

@@ -41,7 +41,7 @@ Status for_each_slot_block(const Database& database, const RunInfo& run, int lay
 
 /// One column of layer_block, [tokens * width] a row; rows where it is NULL are left out.
 struct LayerColumnQuery {
-  const char* column = "";  ///< entropy, hidden_max or router_logits
+  const char* column = "";  ///< entropy, hidden_max, router_logits or first_token_attention
   int layer = 0;
   int width = 1;
 };

@@ -14,7 +14,8 @@ std::size_t index(int value) {
 
 bool same(const CaptureRequest& a, const CaptureRequest& b) {
   return a.routing == b.routing && a.expert_output == b.expert_output && a.hidden == b.hidden &&
-         a.entropy == b.entropy && a.log_prob == b.log_prob && a.router_logits == b.router_logits;
+         a.entropy == b.entropy && a.log_prob == b.log_prob && a.attention == b.attention &&
+         a.router_logits == b.router_logits;
 }
 
 // Copies `count` tokens of `width` values for each of `groups` layers between two [groups, tokens, width]
@@ -74,6 +75,7 @@ void OpenBlock::start(std::int64_t first_token, const CaptureBlock& like) {
   entropy_.resize(request_.entropy ? per_moe : 0);
   hidden_max_.resize(request_.hidden ? index(layers_) * block : 0);
   hidden_channel_.resize(request_.hidden ? index(layers_) * block : 0);
+  first_token_attention_.resize(request_.attention ? index(layers_) * block : 0);
   router_logits_.resize(request_.router_logits ? per_moe * index(experts_) : 0);
 }
 
@@ -93,6 +95,8 @@ void OpenBlock::append(const CaptureBlock& block, int begin, int count,
   copy_rows(block.entropy, block.tokens, begin, entropy_, tokens_, moe_layers_, 1, count, kAsIs);
   copy_rows(block.hidden_max, block.tokens, begin, hidden_max_, tokens_, layers_, 1, count, kAsIs);
   copy_rows(block.hidden_channel, block.tokens, begin, hidden_channel_, tokens_, layers_, 1, count, kChannel);
+  copy_rows(block.first_token_attention, block.tokens, begin, first_token_attention_, tokens_, layers_, 1,
+            count, kAsIs);
   copy_rows(block.router_logits, block.tokens, begin, router_logits_, tokens_, moe_layers_, experts_, count,
             kAsIs);
   tokens_ += count;
@@ -134,10 +138,11 @@ SlotColumns OpenBlock::slots(int moe_layer, int begin, int end) const {
 }
 
 LayerColumns OpenBlock::layer(int layer, int moe_layer, int begin, int end) const {
-  LayerColumns columns{first_token_ + begin, end - begin, {}, {}, {}};
+  LayerColumns columns{first_token_ + begin, end - begin, {}, {}, {}, {}};
   if (moe_layer >= 0) columns.entropy = rows(entropy_, moe_layer, 1, begin, end);
   columns.hidden_max = rows(hidden_max_, layer, 1, begin, end);
   columns.hidden_channel = rows(hidden_channel_, layer, 1, begin, end);
+  columns.first_token_attention = rows(first_token_attention_, layer, 1, begin, end);
   return columns;
 }
 

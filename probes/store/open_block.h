@@ -53,7 +53,7 @@ class OpenBlock {
   std::vector<std::uint16_t> expert_, output_channel_;
   std::vector<float> weight_, probability_, output_norm_, output_max_;
   // [layers or moe_layers, kBlockTokens]
-  std::vector<float> entropy_, hidden_max_;
+  std::vector<float> entropy_, hidden_max_, first_token_attention_;
   std::vector<std::uint16_t> hidden_channel_;
   std::vector<float> router_logits_;  // [moe_layers, kBlockTokens, experts]
 };

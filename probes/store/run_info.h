@@ -30,10 +30,15 @@ struct RunInfo {
   std::vector<std::uint8_t> moe_layer;  ///< [layers] 1 where the layer has a router
 
   std::string program_version;
-  std::string backend;   ///< Session::backend_description()
-  std::string math;      ///< "f32" or "bf16"
-  std::string sampling;  ///< JSON of the sampling settings; empty for profile runs
-  std::string dataset;   ///< data set name, or the prompt's first words for generate runs
+  std::string backend;         ///< Session::backend_description()
+  std::string backend_reason;  ///< why this one; empty in traces of version 1
+  std::string device;          ///< name of the GPU; empty for the CPU, like the fields below
+  std::string device_uuid;
+  std::string driver;              ///< of the GPU, and the newest CUDA it runs
+  std::int64_t device_memory = 0;  ///< bytes; 0: the CPU
+  std::string math;                ///< "f32" or "bf16"
+  std::string sampling;            ///< JSON of the sampling settings; empty for profile runs
+  std::string dataset;             ///< data set name, or the prompt's first words for generate runs
   std::string dataset_sha256;
   std::string prompt;  ///< generate runs
   std::string text;    ///< generate runs: the generated text
@@ -83,6 +88,19 @@ struct ExpertTable {
   }
 };
 
+/// What the expert cache of a MoE layer did: a backend that does not hold all experts reads the others from
+/// the host when they are selected.
+struct CacheStats {
+  std::int64_t hits = 0;    ///< selected experts that were on the device
+  std::int64_t misses = 0;  ///< those that were not
+  std::int64_t bytes = 0;   ///< read from the host for them
+
+  /// Hits in all selections, 0 .. 1; NaN when there was none.
+  double hit_rate() const {
+    return static_cast<double>(hits) / (static_cast<double>(hits) + static_cast<double>(misses));
+  }
+};
+
 /// Per decoder layer, over the run's tokens.
 struct LayerStats {
   std::int64_t tokens = 0;
@@ -93,6 +111,15 @@ struct LayerStats {
   double hidden_max = 0;  ///< max |hidden state after the layer|
   int hidden_channel = -1;
   std::int64_t hidden_token = -1;
+  std::int64_t attention_tokens = 0;  ///< tokens with an attention mass on position 0
+  double attention_sum = 0;           ///< of that mass, the mean over the query heads: 0 .. 1
+  double attention_min = 0;
+  double attention_max = 0;
+  std::optional<CacheStats> cache;  ///< empty where the backend held all experts
+
+  double attention_mean() const {
+    return attention_tokens > 0 ? attention_sum / static_cast<double>(attention_tokens) : 0;
+  }
 };
 
 /// A recorded token.

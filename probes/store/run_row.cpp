@@ -21,9 +21,13 @@ struct ProbeName {
   bool CaptureRequest::*flag;
 };
 constexpr ProbeName kProbes[] = {
-    {"routing", &CaptureRequest::routing},   {"expert_output", &CaptureRequest::expert_output},
-    {"hidden", &CaptureRequest::hidden},     {"entropy", &CaptureRequest::entropy},
-    {"log_prob", &CaptureRequest::log_prob}, {"router_logits", &CaptureRequest::router_logits},
+    {"routing", &CaptureRequest::routing},
+    {"expert_output", &CaptureRequest::expert_output},
+    {"hidden", &CaptureRequest::hidden},
+    {"entropy", &CaptureRequest::entropy},
+    {"log_prob", &CaptureRequest::log_prob},
+    {"attention", &CaptureRequest::attention},
+    {"router_logits", &CaptureRequest::router_logits},
 };
 
 std::string now_utc() {
@@ -88,6 +92,10 @@ Status accept(const std::string& file, const Claims& claims, RunInfo& run) {
     return fail(ErrorCode::format, "{}: damaged trace: run {} claims {} tokens, and {} that were dropped",
                 file, run.id, run.tokens, run.dropped_tokens);
   }
+  if (run.device_memory < 0) {
+    return fail(ErrorCode::format, "{}: damaged trace: run {} claims a device with {} bytes of memory", file,
+                run.id, run.device_memory);
+  }
   run.layers = static_cast<int>(claims.layers);
   run.experts = static_cast<int>(claims.experts);
   run.top_k = static_cast<int>(claims.top_k);
@@ -130,6 +138,11 @@ Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   run.probes = parse_probes(text());
   run.tokens = integer();
   run.dropped_tokens = integer();
+  run.backend_reason = text();
+  run.device = text();
+  run.device_uuid = text();
+  run.driver = text();
+  run.device_memory = integer();
   if (auto status = accept(file, claims, run); !status) return forward_error(status);
   if (!parse_moe_layers(moe_layers, run.layers, run.moe_layer)) {
     return fail(ErrorCode::format, "{}: damaged trace: run {}: moe_layers is not a list of layers below {}",
@@ -166,8 +179,10 @@ Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
       "INSERT INTO run(kind, started_at, status, writer, model_path, model_name, config_sha256, "
       "tensor_count, "
       "total_bytes, architecture, layers, experts, top_k, hidden_size, moe_layers, program_version, backend, "
-      "math, sampling, dataset, dataset_sha256, prompt, probes) VALUES(?1, ?2, 'recording', ?3, ?4, ?5, ?6, "
-      "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)");
+      "math, sampling, dataset, dataset_sha256, prompt, probes, backend_reason, device, device_uuid, driver, "
+      "device_memory) VALUES(?1, ?2, 'recording', ?3, ?4, ?5, ?6, "
+      "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, "
+      "nullif(?27, 0))");
   if (!row) return forward_error(row);
   int parameter = 0;
   const auto bind = [&](const auto& value) { row->bind(++parameter, value); };
@@ -193,6 +208,11 @@ Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
   bind(info.dataset_sha256);
   bind(info.prompt);
   bind(probes_text(info.probes));
+  bind(info.backend_reason);
+  bind(info.device);
+  bind(info.device_uuid);
+  bind(info.driver);
+  bind(info.device_memory);
   if (auto status = row->run(); !status) return forward_error(status);
   return database.last_insert_id();
 }
@@ -233,7 +253,8 @@ Result<std::vector<RunInfo>> read_run_rows(const Database& database, std::option
       "SELECT id, kind, started_at, status, message, writer, model_path, model_name, config_sha256, "
       "tensor_count, total_bytes, architecture, layers, experts, top_k, hidden_size, moe_layers, "
       "program_version, backend, math, sampling, dataset, dataset_sha256, prompt, text, probes, tokens, "
-      "dropped_tokens FROM run WHERE ?1 IS NULL OR id = ?1 ORDER BY id");
+      "dropped_tokens, backend_reason, device, device_uuid, driver, device_memory FROM run WHERE ?1 IS NULL "
+      "OR id = ?1 ORDER BY id");
   if (!query) return forward_error(query);
   if (id) query->bind(1, *id);
   std::vector<RunInfo> runs;

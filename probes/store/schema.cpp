@@ -7,6 +7,8 @@
 #include <string>
 #include <system_error>
 
+#include "probes/store/trace_versions.h"
+
 namespace expertscope {
 namespace {
 
@@ -40,7 +42,12 @@ CREATE TABLE run(
   text TEXT NOT NULL DEFAULT '',
   probes TEXT NOT NULL,
   tokens INTEGER NOT NULL DEFAULT 0,
-  dropped_tokens INTEGER NOT NULL DEFAULT 0
+  dropped_tokens INTEGER NOT NULL DEFAULT 0,
+  backend_reason TEXT NOT NULL DEFAULT '',
+  device TEXT NOT NULL DEFAULT '',
+  device_uuid TEXT NOT NULL DEFAULT '',
+  driver TEXT NOT NULL DEFAULT '',
+  device_memory INTEGER
 ) STRICT;
 
 CREATE TABLE policy_change(
@@ -102,6 +109,13 @@ CREATE TABLE layer_stats(
   hidden_max REAL,
   hidden_channel INTEGER,
   hidden_token INTEGER,
+  attention_tokens INTEGER,
+  attention_sum REAL,
+  attention_min REAL,
+  attention_max REAL,
+  cache_hits INTEGER,
+  cache_misses INTEGER,
+  cache_bytes INTEGER,
   PRIMARY KEY(run, layer)
 ) STRICT, WITHOUT ROWID;
 
@@ -141,6 +155,7 @@ CREATE TABLE layer_block(
   hidden_max BLOB,
   hidden_channel BLOB,
   router_logits BLOB,
+  first_token_attention BLOB,
   UNIQUE(run, layer, first_token)
 ) STRICT;
 
@@ -276,7 +291,10 @@ Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::
     // The last connection to close removes -wal and -shm, but not one that may only read: where the file is
     // writable, and now that it is known to be a trace, it is held by one that could.
     auto tidy = Database::open(file, Database::Mode::read_write);
-    if (tidy && (*tidy)->execute("PRAGMA query_only = ON") && check_trace(**tidy)) return tidy;
+    const bool held =
+        tidy && check_trace(**tidy) && read_as_newest(**tidy) && (*tidy)->execute("PRAGMA query_only = ON");
+    if (held) return tidy;
+    if (auto readable = read_as_newest(**opened); !readable) return forward_error(readable);
     return opened;
   }
   // A WAL database on a read-only medium has no room for its -shm file; without a -wal it can be read as it
@@ -284,7 +302,7 @@ Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::
   std::error_code error;
   if (status.error().code == ErrorCode::io && !std::filesystem::exists(file.string() + "-wal", error)) {
     auto fixed = Database::open(file, Database::Mode::immutable);
-    if (fixed && check_trace(**fixed)) return fixed;
+    if (fixed && check_trace(**fixed) && read_as_newest(**fixed)) return fixed;
   }
   return forward_error(status);
 }

@@ -12,8 +12,9 @@ namespace expertscope {
 
 /// "XSCP": the application_id of a trace; SPEC.md describes the file.
 inline constexpr std::int32_t kTraceApplicationId = 0x58534350;
-/// user_version of the traces this program writes. A larger one is refused by name.
-inline constexpr int kTraceVersion = 1;
+/// user_version of the traces this program writes. A larger one is refused by name; what a smaller one lacks
+/// is in trace_versions.cpp.
+inline constexpr int kTraceVersion = 2;
 /// Tokens of a full blob.
 inline constexpr int kBlockTokens = 256;
 
@@ -24,10 +25,12 @@ inline constexpr int kMaxExperts = 16384;                          ///< of a lay
 inline constexpr std::int64_t kMaxCells = 1 << 19;                 ///< layers * experts
 inline constexpr std::int64_t kMaxTokens = std::int64_t{1} << 48;  ///< an SQLite file has no more bytes
 
-/// Opens a trace for recording; creates it where there is no file (or an empty one).
+/// Opens a trace for recording; creates it where there is no file (or an empty one). An older one keeps its
+/// version until upgrade_trace().
 Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::path& file);
 
-/// Opens a trace for reading, also from a read-only medium. Refuses what is not a trace or is newer.
+/// Opens a trace for reading, also from a read-only medium. Refuses what is not a trace or is newer; an older
+/// one answers the queries of this version.
 Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::path& file);
 
 }  // namespace expertscope

@@ -344,6 +344,12 @@ Result<std::vector<float>> TraceReader::hidden_max(std::int64_t run, int layer,
   return impl_->layer_values(run, layer, range, "hidden_max");
 }
 
+Result<std::vector<float>> TraceReader::first_token_attention(std::int64_t run, int layer,
+                                                              const TokenRange& range) const {
+  const Snapshot snapshot(*this);
+  return impl_->layer_values(run, layer, range, "first_token_attention");
+}
+
 Result<std::vector<float>> TraceReader::router_logits(std::int64_t run, int layer, std::int64_t token) const {
   const Snapshot snapshot(*this);
   auto info = this->run(run);

@@ -77,6 +77,10 @@ class TraceReader {
 
   /// The largest |hidden state| of each token of the range after a decoder layer; NaN where not measured.
   Result<std::vector<float>> hidden_max(std::int64_t run, int layer, const TokenRange& range) const;
+  /// Attention mass on position 0 (the mean over the query heads) of each token of the range in a decoder
+  /// layer; NaN where not measured.
+  Result<std::vector<float>> first_token_attention(std::int64_t run, int layer,
+                                                   const TokenRange& range) const;
   /// All router logits of one token at a MoE layer, [experts]; empty where not measured, and for a token the
   /// run does not have.
   Result<std::vector<float>> router_logits(std::int64_t run, int layer, std::int64_t token) const;

@@ -6,6 +6,7 @@
 
 #include "probes/store/run_row.h"
 #include "probes/store/schema.h"
+#include "probes/store/trace_versions.h"
 #include "probes/store/writer_identity.h"
 
 namespace expertscope {
@@ -27,8 +28,13 @@ std::string policy_text(const RoutingTable* table) {
 }
 
 CaptureRequest either(const CaptureRequest& a, const CaptureRequest& b) {
-  return {a.routing || b.routing, a.expert_output || b.expert_output, a.hidden || b.hidden,
-          a.entropy || b.entropy, a.log_prob || b.log_prob,           a.router_logits || b.router_logits};
+  return {a.routing || b.routing,
+          a.expert_output || b.expert_output,
+          a.hidden || b.hidden,
+          a.entropy || b.entropy,
+          a.log_prob || b.log_prob,
+          a.attention || b.attention,
+          a.router_logits || b.router_logits};
 }
 
 Status check_info(const std::filesystem::path& file, const RunInfo& info) {
@@ -78,6 +84,7 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::start(
 Status TraceWriter::insert_run(const RunInfo& info) {
   auto transaction = Transaction::begin(*database_);
   if (!transaction) return forward_error(transaction);
+  if (auto status = upgrade_trace(*database_); !status) return status;
   if (auto status = mark_interrupted_runs(*database_); !status) return status;
   auto id = insert_run_row(*database_, info);
   if (!id) return forward_error(id);
@@ -125,7 +132,7 @@ Status TraceWriter::prepare() {
   const Entry entries[] = {
       {&insert_token_block_, "INSERT INTO token_block VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
       {&insert_slot_block_, "INSERT INTO slot_block VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
-      {&insert_layer_block_, "INSERT INTO layer_block VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
+      {&insert_layer_block_, "INSERT INTO layer_block VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
       {&delete_token_block_, "DELETE FROM token_block WHERE run = ?1 AND first_token >= ?2"},
       {&delete_slot_block_, "DELETE FROM slot_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3"},
       {&delete_layer_block_, "DELETE FROM layer_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3"},
@@ -136,7 +143,10 @@ Status TraceWriter::prepare() {
        "AND expert = ?3"},
       {&update_layer_,
        "UPDATE layer_stats SET tokens = ?3, entropy_sum = ?4, entropy_min = ?5, entropy_max = ?6, "
-       "hidden_max = ?7, hidden_channel = ?8, hidden_token = ?9 WHERE run = ?1 AND layer = ?2"},
+       "hidden_max = ?7, hidden_channel = ?8, hidden_token = ?9, attention_tokens = ?10, attention_sum = "
+       "?11, "
+       "attention_min = ?12, attention_max = ?13, cache_hits = ?14, cache_misses = ?15, cache_bytes = ?16 "
+       "WHERE run = ?1 AND layer = ?2"},
       {&update_run_, "UPDATE run SET tokens = ?2, dropped_tokens = ?3, probes = ?4 WHERE id = ?1"},
       {&insert_sequence_, "INSERT INTO sequence VALUES(?1, ?2, ?3, ?4)"},
       {&insert_dropped_, "INSERT INTO dropped VALUES(?1, ?2, ?3, ?4, ?5)"},
@@ -180,8 +190,13 @@ Status TraceWriter::check(const CaptureBlock& block, const BlockTags& tags) cons
       sized(block.output_max, what.expert_output, slots) &&
       sized(block.output_channel, what.expert_output, slots) && sized(block.entropy, what.entropy, moe) &&
       sized(block.hidden_max, what.hidden, layers) && sized(block.hidden_channel, what.hidden, layers) &&
+      sized(block.first_token_attention, what.attention, layers) &&
       sized(block.router_logits, what.router_logits, moe * index(block.experts));
-  if (shape && sizes) return {};
+  const bool cache = !block.cache_hits.empty();
+  const bool counters = sized(block.cache_hits, cache, index(block.moe_layers)) &&
+                        sized(block.cache_misses, cache, index(block.moe_layers)) &&
+                        sized(block.cache_bytes, cache, index(block.moe_layers));
+  if (shape && sizes && counters) return {};
   return fail(ErrorCode::mismatch,
               "{}: a capture block of {} tokens, {} layers ({} MoE) and {} experts does not fit the run's {} "
               "layers ({} MoE) and {} experts",
@@ -243,6 +258,7 @@ Status TraceWriter::note(const BlockTags& tags) {
 Status TraceWriter::note_block(const CaptureBlock& block) {
   measured_ = either(measured_, block.request);
   probes_ = either(probes_, block.request);
+  note_cache(block);
   if (auto status = note_policy(block); !status) return status;
   return note_vocabulary(block.token_id);
 }
@@ -259,6 +275,16 @@ Status TraceWriter::note_policy(const CaptureBlock& block) {
   insert_policy_.bind(2, tokens_);
   insert_policy_.bind(3, policy);
   return insert_policy_.run();
+}
+
+void TraceWriter::note_cache(const CaptureBlock& block) {
+  for (std::size_t moe = 0; moe < block.cache_hits.size(); ++moe) {
+    std::optional<CacheStats>& cache = layer_stats_[index(moe_layers_[moe])].cache;
+    if (!cache) cache.emplace();
+    cache->hits += block.cache_hits[moe];
+    cache->misses += block.cache_misses[moe];
+    cache->bytes += block.cache_bytes[moe];
+  }
 }
 
 Status TraceWriter::note_vocabulary(std::span<const std::int32_t> ids) {

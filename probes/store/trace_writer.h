@@ -72,6 +72,7 @@ class TraceWriter {
   Status check(const CaptureBlock& block, const BlockTags& tags) const;
   Status note_block(const CaptureBlock& block);
   Status note_policy(const CaptureBlock& block);
+  void note_cache(const CaptureBlock& block);
   Status note_vocabulary(std::span<const std::int32_t> ids);
   Status aggregate(int begin, int end);
   Status close_block();

@@ -33,6 +33,15 @@ struct Maximum {
   std::int64_t token;  ///< -1: nothing was measured
 };
 
+// Four columns: tokens, sum, min, max.
+void bind_attention(Statement& row, int parameter, const LayerStats& stats) {
+  row.bind(parameter, stats.attention_tokens);
+  bind_finite(row, parameter + 1, stats.attention_sum);
+  if (stats.attention_tokens == 0) return;
+  row.bind(parameter + 2, stats.attention_min);
+  row.bind(parameter + 3, stats.attention_max);
+}
+
 // Three columns: value, channel, token.
 void bind_maximum(Statement& row, int parameter, const Maximum& maximum) {
   for (int i = 0; i < 3; ++i)
@@ -80,7 +89,9 @@ Status TraceWriter::write_layer(int layer, int begin, int end) {
   const int moe = moe_index_[index(layer)];
   const LayerColumns columns = block_.layer(layer, moe, begin, end);
   const auto logits = moe >= 0 ? block_.router_logits(moe, begin, end) : std::span<const float>();
-  if (columns.entropy.empty() && columns.hidden_max.empty() && logits.empty()) return {};
+  const bool measured = !columns.entropy.empty() || !columns.hidden_max.empty() ||
+                        !columns.first_token_attention.empty() || !logits.empty();
+  if (!measured) return {};
   Statement& row = insert_layer_block_;
   row.bind(1, run_);
   row.bind(2, layer);
@@ -90,6 +101,7 @@ Status TraceWriter::write_layer(int layer, int begin, int end) {
   bind_measured(row, 6, columns.hidden_max);
   bind_measured(row, 7, columns.hidden_channel);
   bind_measured(row, 8, logits);
+  bind_measured(row, 9, columns.first_token_attention);
   return row.run();
 }
 
@@ -183,6 +195,14 @@ Status TraceWriter::write_layer_stats() {
       row.bind(6, stats.entropy_max);
     }
     bind_maximum(row, 7, {stats.hidden_max, stats.hidden_channel, stats.hidden_token});
+    for (int parameter = 10; parameter <= 16; ++parameter)
+      row.bind_null(parameter);
+    if (what.attention) bind_attention(row, 10, stats);
+    if (stats.cache) {
+      row.bind(14, stats.cache->hits);
+      row.bind(15, stats.cache->misses);
+      row.bind(16, stats.cache->bytes);
+    }
     if (auto status = row.run(); !status) return status;
   }
   return {};

@@ -58,7 +58,6 @@ TEST_F(CliErrors, WrongUsageIsTwo) {
   const std::vector<std::vector<std::string>> calls = {
       {},
       {"frobnicate"},
-      {"info"},
       {"info", "a", "b"},
       {"logits", "m", "--ids", "1,x", "--out", "l.npy"},
       {"logits", "m", "--ids", "1"},

@@ -2,6 +2,7 @@
 // profile, analyze, report and info of a trace: a recording from end to end.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <cmath>
 #include <numeric>
@@ -93,6 +94,21 @@ TEST_F(CliTrace, InfoNamesTheIdentityOfTheRun) {
   EXPECT_THAT(text.out, HasSubstr("run 1: profile, finished"));
 }
 
+TEST_F(CliTrace, InfoTellsWhatTheExpertCacheDidWhereThereWasOne) {
+  EXPECT_TRUE(run_cli_json({"info", trace(), "--json"})["runs"][0]["expert_cache"].is_null());
+  const std::string cached = *scratch_ / "cached.db";
+  profile("cached.db", {"--sequences", "1"});
+  sqlite3* handle = nullptr;
+  ASSERT_EQ(sqlite3_open(cached.c_str(), &handle), SQLITE_OK);
+  const char* sql = "UPDATE layer_stats SET cache_hits = 30, cache_misses = 10, cache_bytes = 320 * 1024";
+  EXPECT_EQ(sqlite3_exec(handle, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(handle);
+  sqlite3_close(handle);
+  const json cache = run_cli_json({"info", cached, "--json"})["runs"][0]["expert_cache"];
+  EXPECT_EQ(cache, (json{{"hits", 180}, {"misses", 60}, {"bytes", 6 * 320 * 1024}})) << "6 layers";
+  EXPECT_THAT(run_cli({"info", cached}).out,
+              HasSubstr("75.0 % of the selected experts were on the device, 6.0 KiB read per token"));
+}
+
 TEST_F(CliTrace, LoadAgreesWithTheReference) {
   const json load = run_cli_json({"analyze", trace(), "load", "--format", "json"});
   const json golden = data_json(kPlanted);
@@ -130,7 +146,7 @@ TEST_F(CliTrace, EntropyAgreesWithTheReference) {
 }
 
 TEST_F(CliTrace, EveryAnalysisHasCsvAndATable) {
-  for (const char* analysis : {"load", "super-experts", "entropy"}) {
+  for (const char* analysis : {"load", "super-experts", "entropy", "attention"}) {
     const ProcessResult csv = run_cli({"analyze", trace(), analysis, "--format", "csv"});
     EXPECT_EQ(csv.exit_code, 0) << csv.err;
     std::istringstream lines(csv.out);

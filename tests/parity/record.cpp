@@ -90,6 +90,7 @@ void Recording::take_block(const CaptureBlock& block, std::size_t row, SequenceR
   append(record.router_logits, block.router_logits, moe, rows, row, static_cast<std::size_t>(block.experts));
   append(record.hidden_max, block.hidden_max, layers, rows, row, 1);
   append(record.hidden_channel, block.hidden_channel, layers, rows, row, 1);
+  append(record.first_token, block.first_token_attention, layers, rows, row, 1);
   if (!block.log_prob.empty()) record.log_prob.push_back(block.log_prob[row]);
 }
 

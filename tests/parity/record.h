@@ -19,6 +19,7 @@ struct SequenceRecord {
   std::vector<float> log_prob;                    ///< [tokens]
   std::vector<std::vector<float>> hidden_max;     ///< [layer][tokens]
   std::vector<std::vector<int>> hidden_channel;   ///< [layer][tokens]
+  std::vector<std::vector<float>> first_token;    ///< [layer][tokens] attention mass on position 0
   std::vector<std::vector<int>> expert;           ///< [moe layer][tokens, slots]; -1: none
   std::vector<std::vector<float>> probability;    ///< [moe layer][tokens, slots]
   std::vector<std::vector<float>> weight;         ///< [moe layer][tokens, slots]

@@ -39,6 +39,7 @@ RunInfo run_info(const Shape& shape, const CaptureRequest& probes) {
   info.moe_layer = shape.moe_layer;
   info.program_version = "0.1.0";
   info.backend = "CPU f32 (test)";
+  info.backend_reason = "asked for";
   info.math = "f32";
   info.dataset = "data.txt";
   info.dataset_sha256 = "da7a";
@@ -70,6 +71,9 @@ float entropy_of(int token, int moe_layer) {
 }
 float hidden_max_of(int token, int layer) {
   return 100.0f * noise(token, layer, 500);
+}
+float attention_of(int token, int layer) {
+  return noise(token, layer, 700);
 }
 float log_prob_of(int token) {
   return -5.0f * noise(token, 0, 600);
@@ -110,6 +114,8 @@ std::unique_ptr<CaptureBlock> make_block(const Shape& shape, const CaptureReques
                              static_cast<std::size_t>(e)] = static_cast<float>(token * 10 + e) + 0.5f;
       }
     }
+    for (int layer = 0; probes.attention && layer < layers; ++layer)
+      block->first_token_attention[static_cast<std::size_t>(layer) * tokens + t] = attention_of(token, layer);
     for (int layer = 0; probes.hidden && layer < layers; ++layer) {
       block->hidden_max[static_cast<std::size_t>(layer) * tokens + t] = hidden_max_of(token, layer);
       block->hidden_channel[static_cast<std::size_t>(layer) * tokens + t] = token % shape.hidden_size;

@@ -51,6 +51,7 @@ float output_max_of(int token, int moe_layer, int slot);
 int channel_of(const Shape& shape, int token, int moe_layer, int slot);
 float entropy_of(int token, int moe_layer);
 float hidden_max_of(int token, int layer);
+float attention_of(int token, int layer);
 float log_prob_of(int token);
 
 /// A routing table that says no more than its policy.

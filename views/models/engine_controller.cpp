@@ -7,7 +7,9 @@
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
+#include <utility>
 
+#include "engine/model/backend_choice.h"
 #include "probes/capture/generation.h"
 
 namespace expertscope {
@@ -15,13 +17,20 @@ namespace {
 
 const QString kOpen = QStringLiteral("open model");
 const QString kWork = QStringLiteral("engine");
+const QString kRetire = QStringLiteral("retire");
 constexpr int kMaxContext = 4096;  // tokens of a sequence the window asks a session for
+constexpr int kGpuBatch = 2048;    // tokens of a step on a GPU
 constexpr int kSequences = 2;      // the second one scores edits beside the first
 
-BackendOptions window_backend_options() {
+// Of a model's way into the window: its files are mapped, its weights may have to go to a device.
+constexpr double kMapped = 0.3;
+
+BackendOptions window_backend_options(const BackendChoice& backend) {
   BackendOptions options;
+  options.choice = backend;
   options.max_context = kMaxContext;
   options.max_sequences = kSequences;
+  options.gpu_batch = kGpuBatch;
   return options;
 }
 
@@ -96,37 +105,87 @@ bool EngineController::is_opening() const {
   return runner_.is_busy(kOpen);
 }
 
-void EngineController::open_model(const std::filesystem::path& folder) {
+Result<EngineController::Opened> EngineController::open_session(std::shared_ptr<const Model> model,
+                                                                const BackendChoice& backend,
+                                                                const JobContext& context, double done) {
+  context.report(QObject::tr("preparing the session"), done);
+  const auto progress = [&](const std::string& what, double fraction) {
+    context.report(QString::fromStdString(what), done + (1 - done) * fraction);
+  };
+  auto session = Session::create(model, window_backend_options(backend), progress, context.stop);
+  if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
+  if (session) {
+    std::string refusal =
+        expertscope::gpu_refusal(backend, (*session)->backend_info(), installed_gpu_backends());
+    return Opened{std::move(model), std::shared_ptr<Session>(std::move(*session)), std::move(refusal), {}};
+  }
+  const auto wanted = wanted_backend(backend);
+  const bool gpu = wanted && wanted->choice.kind == BackendKind::cuda;
+  if (!gpu || session.error().code == ErrorCode::cancelled) return forward_error(session);
+  return Opened{std::move(model), nullptr, {}, session.error()};
+}
+
+bool EngineController::accept_session(const Result<Opened>& opened, const QString& folder) {
+  Q_EMIT opening_ended();
+  Q_EMIT state_changed();
+  // Also when the model was ready already and only its delivery was on the way.
+  if (open_cancelled_) return false;
+  if (!opened) {
+    if (opened.error().code != ErrorCode::cancelled) Q_EMIT failed(opened.error());
+    return false;
+  }
+  if (opened->session) return true;
+  Q_EMIT failed(*opened->gpu_error);
+  Q_EMIT failed_on_gpu(*opened->gpu_error, folder);
+  return false;
+}
+
+void EngineController::report_failure(const Error& error) {
+  if (error.code == ErrorCode::cancelled) return;
+  Q_EMIT failed(error);
+  if (error.code == ErrorCode::device) Q_EMIT failed_on_gpu(error, {});
+}
+
+void EngineController::open_model(const std::filesystem::path& folder, const BackendChoice& backend) {
   stop();
   open_cancelled_ = false;
   const QString name = QString::fromStdString(folder.string());
   runner_.run<Opened>(
       kOpen, tr("Opening %1").arg(name),
-      [folder](const JobContext& context) -> Result<Opened> {
+      [folder, backend](const JobContext& context) -> Result<Opened> {
         auto model = Model::open(
             folder,
             [&](const std::string& what, double fraction) {
-              context.report(QString::fromStdString(what), fraction * 0.9);
+              context.report(QString::fromStdString(what), fraction * kMapped);
             },
             context.stop);
         if (!model) return forward_error(model);
         if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
-        context.report(QObject::tr("preparing the session"), 0.95);
-        auto session = Session::create(*model, window_backend_options());
-        if (!session) return forward_error(session);
-        if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
-        return Opened{*model, std::shared_ptr<Session>(std::move(*session))};
+        return open_session(std::move(*model), backend, context, kMapped);
+      },
+      [this, name](Result<Opened> opened) {
+        if (accept_session(opened, name)) install(std::move(*opened));
+      });
+  Q_EMIT opening(name);
+  Q_EMIT state_changed();
+}
+
+void EngineController::move_model(const BackendChoice& backend) {
+  if (state_ == EngineState::no_model) return;
+  stop();
+  open_cancelled_ = false;
+  const QString name = QString::fromStdString(model_->identity().path);
+  runner_.run<Opened>(
+      kOpen, tr("Opening %1").arg(name),
+      [model = model_, backend](const JobContext& context) {
+        return open_session(model, backend, context, 0);
       },
       [this](Result<Opened> opened) {
-        Q_EMIT opening_ended();
+        if (!accept_session(opened, {}) || opened->model != model_) return;
+        use_session(std::move(*opened));
+        if (routing_) session_->set_routing(routing_);
         Q_EMIT state_changed();
-        // Also when the model was ready already and only its delivery was on the way.
-        if (open_cancelled_) return;
-        if (!opened) {
-          if (opened.error().code != ErrorCode::cancelled) Q_EMIT failed(opened.error());
-          return;
-        }
-        install(std::move(*opened));
+        Q_EMIT model_moved();
       });
   Q_EMIT opening(name);
   Q_EMIT state_changed();
@@ -139,22 +198,45 @@ void EngineController::cancel_open() {
 
 void EngineController::install(Opened opened) {
   close_model();
-  model_ = std::move(opened.model);
-  session_ = std::move(opened.session);
-  backend_ = QString::fromStdString(session_->backend_description());
-  max_context_ = session_->options().max_context;
+  model_ = opened.model;
+  use_session(std::move(opened));
   set_state(EngineState::ready);
   Q_EMIT model_opened();
+}
+
+/// Giving back what a session holds takes time, on a GPU above all: the engine's thread does it, before
+/// anything else that is asked of it.
+void EngineController::retire_session() {
+  if (!session_) return;
+  // One place for all copies of the job.
+  auto held = std::make_shared<std::shared_ptr<Session>>(std::exchange(session_, nullptr));
+  runner_.run<bool>(
+      kRetire, tr("Closing a session"),
+      [held](const JobContext&) -> Result<bool> {
+        held->reset();
+        return true;
+      },
+      [](const Result<bool>&) {});
+}
+
+void EngineController::use_session(Opened opened) {
+  retire_session();
+  session_ = std::move(opened.session);
+  gpu_refusal_ = std::move(opened.gpu_refusal);
+  backend_ = QString::fromStdString(session_->backend_description());
+  backend_info_ = session_->backend_info();
+  max_context_ = session_->options().max_context;
 }
 
 void EngineController::close_model() {
   if (state_ == EngineState::no_model) return;
   stop();
   model_.reset();
-  session_.reset();
+  retire_session();
   routing_.reset();
   comparison_.reset();
   backend_.clear();
+  backend_info_ = {};
   set_state(EngineState::no_model);
   Q_EMIT model_closed();
 }
@@ -206,7 +288,7 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         take_live_text(live);
         set_state(EngineState::ready);
         if (!result) {
-          if (result.error().code != ErrorCode::cancelled) Q_EMIT failed(result.error());
+          report_failure(result.error());
           Q_EMIT generation_finished({});
           return;
         }
@@ -238,7 +320,7 @@ void EngineController::compare(const ComparisonRequest& request) {
         set_state(EngineState::ready);
         session_->set_routing(routing_);
         if (!result) {
-          if (result.error().code != ErrorCode::cancelled) Q_EMIT failed(result.error());
+          report_failure(result.error());
         } else {
           comparison_ = std::make_shared<const ComparisonResult>(std::move(*result));
         }

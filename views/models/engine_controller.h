@@ -40,10 +40,17 @@ class EngineController final : public QObject {
   std::shared_ptr<const Model> model() const { return model_; }
   /// "CPU bf16 (...)"; empty without a model.
   QString backend() const { return backend_; }
+  /// Why it runs there, on what; meaningful with a model.
+  const BackendInfo& backend_info() const { return backend_info_; }
+  /// Why a GPU that is there does not run it; empty where none is, and where nobody left the choice open.
+  const std::string& gpu_refusal() const { return gpu_refusal_; }
   int max_context() const { return max_context_; }
 
   /// Opens a folder; the old model stays until the new one is there. Ends in model_opened() or failed().
-  void open_model(const std::filesystem::path& folder);
+  void open_model(const std::filesystem::path& folder, const BackendChoice& backend = {});
+  /// Gives the open model another backend and stops what runs. What the old one held of the text (its KV
+  /// cache) is gone. Ends in model_moved() or failed(), and then the old backend stays.
+  void move_model(const BackendChoice& backend);
   void cancel_open();
   void close_model();
 
@@ -66,6 +73,7 @@ class EngineController final : public QObject {
   void opening_ended();
   void model_opened();
   void model_closed();
+  void model_moved();
   /// The recorder has begun; `run` can be read from the trace.
   void generation_started(qint64 run);
   /// New text, tokens so far and the engine's rate, pauses of a chosen pace left out.
@@ -74,6 +82,9 @@ class EngineController final : public QObject {
   void comparison_progressed(const QString& what, double fraction);
   void comparison_finished();
   void failed(const expertscope::Error& error);
+  /// After failed(): the GPU does not run the model, and the CPU could. `folder` could not be opened there;
+  /// empty: the open model.
+  void failed_on_gpu(const expertscope::Error& error, const QString& folder);
 
  public:
   /// The newest comparison; null before the first.
@@ -83,10 +94,19 @@ class EngineController final : public QObject {
   struct Opened {
     std::shared_ptr<const Model> model;
     std::shared_ptr<Session> session;
+    std::string gpu_refusal;
+    std::optional<Error> gpu_error;  ///< there is no session then: a GPU that was asked for refused
   };
   class LiveText;
 
+  static Result<Opened> open_session(std::shared_ptr<const Model> model, const BackendChoice& backend,
+                                     const JobContext& context, double done);
   void install(Opened opened);
+  void use_session(Opened opened);
+  void retire_session();
+  /// What comes of opening or moving; true: a session is there.
+  bool accept_session(const Result<Opened>& opened, const QString& folder);
+  void report_failure(const Error& error);
   void set_state(EngineState state);
   void take_live_text(const std::shared_ptr<LiveText>& live);
 
@@ -97,6 +117,8 @@ class EngineController final : public QObject {
   std::shared_ptr<const RoutingTable> routing_;
   std::shared_ptr<const ComparisonResult> comparison_;
   QString backend_;
+  BackendInfo backend_info_;
+  std::string gpu_refusal_;
   int max_context_ = 0;
   bool open_cancelled_ = false;
 };

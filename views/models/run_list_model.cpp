@@ -92,6 +92,8 @@ QString run_details(const RunInfo& run) {
   add(QObject::tr("tokens"), std::to_string(run.tokens));
   add(QObject::tr("model"), run.model.path);
   add(QObject::tr("backend"), run.backend);
+  add(QObject::tr("because"), run.backend_reason);
+  add(QObject::tr("device"), run.device.empty() ? run.device : run.device + " (" + run.driver + ")");
   add(QObject::tr("sampling"), run.sampling);
   add(QObject::tr("data"), run.dataset);
   add(QObject::tr("data SHA-256"), run.dataset_sha256.substr(0, 16));

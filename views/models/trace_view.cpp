@@ -35,6 +35,7 @@ Result<std::shared_ptr<const RunSnapshot>> read_snapshot(const TraceReader& read
   snapshot->load = analyze_load(snapshot->table);
   snapshot->super_experts = analyze_super_experts(snapshot->table);
   snapshot->entropy = analyze_entropy(*layers, run);
+  snapshot->attention = analyze_attention(*layers);
   return snapshot;
 }
 

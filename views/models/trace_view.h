@@ -35,6 +35,7 @@ struct RunSnapshot {
   LoadResult load;
   SuperExpertResult super_experts;
   EntropyResult entropy;
+  AttentionResult attention;
 };
 
 /// The tokens of the strip.

@@ -22,7 +22,7 @@ std::filesystem::path to_path(const QString& text) {
 }  // namespace
 
 Workspace::Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent)
-    : QObject(parent), paths_(std::move(paths)), settings_(settings), recent_(settings) {
+    : QObject(parent), paths_(std::move(paths)), settings_(settings), recent_(settings), backend_(settings) {
   connect_engine();
   connect_trace();
   connect(&selection_, &Selection::changed, this, &Workspace::query);
@@ -38,6 +38,11 @@ void Workspace::connect_engine() {
   connect(&engine_, &EngineController::opening_progressed, this, &Workspace::opening_progressed);
   connect(&engine_, &EngineController::opening_ended, this, &Workspace::opening_ended);
   connect(&engine_, &EngineController::failed, this, &Workspace::failed);
+  connect(&engine_, &EngineController::failed_on_gpu, this, &Workspace::failed_on_gpu);
+  connect(&engine_, &EngineController::model_moved, this, [this] { Q_EMIT moved(engine_.backend()); });
+  connect(&backend_, &BackendSetting::changed, this, [this] {
+    if (engine_.model() && backend_.differs_from(engine_.backend_info())) Q_EMIT move_offered();
+  });
   connect(&engine_, &EngineController::model_opened, this, &Workspace::use_model);
   connect(&engine_, &EngineController::generation_started, this, [this] {
     if (!trace_.is_open() || trace_.file() != live_trace_) trace_.open(live_trace_);
@@ -94,6 +99,13 @@ QString Workspace::summary() const {
   return {};
 }
 
+QString Workspace::summary_details() const {
+  if (content_ == Content::model && engine_.model())
+    return backend_details(engine_.backend(), engine_.backend_info());
+  if (content_ == Content::trace && view() && view()->run) return run_details(view()->run->run);
+  return {};
+}
+
 std::shared_ptr<const ExpertTable> Workspace::expert_table() const {
   if (const auto seen = view(); seen && seen->run) {
     return std::shared_ptr<const ExpertTable>(seen->run, &seen->run->table);
@@ -127,16 +139,24 @@ void Workspace::open(const QString& path) {
   }
   cancel_open();  // what is opened last is what is shown
   if (info.isDir()) {
-    engine_.open_model(to_path(absolute));
+    open_model(to_path(absolute));
     return;
   }
   if (info.suffix() == QLatin1String("safetensors") || info.fileName() == QLatin1String("config.json")) {
-    engine_.open_model(to_path(info.absolutePath()));
+    open_model(to_path(info.absolutePath()));
     return;
   }
   wanted_trace_ = absolute;
   Q_EMIT opening(absolute);
   trace_.open(to_path(absolute));
+}
+
+void Workspace::open_model(const std::filesystem::path& folder) {
+  const BackendChoice choice = backend_.choice();
+  // Most cards have no room for two models: the one that is there goes first.
+  const bool on_gpu = engine_.model() && engine_.backend_info().kind == BackendKind::cuda;
+  if (on_gpu && choice.kind != BackendKind::cpu) close();
+  engine_.open_model(folder, choice);
 }
 
 void Workspace::open_demo() {
@@ -160,6 +180,19 @@ void Workspace::close() {
   selection_.reset();
   blank_table_.reset();
   set_content(Content::nothing);
+}
+
+void Workspace::move_to_setting() {
+  engine_.move_model(backend_.choice());
+}
+
+void Workspace::continue_on_cpu(const QString& folder) {
+  const BackendChoice cpu{BackendKind::cpu, 0};
+  if (folder.isEmpty()) {
+    engine_.move_model(cpu);
+  } else {
+    engine_.open_model(to_path(folder), cpu);
+  }
 }
 
 void Workspace::use_model() {
@@ -188,6 +221,8 @@ void Workspace::use_model() {
   for (const std::string& warning : engine_.model()->warnings()) {
     warnings << QString::fromStdString(warning);
   }
+  const std::string& refusal = engine_.gpu_refusal();
+  if (!refusal.empty()) warnings << tr("Runs on the CPU: %1").arg(QString::fromStdString(refusal));
   if (!warnings.isEmpty()) Q_EMIT warned(warnings.join(QLatin1Char('\n')));
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "views/models/backend_setting.h"
 #include "views/models/engine_controller.h"
 #include "views/models/expert_table_model.h"
 #include "views/models/recent_files.h"
@@ -41,12 +42,15 @@ class Workspace final : public QObject {
   RunListModel& runs() { return runs_; }
   ExpertTableModel& table() { return table_; }
   RecentFiles& recent() { return recent_; }
+  BackendSetting& backend() { return backend_; }
   QSettings& settings() { return settings_; }
   const WorkspacePaths& paths() const { return paths_; }
 
   Content content() const { return content_; }
   /// "demo | qwen3_moe | 6 layers x 16 experts, top-2 | CPU bf16"; empty without content.
   QString summary() const;
+  /// A tooltip for it: what runs, or ran, and why there; empty without content.
+  QString summary_details() const;
   /// The newest answer of the trace; null while there is none.
   std::shared_ptr<const TraceView> view() const { return trace_.view(); }
   /// Load table of the selected run; before anything ran, an empty one of the model's shape; else null.
@@ -64,6 +68,10 @@ class Workspace final : public QObject {
   void open_demo();
   void cancel_open();
   void close();
+  /// Gives the open model the backend of the setting; edits and recordings stay.
+  void move_to_setting();
+  /// After failed_on_gpu(): opens the folder on the CPU, or moves the open model there.
+  void continue_on_cpu(const QString& folder);
 
   /// Runs a prompt, recording into this model's live trace.
   void generate(const PromptRequest& request);
@@ -89,11 +97,18 @@ class Workspace final : public QObject {
   void opening_ended();
   void saved(const QString& file);
   void failed(const expertscope::Error& error);
+  /// After failed(): continue_on_cpu(folder) would run the model.
+  void failed_on_gpu(const expertscope::Error& error, const QString& folder);
+  /// The open model has another backend.
+  void moved(const QString& backend);
+  /// The setting names another backend than the one that runs the open model.
+  void move_offered();
   /// What the model's files leave open or this program does otherwise, a line each.
   void warned(const QString& messages);
 
  private:
   void connect_engine();
+  void open_model(const std::filesystem::path& folder);
   void connect_trace();
   void set_content(Content content);
   void query();
@@ -112,6 +127,7 @@ class Workspace final : public QObject {
   RunListModel runs_;
   ExpertTableModel table_;
   RecentFiles recent_;
+  BackendSetting backend_;
   JobRunner files_;
   Content content_ = Content::nothing;
   QString wanted_trace_;              ///< being opened by the person, not a live recording

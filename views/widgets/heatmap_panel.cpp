@@ -249,6 +249,15 @@ QString HeatmapPanel::layer_entropy(int layer) const {
   return tr("%1 nats (%2 % of even)").arg(at->mean, 0, 'g', 4).arg(at->normalised * 100, 0, 'f', 0);
 }
 
+QString HeatmapPanel::layer_attention(int layer) const {
+  const auto view = workspace_.view();
+  if (!view || !view->run) return {};
+  const auto& layers = view->run->attention.layers;
+  const auto at = std::find_if(layers.begin(), layers.end(),
+                               [layer](const LayerAttention& attention) { return attention.layer == layer; });
+  return at == layers.end() ? QString() : tr("%1 %").arg(at->mean * 100, 0, 'g', 4);
+}
+
 QString HeatmapPanel::tooltip(Cell cell) const {
   const auto table = workspace_.expert_table();
   if (!table || cell.layer >= table->layers || cell.expert >= table->experts) return {};
@@ -282,6 +291,8 @@ QString HeatmapPanel::tooltip(Cell cell) const {
   }
   if (const QString entropy = layer_entropy(cell.layer); !entropy.isEmpty())
     rows += row(tr("layer's mean router entropy"), entropy);
+  if (const QString attention = layer_attention(cell.layer); !attention.isEmpty())
+    rows += row(tr("layer's attention on the first token"), attention);
   const auto& super = map_->scene().super_cells;
   if (std::find(super.begin(), super.end(), cell) != super.end())
     rows += row(tr("super expert"), QStringLiteral("▲"));

@@ -39,6 +39,7 @@ class HeatmapPanel final : public QWidget {
   void update_figure();
   QString tooltip(Cell cell) const;
   QString layer_entropy(int layer) const;
+  QString layer_attention(int layer) const;
 
   Workspace& workspace_;
   HeatmapView* map_;

@@ -7,6 +7,7 @@
 #include <QProgressBar>
 #include <QPushButton>
 #include <QTimer>
+#include <utility>
 
 #include "views/models/colour_map.h"
 
@@ -21,6 +22,7 @@ MessageBanner::MessageBanner(QWidget* parent)
     : QFrame(parent),
       text_(new QLabel),
       progress_(new QProgressBar),
+      offer_button_(new QPushButton),
       cancel_(new QPushButton(tr("Cancel"))),
       close_(new QPushButton(tr("Close"))),
       fade_(new QTimer(this)) {
@@ -33,10 +35,12 @@ MessageBanner::MessageBanner(QWidget* parent)
   progress_->setRange(0, 1000);
   progress_->setTextVisible(false);
   cancel_->setObjectName(QStringLiteral("banner_cancel"));
+  offer_button_->setObjectName(QStringLiteral("banner_offer"));
   auto* layout = new QHBoxLayout(this);
   layout->setContentsMargins(14, 6, 8, 6);
   layout->addWidget(text_, 1);
   layout->addWidget(progress_);
+  layout->addWidget(offer_button_);
   layout->addWidget(cancel_);
   layout->addWidget(close_);
   fade_->setSingleShot(true);
@@ -44,6 +48,11 @@ MessageBanner::MessageBanner(QWidget* parent)
   connect(fade_, &QTimer::timeout, this, &QWidget::hide);
   connect(close_, &QPushButton::clicked, this, &QWidget::hide);
   connect(cancel_, &QPushButton::clicked, this, &MessageBanner::cancelled);
+  connect(offer_button_, &QPushButton::clicked, this, [this] {
+    const BannerOffer taken = std::exchange(offer_, {});
+    hide();
+    if (taken.take) taken.take();
+  });
   hide();
 }
 
@@ -51,22 +60,25 @@ QString MessageBanner::message() const {
   return text_->text();
 }
 
-void MessageBanner::show_kind(Kind kind, const QString& message) {
+void MessageBanner::show_kind(Kind kind, const QString& message, const BannerOffer& offer) {
   kind_ = kind;
+  offer_ = offer;
+  offer_button_->setText(offer.text);
+  offer_button_->setVisible(offer.take != nullptr);
   text_->setText(message);
   setAccessibleName(kind == Kind::error ? tr("Error: %1").arg(message) : message);
   progress_->setVisible(kind == Kind::progress);
   cancel_->setVisible(kind == Kind::progress);
   close_->setVisible(kind != Kind::progress);
   fade_->stop();
-  if (kind == Kind::notice) fade_->start();
+  if (kind == Kind::notice && !offer.take) fade_->start();
   show();
   update();
 }
 
-void MessageBanner::show_error(const QString& message) {
+void MessageBanner::show_error(const QString& message, const BannerOffer& offer) {
   unread_ = message;
-  show_kind(Kind::error, message);
+  show_kind(Kind::error, message, offer);
 }
 
 void MessageBanner::show_warning(const QString& message) {
@@ -74,13 +86,13 @@ void MessageBanner::show_warning(const QString& message) {
   show_kind(Kind::warning, message);
 }
 
-void MessageBanner::show_notice(const QString& message) {
+void MessageBanner::show_notice(const QString& message, const BannerOffer& offer) {
   // What went wrong stays until it is closed; a notice stands below it.
   if (isVisible() && (kind_ == Kind::error || kind_ == Kind::warning)) {
-    show_kind(kind_, unread_ + QLatin1Char('\n') + message);
+    show_kind(kind_, unread_ + QLatin1Char('\n') + message, offer.take ? offer : offer_);
     return;
   }
-  show_kind(Kind::notice, message);
+  show_kind(Kind::notice, message, offer);
 }
 
 void MessageBanner::show_progress(const QString& what, double fraction) {

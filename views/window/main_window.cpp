@@ -126,6 +126,14 @@ void MainWindow::connect_file_actions() {
 
 void MainWindow::connect_workspace() {
   connect(&workspace_, &Workspace::failed, this, &MainWindow::show_error);
+  connect(&workspace_, &Workspace::failed_on_gpu, this, &MainWindow::offer_cpu);
+  connect(&workspace_, &Workspace::move_offered, this, &MainWindow::offer_move);
+  connect(&workspace_, &Workspace::moved, this, [this](const QString& backend) {
+    banner_->show_notice(
+        tr("The model runs on %1 now. What was held of the text (the KV cache) is gone; edits "
+           "and recordings stay.")
+            .arg(backend));
+  });
   connect(&workspace_, &Workspace::warned, banner_, &MessageBanner::show_warning);
   connect(&workspace_, &Workspace::saved, this,
           [this](const QString& file) { banner_->show_notice(tr("Written: %1").arg(file)); });
@@ -177,6 +185,7 @@ void MainWindow::update_state() {
   }
   const QString summary = workspace_.summary();
   summary_->setText(summary);
+  summary_->setToolTip(workspace_.summary_details());
   setWindowTitle(summary.isEmpty()
                      ? tr("Expertscope")
                      : tr("%1 - Expertscope").arg(summary.section(QStringLiteral(" | "), 0, 0)));
@@ -201,6 +210,22 @@ QByteArray MainWindow::panel_state() const {
 
 void MainWindow::show_error(const Error& error) {
   banner_->show_error(QString::fromStdString(error.message));
+}
+
+void MainWindow::offer_cpu(const Error& error, const QString& folder) {
+  const QString message = QString::fromStdString(error.message);
+  const QString loss =
+      folder.isEmpty() ? tr(" The recording up to here is closed. On the CPU the model starts without what "
+                            "the GPU held of the text (its KV cache).")
+                       : QString();
+  banner_->show_error(message + QLatin1Char('.') + loss,
+                      {tr("Continue on the CPU"), [this, folder] { workspace_.continue_on_cpu(folder); }});
+}
+
+void MainWindow::offer_move() {
+  banner_->show_notice(tr("The chosen backend is used when a model is opened. The open one runs on %1.")
+                           .arg(workspace_.engine().backend()),
+                       {tr("Move it now"), [this] { workspace_.move_to_setting(); }});
 }
 
 void MainWindow::show_cell_menu(const QPoint& global) {

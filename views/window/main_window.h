@@ -73,6 +73,8 @@ class MainWindow final : public QMainWindow {
   void show_panels(bool visible);
   QByteArray panel_state() const;
   void show_error(const Error& error);
+  void offer_cpu(const Error& error, const QString& folder);
+  void offer_move();
   void show_cell_menu(const QPoint& global);
   void start_pick();
   void show_about();

@@ -22,6 +22,7 @@
 #include "views/widgets/start_page.h"
 #include "views/widgets/table_panel.h"
 #include "views/widgets/token_panel.h"
+#include "views/window/backend_menu.h"
 #include "views/window/main_window.h"
 #include "views/window/theme.h"
 
@@ -112,6 +113,8 @@ void MainWindow::make_menus() {
   run->addActions({actions_.generate, actions_.stop, actions_.edit_prompt});
   run->addSeparator();
   run->addAction(actions_.compare);
+  run->addSeparator();
+  run->addMenu(new BackendMenu(workspace_.backend(), this));
   QMenu* window = menuBar()->addMenu(tr("&Window"));
   for (QDockWidget* dock : docks_) {
     window->addAction(dock->toggleViewAction());

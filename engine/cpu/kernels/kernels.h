@@ -114,6 +114,9 @@ struct AttentionTask {
   float scale = 1;              ///< of the scores: 1 / sqrt(head_dim)
   float* out = nullptr;         ///< [tokens][out_stride]; head h of the group starts at h * head_dim
   std::int64_t out_stride = 0;  ///< floats between tokens
+  /// [tokens][first_stride] softmax weight of position 0, one float a head of the group; null: not wanted.
+  float* first = nullptr;
+  std::int64_t first_stride = 0;  ///< floats between tokens
 };
 
 /// One level's functions. Pointers may be unaligned (to their element type only) unless said otherwise.

@@ -113,10 +113,12 @@ RowStats row_stats(const float* x, std::int64_t n) {
 }
 
 /// One query row over keys 0 .. last: scores, softmax and weighted sum in one pass (online softmax).
-void attend(const AttentionTask& task, const float* q, std::int64_t last, float* out) {
+/// Returns the softmax weight of position 0.
+float attend(const AttentionTask& task, const float* q, std::int64_t last, float* out) {
   std::fill(out, out + task.head_dim, 0.0f);
   float largest = -std::numeric_limits<float>::infinity();
   float sum = 0;
+  float first = 0;
   for (std::int64_t t = 0; t <= last; ++t) {
     float score = 0;
     for (int d = 0; d < task.head_dim; ++d)
@@ -127,18 +129,22 @@ void attend(const AttentionTask& task, const float* q, std::int64_t last, float*
     const float weight = std::exp(score - new_largest);
     largest = new_largest;
     sum = sum * rescale + weight;
+    first = t == 0 ? weight : first * rescale;
     for (int d = 0; d < task.head_dim; ++d)
       out[d] = out[d] * rescale + weight * element(task.v, task.kv_type, t * task.kv_stride + d);
   }
   for (int d = 0; d < task.head_dim; ++d)
     out[d] /= sum;
+  return first / sum;
 }
 
 void attention(const AttentionTask& task) {
   for (std::int64_t t = 0; t < task.tokens; ++t)
-    for (int h = 0; h < task.group; ++h)
-      attend(task, task.q + t * task.q_stride + h * task.head_dim, task.position + t,
-             task.out + t * task.out_stride + h * task.head_dim);
+    for (int h = 0; h < task.group; ++h) {
+      const float first = attend(task, task.q + t * task.q_stride + h * task.head_dim, task.position + t,
+                                 task.out + t * task.out_stride + h * task.head_dim);
+      if (task.first != nullptr) task.first[t * task.first_stride + h] = first;
+    }
 }
 
 constexpr Kernels kScalar = {CpuLevel::scalar, layout, pack,     matmul, to_f32,    to_bf16,

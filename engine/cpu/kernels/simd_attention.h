@@ -24,6 +24,7 @@ struct AttentionTile {
   alignas(64) float score[kQueryTile][kKeyBlock];
   float largest[kQueryTile];
   float total[kQueryTile];
+  float first_score[kQueryTile];     ///< of position 0
   std::int64_t visible[kQueryTile];  ///< keys the row may see
   int rows;
 };
@@ -120,6 +121,8 @@ inline void attend_block(const AttentionTask& task, AttentionTile& tile, std::in
   };
   // Rows are in the order of their tokens: the last sees the most.
   score_block<P>(task, tile, first, keys_of(tile.rows - 1));
+  for (int r = 0; first == 0 && r < tile.rows; ++r)
+    tile.first_score[r] = tile.score[r][0];
   for (int r = 0; r < tile.rows; ++r)
     if (keys_of(r) > 0) weigh_row<V>(tile, r, keys_of(r), task.head_dim);
   int r = 0;
@@ -157,6 +160,10 @@ inline void attend_tile(const AttentionTask& task, AttentionTile& tile, std::int
     float* out = task.out + token * task.out_stride + (begin + r) % task.group * task.head_dim;
     for (int d = 0; d < task.head_dim; ++d)
       out[d] = tile.sum[r][d] / tile.total[r];
+    if (task.first == nullptr) continue;
+    // From the score, once: the same number as rescaling its weight with every block of keys.
+    task.first[token * task.first_stride + (begin + r) % task.group] =
+        __builtin_expf(tile.first_score[r] - tile.largest[r]) / tile.total[r];
   }
 }
 

@@ -35,6 +35,7 @@ class Recorder:
         self.model = model
         self.calls = {}
         self.hidden = {}
+        self.first_token = {}  # layer: attention on position 0 [T], mean over the query heads
         self.handles = []
         for n, layer in enumerate(model.model.layers):
             self._watch(n, layer)
@@ -45,7 +46,11 @@ class Recorder:
         def keep_hidden(module, args, out):
             self.hidden[n] = (out[0] if isinstance(out, tuple) else out)[0].clone()
 
+        def keep_attention(module, args, out):
+            self.first_token[n] = out[1][0, :, :, 0].mean(0).clone()  # eager: [1, heads, T, keys]
+
         self.handles.append(layer.register_forward_hook(keep_hidden))
+        self.handles.append(layer.self_attn.register_forward_hook(keep_attention))
         if not hasattr(layer.mlp, "experts"):
             return
 
@@ -145,6 +150,7 @@ def golden(model, ids: list, top_k: int) -> tuple:
         tensors[f"layer.{n}.hidden"] = hidden[at]
         tensors[f"layer.{n}.hidden_max"] = magnitude
         tensors[f"layer.{n}.hidden_max_channel"] = i32(channel)
+        tensors[f"layer.{n}.first_token_attention"] = recorder.first_token[n]
         if n not in recorder.calls:
             continue
         call = recorder.calls[n]

@@ -233,6 +233,22 @@ TEST(SessionCapture, ABlockSaysWhichTokensItHolds) {
   EXPECT_EQ(block.table, session->routing());
 }
 
+TEST(SessionCapture, TheFirstTokenHasAllAttentionAndTheOthersAShareOfIt) {
+  const auto session = make_session(small());
+  Keeper keeper;
+  session->set_capture({.attention = true}, &keeper);
+  ASSERT_TRUE(session->prefill(0, tokens(5)));
+  const auto& mass = keeper.blocks[0]->first_token_attention;
+  ASSERT_EQ(mass.size(), 10u) << "2 layers, 5 tokens";
+  for (const std::size_t layer : {0, 1}) {
+    EXPECT_FLOAT_EQ(mass[layer * 5], 1.0f);
+    for (std::size_t t = 1; t < 5; ++t) {
+      EXPECT_GT(mass[layer * 5 + t], 0.0f);
+      EXPECT_LT(mass[layer * 5 + t], 1.0f);
+    }
+  }
+}
+
 TEST(SessionCapture, AProbeThatIsOffFillsNothing) {
   const auto session = make_session(small());
   Keeper keeper;
@@ -242,6 +258,7 @@ TEST(SessionCapture, AProbeThatIsOffFillsNothing) {
   EXPECT_EQ(block.entropy.size(), 6u);
   EXPECT_TRUE(block.expert.empty() && block.weight.empty() && block.output_norm.empty());
   EXPECT_TRUE(block.hidden_max.empty() && block.router_logits.empty() && block.log_prob.empty());
+  EXPECT_TRUE(block.first_token_attention.empty() && block.cache_hits.empty());
 }
 
 TEST(SessionCapture, AnErrorOfTheSinkStopsTheStep) {

@@ -106,5 +106,15 @@ TEST(Export, Entropy) {
   EXPECT_EQ(to_csv(result), "layer,tokens,mean_nats,min_nats,max_nats,normalised\n1,9,0.5,0.25,0.75,0.125\n");
 }
 
+TEST(Export, Attention) {
+  AttentionResult result;
+  result.layers.push_back({2, 9, 0.5, 0.25, 1});
+  const auto json = nlohmann::json::parse(to_json(result));
+  EXPECT_EQ(json["analysis"], "attention");
+  EXPECT_EQ(json["layers"][0]["layer"], 2);
+  EXPECT_EQ(json["layers"][0]["mean"], 0.5);
+  EXPECT_EQ(to_csv(result), "layer,tokens,mean,min,max\n2,9,0.5,0.25,1\n");
+}
+
 }  // namespace
 }  // namespace expertscope

@@ -3,11 +3,8 @@
 #include "probes/report/report.h"
 
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -163,6 +160,9 @@ TEST(Report, EmbedsTheNumbersOfTheAnalyses) {
   EXPECT_EQ(page.data["experts"], nlohmann::json::parse(to_json(table)));
   const EntropyResult entropy = analyze_entropy(value_of(trace->layer_stats(1)), run);
   EXPECT_EQ(page.data["entropy"], nlohmann::json::parse(to_json(entropy)));
+  const AttentionResult attention = analyze_attention(value_of(trace->layer_stats(1)));
+  ASSERT_EQ(attention.layers.size(), 3u);
+  EXPECT_EQ(page.data["attention"], nlohmann::json::parse(to_json(attention)));
   const SuperExpertResult paper = analyze_super_experts(table);
   EXPECT_EQ(page.data["super_experts"]["paper"]["percentile_threshold"], paper.percentile_threshold);
   EXPECT_EQ(page.data["super_experts"]["paper"]["super_experts"].size(), paper.super_experts.size());
@@ -386,6 +386,42 @@ TEST(Report, WorksWithoutTheOptionalProbes) {
   EXPECT_NE(page.html.find("Router entropy was not measured"), std::string::npos);
 }
 
+TEST(Report, ShowsTheAttentionOnTheFirstTokenWhereItWasMeasured) {
+  const TemporaryFolder folder;
+  record(folder / "t.db", {});
+  EXPECT_NE(report_of(folder / "t.db").html.find("Mean attention on the first token per layer"),
+            std::string::npos);
+  RunPlan plan;
+  plan.info.probes.attention = false;
+  record(folder / "off.db", plan);
+  EXPECT_EQ(report_of(folder / "off.db").html.find("Mean attention on the first token per layer"),
+            std::string::npos);
+}
+
+TEST(Report, ShowsTheExpertCacheWhereThereWasOne) {
+  const TemporaryFolder folder;
+  record(folder / "whole.db", {});
+  const Page whole = report_of(folder / "whole.db");
+  EXPECT_EQ(whole.html.find("cache hits"), std::string::npos);
+  EXPECT_FALSE(whole.data.contains("expert_cache"));
+
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
+  auto block = make_block(Shape(), CaptureRequest::standard(), {0, 10, 0, 0});
+  block->cache_hits = {15, 20};
+  block->cache_misses = {5, 0};
+  block->cache_bytes = {40960, 0};
+  ASSERT_OK(recorder->deliver(std::move(block)));
+  ASSERT_OK(recorder->finish("finished"));
+  const Page page = report_of(folder / "t.db");
+  EXPECT_EQ(malformed(page.html), "");
+  EXPECT_NE(page.html.find("of 40 selections found theirs there"), std::string::npos);
+  EXPECT_NE(page.html.find("cache hits"), std::string::npos);
+  EXPECT_EQ(page.data["expert_cache"]["hit_rate"], 0.875);
+  EXPECT_EQ(page.data["expert_cache"]["bytes_per_token"], 4096);
+  ASSERT_EQ(page.data["expert_cache"]["layers"].size(), 2u);
+  EXPECT_EQ(page.data["expert_cache"]["layers"][0]["hit_rate"], 0.75);
+}
+
 TEST(Report, TakesTheNewestRunOrTheOneAskedFor) {
   const TemporaryFolder folder;
   record(folder / "t.db", {});
@@ -434,45 +470,6 @@ TEST(Report, ComparesRunsOfOneTrace) {
   record(folder / "other.db", {});
   EXPECT_EQ(value_of(choose_baseline_run(*open_trace(folder / "other.db"), 0, *trace, 1)), 1)
       << "runs of other files have numbers of their own";
-}
-
-std::string content(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-TEST(WriteFile, ReplacesTheFileAsAWhole) {
-  const TemporaryFolder folder;
-  EXPECT_OK(write_file(folder / "r.html", "one"));
-  EXPECT_OK(write_file(folder / "r.html", "two"));
-  EXPECT_EQ(content(folder / "r.html"), "two");
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
-      << "no temporary is left";
-}
-
-TEST(WriteFile, FollowsALink) {
-  const TemporaryFolder folder;
-  EXPECT_OK(write_file(folder / "real.html", "one"));
-  std::filesystem::create_symlink(folder / "real.html", folder / "link.html");
-  EXPECT_OK(write_file(folder / "link.html", "two"));
-  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link.html"));
-  EXPECT_EQ(content(folder / "real.html"), "two");
-}
-
-TEST(WriteFile, NamesTheFileItCannotWrite) {
-  const TemporaryFolder folder;
-  const auto missing = write_file(folder / "no/such/folder/r.html", "x");
-  ASSERT_FALSE(missing);
-  EXPECT_EQ(missing.error().code, ErrorCode::io);
-  EXPECT_NE(missing.error().message.find("no/such/folder/r.html: cannot write: No such file"),
-            std::string::npos);
-  const auto directory = write_file(folder.path(), "x");
-  ASSERT_FALSE(directory);
-  EXPECT_NE(directory.error().message.find("Is a directory"), std::string::npos);
-  const auto full = write_file("/dev/full", "x");
-  ASSERT_FALSE(full);
-  EXPECT_EQ(full.error().code, ErrorCode::disk_full);
-  EXPECT_OK(write_file("/dev/null", "x"));
 }
 
 }  // namespace

@@ -67,9 +67,9 @@ TEST(BadTrace, ANewerVersionIsRefusedByName) {
   record(folder / "t.db");
   {
     auto database = value_of(Database::open(folder / "t.db", Database::Mode::read_write));
-    ASSERT_OK(database->execute("PRAGMA user_version = 2"));
+    ASSERT_OK(database->execute("PRAGMA user_version = 3"));
   }
-  expect_refused(folder / "t.db", "trace version 2, this program reads up to 1");
+  expect_refused(folder / "t.db", "trace version 3, this program reads up to 2");
   const auto opened = TraceReader::open(folder / "t.db");
   EXPECT_EQ(opened.error().code, ErrorCode::unsupported);
   const auto recorder = Recorder::start(folder / "t.db", run_info(Shape()));
@@ -126,6 +126,7 @@ std::string read_all(const TraceReader& trace) {
     keep(trace.token_slots(run.id, 260));
     keep(trace.entropy(run.id, 0, {}));
     keep(trace.hidden_max(run.id, 1, {}));
+    keep(trace.first_token_attention(run.id, 1, {}));
     keep(trace.router_logits(run.id, 2, 299));
     keep(trace.visit_expert(run.id, 2, 1, {}, [](std::int64_t, const SlotRow&) { return true; }));
     keep(trace.visit_selections(run.id, 2, {},
@@ -177,6 +178,7 @@ TEST(BadTrace, BlobsThatDoNotFitTheirRow) {
            "UPDATE token_block SET first_token = first_token + 7 WHERE first_token > 0",
            "UPDATE layer_block SET entropy = zeroblob(5) WHERE layer = 0",
            "UPDATE layer_block SET hidden_max = zeroblob(2000) WHERE layer = 1",
+           "UPDATE layer_block SET first_token_attention = zeroblob(12) WHERE layer = 1",
            "UPDATE layer_block SET router_logits = zeroblob(8) WHERE layer = 2",
        }) {
     EXPECT_NE(damaged_by(sql).find("t.db: damaged trace: "), std::string::npos) << sql;
@@ -252,6 +254,10 @@ TEST(BadTrace, AggregatesThatTheRunCannotHave) {
            "entropy_sum = 9e999",
            "entropy_min = -9e999",
            "hidden_max = 9e999",
+           "attention_tokens = 301",
+           "attention_sum = 9e999",
+           "cache_hits = -1, cache_misses = 0, cache_bytes = 0",
+           "cache_hits = 1, cache_misses = 0, cache_bytes = -9223372036854775807",
            "hidden_token = 300",
            "hidden_token = 9223372036854775807",
            "hidden_channel = 64",

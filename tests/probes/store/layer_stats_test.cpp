@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "probes/analysis/analysis.h"
 #include "tests/probes/synthetic.h"
@@ -85,6 +86,78 @@ TEST(LayerStats, AProbeThatStartsLateIsAveragedOverTheTokensItSaw) {
   ASSERT_EQ(entropy.layers.size(), 2u);
   EXPECT_DOUBLE_EQ(entropy.layers[0].mean, sum / 50);
   EXPECT_EQ(entropy.layers[0].tokens, 50);
+}
+
+TEST(LayerStats, KnowTheAttentionOnTheFirstTokenOfEveryLayerDenseOnesIncluded) {
+  const TemporaryFolder folder;
+  const CaptureRequest off{.routing = true};
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape(), off)));
+  deliver(*recorder, off, {0, 40, 40});
+  deliver(*recorder, CaptureRequest::standard(), {40, 340, 7});
+  ASSERT_OK(recorder->finish("finished"));
+  const auto trace = open_trace(folder / "t.db");
+  EXPECT_TRUE(value_of(trace->run(1)).probes.attention);
+  const auto layers = value_of(trace->layer_stats(1));
+  const AttentionResult result = analyze_attention(layers);
+  ASSERT_EQ(result.layers.size(), 3u);
+  for (int layer = 0; layer < 3; ++layer) {
+    double sum = 0;
+    double low = 1;
+    double high = 0;
+    for (int t = 40; t < 340; ++t) {
+      const double mass = attention_of(t, layer);
+      sum += mass;
+      low = std::min(low, mass);
+      high = std::max(high, mass);
+    }
+    const LayerAttention& got = result.layers[static_cast<std::size_t>(layer)];
+    EXPECT_EQ(got.layer, layer);
+    EXPECT_EQ(got.tokens, 300) << "those the probe saw";
+    EXPECT_DOUBLE_EQ(got.mean, sum / 300);
+    EXPECT_EQ(got.min, low);
+    EXPECT_EQ(got.max, high);
+  }
+  EXPECT_FALSE(layers[0].cache) << "the backend held all experts";
+  const auto values = value_of(trace->first_token_attention(1, 1, {38, 42}));
+  ASSERT_EQ(values.size(), 4u);
+  EXPECT_TRUE(std::isnan(values[1]));
+  EXPECT_EQ(values[2], attention_of(40, 1));
+}
+
+TEST(LayerStats, AddUpWhatTheExpertCacheDid) {
+  const TemporaryFolder folder;
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
+  for (int step = 0; step < 3; ++step) {
+    auto block = make_block(Shape(), CaptureRequest::standard(), {10 * step, 10, 0, 10 * step});
+    block->cache_hits = {15 + step, 20};
+    block->cache_misses = {5 - step, 0};
+    block->cache_bytes = {(5 - step) * 1000, 0};
+    ASSERT_OK(recorder->deliver(std::move(block)));
+  }
+  ASSERT_OK(recorder->finish("finished"));
+  const auto layers = value_of(open_trace(folder / "t.db")->layer_stats(1));
+  ASSERT_TRUE(layers[0].cache && layers[2].cache);
+  EXPECT_FALSE(layers[1].cache) << "a dense layer has no experts";
+  EXPECT_EQ(layers[0].cache->hits, 48);
+  EXPECT_EQ(layers[0].cache->misses, 12);
+  EXPECT_EQ(layers[0].cache->bytes, 12000);
+  EXPECT_DOUBLE_EQ(layers[0].cache->hit_rate(), 0.8);
+  EXPECT_DOUBLE_EQ(layers[2].cache->hit_rate(), 1.0);
+  const auto total = total_cache(layers);
+  ASSERT_TRUE(total);
+  EXPECT_EQ(total->hits, 108);
+  EXPECT_EQ(total->misses, 12);
+}
+
+TEST(LayerStats, ABlockWhoseCacheCountersDoNotFitItsLayersIsRefused) {
+  const TemporaryFolder folder;
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
+  auto block = make_block(Shape(), CaptureRequest::standard(), {0, 10, 0, 0});
+  block->cache_hits = {1, 2, 3};
+  (void)recorder->deliver(std::move(block));
+  const auto finished = recorder->finish("finished");
+  ASSERT_FALSE(finished);
+  EXPECT_NE(finished.error().message.find("does not fit the run"), std::string::npos);
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ std::vector<std::string> queries() {
   return found;
 }
 
-// Two runs: the second with a domain, a policy change and words.
+// Two runs: the second with a policy change and an expert cache.
 void record(const std::filesystem::path& file) {
   const Shape shape;
   for (const int run : {0, 1}) {
@@ -43,6 +43,9 @@ void record(const std::filesystem::path& file) {
     auto block = make_block(shape, CaptureRequest::standard(), {run, 300, 0, 0});
     if (run == 1) {
       block->table = table_of(R"({"version":1,"edits":[{"op":"top_k","layer":"*","k":1}]})");
+      block->cache_hits = {500, 550};
+      block->cache_misses = {100, 50};
+      block->cache_bytes = {600000, 300000};
     }
     ASSERT_OK(recorder->deliver(std::move(block)));
     ASSERT_OK(recorder->finish("finished"));
@@ -124,7 +127,7 @@ TEST(Spec, TheFileSaysWhatItIs) {
     return value_of(database->integer(std::string("PRAGMA ") + name)).value_or(-1);
   };
   EXPECT_EQ(pragma("application_id"), 1481851728);
-  EXPECT_EQ(pragma("user_version"), 1);
+  EXPECT_EQ(pragma("user_version"), 2);
   EXPECT_EQ(pragma("page_size"), 4096);
   auto mode = value_of(database->prepare("PRAGMA journal_mode"));
   ASSERT_TRUE(value_of(mode.step()));

@@ -75,6 +75,7 @@ TEST(Trace, KeepsWhatARunWasMadeWith) {
   EXPECT_EQ(run.moe_layer, shape.moe_layer);
   EXPECT_EQ(run.program_version, "0.1.0");
   EXPECT_EQ(run.backend, "CPU f32 (test)");
+  EXPECT_EQ(run.backend_reason, "asked for");
   EXPECT_EQ(run.math, "f32");
   EXPECT_EQ(run.dataset, "data.txt");
   EXPECT_EQ(run.dataset_sha256, "da7a");

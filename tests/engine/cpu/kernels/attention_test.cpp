@@ -50,7 +50,17 @@ struct Case {
     return task;
   }
 
-  std::vector<double> expected(std::int64_t token, int head) const {
+  /// The task with its probe on; `first` is [tokens, group] and one more float between tokens.
+  AttentionTask probed(std::vector<float>& out, std::vector<float>& first) const {
+    AttentionTask probed = task(out);
+    probed.first_stride = shape.group + 1;
+    first.assign(static_cast<std::size_t>(shape.tokens * probed.first_stride), -1.0f);
+    probed.first = first.data();
+    return probed;
+  }
+
+  /// Softmax weights of the keys a token sees.
+  std::vector<double> weights(std::int64_t token, int head) const {
     const float* query = q.data() + (token * shape.group + head) * shape.head_dim;
     const std::int64_t keys = shape.position + token + 1;
     std::vector<double> weights;
@@ -62,10 +72,17 @@ struct Case {
       weights.push_back(std::exp(score / std::sqrt(shape.head_dim)));
       total += weights.back();
     }
+    for (double& weight : weights)
+      weight /= total;
+    return weights;
+  }
+
+  std::vector<double> expected(std::int64_t token, int head) const {
+    const std::vector<double> shares = weights(token, head);
     std::vector<double> out(static_cast<std::size_t>(shape.head_dim));
-    for (std::int64_t t = 0; t < keys; ++t)
+    for (std::size_t t = 0; t < shares.size(); ++t)
       for (int d = 0; d < shape.head_dim; ++d)
-        out[static_cast<std::size_t>(d)] += weights[static_cast<std::size_t>(t)] / total * v.at(t, d);
+        out[static_cast<std::size_t>(d)] += shares[t] * v.at(static_cast<std::int64_t>(t), d);
     return out;
   }
 
@@ -93,6 +110,27 @@ TEST_P(AttentionTest, AgreesWithDoublePrecision) {
                         expected[static_cast<std::size_t>(d)], 4e-6)
                 << "head_dim " << shape.head_dim << " token " << token << " head " << head;
         }
+      }
+    }
+  }
+}
+
+TEST_P(AttentionTest, TellsTheWeightOfTheFirstPositionAndChangesNoBit) {
+  const Shape shapes[] = {{8, 1, 0, 1}, {32, 4, 0, 5}, {64, 2, 0, 130}, {80, 3, 60, 9}, {600, 1, 3, 2}};
+  for (const Shape& shape : shapes) {
+    for (const DType type : {DType::f32, DType::bf16}) {
+      const Case c(shape, type);
+      std::vector<float> off(c.q.size());
+      std::vector<float> on(c.q.size());
+      std::vector<float> first;
+      kernels_.attention(c.task(off));
+      kernels_.attention(c.probed(on, first));
+      EXPECT_EQ(on, off);
+      for (std::int64_t token = 0; token < shape.tokens; ++token) {
+        const float* row = first.data() + token * (shape.group + 1);
+        for (int head = 0; head < shape.group; ++head)
+          EXPECT_NEAR(row[head], c.weights(token, head)[0], 2e-6) << "token " << token << " head " << head;
+        EXPECT_EQ(row[shape.group], -1.0f) << "what lies between tokens stays";
       }
     }
   }

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/info_backends.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "app/cli/console.h"
+#include "app/cli/run_options.h"
+#include "engine/cpu/kernels/kernels.h"
+#include "engine/text/visible_text.h"
+
+namespace expertscope::cli {
+namespace {
+
+/// Tokens of context where nobody says how many: what the window asks for.
+constexpr int kUsualContext = 4096;
+
+std::string cpu_level() {
+  std::string level = cpu::cpu_level_name(cpu::choose_cpu_level());
+  std::transform(level.begin(), level.end(), level.begin(), [](unsigned char c) { return std::toupper(c); });
+  return level;
+}
+
+std::string size(std::int64_t bytes) {
+  return format_bytes(static_cast<double>(bytes));
+}
+
+std::string line(const std::string& label, const std::string& value) {
+  return fmt::format("  {:<14} {}\n", label, visible_text(value));
+}
+
+/// With the number of the device, also the first's: the others stand beside it.
+std::string name(const BackendChoice& choice) {
+  return choice.kind == BackendKind::cuda ? fmt::format("cuda:{}", choice.device) : to_string(choice);
+}
+
+std::string device_text(const DeviceInfo& device) {
+  std::string text = fmt::format("{}, {} of memory", device.name, size(device.memory_total));
+  if (device.memory_free > 0) text += fmt::format(", {} free", size(device.memory_free));
+  return text + fmt::format(", compute capability {}, driver {}", device.compute_capability, device.driver);
+}
+
+/// "fits" also for what is used in parts: mapped weights, experts that stay with the host.
+std::string verdict(const BackendChoice& choice, const MemoryPlan& plan) {
+  const bool cpu = choice.kind == BackendKind::cpu;
+  const std::int64_t needed = cpu ? plan.kv_cache + plan.workspace : plan.device_total();
+  return fmt::format("{} free: {}", size(plan.available), needed <= plan.available ? "fits" : "does not fit");
+}
+
+std::string plan_text(const BackendChoice& choice, const MemoryPlan& plan) {
+  const bool cpu = choice.kind == BackendKind::cpu;
+  std::string text = fmt::format("{} of weights{}, {} of KV cache, {} of workspace", size(plan.weights),
+                                 cpu ? " (mapped)" : "", size(plan.kv_cache), size(plan.workspace));
+  if (plan.capture > 0) text += fmt::format(", {} of probes", size(plan.capture));
+  if (plan.expert_cache > 0) {
+    text += fmt::format(", {} for {} experts a layer at a time, the others in {} of host memory",
+                        size(plan.expert_cache), plan.resident_experts, size(plan.host_weights));
+  }
+  return text + "; " + verdict(choice, plan);
+}
+
+nlohmann::ordered_json plan_json(const BackendSurvey::Plan& plan) {
+  nlohmann::ordered_json json = {{"backend", name(plan.choice)}};
+  if (!plan.memory) {
+    json["error"] = plan.memory.error().message;
+    return json;
+  }
+  const MemoryPlan& memory = *plan.memory;
+  json["weights"] = memory.weights;
+  json["expert_cache"] = memory.expert_cache;
+  json["host_weights"] = memory.host_weights;
+  json["kv_cache"] = memory.kv_cache;
+  json["workspace"] = memory.workspace;
+  json["capture"] = memory.capture;
+  json["staging"] = memory.staging;
+  json["available"] = memory.available;
+  json["resident_experts"] = memory.resident_experts;
+  return json;
+}
+
+void add_plans(const BackendChoice& choice, const Model& model, BackendSurvey& survey) {
+  BackendOptions options;
+  options.max_context = survey.context;
+  std::vector<BackendChoice> places;
+  if (choice.kind == BackendKind::automatic) {
+    places.push_back({BackendKind::cpu, 0});
+    if (survey.devices) {
+      for (const DeviceInfo& device : *survey.devices)
+        places.push_back({BackendKind::cuda, device.index});
+    }
+  } else {
+    places.push_back(choice);
+  }
+  for (const BackendChoice& place : places) {
+    options.choice = place;
+    survey.plans.push_back({place, plan_memory(model, Session::resolve_options(model, options))});
+  }
+}
+
+}  // namespace
+
+Result<BackendSurvey> survey_backends(const BackendChoice& choice, const Model* model, int context) {
+  const GpuBackends gpu = installed_gpu_backends();
+  auto chosen = decide_backend(choice, gpu);
+  if (!chosen) return forward_error(chosen);
+  BackendSurvey survey{gpu.devices(), std::move(*chosen), 0, {}};
+  if (model == nullptr) return survey;
+  const int longest = model->config().max_position_embeddings;
+  survey.context = std::min(context > 0 ? context : kUsualContext, longest);
+  add_plans(choice, *model, survey);
+  return survey;
+}
+
+void add_json(const BackendSurvey& survey, nlohmann::ordered_json& json) {
+  nlohmann::ordered_json available = nlohmann::ordered_json::array();
+  available.push_back({{"backend", "cpu"}, {"level", cpu_level()}});
+  if (survey.devices) {
+    for (const DeviceInfo& device : *survey.devices)
+      available.push_back(
+          {{"backend", name({BackendKind::cuda, device.index})}, {"device", device_json(device)}});
+  }
+  json["backends"] = {{"chosen", name(survey.chosen.choice)},
+                      {"reason", survey.chosen.reason},
+                      {"available", std::move(available)},
+                      {"cuda_missing", nullptr}};
+  if (!survey.devices) json["backends"]["cuda_missing"] = survey.devices.error().message;
+  if (survey.plans.empty()) return;
+  nlohmann::ordered_json plans = nlohmann::ordered_json::array();
+  for (const BackendSurvey::Plan& plan : survey.plans)
+    plans.push_back(plan_json(plan));
+  json["memory"] = {{"context", survey.context}, {"plans", std::move(plans)}};
+}
+
+std::string to_text(const BackendSurvey& survey) {
+  std::string text = heading("backends") + "\n";
+  text += line("cpu", cpu_level());
+  if (!survey.devices) text += line("cuda", survey.devices.error().message);
+  if (survey.devices) {
+    for (const DeviceInfo& device : *survey.devices)
+      text += line(name({BackendKind::cuda, device.index}), device_text(device));
+  }
+  text += line("chosen", fmt::format("{} ({})", name(survey.chosen.choice), survey.chosen.reason));
+  if (survey.plans.empty()) return text;
+  text += heading(fmt::format("memory with {} tokens of context", format_count(survey.context))) + "\n";
+  for (const BackendSurvey::Plan& plan : survey.plans) {
+    text += line(name(plan.choice),
+                 plan.memory ? plan_text(plan.choice, *plan.memory) : plan.memory.error().message);
+  }
+  return text;
+}
+
+}  // namespace expertscope::cli

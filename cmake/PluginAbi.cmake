@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What a plugin and a program must have in common: the headers the plugin's interface is made of, and the
+# compiler. expertscope_plugin_abi(VARIABLE) sets "0.1.0-1f2e3d4c5b6a".
+function(expertscope_plugin_abi variable)
+  # plugin.h and every header of the project that it includes, directly or not.
+  set(pending engine/cuda/plugin.h)
+  set(headers "")
+  while(pending)
+    list(POP_FRONT pending header)
+    if(header IN_LIST headers)
+      continue()
+    endif()
+    list(APPEND headers "${header}")
+    file(STRINGS "${PROJECT_SOURCE_DIR}/${header}" includes REGEX "^#include \"engine/")
+    foreach(line IN LISTS includes)
+      string(REGEX REPLACE "^#include \"([^\"]+)\".*" "\\1" included "${line}")
+      list(APPEND pending "${included}")
+    endforeach()
+  endwhile()
+  list(SORT headers)
+  set(facts "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} ${EXPERTSCOPE_SANITIZE}")
+  foreach(header IN LISTS headers)
+    file(SHA256 "${PROJECT_SOURCE_DIR}/${header}" hash)
+    string(APPEND facts "\n${header} ${hash}")
+    set_property(DIRECTORY "${PROJECT_SOURCE_DIR}" APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+      "${PROJECT_SOURCE_DIR}/${header}")
+  endforeach()
+  string(SHA256 hash "${facts}")
+  string(SUBSTRING "${hash}" 0 12 short)
+  set(${variable} "${PROJECT_VERSION}-${short}" PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/attention.h"
+#include "engine/cuda/forward.h"
+#include "engine/cuda/kernels/attention_decode.cuh"
+#include "engine/cuda/kernels/dispatch.h"
+#include "engine/cuda/kernels/products_decode.cuh"
+
+namespace expertscope::cuda {
+
+DeviceHeads heads_of(const ForwardContext& context, int index) {
+  const DeviceLayer& layer = context.weights.layer(index);
+  const ModelConfig& config = context.config;
+  return {config.num_attention_heads,
+          config.num_key_value_heads,
+          config.head_dim,
+          index,
+          config.rms_norm_eps,
+          layer.qkv_bias,
+          layer.q_norm,
+          layer.k_norm,
+          context.rope.data()};
+}
+
+namespace {
+
+void project_few(ForwardContext& context, const DeviceLayer& layer) {
+  const DeviceMatrix& w = layer.qkv;
+  with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
+    with_bucket(context.bucket, [&]<int kTokens>() {
+      const Shape shape{dim3(product_blocks(context, w.rows)), kProductThreads,
+                        static_cast<std::size_t>(kTokens * w.stride) * sizeof(X)};
+      context.queue.launch(&norm_product<kType, X, kTokens, ProductRows::tokens>, shape,
+                           context.input.device(), context.work.hidden, layer.input_layernorm,
+                           context.config.rms_norm_eps, w, context.work.qkv, w.rows);
+    });
+  });
+}
+
+template <class C, class X, int kPairs>
+void launch_few(ForwardContext& context, const DeviceHeads& heads, const AttentionPieces& pieces,
+                int stride) {
+  const DeviceCache& cache = context.cache.view();
+  const Shape shape{
+      dim3(static_cast<unsigned>(heads.kv_heads), static_cast<unsigned>(context.work.splits[context.bucket]),
+           static_cast<unsigned>(context.bucket)),
+      kDecodeAttentionThreads,
+      static_cast<std::size_t>(decode_attention_floats(heads.group(), cache.stride)) * sizeof(float)};
+  context.queue.launch(&attend_token<C, X, kPairs>, shape, context.input.device(), heads, cache,
+                       context.work.qkv, pieces, static_cast<X*>(context.work.attended), stride);
+}
+
+void attend_few(ForwardContext& context, int index, int stride, bool rounds) {
+  const DeviceHeads heads = heads_of(context, index);
+  AttentionPieces pieces = context.work.pieces;
+  pieces.first_token += index * kDecodeTokens * heads.heads;
+  const int pairs = (heads.group() * context.cache.view().stride / 2 + kDecodeAttentionThreads - 1) /
+                    kDecodeAttentionThreads;
+  with_cache(context.bf16, rounds, [&]<class C, class X>() {
+    if (pairs <= 1) return launch_few<C, X, 1>(context, heads, pieces, stride);
+    if (pairs <= 2) return launch_few<C, X, 2>(context, heads, pieces, stride);
+    if (pairs <= 4) return launch_few<C, X, 4>(context, heads, pieces, stride);
+    if (pairs <= 8) return launch_few<C, X, 8>(context, heads, pieces, stride);
+    launch_few<C, X, 16>(context, heads, pieces, stride);
+  });
+}
+
+void output_few(ForwardContext& context, const DeviceLayer& layer) {
+  const DeviceMatrix& w = layer.o_proj;
+  with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
+    with_bucket(context.bucket, [&]<int kTokens>() {
+      context.queue.launch(&add_product<kType, X, kTokens>,
+                           {dim3(product_blocks(context, w.rows)), kProductThreads, 0},
+                           context.input.device(), static_cast<const X*>(context.work.attended), w,
+                           layer.o_bias, context.work.hidden, static_cast<RowPart*>(nullptr));
+    });
+  });
+}
+
+}  // namespace
+
+void attention(ForwardContext& context, int index) {
+  context.queue.enter("attention", index);
+  const DeviceLayer& layer = context.weights.layer(index);
+  const int stride = layer.o_proj.stride;
+  const bool rounds = context.rounds(layer.o_proj.dtype);
+  if (context.decoding()) {
+    project_few(context, layer);
+    attend_few(context, index, stride, rounds);
+    output_few(context, layer);
+    return;
+  }
+  norm_tokens(context, layer.input_layernorm, layer.qkv.dtype, false);
+  context.products.run(context.queue, layer.qkv, context.rounds(layer.qkv.dtype), context.work.normed,
+                       context.tokens, context.work.qkv, layer.qkv.rows, ProductEnd::store);
+  attend_many(context, index, stride, rounds);
+  context.products.run(context.queue, layer.o_proj, rounds, context.work.attended, context.tokens,
+                       context.work.hidden, context.config.hidden_size, ProductEnd::add);
+  add_bias(context.queue, layer.o_bias, context.config.hidden_size, context.work.hidden, context.tokens);
+}
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/attention.h"
+#include "engine/cuda/kernels/attention_mma.cuh"
+#include "engine/cuda/kernels/attention_tiled.cuh"
+#include "engine/cuda/kernels/dispatch.h"
+
+namespace expertscope::cuda {
+namespace {
+
+template <class C>
+void finish_all_heads(ForwardContext& context, const DeviceHeads& heads) {
+  const DeviceCache& cache = context.cache.view();
+  context.queue.launch(&finish_heads<C>,
+                       {dim3(static_cast<unsigned>(context.tokens)), kFinishWarps * kWarp,
+                        static_cast<std::size_t>(kFinishWarps * cache.stride) * sizeof(float)},
+                       context.input.device(), heads, cache, context.work.qkv);
+}
+
+dim3 tile_blocks(const ForwardContext& context, const DeviceHeads& heads) {
+  return dim3(static_cast<unsigned>(context.input.query_tile_count()), static_cast<unsigned>(heads.heads));
+}
+
+template <int kChunks>
+void launch_tiled(ForwardContext& context, const DeviceHeads& heads, int stride) {
+  const DeviceCache& cache = context.cache.view();
+  const Shape shape{tile_blocks(context, heads), kTileQueries * kWarp,
+                    static_cast<std::size_t>(tiled_attention_floats(cache.stride)) * sizeof(float)};
+  context.queue.launch(&attend_tile<float, float, kChunks>, shape, context.input.query_tiles(), heads, cache,
+                       context.work.qkv, static_cast<float*>(context.work.attended), stride,
+                       context.work.first_token);
+}
+
+/// The reference: f32 throughout.
+void attend_tiled(ForwardContext& context, const DeviceHeads& heads, int stride) {
+  finish_all_heads<float>(context, heads);
+  if (heads.head_dim <= 64) return launch_tiled<2>(context, heads, stride);
+  if (heads.head_dim <= 128) return launch_tiled<4>(context, heads, stride);
+  launch_tiled<8>(context, heads, stride);
+}
+
+template <class X, int kWidth>
+void launch_mma(ForwardContext& context, const DeviceHeads& heads, int stride) {
+  const Shape shape{tile_blocks(context, heads), kMmaAttentionThreads,
+                    static_cast<std::size_t>(mma_attention_bytes<kWidth>())};
+  context.queue.launch(&attend_mma<X, kWidth>, shape, context.input.query_tiles(), heads,
+                       context.cache.view(), context.work.qkv, static_cast<X*>(context.work.attended), stride,
+                       context.work.first_token);
+}
+
+void attend_with_tensor_cores(ForwardContext& context, const DeviceHeads& heads, int stride, bool rounds) {
+  finish_all_heads<Bf16>(context, heads);
+  with_activations(rounds, [&]<class X>() {
+    if (heads.head_dim <= 32) return launch_mma<X, 32>(context, heads, stride);
+    if (heads.head_dim <= 64) return launch_mma<X, 64>(context, heads, stride);
+    if (heads.head_dim <= 128) return launch_mma<X, 128>(context, heads, stride);
+    launch_mma<X, 256>(context, heads, stride);
+  });
+}
+
+}  // namespace
+
+int query_tile(MathMode math) {
+  return math == MathMode::bf16 ? kMmaQueries : kTileQueries;
+}
+
+void attend_many(ForwardContext& context, int index, int stride, bool rounds) {
+  const DeviceHeads heads = heads_of(context, index);
+  if (context.bf16)
+    attend_with_tensor_cores(context, heads, stride, rounds);
+  else
+    attend_tiled(context, heads, stride);
+  if (!context.capture.attention) return;
+  const auto blocks = static_cast<unsigned>((context.tokens + kRowThreads - 1) / kRowThreads);
+  context.queue.launch(&measure_attention, {dim3(blocks), kRowThreads, 0}, context.input.device(),
+                       context.work.first_token, heads.heads, index);
+}
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/capture_buffer.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace expertscope::cuda {
+namespace {
+
+/// fn(array of the block, member of DeviceCapture, whether its first index counts MoE layers only) for every
+/// array a kernel fills.
+template <class Block, class Fn>
+void for_each_array(Block& block, Fn&& fn) {
+  fn(block.expert, &DeviceCapture::expert, true);
+  fn(block.probability, &DeviceCapture::probability, true);
+  fn(block.weight, &DeviceCapture::weight, true);
+  fn(block.output_norm, &DeviceCapture::output_norm, true);
+  fn(block.output_max, &DeviceCapture::output_max, true);
+  fn(block.output_channel, &DeviceCapture::output_channel, true);
+  fn(block.entropy, &DeviceCapture::entropy, true);
+  fn(block.hidden_max, &DeviceCapture::hidden_max, false);
+  fn(block.hidden_channel, &DeviceCapture::hidden_channel, false);
+  fn(block.first_token_attention, &DeviceCapture::first_token_attention, false);
+  fn(block.router_logits, &DeviceCapture::router_logits, true);
+}
+
+template <class Values>
+std::size_t array_bytes(const Values& values) {
+  return values.size() * sizeof(typename Values::value_type);
+}
+
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + 15) / 16 * 16;
+}
+
+constexpr const char* kWhat = "copying what the probes saw";
+
+}  // namespace
+
+std::size_t CaptureBuffer::bytes(const CaptureBlock& block) {
+  std::size_t sum = 0;
+  for_each_array(block, [&](const auto& values, auto, bool) { sum += aligned(array_bytes(values)); });
+  return sum;
+}
+
+Status CaptureBuffer::create() {
+  return stream_.create();
+}
+
+Result<DeviceCapture> CaptureBuffer::begin(const CaptureBlock& block) {
+  used_ = bytes(block);
+  used_pieces_ = 0;
+  block_ = &block;
+  if (used_ > std::min(device_.size(), host_.size())) {  // one of them may have failed last time
+    if (auto ok = device_.allocate(used_, "the capture buffer"); !ok) return forward_error(ok);
+    if (auto ok = host_.allocate(used_, "the capture buffer"); !ok) return forward_error(ok);
+  }
+  DeviceCapture capture;
+  std::size_t offset = 0;
+  for_each_array(block, [&](const auto& values, auto member, bool) {
+    using Pointer = std::decay_t<decltype(capture.*member)>;
+    if (!values.empty()) capture.*member = reinterpret_cast<Pointer>(device_.data() + offset);
+    offset += aligned(array_bytes(values));
+  });
+  return capture;
+}
+
+CaptureBuffer::Slice CaptureBuffer::slice_of(const CaptureBlock& block, const Piece& piece, bool moe,
+                                             std::size_t array_bytes) const {
+  const int all = moe ? block.moe_layers : block.layers;
+  if (all == 0) return {};
+  const std::size_t layer = array_bytes / static_cast<std::size_t>(all);
+  const int* range = moe ? piece.moe_layers : piece.layers;
+  return {static_cast<std::size_t>(range[0]) * layer, static_cast<std::size_t>(range[1] - range[0]) * layer};
+}
+
+Result<CaptureBuffer::Piece*> CaptureBuffer::next_piece() {
+  if (used_pieces_ == pieces_.size()) {
+    Piece piece;
+    if (auto ok = piece.ready.create(); !ok) return forward_error(ok);
+    if (auto ok = piece.sent.create(); !ok) return forward_error(ok);
+    pieces_.push_back(std::move(piece));
+  }
+  Piece& piece = pieces_[used_pieces_];
+  const Piece* before = used_pieces_ == 0 ? nullptr : &pieces_[used_pieces_ - 1];
+  piece.layers[0] = before != nullptr ? before->layers[1] : 0;
+  piece.moe_layers[0] = before != nullptr ? before->moe_layers[1] : 0;
+  ++used_pieces_;
+  return &piece;
+}
+
+Status CaptureBuffer::send(cudaStream_t compute, int layers, int moe_layers) {
+  const auto next = next_piece();
+  if (!next) return forward_error(next);
+  Piece& piece = **next;
+  piece.layers[1] = layers;
+  piece.moe_layers[1] = moe_layers;
+  if (auto ok = check(cudaEventRecord(piece.ready.get(), compute), kWhat); !ok) return ok;
+  if (auto ok = check(cudaStreamWaitEvent(stream_.get(), piece.ready.get(), 0), kWhat); !ok) return ok;
+  cudaError_t code = cudaSuccess;
+  const auto copy = [&](std::size_t offset, std::size_t count) {
+    if (code == cudaSuccess && count > 0)
+      code = cudaMemcpyAsync(host_.data() + offset, device_.data() + offset, count, cudaMemcpyDeviceToHost,
+                             stream_.get());
+  };
+  if (used_pieces_ == 1 && layers == block_->layers) {
+    copy(0, used_);  // everything at once: the arrays lie behind each other
+  } else {
+    std::size_t offset = 0;
+    for_each_array(*block_, [&](const auto& values, auto, bool moe) {
+      const Slice slice = slice_of(*block_, piece, moe, array_bytes(values));
+      copy(offset + slice.offset, slice.bytes);
+      offset += aligned(array_bytes(values));
+    });
+  }
+  if (auto ok = check(code, kWhat); !ok) return ok;
+  return check(cudaEventRecord(piece.sent.get(), stream_.get()), kWhat);
+}
+
+Status CaptureBuffer::receive(CaptureBlock& block) {
+  for (std::size_t i = 0; i < used_pieces_; ++i) {
+    const Piece& piece = pieces_[i];
+    if (auto ok = check(cudaEventSynchronize(piece.sent.get()), kWhat); !ok) return ok;
+    std::size_t offset = 0;
+    for_each_array(block, [&](auto& values, auto, bool moe) {
+      const Slice slice = slice_of(block, piece, moe, array_bytes(values));
+      if (slice.bytes > 0)
+        std::memcpy(reinterpret_cast<std::uint8_t*>(values.data()) + slice.offset,
+                    host_.data() + offset + slice.offset, slice.bytes);
+      offset += aligned(array_bytes(values));
+    });
+  }
+  return {};
+}
+
+}  // namespace expertscope::cuda

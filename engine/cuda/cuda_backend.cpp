@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <array>
+#include <new>
+
+#include "engine/cuda/capture_buffer.h"
+#include "engine/cuda/device.h"
+#include "engine/cuda/forward.h"
+#include "engine/cuda/memory_plan.h"
+#include "engine/cuda/step_graph.h"
+#include "engine/model/backend_checks.h"
+#include "engine/model/candidates.h"
+#include "engine/model/finite.h"
+
+namespace expertscope::cuda {
+namespace {
+
+/// Decoder layers of a large batch whose probes travel together.
+constexpr int kLayersOfAPiece = 8;
+
+Result<std::int64_t> free_memory() {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  if (auto ok = check(cudaMemGetInfo(&free, &total), "asking for free GPU memory"); !ok)
+    return forward_error(ok);
+  return static_cast<std::int64_t>(free);
+}
+
+/// Slots per token. The MLP of a dense layer takes one, so a model without any router has one too.
+int slots_of(const RoutingTable& table) {
+  return std::max(1, table.max_top_k);
+}
+
+/// What becomes of the logits.
+enum class HeadEnd : std::uint8_t { none, logits, candidates };
+
+HeadEnd head_end(const Batch& batch, int rows) {
+  if (rows == 0) return HeadEnd::none;
+  const bool few = batch.logits == LogitsWanted::candidates && batch.candidates <= kMostCandidates;
+  return few ? HeadEnd::candidates : HeadEnd::logits;
+}
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(std::shared_ptr<const Model> model, const BackendOptions& options)
+      : model_(std::move(model)), options_(options) {}
+  ~CudaBackend() override;
+
+  Status open(std::string reason, const OpenProgress& progress, const std::stop_token& stop);
+  std::string description() const override;
+  const BackendInfo& info() const override { return info_; }
+  Status forward(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
+                 const CaptureRequest& request, StepOutput& output, CaptureBlock* capture) override;
+  void set_observer(TensorObserver* observer) override { observer_ = observer; }
+
+ private:
+  Status allocate(const WeightLayout& layout, const OpenProgress& progress, const std::stop_token& stop);
+  Status begin(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
+               const CaptureRequest& request, CaptureBlock* capture, Queue& queue);
+  ForwardContext context_for(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,
+                             Queue& queue);
+  void run_layer(ForwardContext& context, int layer, int moe_layer);
+  void run_layers(ForwardContext& context);
+  void send_probes(ForwardContext& context, int layers, int moe_layers);
+  Status decode(ForwardContext& context, HeadEnd end);
+  Status compute(ForwardContext& context, const Batch& batch, StepOutput& output);
+  Status head_slices(ForwardContext& context, const Batch& batch, StepOutput& output);
+  void take_rows(ForwardContext& context, const Batch& batch, int first, int rows, StepOutput& output);
+  void take_candidates(ForwardContext& context, const Batch& batch, int first, int rows, StepOutput& output);
+  void take_candidates_from_logits(ForwardContext& context, int row, int wanted, TokenCandidates& result);
+  void take_log_probs(const Batch& batch, StepOutput& output) const;
+  Status finish(ForwardContext& context, CaptureBlock* capture);
+  void observe(const char* name, int layer, const float* device, std::int64_t rows, std::int64_t columns,
+               Queue& queue);
+  Status explain_not_finite(ForwardContext& context, const Batch& batch);
+  bool hidden_is_finite(ForwardContext& context);
+
+  std::shared_ptr<const Model> model_;
+  BackendOptions options_;
+  BackendInfo info_;
+  DeviceLimits limits_;
+  Stream stream_;
+  DeviceWeights weights_;
+  Workspace work_;
+  KvCache cache_;
+  RopeTable rope_;
+  RoutingTables routing_;
+  StepInput input_;
+  ExpertCache experts_;
+  Products products_;
+  CaptureBuffer capture_;
+  PinnedBuffer<unsigned> not_finite_;                               ///< [2] hidden state, logits
+  PinnedBuffer<RowCandidates> candidates_;                          ///< [head_rows]
+  std::array<std::array<StepGraph, 3>, kDecodeTokens + 1> graphs_;  ///< by bucket and HeadEnd
+  std::shared_ptr<const RoutingTable> table_;                       ///< the last one, found fit
+  std::vector<float> values_;  ///< logits on their way to candidates, log-probabilities, what is observed
+  TensorObserver* observer_ = nullptr;
+};
+
+CudaBackend::~CudaBackend() {
+  // Whatever is still running reads memory that goes now.
+  if (stream_.get() != nullptr) cudaStreamSynchronize(stream_.get());
+}
+
+Status CudaBackend::allocate(const WeightLayout& layout, const OpenProgress& progress,
+                             const std::stop_token& stop) {
+  const ModelConfig& config = model_->config();
+  const bool resident = info_.memory.resident_experts == config.num_experts;
+  cudaStream_t stream = stream_.get();
+  if (auto ok = cache_.allocate(config, options_); !ok) return ok;
+  if (auto ok = work_.allocate(config, options_, limits_.multiprocessors, stream); !ok) return ok;
+  if (auto ok = rope_.build(config, options_.max_context, stream); !ok) return ok;
+  if (auto ok = routing_.allocate(config); !ok) return ok;
+  if (auto ok = input_.allocate(options_); !ok) return ok;
+  if (auto ok = products_.create(stream, options_.math); !ok) return ok;
+  if (auto ok = capture_.create(); !ok) return ok;
+  if (auto ok = not_finite_.allocate(2, "the result of a step"); !ok) return ok;
+  if (auto ok = candidates_.allocate(static_cast<std::size_t>(work_.head_rows), "candidates"); !ok) return ok;
+  if (auto ok = weights_.load(layout, config, resident, stream, progress, stop); !ok) return ok;
+  if (!resident) {
+    if (auto ok = experts_.create(layout, config, weights_, info_.memory.resident_experts, stream); !ok)
+      return ok;
+  }
+  return describe_layers(config, work_, routing_, stream);
+}
+
+Status CudaBackend::open(std::string reason, const OpenProgress& progress, const std::stop_token& stop) {
+  const int index = options_.choice.device;
+  auto device = describe_device(index);
+  if (!device) return forward_error(device);
+  auto limits = open_device(index);
+  if (!limits) return forward_error(limits);
+  limits_ = *limits;
+  if (auto ok = check_supported(model_->config(), limits_); !ok) return ok;
+  const auto free = free_memory();
+  if (!free) return forward_error(free);
+  const WeightLayout layout(model_->config(), model_->weights());
+  auto memory = plan(layout, model_->config(), options_, limits_, *free);
+  if (!memory) return forward_error(memory);
+  info_ = {BackendKind::cuda, std::move(reason), std::move(*device), *memory};
+  info_.device.memory_free = *free;
+  if (auto ok = stream_.create(); !ok) return ok;
+  return allocate(layout, progress, stop);
+}
+
+std::string CudaBackend::description() const {
+  return fmt::format("CUDA {} ({})", options_.math == MathMode::bf16 ? "bf16" : "f32", info_.device.name);
+}
+
+ForwardContext CudaBackend::context_for(const Batch& batch, const RoutingTable& table,
+                                        const CaptureRequest& request, Queue& queue) {
+  const auto tokens = static_cast<int>(batch.tokens.size());
+  const bool single = std::all_of(batch.chunks.begin(), batch.chunks.end(),
+                                  [](const SequenceChunk& chunk) { return chunk.count == 1; });
+  const bool decoding = single && tokens <= kDecodeTokens && table.max_top_k <= work_.decode_slots;
+  return {.config = model_->config(),
+          .weights = weights_,
+          .work = work_,
+          .cache = cache_,
+          .rope = rope_,
+          .routing = routing_,
+          .input = input_,
+          .experts = experts_,
+          .products = products_,
+          .queue = queue,
+          .bf16 = options_.math == MathMode::bf16,
+          .multiprocessors = limits_.multiprocessors,
+          .tokens = tokens,
+          .bucket = !decoding     ? 0
+                    : tokens <= 2 ? tokens
+                                  : kDecodeTokens,
+          .slots = slots_of(table),
+          .table = &table,
+          .capture = request};
+}
+
+void CudaBackend::observe(const char* name, int layer, const float* device, std::int64_t rows,
+                          std::int64_t columns, Queue& queue) {
+  if (observer_ == nullptr) return;
+  values_.resize(static_cast<std::size_t>(rows * columns));
+  queue.copy(values_.data(), device, values_.size() * sizeof(float), cudaMemcpyDeviceToHost);
+  queue.wait();
+  if (queue.ok()) observer_->observe(name, layer, values_, static_cast<int>(columns));
+}
+
+void CudaBackend::run_layer(ForwardContext& context, int layer, int moe_layer) {
+  attention(context, layer);
+  if (context.config.is_moe(layer)) {
+    moe(context, layer, moe_layer);
+  } else {
+    dense_mlp(context, layer);
+  }
+}
+
+void CudaBackend::run_layers(ForwardContext& context) {
+  const std::int64_t width = context.config.hidden_size;
+  embed(context);
+  observe("embedding", -1, work_.hidden, context.tokens, width, context.queue);
+  int moe_layer = 0;
+  for (int layer = 0; layer < context.config.num_hidden_layers; ++layer) {
+    run_layer(context, layer, moe_layer);
+    moe_layer += context.config.is_moe(layer) ? 1 : 0;
+    observe("hidden", layer, work_.hidden, context.tokens, width, context.queue);
+    if (!context.decoding() && (layer + 1) % kLayersOfAPiece == 0) send_probes(context, layer + 1, moe_layer);
+  }
+  if (context.decoding()) finish_decode_probes(context);
+  // Once a row of the residual stream is not finite it stays so: one look at the end is enough.
+  check_hidden(context);
+}
+
+/// What the probes saw in layers that are done travels while the next are computed.
+void CudaBackend::send_probes(ForwardContext& context, int layers, int moe_layers) {
+  if (!context.capture.any() || !context.queue.ok()) return;
+  context.queue.enter("copying what the probes saw");
+  if (auto sent = capture_.send(context.queue.stream(), layers, moe_layers); !sent)
+    context.queue.fail(sent.error());
+}
+
+/// One step of a few tokens, from a graph unless somebody watches. What changes from step to step is in
+/// memory the graph reads, so it is recorded once for each bucket.
+Status CudaBackend::decode(ForwardContext& context, HeadEnd end) {
+  const auto work = [&] {
+    run_layers(context);
+    if (end == HeadEnd::none) return;
+    head(context, 0, context.bucket);
+    if (end == HeadEnd::candidates) return find_candidates(context, context.bucket);
+    check_logits(context, context.bucket);
+  };
+  if (observer_ != nullptr) {
+    work();
+    return context.queue.take_status();
+  }
+  StepGraph& graph = graphs_[static_cast<std::size_t>(context.bucket)][static_cast<std::size_t>(end)];
+  if (!graph.recorded()) {
+    if (auto ok = graph.record(context.queue, work); !ok) return ok;
+  }
+  context.queue.enter("decode step");
+  graph.launch(context.queue);
+  return {};
+}
+
+/// Logits of one row, for the host to choose among: more candidates were wanted, or equal ones, than the
+/// device has room for.
+void CudaBackend::take_candidates_from_logits(ForwardContext& context, int row, int wanted,
+                                              TokenCandidates& result) {
+  const auto vocab = static_cast<std::size_t>(context.config.vocab_size);
+  values_.resize(vocab);
+  context.queue.copy(values_.data(), work_.logits + static_cast<std::size_t>(row) * vocab,
+                     vocab * sizeof(float), cudaMemcpyDeviceToHost);
+  context.queue.wait();
+  if (context.queue.ok()) select_candidates(values_, wanted, result);
+}
+
+void CudaBackend::take_candidates(ForwardContext& context, const Batch& batch, int first, int rows,
+                                  StepOutput& output) {
+  context.queue.enter("choosing tokens");
+  const bool on_device = batch.candidates <= kMostCandidates;
+  if (on_device) {
+    context.queue.copy(candidates_.data(), work_.candidates,
+                       static_cast<std::size_t>(rows) * sizeof(RowCandidates), cudaMemcpyDeviceToHost);
+    context.queue.wait();
+  }
+  for (int r = 0; r < rows && context.queue.ok(); ++r) {
+    TokenCandidates& result = output.candidates[static_cast<std::size_t>(first + r)];
+    const RowCandidates& found = candidates_[static_cast<std::size_t>(r)];
+    if (!on_device || found.count > kCandidateRoom) {
+      take_candidates_from_logits(context, r, batch.candidates, result);
+      continue;
+    }
+    result.best.clear();
+    for (int i = 0; i < found.count; ++i)
+      result.best.push_back({found.candidate[i].id, found.candidate[i].logit});
+    std::sort(result.best.begin(), result.best.end(), [](const Candidate& a, const Candidate& b) {
+      return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+    });
+    result.log_sum_exp = found.log_sum_exp;
+  }
+}
+
+/// What the batch wants of rows first .. first + rows - 1, whose logits are there.
+void CudaBackend::take_rows(ForwardContext& context, const Batch& batch, int first, int rows,
+                            StepOutput& output) {
+  const auto vocab = static_cast<std::size_t>(context.config.vocab_size);
+  if (batch.logits == LogitsWanted::log_probs) return score(context, first, rows);
+  if (batch.logits == LogitsWanted::candidates) return take_candidates(context, batch, first, rows, output);
+  context.queue.enter("copying the logits");
+  context.queue.copy(output.logits.data() + static_cast<std::size_t>(first) * vocab, work_.logits,
+                     static_cast<std::size_t>(rows) * vocab * sizeof(float), cudaMemcpyDeviceToHost);
+}
+
+/// The head in slices of rows, so that the memory for logits does not grow with the batch.
+Status CudaBackend::head_slices(ForwardContext& context, const Batch& batch, StepOutput& output) {
+  const int rows = input_.host().output_rows;
+  const HeadEnd end = head_end(batch, rows);
+  for (int first = 0; first < rows; first += work_.head_rows) {
+    const int slice = std::min(work_.head_rows, rows - first);
+    if (!context.decoding()) {
+      head(context, first, slice);
+      if (end == HeadEnd::candidates)
+        find_candidates(context, slice);
+      else if (batch.logits != LogitsWanted::log_probs)
+        check_logits(context, slice);
+    }
+    take_rows(context, batch, first, slice, output);
+  }
+  if (batch.logits == LogitsWanted::log_probs && rows > 0) {
+    values_.resize(static_cast<std::size_t>(rows));
+    context.queue.copy(values_.data(), work_.log_probs, values_.size() * sizeof(float),
+                       cudaMemcpyDeviceToHost);
+  }
+  return context.queue.take_status();
+}
+
+void CudaBackend::take_log_probs(const Batch& batch, StepOutput& output) const {
+  if (batch.logits != LogitsWanted::log_probs) return;
+  for (int i = 0; i < input_.host().output_rows; ++i)
+    output.log_probs[static_cast<std::size_t>(input_.host_output_row(i))] =
+        values_[static_cast<std::size_t>(i)];
+}
+
+Status CudaBackend::compute(ForwardContext& context, const Batch& batch, StepOutput& output) {
+  const int rows = input_.host().output_rows;
+  if (context.decoding()) {
+    if (auto ok = decode(context, head_end(batch, rows)); !ok) return ok;
+  } else {
+    run_layers(context);
+  }
+  if (auto ok = head_slices(context, batch, output); !ok) return ok;
+  if (rows > 0 && observer_ != nullptr) {
+    observe_norm(context);
+    observe("norm", -1, work_.exact, rows, context.config.hidden_size, context.queue);
+  }
+  return context.queue.take_status();
+}
+
+/// Everything the host wants of a step, and the one wait for it.
+Status CudaBackend::finish(ForwardContext& context, CaptureBlock* capture) {
+  Queue& queue = context.queue;
+  if (capture != nullptr) send_probes(context, capture->layers, capture->moe_layers);
+  queue.enter("finishing the step");
+  queue.copy(not_finite_.data(), work_.not_finite, not_finite_.bytes(), cudaMemcpyDeviceToHost);
+  experts_.end_step(queue);
+  if (auto ok = queue.take_status(); !ok) return ok;
+  if (capture != nullptr) {
+    if (auto ok = capture_.receive(*capture); !ok) return ok;
+  }
+  queue.wait();
+  if (capture != nullptr) experts_.report(*capture);
+  return queue.take_status();
+}
+
+Status CudaBackend::begin(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
+                          const CaptureRequest& request, CaptureBlock* capture, Queue& queue) {
+  DeviceCapture probes;
+  if (capture != nullptr) {
+    prepare_capture(batch, *table, request, model_->config(), *capture);
+    auto places = capture_.begin(*capture);
+    if (!places) return forward_error(places);
+    probes = *places;
+  }
+  routing_.upload(table, queue);
+  input_.upload(batch, slots_of(*table), probes, query_tile(options_.math), queue);
+  queue.clear(work_.not_finite, not_finite_.bytes());
+  experts_.begin_step(queue);
+  return queue.take_status();
+}
+
+Status CudaBackend::forward(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
+                            const CaptureRequest& request, StepOutput& output, CaptureBlock* capture) {
+  const ModelConfig& config = model_->config();
+  if (auto ok = check_batch(batch, options_, config); !ok) return ok;
+  if (table != table_ || table == nullptr) {
+    if (auto ok = check_table(table.get(), config); !ok) return ok;
+    table_ = table;
+  }
+  // The thread that steps may be another one than the thread that opened.
+  if (auto ok = check(cudaSetDevice(options_.choice.device), "using the GPU"); !ok) return ok;
+  Queue queue(stream_.get());
+  try {
+    prepare_output(batch, config, output);
+    if (auto ok = begin(batch, table, request, capture, queue); !ok) return ok;
+    ForwardContext context =
+        context_for(batch, *table, capture != nullptr ? request : CaptureRequest{}, queue);
+    if (auto ok = compute(context, batch, output); !ok) return ok;
+    if (auto ok = finish(context, capture); !ok) return ok;
+    if (not_finite_[0] != 0 || not_finite_[1] != 0) return explain_not_finite(context, batch);
+    take_log_probs(batch, output);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::out_of_memory, "no memory for the logits and probes of {} tokens",
+                batch.tokens.size());
+  }
+  return {};
+}
+
+bool CudaBackend::hidden_is_finite(ForwardContext& context) {
+  check_hidden(context);
+  context.queue.copy(not_finite_.data(), work_.not_finite, sizeof(unsigned), cudaMemcpyDeviceToHost);
+  context.queue.wait();
+  return !context.queue.ok() || not_finite_[0] == 0;
+}
+
+/// Runs the step again, layer by layer, and says where NaN or infinity came up first and which weight of that
+/// layer holds one.
+Status CudaBackend::explain_not_finite(ForwardContext& context, const Batch& batch) {
+  const auto report = [&](const std::string& where, int layer) -> Status {
+    if (auto ok = context.queue.take_status(); !ok) return ok;
+    const Status weights = check_finite_weights(model_->weights(), model_->config(), layer);
+    const ModelIdentity& identity = model_->identity();
+    const std::string& file = identity.path.empty() ? identity.name : identity.path;
+    return fail(ErrorCode::format, "{}{}", where,
+                weights ? layer < 0 ? "" : "; the weights of this layer are finite"
+                        : fmt::format(": {}: {}", file, weights.error().message));
+  };
+  if (not_finite_[0] == 0) return report("the logits are not finite", -1);
+  context.capture = {};
+  context.bucket = 0;
+  input_.upload(batch, context.slots, {}, query_tile(options_.math), context.queue);
+  context.queue.clear(work_.not_finite, not_finite_.bytes());
+  embed(context);
+  if (!hidden_is_finite(context)) return report("the embedding: NaN or infinity in the hidden state", -1);
+  int moe_layer = 0;
+  for (int layer = 0; layer < context.config.num_hidden_layers; ++layer) {
+    run_layer(context, layer, moe_layer);
+    moe_layer += context.config.is_moe(layer) ? 1 : 0;
+    if (!hidden_is_finite(context))
+      return report(fmt::format("layer {}: NaN or infinity in the hidden state", layer), layer);
+  }
+  if (auto ok = context.queue.take_status(); !ok) return ok;
+  return fail(ErrorCode::format, "NaN or infinity in the hidden state");
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options) {
+  const auto device = describe_device(options.choice.device);
+  if (!device) return forward_error(device);
+  const auto limits = open_device(options.choice.device);
+  if (!limits) return forward_error(limits);
+  if (auto ok = check_supported(model.config(), *limits); !ok) return forward_error(ok);
+  const auto free = free_memory();
+  if (!free) return forward_error(free);
+  return plan(WeightLayout(model.config(), model.weights()), model.config(), options, *limits, *free);
+}
+
+Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> model,
+                                                   const BackendOptions& options, std::string reason,
+                                                   const OpenProgress& progress,
+                                                   const std::stop_token& stop) {
+  if (auto ok = check_backend_options(options, model->config()); !ok) return forward_error(ok);
+  auto backend = std::make_unique<CudaBackend>(std::move(model), options);
+  if (auto ok = backend->open(std::move(reason), progress, stop); !ok) return forward_error(ok);
+  return backend;
+}
+
+}  // namespace expertscope::cuda

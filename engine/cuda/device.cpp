@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/device.h"
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <fstream>
+
+#include "engine/cuda/queue.h"
+
+namespace expertscope::cuda {
+namespace {
+
+constexpr int kOldestMajor = 8;
+
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+/// "GPU-5e3f0c1d-...", as nvidia-smi writes it.
+std::string uuid_text(const cudaUUID_t& uuid) {
+  std::string text = "GPU";
+  for (int i = 0; i < 16; ++i) {
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += fmt::format("{:02x}", static_cast<unsigned>(static_cast<unsigned char>(uuid.bytes[i])));
+  }
+  return text;
+}
+
+/// "580.159.04, CUDA 13.0"; the kernel module tells its version where /sys shows it.
+std::string driver_text(int cuda_version) {
+  std::ifstream file("/sys/module/nvidia/version");
+  std::string version;
+  file >> version;
+  const std::string cuda = "CUDA " + version_text(cuda_version);
+  return version.empty() ? cuda : version + ", " + cuda;
+}
+
+Result<int> count_devices() {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaSuccess) return count;
+  cudaGetLastError();
+  if (code == cudaErrorNoDevice) return 0;
+  if (code != cudaErrorInsufficientDriver) return tl::unexpected<Error>(cuda_error(code, "looking for GPUs"));
+  int driver = 0;
+  int runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  return fail(ErrorCode::unsupported,
+              "the NVIDIA driver is too old: it runs CUDA {}, and this program needs CUDA {} or newer",
+              version_text(driver), version_text(runtime));
+}
+
+}  // namespace
+
+Result<DeviceInfo> describe_device(int index) {
+  const auto count = count_devices();
+  if (!count) return forward_error(count);
+  if (index < 0 || index >= *count)
+    return fail(ErrorCode::invalid_argument, "there is no GPU {}: {} can be used", index,
+                *count == 0 ? "none" : fmt::format("{} (0 to {})", *count, *count - 1));
+  cudaDeviceProp properties;
+  if (auto ok = check(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
+    return forward_error(ok);
+  int driver = 0;
+  cudaDriverGetVersion(&driver);
+  DeviceInfo info;
+  info.index = index;
+  info.name = properties.name;
+  info.uuid = uuid_text(properties.uuid);
+  info.compute_capability = fmt::format("{}.{}", properties.major, properties.minor);
+  info.driver = driver_text(driver);
+  info.memory_total = static_cast<std::int64_t>(properties.totalGlobalMem);
+  return info;
+}
+
+Result<std::vector<DeviceInfo>> list_devices() {
+  const auto count = count_devices();
+  if (!count) return forward_error(count);
+  std::vector<DeviceInfo> devices;
+  for (int i = 0; i < *count; ++i) {
+    auto info = describe_device(i);
+    if (!info) return forward_error(info);
+    devices.push_back(std::move(*info));
+  }
+  return devices;
+}
+
+Result<DeviceLimits> open_device(int index) {
+  cudaDeviceProp properties;
+  if (auto ok = check(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
+    return forward_error(ok);
+  if (properties.major < kOldestMajor)
+    return fail(ErrorCode::unsupported, "{} has compute capability {}.{}; {}.0 or newer is needed",
+                properties.name, properties.major, properties.minor, kOldestMajor);
+  if (auto ok = check(cudaSetDevice(index), "opening the GPU"); !ok) return forward_error(ok);
+  return DeviceLimits{properties.multiProcessorCount, properties.sharedMemPerBlockOptin, properties.major,
+                      properties.minor};
+}
+
+}  // namespace expertscope::cuda

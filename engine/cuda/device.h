@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/model/backend_info.h"
+
+namespace expertscope::cuda {
+
+/// What the backend asks of a device besides its description.
+struct DeviceLimits {
+  int multiprocessors = 1;
+  std::size_t shared_bytes = 0;  ///< of a block, at most
+  int major = 0;                 ///< compute capability
+  int minor = 0;
+};
+
+/// The devices CUDA_VISIBLE_DEVICES leaves; empty: there are none. Fails when the driver is too old, naming
+/// both versions, and when it does not work.
+Result<std::vector<DeviceInfo>> list_devices();
+
+/// One of them; the error says how many there are.
+Result<DeviceInfo> describe_device(int index);
+
+/// Makes the device the calling thread's and tells its limits. Refuses one older than the kernels were built
+/// for (compute capability 8.0).
+Result<DeviceLimits> open_device(int index);
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/device_weights.h"
+
+#include <algorithm>
+
+#include "engine/cuda/weight_stream.h"
+
+namespace expertscope::cuda {
+namespace {
+
+/// Experts that stay on the host, behind each other as they would lie on the device.
+Status fill_host(const std::vector<WeightCopy>& copies, std::uint8_t* to,
+                 const std::function<void(std::size_t)>& done, const std::stop_token& stop) {
+  for (const WeightCopy& copy : copies) {
+    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped while weights were loading");
+    convert_rows(copy, 0, copy.rows, to + copy.offset);
+    done(static_cast<std::size_t>(copy.rows * copy.stride) * dtype_size(copy.to));
+  }
+  return {};
+}
+
+/// Experts of the layer that has most of them.
+std::size_t widest_layer(const WeightLayout& layout) {
+  std::size_t experts = 1;
+  for (const PlacedLayer& layer : layout.layers())
+    experts = std::max(experts, static_cast<std::size_t>(layer.experts.experts));
+  return experts;
+}
+
+}  // namespace
+
+std::size_t staging_bytes(const WeightLayout& layout) {
+  constexpr std::size_t kMost = std::size_t{32} << 20;
+  std::size_t largest = 1;
+  for (const auto* copies : {&layout.shared_copies(), &layout.expert_copies()}) {
+    for (const WeightCopy& copy : *copies)
+      largest = std::max(largest, static_cast<std::size_t>(copy.rows * copy.stride) * dtype_size(copy.to));
+  }
+  return std::min(largest, kMost);
+}
+
+std::size_t DeviceWeights::table_bytes(const WeightLayout& layout) {
+  return layout.layers().size() * 2 * widest_layer(layout) * sizeof(const void*);
+}
+
+Status DeviceWeights::fill_tables(const WeightLayout& layout, const std::uint8_t* experts,
+                                  cudaStream_t stream) {
+  table_stride_ = widest_layer(layout);
+  const std::size_t entries = layout.layers().size() * 2 * table_stride_;
+  if (auto ok = tables_.allocate(entries, "tables of experts"); !ok) return ok;
+  std::vector<const void*> host(entries, nullptr);
+  for (std::size_t n = 0; n < layout.layers().size(); ++n) {
+    const PlacedExperts& placed = layout.layers()[n].experts;
+    const std::uint8_t* block = placed.dense ? shared_.data() : experts;
+    for (int e = 0; e < placed.experts; ++e) {
+      const std::uint8_t* expert = block + placed.offset + static_cast<std::size_t>(e) * placed.expert_bytes;
+      host[table_at(static_cast<int>(n), 0) + static_cast<std::size_t>(e)] = expert;
+      host[table_at(static_cast<int>(n), 1) + static_cast<std::size_t>(e)] = expert + placed.down_offset;
+    }
+  }
+  const cudaError_t code =
+      cudaMemcpyAsync(tables_.data(), host.data(), tables_.bytes(), cudaMemcpyHostToDevice, stream);
+  if (auto ok = check(code, "loading weights"); !ok) return ok;
+  return check(cudaStreamSynchronize(stream), "loading weights");
+}
+
+void DeviceWeights::bind(const WeightLayout& layout, const ModelConfig& config) {
+  void* base = shared_.data();
+  embed_tokens_ = layout.embed_tokens().on_device(base);
+  lm_head_ = layout.lm_head().on_device(base);
+  norm_ = layout.norm().on_device(base);
+  for (std::size_t n = 0; n < layout.layers().size(); ++n) {
+    const PlacedLayer& placed = layout.layers()[n];
+    DeviceLayer layer;
+    layer.qkv = placed.qkv.on_device(base);
+    layer.o_proj = placed.o_proj.on_device(base);
+    layer.router = placed.router.on_device(base);
+    layer.router_pieces = placed.router_pieces.on_device(base);
+    layer.input_layernorm = placed.input_layernorm.on_device(base);
+    layer.post_attention_layernorm = placed.post_attention_layernorm.on_device(base);
+    layer.q_norm = placed.q_norm.on_device(base);
+    layer.k_norm = placed.k_norm.on_device(base);
+    layer.qkv_bias = placed.qkv_bias.on_device(base);
+    layer.o_bias = placed.o_bias.on_device(base);
+    layer.experts = {gate_up_table(static_cast<int>(n)),
+                     down_table(static_cast<int>(n)),
+                     placed.experts.dtype,
+                     placed.experts.experts,
+                     placed.experts.inner,
+                     config.hidden_size,
+                     padded(config.hidden_size),
+                     padded(placed.experts.inner)};
+    layers_.push_back(layer);
+  }
+}
+
+Status DeviceWeights::copy_router_pieces(cudaStream_t stream) const {
+  for (const DeviceLayer& layer : layers_) {
+    const DeviceMatrix& from = layer.router;
+    const DeviceMatrix& to = layer.router_pieces;
+    const std::size_t row = static_cast<std::size_t>(from.stride) * dtype_size(from.dtype);
+    for (int piece = 0; piece < kRouterPieces && to.rows > 0; ++piece) {
+      auto* place =
+          static_cast<std::uint8_t*>(const_cast<void*>(to.data)) + static_cast<std::size_t>(piece) * row;
+      const cudaError_t code =
+          cudaMemcpy2DAsync(place, kRouterPieces * row, from.data, row, row,
+                            static_cast<std::size_t>(from.rows), cudaMemcpyDeviceToDevice, stream);
+      if (auto ok = check(code, "loading weights"); !ok) return ok;
+    }
+  }
+  return check(cudaStreamSynchronize(stream), "loading weights");
+}
+
+Status DeviceWeights::load(const WeightLayout& layout, const ModelConfig& config, bool resident,
+                           cudaStream_t stream, const OpenProgress& progress, const std::stop_token& stop) {
+  if (auto ok = shared_.allocate(layout.shared_bytes(), "weights"); !ok) return ok;
+  const std::uint8_t* experts = nullptr;
+  if (resident) {
+    if (auto ok = experts_.allocate(layout.expert_bytes(), "experts"); !ok) return ok;
+    experts = experts_.data();
+  } else {
+    if (auto ok = host_experts_.allocate(layout.expert_bytes(), "experts"); !ok) return ok;
+    const auto address = host_experts_.on_device();
+    if (!address) return forward_error(address);
+    experts = *address;
+  }
+  host_view_ = resident ? nullptr : experts;
+  const auto total = static_cast<double>(layout.shared_bytes() + layout.expert_bytes());
+  std::size_t sent = 0;
+  const auto done = [&](std::size_t bytes) {
+    sent += bytes;
+    if (progress) progress("weights to the GPU", std::min(1.0, static_cast<double>(sent) / total));
+  };
+  WeightStream transfer(stream, done, stop);
+  if (auto ok = transfer.create(staging_bytes(layout)); !ok) return ok;
+  if (auto ok = transfer.run(layout.shared_copies(), shared_.data()); !ok) return ok;
+  Status ok = resident ? transfer.run(layout.expert_copies(), experts_.data())
+                       : fill_host(layout.expert_copies(), host_experts_.data(), done, stop);
+  if (ok) ok = transfer.finish();
+  if (ok) ok = fill_tables(layout, experts, stream);
+  if (!ok) return ok;
+  bind(layout, config);
+  return copy_router_pieces(stream);
+}
+
+}  // namespace expertscope::cuda

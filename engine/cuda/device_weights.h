@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <stop_token>
+#include <vector>
+
+#include "engine/cuda/memory.h"
+#include "engine/cuda/step.h"
+#include "engine/cuda/weight_layout.h"
+#include "engine/model/model.h"
+
+namespace expertscope::cuda {
+
+/// One decoder layer on the device. Vectors are null where the model has none.
+struct DeviceLayer {
+  DeviceMatrix qkv, o_proj, router;
+  DeviceMatrix router_pieces;  ///< kRouterPieces times the router side by side, where it is BF16
+  const float* input_layernorm = nullptr;
+  const float* post_attention_layernorm = nullptr;
+  const float* q_norm = nullptr;
+  const float* k_norm = nullptr;
+  const float* qkv_bias = nullptr;
+  const float* o_bias = nullptr;
+  DeviceExperts experts;  ///< of a dense layer: its MLP as a single expert
+};
+
+/// The weights of a model on a device. Experts that do not fit stay in page-locked host memory, where kernels
+/// reach them too, slowly; see expert_cache.h.
+class DeviceWeights {
+ public:
+  /// Takes the memory and streams everything through two page-locked buffers. `resident`: whether the experts
+  /// go to the device as well.
+  Status load(const WeightLayout& layout, const ModelConfig& config, bool resident, cudaStream_t stream,
+              const OpenProgress& progress, const std::stop_token& stop);
+
+  /// Bytes of the tables of experts, which come on top of the layout's.
+  static std::size_t table_bytes(const WeightLayout& layout);
+
+  const DeviceLayer& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
+  const DeviceMatrix& embed_tokens() const { return embed_tokens_; }
+  const DeviceMatrix& lm_head() const { return lm_head_; }
+  const float* norm() const { return norm_; }
+
+  /// The tables behind DeviceExperts of a layer, [experts] each, for whoever moves experts.
+  const void** gate_up_table(int layer) const { return tables_.data() + table_at(layer, 0); }
+  const void** down_table(int layer) const { return tables_.data() + table_at(layer, 1); }
+  /// The block of experts in host memory as kernels see it; null when all experts are on the device.
+  const std::uint8_t* host_experts() const { return host_view_; }
+
+ private:
+  std::size_t table_at(int layer, int which) const {
+    return (static_cast<std::size_t>(layer) * 2 + static_cast<std::size_t>(which)) * table_stride_;
+  }
+  Status fill_tables(const WeightLayout& layout, const std::uint8_t* experts, cudaStream_t stream);
+  void bind(const WeightLayout& layout, const ModelConfig& config);
+  Status copy_router_pieces(cudaStream_t stream) const;
+
+  DeviceBuffer<std::uint8_t> shared_;
+  DeviceBuffer<std::uint8_t> experts_;
+  PinnedBuffer<std::uint8_t> host_experts_;
+  DeviceBuffer<const void*> tables_;
+  const std::uint8_t* host_view_ = nullptr;
+  std::size_t table_stride_ = 0;
+  std::vector<DeviceLayer> layers_;
+  DeviceMatrix embed_tokens_, lm_head_;
+  const float* norm_ = nullptr;
+};
+
+/// Bytes of one of the two transfer buffers: for a small model no more than its largest matrix takes, because
+/// page-locking takes time.
+std::size_t staging_bytes(const WeightLayout& layout);
+
+}  // namespace expertscope::cuda

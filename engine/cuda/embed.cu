@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/forward.h"
+#include "engine/cuda/kernels/dispatch.h"
+#include "engine/cuda/kernels/rows.cuh"
+
+namespace expertscope::cuda {
+
+void embed(ForwardContext& context) {
+  context.queue.enter("embed");
+  const DeviceMatrix& table = context.weights.embed_tokens();
+  const int rows = context.decoding() ? context.bucket : context.tokens;
+  with_weights(table.dtype, [&]<DType kType>() {
+    context.queue.launch(&embed_rows<kType>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},
+                         context.input.device(), table, context.work.hidden);
+  });
+}
+
+void norm_tokens(ForwardContext& context, const float* weight, DType reader, bool exact) {
+  const int width = context.config.hidden_size;
+  const int rows = context.decoding() ? context.bucket : context.tokens;
+  float* copy = exact ? context.work.exact : nullptr;
+  with_activations(context.rounds(reader), [&]<class X>() {
+    context.queue.launch(&norm_rows<X>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},
+                         context.input.device(), false, 0, context.work.hidden, weight, width, padded(width),
+                         context.config.rms_norm_eps, static_cast<X*>(context.work.normed), copy);
+  });
+}
+
+}  // namespace expertscope::cuda

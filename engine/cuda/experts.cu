@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/experts.h"
+
+#include "engine/cuda/kernels/dispatch.h"
+#include "engine/cuda/kernels/experts_decode.cuh"
+#include "engine/cuda/kernels/products_mma.cuh"
+#include "engine/cuda/kernels/products_tiled.cuh"
+
+namespace expertscope::cuda {
+namespace {
+
+/// What both ways of running tiles need to know. `sorted` null: all rows through the first expert, added to
+/// the hidden state.
+struct ExpertRows {
+  const SortedRows* sorted = nullptr;
+  int rows = 0;       ///< at most
+  int tile_rows = 0;  ///< of a tile
+
+  unsigned tiles(const DeviceExperts& experts) const {
+    constexpr int kMostBlocks = 65535;
+    const int tiles = (rows + tile_rows - 1) / tile_rows + (sorted != nullptr ? experts.experts : 0);
+    return static_cast<unsigned>(std::clamp(tiles, 1, kMostBlocks));
+  }
+};
+
+template <class X>
+TileProduct<X> gate_up_product(const ForwardContext& context, const DeviceExperts& experts,
+                               const ExpertRows& what) {
+  TileProduct<X> product;
+  product.x = static_cast<const X*>(context.work.normed);
+  product.table = experts.gate_up;
+  product.rows = what.rows;
+  product.features = experts.inner;
+  product.stride = experts.hidden_stride;
+  product.y = context.work.inner;
+  product.y_stride = experts.inner_stride;
+  if (what.sorted == nullptr) return product;
+  product.x_row = what.sorted->token_of_row;
+  product.tile = what.sorted->tile;
+  product.tiles = what.sorted->tiles;
+  return product;
+}
+
+template <class X>
+TileProduct<X> down_product(const ForwardContext& context, const DeviceExperts& experts,
+                            const ExpertRows& what) {
+  TileProduct<X> product;
+  product.x = static_cast<const X*>(context.work.inner);
+  product.table = experts.down;
+  product.rows = what.rows;
+  product.features = experts.hidden;
+  product.stride = experts.inner_stride;
+  product.y = what.sorted != nullptr ? context.work.expert_output : context.work.hidden;
+  product.y_stride = experts.hidden;
+  if (what.sorted == nullptr) return product;
+  product.tile = what.sorted->tile;
+  product.tiles = what.sorted->tiles;
+  return product;
+}
+
+unsigned blocks_for(int features, int tile) {
+  return static_cast<unsigned>((features + tile - 1) / tile);
+}
+
+/// Both products in f32.
+template <DType kType>
+void run_tiled(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
+  const unsigned tiles = what.tiles(experts);
+  const Shape first{dim3(blocks_for(experts.inner_stride, kTiledFeatures), tiles), kTiledThreads, 0};
+  const Shape second{dim3(blocks_for(experts.hidden, kTiledFeatures), tiles), kTiledThreads, 0};
+  context.queue.launch(&tiled_product<kType, Epilogue::silu_mul>, first,
+                       gate_up_product<float>(context, experts, what));
+  const auto down = down_product<float>(context, experts, what);
+  if (what.sorted != nullptr)
+    context.queue.launch(&tiled_product<kType, Epilogue::store>, second, down);
+  else
+    context.queue.launch(&tiled_product<kType, Epilogue::add>, second, down);
+}
+
+/// Both products on tensor cores, T rows a tile.
+template <int T>
+void run_mma(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
+  constexpr auto kShared = static_cast<std::size_t>(mma_shared_bytes<T>());
+  const unsigned tiles = what.tiles(experts);
+  const Shape first{dim3(blocks_for(experts.inner_stride, kMmaFeatures<Epilogue::silu_mul>), tiles),
+                    kMmaThreads, kShared};
+  const Shape second{dim3(blocks_for(experts.hidden, kMmaFeatures<Epilogue::store>), tiles), kMmaThreads,
+                     kShared};
+  context.queue.launch(&mma_product<Epilogue::silu_mul, T>, first,
+                       gate_up_product<Bf16>(context, experts, what));
+  const auto down = down_product<Bf16>(context, experts, what);
+  if (what.sorted != nullptr)
+    context.queue.launch(&mma_product<Epilogue::store, T>, second, down);
+  else
+    context.queue.launch(&mma_product<Epilogue::add, T>, second, down);
+}
+
+void run_rows(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
+  if (!context.rounds(experts.dtype))
+    return with_weights(experts.dtype, [&]<DType kType>() { run_tiled<kType>(context, experts, what); });
+  switch (what.tile_rows) {
+    case 16:
+      return run_mma<16>(context, experts, what);
+    case 32:
+      return run_mma<32>(context, experts, what);
+    case 64:
+      return run_mma<64>(context, experts, what);
+    default:
+      return run_mma<128>(context, experts, what);
+  }
+}
+
+}  // namespace
+
+void run_few(ForwardContext& context, int layer, const DeviceExperts& experts, DeviceSlots slots) {
+  const auto tokens = static_cast<unsigned>(context.bucket);
+  const int usual = context.config.is_moe(layer) ? context.config.num_experts_per_tok : 1;
+  const auto lanes = static_cast<unsigned>(std::min(usual, context.work.decode_slots));
+  const DeviceRouting* routing = context.routing.layer(layer);
+  with_types(experts.dtype, context.rounds(experts.dtype), [&]<DType kType, class X>() {
+    const auto blocks = static_cast<unsigned>((experts.inner_stride + kProductWarps - 1) / kProductWarps);
+    context.queue.launch(&expert_gate_up<kType, X>, {dim3(blocks, lanes, tokens), kProductThreads, 0},
+                         context.input.device(), experts, routing, slots,
+                         static_cast<const X*>(context.work.normed), static_cast<X*>(context.work.inner));
+    context.queue.launch(
+        &expert_down<kType, X>,
+        {dim3(static_cast<unsigned>(context.work.output_blocks), tokens), kProductThreads, 0},
+        context.input.device(), experts, routing, slots, static_cast<const X*>(context.work.inner),
+        context.work.hidden, context.work.parts(layer));
+  });
+}
+
+int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts, int rows) {
+  if (!context.rounds(experts.dtype)) return kTiledRows;
+  const int usual = rows / experts.experts;
+  return usual <= 16 ? 16 : usual <= 32 ? 32 : usual <= 64 ? 64 : 128;
+}
+
+void run_many(ForwardContext& context, const DeviceExperts& experts, int rows, int tile_rows) {
+  run_rows(context, experts, {&context.work.sorted, rows, tile_rows});
+}
+
+void run_dense(ForwardContext& context, const DeviceExperts& experts) {
+  const int tile_rows = expert_tile_rows(context, experts, context.tokens);
+  run_rows(context, experts, {nullptr, context.tokens, tile_rows});
+}
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <algorithm>
+
+#include "engine/cuda/device_weights.h"
+#include "engine/cuda/expert_cache.h"
+#include "engine/cuda/kv_cache.h"
+#include "engine/cuda/products.h"
+#include "engine/cuda/queue.h"
+#include "engine/cuda/rope_table.h"
+#include "engine/cuda/routing_tables.h"
+#include "engine/cuda/step_input.h"
+#include "engine/cuda/workspace.h"
+#include "engine/model/backend.h"
+#include "engine/model/config.h"
+#include "engine/model/routing_table.h"
+
+/// The operations of engine/cpu/forward.h on the device, under the same names. Each queues kernels and
+/// returns; the step waits once, at its end.
+///
+/// There are two ways through a layer. A decode step (one token of each of at most kDecodeTokens sequences)
+/// is bound by memory and by the number of kernels: six a layer, weights read once. Everything else goes
+/// through matrix tiles.
+namespace expertscope::cuda {
+
+/// What the operations of one step share.
+struct ForwardContext {
+  const ModelConfig& config;
+  const DeviceWeights& weights;
+  const Workspace& work;
+  const KvCache& cache;
+  const RopeTable& rope;
+  const RoutingTables& routing;
+  const StepInput& input;
+  ExpertCache& experts;
+  Products& products;
+  Queue& queue;
+  bool bf16 = false;  ///< MathMode::bf16
+  int multiprocessors = 1;
+
+  int tokens = 0;  ///< rows of the batch
+  int bucket = 0;  ///< decoding: 1, 2 or 4, the tokens a kernel is made for; 0: not decoding
+  int slots = 0;   ///< RoutingTable::max_top_k
+  const RoutingTable* table = nullptr;
+  CaptureRequest capture;  ///< nothing: no probes
+
+  bool decoding() const { return bucket > 0; }
+  /// Whether a product with weights of this type takes activations rounded to bf16.
+  bool rounds(DType dtype) const { return bf16 && dtype == DType::bf16; }
+  /// The slots of a layer: decoding keeps those of all layers for the probes at the end.
+  DeviceSlots layer_slots(int layer) const {
+    const int offset = decoding() ? layer * kDecodeTokens * work.decode_slots : 0;
+    return {work.slots.expert + offset, work.slots.weight + offset};
+  }
+};
+
+/// hidden = rows of embed_tokens.
+void embed(ForwardContext& context);
+/// hidden += o_proj(attention(norm(hidden))): projections, q/k norm, rotation, the KV cache, causal
+/// attention.
+void attention(ForwardContext& context, int layer);
+/// Query tokens of a tile of the attention kernels, which the step input lists.
+int query_tile(MathMode math);
+/// hidden += sum over slots of weight * expert(norm(hidden)), with every probe of a MoE layer.
+void moe(ForwardContext& context, int layer, int moe_layer);
+/// hidden += mlp(norm(hidden)) of a layer without experts.
+void dense_mlp(ForwardContext& context, int layer);
+/// logits of output rows first .. first + rows - 1 in work.logits = lm_head(norm(hidden)).
+void head(ForwardContext& context, int first, int rows);
+/// log_probs[first .. first + rows - 1] of the targets, from work.logits.
+void score(ForwardContext& context, int first, int rows);
+/// work.candidates[0 .. rows - 1] from work.logits.
+void find_candidates(ForwardContext& context, int rows);
+/// Raises work.not_finite[1] when a logit of the first `rows` rows of work.logits is NaN or infinite.
+void check_logits(ForwardContext& context, int rows);
+/// work.exact = norm(hidden) of the output rows, as the head sees them: for an observer.
+void observe_norm(ForwardContext& context);
+/// Raises work.not_finite[0] when the hidden state of a token is NaN or infinite.
+void check_hidden(ForwardContext& context);
+
+// Shared by the operations.
+
+/// What the kernels of decode steps leave for the probes, in work.layer_parts; once.
+Status describe_layers(const ModelConfig& config, const Workspace& work, const RoutingTables& routing,
+                       cudaStream_t stream);
+/// The probes of a decode step, from what its layers left.
+void finish_decode_probes(ForwardContext& context);
+/// work.normed = norm(hidden) for the product with weights of type `reader`; `exact`: and in f32 for the
+/// router.
+void norm_tokens(ForwardContext& context, const float* weight, DType reader, bool exact);
+/// The probe of a layer's end where no kernel has taken it on the way.
+void capture_hidden(ForwardContext& context, int layer);
+
+/// Blocks of eight warps for `rows` rows of weights, no more than the device runs at a time.
+inline unsigned product_blocks(const ForwardContext& context, int rows) {
+  constexpr int kWarps = 8;
+  constexpr int kBlocksOfAMultiprocessor = 8;
+  return static_cast<unsigned>(
+      std::clamp((rows + kWarps - 1) / kWarps, 1, context.multiprocessors * kBlocksOfAMultiprocessor));
+}
+
+}  // namespace expertscope::cuda

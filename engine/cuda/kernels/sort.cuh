@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "engine/cuda/kernels/experts_decode.cuh"
+#include "engine/cuda/kernels/rows.cuh"
+
+/// The routed slots of a large batch, sorted by expert on the device: no number of this leaves it, and the
+/// host waits for nothing between two layers.
+namespace expertscope::cuda {
+
+/// Counts the rows of every expert in tokens first_token .. last_token - 1; `count` is zero before.
+__global__ void __launch_bounds__(kRowThreads)
+    count_rows(const DeviceStep* step, const DeviceRouting* routing, DeviceSlots slots, int first_token,
+               int last_token, SortedRows sorted) {
+  const int end = last_token * step->slots;
+  for (int index = first_token * step->slots + static_cast<int>(blockIdx.x) * kRowThreads +
+                   static_cast<int>(threadIdx.x);
+       index < end; index += static_cast<int>(gridDim.x) * kRowThreads) {
+    const int expert = slots.expert[index];
+    if (slot_runs(*routing, expert)) atomicAdd(sorted.count + expert, 1);
+  }
+}
+
+/// Exclusive sum over the block's threads, kMaxExperts of them at most.
+__device__ inline int block_scan(int value, int* memory) {
+  const int me = static_cast<int>(threadIdx.x);
+  memory[me] = value;
+  __syncthreads();
+  for (int offset = 1; offset < static_cast<int>(blockDim.x); offset *= 2) {
+    const int before = me >= offset ? memory[me - offset] : 0;
+    __syncthreads();
+    memory[me] += before;
+    __syncthreads();
+  }
+  const int sum = memory[me] - value;
+  __syncthreads();
+  return sum;
+}
+
+/// One block of at least `experts` threads: where each expert's rows begin, and the tiles of all experts.
+__global__ void __launch_bounds__(kMaxExperts) plan_tiles(int experts, int tile_rows, SortedRows sorted) {
+  __shared__ int memory[kMaxExperts];
+  const int expert = static_cast<int>(threadIdx.x);
+  const int rows = expert < experts ? sorted.count[expert] : 0;
+  const int first = block_scan(rows, memory);
+  const int tiles = (rows + tile_rows - 1) / tile_rows;
+  const int first_tile = block_scan(tiles, memory);
+  if (expert < experts) sorted.next[expert] = first;
+  for (int i = 0; i < tiles; ++i)
+    sorted.tile[first_tile + i] = {expert, first + i * tile_rows, min(tile_rows, rows - i * tile_rows)};
+  if (expert == static_cast<int>(blockDim.x) - 1) *sorted.tiles = first_tile + tiles;
+}
+
+/// Gives every slot that runs a row among those of its expert. The order of an expert's rows may differ from
+/// run to run; nothing depends on it, since every row is computed for itself.
+__global__ void __launch_bounds__(kRowThreads)
+    place_rows(const DeviceStep* step, const DeviceRouting* routing, DeviceSlots slots, int first_token,
+               int last_token, SortedRows sorted) {
+  const int end = last_token * step->slots;
+  for (int index = first_token * step->slots + static_cast<int>(blockIdx.x) * kRowThreads +
+                   static_cast<int>(threadIdx.x);
+       index < end; index += static_cast<int>(gridDim.x) * kRowThreads) {
+    const int expert = slots.expert[index];
+    int row = -1;
+    if (slot_runs(*routing, expert)) {
+      row = atomicAdd(sorted.next + expert, 1);
+      sorted.token_of_row[row] = index / step->slots;
+    }
+    sorted.row_of_slot[index] = row;
+  }
+}
+
+/// hidden[token] += sum over slots, in their order, of weight * scale * output[row]; the probes of the
+/// outputs and of the hidden state are taken where the values pass anyway. Blocks: tokens from `first_token`
+/// on. Dynamic shared memory: `width` floats.
+__global__ void __launch_bounds__(kRowThreads)
+    combine_rows(const DeviceStep* step, const DeviceRouting* routing, DeviceSlots slots, SortedRows sorted,
+                 const float* output, int width, int first_token, int layer, int moe_layer, float* hidden) {
+  __shared__ float scratch[kRowThreads / kWarp];
+  __shared__ Peak peaks[kRowThreads / kWarp];
+  auto* sums = reinterpret_cast<float*>(dynamic_shared());
+  const int token = first_token + static_cast<int>(blockIdx.x);
+  const DeviceCapture& capture = step->capture;
+  float* row = hidden + static_cast<std::size_t>(token) * static_cast<std::size_t>(width);
+  for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads)
+    sums[i] = row[i];
+  for (int slot = 0; slot < step->slots; ++slot) {
+    const int index = token * step->slots + slot;
+    const int expert = slot < routing->top_k ? slots.expert[index] : -1;
+    const float scale = expert >= 0 ? routing->output_scale[expert] : 0.0f;
+    float squares = 0;
+    Peak peak{0.0f, scale != 0.0f ? 0x7fffffff : expert >= 0 ? 0 : -1};
+    if (scale != 0.0f) {
+      const float* from =
+          output + static_cast<std::size_t>(sorted.row_of_slot[index]) * static_cast<std::size_t>(width);
+      const float weight = slots.weight[index] * scale;
+      for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads) {
+        const float value = from[i];
+        sums[i] += weight * value;
+        squares += value * value;
+        const Peak now{fabsf(value), i};
+        if (beats(now, peak)) peak = now;
+      }
+    }
+    if (capture.output_norm == nullptr) continue;
+    squares = block_sum(squares, scratch);
+    peak = block_peak(peak, peaks);
+    if (threadIdx.x != 0) continue;
+    const std::size_t at = (static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(step->tokens) +
+                            static_cast<std::size_t>(token)) *
+                               static_cast<std::size_t>(step->slots) +
+                           static_cast<std::size_t>(slot);
+    capture.output_norm[at] = sqrtf(squares) * fabsf(scale);
+    capture.output_max[at] = peak.value * fabsf(scale);
+    capture.output_channel[at] = peak.channel;
+  }
+  for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads)
+    row[i] = sums[i];
+  if (capture.hidden_max == nullptr) return;
+  const int at = layer * step->tokens + token;
+  measure_row(sums, width, peaks, capture.hidden_max + at, capture.hidden_channel + at);
+}
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+
+#include "engine/cuda/memory.h"
+#include "engine/cuda/step.h"
+#include "engine/model/backend.h"
+#include "engine/model/config.h"
+#include "engine/model/sizes.h"
+
+namespace expertscope::cuda {
+
+/// Keys and values of every position on the device, f32 in f32 mode and bf16 in bf16 mode; the layout is
+/// DeviceCache.
+class KvCache {
+ public:
+  static CheckedSize bytes(const ModelConfig& config, const BackendOptions& options);
+  Status allocate(const ModelConfig& config, const BackendOptions& options);
+
+  const DeviceCache& view() const { return view_; }
+
+ private:
+  DeviceBuffer<std::uint8_t> memory_;
+  DeviceCache view_;
+};
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/loader/loader.h"
+
+#include <dlfcn.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+
+namespace expertscope::cuda {
+namespace {
+
+/// Relative to the program: beside it, where it is installed, and in a build tree, whose programs are in app/
+/// and whose tests lie deeper.
+constexpr std::array kFolders = {".", "../lib/expertscope", "../engine/cuda", "../../engine/cuda",
+                                 "../../../engine/cuda"};
+
+#ifdef EXPERTSCOPE_HAS_CUDA
+constexpr const char* kNoFile = "libexpertscope_cuda.so was not found beside the program";
+#else
+constexpr const char* kNoFile = "this build has no CUDA backend";
+#endif
+
+/// The value, or null where it is not set.
+const char* environment(const char* name) {
+  return std::getenv(name);
+}
+
+bool switched_off() {
+  const char* value = environment("EXPERTSCOPE_CUDA");
+  if (value == nullptr) return false;
+  const std::string_view text = value;
+  return text == "off" || text == "OFF" || text == "0";
+}
+
+std::string dl_message() {
+  const char* message = dlerror();
+  return message != nullptr ? message : "no reason given";
+}
+
+/// Code is loaded only from a file that belongs to whom the program belongs to, or to root: a folder above a
+/// program in /tmp may be anybody's.
+bool trusted(const std::filesystem::path& file, const std::filesystem::path& program) {
+  struct stat of_file = {};
+  struct stat of_program = {};
+  if (stat(file.c_str(), &of_file) != 0 || stat(program.c_str(), &of_program) != 0) return false;
+  return S_ISREG(of_file.st_mode) && (of_file.st_uid == 0 || of_file.st_uid == of_program.st_uid);
+}
+
+/// Empty when there is none.
+std::filesystem::path find_plugin(const PluginPlaces& places) {
+  if (!places.plugin.empty()) return places.plugin;
+  if (places.program.empty()) return {};
+  for (const char* folder : kFolders) {
+    const auto file = places.program / folder / kPluginFile;
+    if (trusted(file, places.program)) return file.lexically_normal();
+  }
+  return {};
+}
+
+Result<const Plugin*> open_plugin(const std::filesystem::path& file) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error))
+    return fail(ErrorCode::unsupported, "{}: there is no such file", file.string());
+  // Never closed: backends, and the deleters of what they return, are code of the plugin.
+  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr)
+    return fail(ErrorCode::unsupported, "the CUDA backend cannot be loaded: {}", dl_message());
+  void* symbol = dlsym(library, kPluginFunction);
+  if (symbol == nullptr)
+    return fail(ErrorCode::unsupported, "{}: is not a CUDA backend of expertscope", file.string());
+  const auto* plugin = reinterpret_cast<const Plugin* (*)()>(symbol)();
+  if (plugin == nullptr || plugin->abi == nullptr || std::strcmp(plugin->abi, kPluginAbi) != 0) {
+    return fail(ErrorCode::unsupported, "{}: is of another build ({}, this program is {})", file.string(),
+                plugin != nullptr && plugin->abi != nullptr ? plugin->abi : "unknown", kPluginAbi);
+  }
+  return plugin;
+}
+
+}  // namespace
+
+PluginPlaces plugin_places() {
+  PluginPlaces places;
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) places.program = program.parent_path();
+  if (const char* file = environment("EXPERTSCOPE_CUDA_PLUGIN"); file != nullptr) places.plugin = file;
+  return places;
+}
+
+Result<const Plugin*> load_plugin(const PluginPlaces& places) {
+  if (switched_off())
+    return fail(ErrorCode::unsupported, "CUDA is switched off by EXPERTSCOPE_CUDA={}",
+                environment("EXPERTSCOPE_CUDA"));
+  if (dlopen(places.driver.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
+    const std::string message = dl_message();
+    if (message.find("No such file") != std::string::npos)
+      return fail(ErrorCode::unsupported, "no NVIDIA driver: {} was not found", places.driver);
+    return fail(ErrorCode::unsupported, "the NVIDIA driver cannot be loaded: {}", message);
+  }
+  const char* visible = environment("CUDA_VISIBLE_DEVICES");
+  if (visible != nullptr && *visible == '\0')
+    return fail(ErrorCode::unsupported, "CUDA_VISIBLE_DEVICES is empty");
+  const auto file = find_plugin(places);
+  if (file.empty()) return fail(ErrorCode::unsupported, "{}", kNoFile);
+  return open_plugin(file);
+}
+
+Result<std::vector<DeviceInfo>> list_devices(const Plugin& plugin) {
+  auto devices = plugin.list_devices();
+  if (!devices || !devices->empty()) return devices;
+  const char* visible = environment("CUDA_VISIBLE_DEVICES");
+  if (visible != nullptr)
+    return fail(ErrorCode::unsupported, "CUDA_VISIBLE_DEVICES={} leaves no device", visible);
+  return fail(ErrorCode::unsupported, "the NVIDIA driver has no device");
+}
+
+}  // namespace expertscope::cuda

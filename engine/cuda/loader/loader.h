@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/cuda/plugin.h"
+#include "engine/error.h"
+
+namespace expertscope::cuda {
+
+/// Where load_plugin() looks.
+struct PluginPlaces {
+  std::string driver = "libcuda.so.1";  ///< as dlopen() takes it
+  std::filesystem::path program;        ///< folder of the executable; empty: not known
+  std::filesystem::path plugin;         ///< this file and no other; empty: look beside the program
+};
+
+/// The places of this process: the folder of /proc/self/exe, and EXPERTSCOPE_CUDA_PLUGIN.
+PluginPlaces plugin_places();
+
+/// Opens the plugin, for good. The driver is opened first, and without one the plugin is not touched. Each
+/// failure is an ErrorCode::unsupported with its own message: EXPERTSCOPE_CUDA=off, no driver,
+/// CUDA_VISIBLE_DEVICES hides all devices, a build without CUDA, no plugin file, one that cannot be loaded
+/// (dlopen's text: a missing cuBLAS), one that is none, one of another build.
+Result<const Plugin*> load_plugin(const PluginPlaces& places = plugin_places());
+
+/// The devices of the plugin; fails, with what to tell a person, when there are none.
+Result<std::vector<DeviceInfo>> list_devices(const Plugin& plugin);
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/memory_plan.h"
+
+#include <algorithm>
+
+#include "engine/cpu/memory.h"
+#include "engine/cuda/device_weights.h"
+#include "engine/cuda/expert_cache.h"
+#include "engine/cuda/kv_cache.h"
+#include "engine/cuda/products.h"
+#include "engine/cuda/routing_tables.h"
+#include "engine/cuda/step_input.h"
+#include "engine/cuda/workspace.h"
+
+namespace expertscope::cuda {
+namespace {
+
+constexpr int kMostPairs =
+    8192;  // query heads of a group times padded head_dim: what a block's threads sum up
+constexpr int kMostGroup = 128;  // query heads of a group: their scores lie in the shared memory of a block
+
+/// Bytes of a capture block with the standard probes.
+CheckedSize capture_bytes(const ModelConfig& config, const BackendOptions& options) {
+  constexpr std::int64_t kSlot =
+      2 + 4 + 4 + 4 + 4 + 4;                  // expert, probability, weight, norm, maximum, channel
+  constexpr std::int64_t kLayer = 4 + 4 + 4;  // maximum, channel, attention
+  const CheckedSize slots =
+      CheckedSize(config.num_moe_layers()) * CheckedSize(std::max(1, config.num_experts_per_tok));
+  const CheckedSize token = slots * CheckedSize(kSlot) +
+                            CheckedSize(config.num_moe_layers() * std::int64_t{4}) +
+                            CheckedSize(config.num_hidden_layers * kLayer);
+  return CheckedSize(options.max_batch) * token;
+}
+
+std::int64_t signed_bytes(const CheckedSize& size) {
+  return static_cast<std::int64_t>(std::min<std::size_t>(size.value(), INT64_MAX / 8));
+}
+
+Error too_large(const MemoryPlan& plan, std::int64_t wanted, const BackendOptions& options) {
+  const auto text = [](std::int64_t bytes) { return format_bytes(static_cast<std::size_t>(bytes)); };
+  return {ErrorCode::out_of_memory,
+          fmt::format("{} of GPU memory are needed ({} of weights, {} of KV cache for {} x {} tokens, {} to "
+                      "compute in), {} are free; a shorter context or a smaller batch needs less",
+                      text(wanted), text(plan.weights), text(plan.kv_cache), options.max_sequences,
+                      options.max_context, text(plan.workspace + plan.capture), text(plan.available))};
+}
+
+/// Experts on the host: how many of a layer find room beside the rest.
+Status plan_cache(const WeightLayout& layout, const ModelConfig& config, const BackendOptions& options,
+                  std::int64_t room, MemoryPlan& plan) {
+  const auto one = static_cast<std::int64_t>(ExpertCache::bytes(layout, config, 1));
+  const std::int64_t each = static_cast<std::int64_t>(ExpertCache::bytes(layout, config, 2)) - one;
+  if (room < one) return tl::unexpected<Error>(too_large(plan, plan.device_total() + one, options));
+  const std::int64_t slots =
+      std::min<std::int64_t>(1 + (room - one) / std::max<std::int64_t>(each, 1), config.num_experts);
+  plan.resident_experts = static_cast<int>(slots);
+  plan.expert_cache = static_cast<std::int64_t>(ExpertCache::bytes(layout, config, plan.resident_experts));
+  plan.host_weights = static_cast<std::int64_t>(layout.expert_bytes());
+  const auto host = cpu::available_memory();
+  if (!host || layout.expert_bytes() <= *host) return {};
+  return fail(ErrorCode::out_of_memory,
+              "the experts take {} and do not fit on the GPU ({} free); in host memory {} are free",
+              format_bytes(layout.expert_bytes()), format_bytes(static_cast<std::size_t>(plan.available)),
+              format_bytes(*host));
+}
+
+}  // namespace
+
+Status check_supported(const ModelConfig& config, const DeviceLimits& limits) {
+  const auto refuse = [](const char* field, int value, const std::string& reason) -> Status {
+    return fail(ErrorCode::unsupported, "{} = {}: {}", field, value, reason);
+  };
+  if (config.head_dim > kMaxHeadDim || config.head_dim % 2 != 0)
+    return refuse("head_dim", config.head_dim,
+                  fmt::format("the CUDA kernels take even head sizes up to {}", kMaxHeadDim));
+  if (config.num_experts > kMaxExperts)
+    return refuse("num_experts", config.num_experts,
+                  fmt::format("the CUDA kernels take up to {} experts per layer", kMaxExperts));
+  const int group = config.num_attention_heads / std::max(1, config.num_key_value_heads);
+  if (group > kMostGroup || group * padded(config.head_dim) > kMostPairs)
+    return refuse(
+        "num_attention_heads", config.num_attention_heads,
+        fmt::format("{} query heads of {} share one key/value head, more than the CUDA kernels take", group,
+                    config.head_dim));
+  // The widest rows that a block keeps in shared memory: the normed tokens of a decode step, in f32 at most.
+  const std::size_t rows = static_cast<std::size_t>(kDecodeTokens) *
+                           static_cast<std::size_t>(padded(config.hidden_size)) * sizeof(float);
+  if (rows + 4096 > limits.shared_bytes)
+    return refuse("hidden_size", config.hidden_size,
+                  fmt::format("{} rows of it do not fit into the {} of shared memory of this GPU",
+                              kDecodeTokens, format_bytes(limits.shared_bytes)));
+  return {};
+}
+
+Result<MemoryPlan> plan(const WeightLayout& layout, const ModelConfig& config, const BackendOptions& options,
+                        const DeviceLimits& limits, std::int64_t free) {
+  MemoryPlan plan;
+  plan.available = options.device_memory > 0 ? std::min(options.device_memory, free) : free;
+  plan.weights = static_cast<std::int64_t>(layout.shared_bytes() + DeviceWeights::table_bytes(layout));
+  plan.kv_cache = signed_bytes(KvCache::bytes(config, options));
+  plan.workspace = signed_bytes(Workspace::bytes(config, options, limits.multiprocessors) +
+                                CheckedSize(options.max_context) * CheckedSize(config.head_dim) *
+                                    CheckedSize(sizeof(float))) +
+                   static_cast<std::int64_t>(Products::bytes(options.math) + RoutingTables::bytes(config) +
+                                             StepInput::bytes(options));
+  plan.capture = signed_bytes(capture_bytes(config, options));
+  plan.staging = static_cast<std::int64_t>(2 * staging_bytes(layout)) + plan.capture;
+  plan.resident_experts = config.num_experts;
+  const std::int64_t room = plan.available - kReservedBytes - plan.device_total();
+  if (room < 0) return tl::unexpected<Error>(too_large(plan, plan.device_total() + kReservedBytes, options));
+  if (room >= static_cast<std::int64_t>(layout.expert_bytes())) {
+    plan.weights += static_cast<std::int64_t>(layout.expert_bytes());
+    return plan;
+  }
+  if (auto ok = plan_cache(layout, config, options, room, plan); !ok) return forward_error(ok);
+  return plan;
+}
+
+}  // namespace expertscope::cuda

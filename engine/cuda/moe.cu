@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/experts.h"
+#include "engine/cuda/forward.h"
+#include "engine/cuda/kernels/sort.cuh"
+#include "engine/cuda/router.h"
+
+namespace expertscope::cuda {
+namespace {
+
+/// A thread a slot, or a few.
+Shape slots_shape(int tokens, int slots) {
+  constexpr int kMostBlocks = 1024;
+  const int blocks = (tokens * slots + kRowThreads - 1) / kRowThreads;
+  return {dim3(static_cast<unsigned>(std::clamp(blocks, 1, kMostBlocks))), kRowThreads, 0};
+}
+
+/// The tokens of one round, sorted by expert without a word to the host.
+void sort_rows(ForwardContext& context, int index, int first, int last, int tile_rows) {
+  const SortedRows& sorted = context.work.sorted;
+  const int experts = context.weights.layer(index).experts.experts;
+  const Shape shape = slots_shape(last - first, context.slots);
+  const DeviceRouting* routing = context.routing.layer(index);
+  context.queue.clear(sorted.count, static_cast<std::size_t>(experts) * sizeof(std::int32_t));
+  context.queue.launch(&count_rows, shape, context.input.device(), routing, context.layer_slots(index), first,
+                       last, sorted);
+  const int threads = (experts + kWarp - 1) / kWarp * kWarp;
+  context.queue.launch(&plan_tiles, {dim3(1), threads, 0}, experts, tile_rows, sorted);
+  context.queue.launch(&place_rows, shape, context.input.device(), routing, context.layer_slots(index), first,
+                       last, sorted);
+}
+
+void combine(ForwardContext& context, int index, int moe_layer, int first, int last) {
+  const int width = context.config.hidden_size;
+  context.queue.launch(&combine_rows,
+                       {dim3(static_cast<unsigned>(last - first)), kRowThreads,
+                        static_cast<std::size_t>(width) * sizeof(float)},
+                       context.input.device(), context.routing.layer(index), context.layer_slots(index),
+                       context.work.sorted, context.work.expert_output, width, first, index, moe_layer,
+                       context.work.hidden);
+}
+
+}  // namespace
+
+void moe(ForwardContext& context, int index, int moe_layer) {
+  route_tokens(context, index, moe_layer);
+  context.queue.enter("moe", index);
+  const DeviceExperts& experts = context.weights.layer(index).experts;
+  const DeviceRouting* routing = context.routing.layer(index);
+  if (context.decoding()) {
+    context.experts.fetch(context.queue, index, context.input.device(), routing, context.layer_slots(index),
+                          0, context.bucket);
+    return run_few(context, index, experts, context.layer_slots(index));
+  }
+  // A policy may ask for more slots than the model's top_k: then the batch goes in several rounds.
+  const int top_k = context.table->layers[static_cast<std::size_t>(index)].top_k;
+  const int round = std::max(1, context.work.expert_rows / top_k);
+  for (int first = 0; first < context.tokens; first += round) {
+    const int last = std::min(first + round, context.tokens);
+    context.experts.fetch(context.queue, index, context.input.device(), routing, context.layer_slots(index),
+                          first, last);
+    const int rows = (last - first) * top_k;
+    const int tile_rows = expert_tile_rows(context, experts, rows);
+    sort_rows(context, index, first, last, tile_rows);
+    run_many(context, experts, rows, tile_rows);
+    combine(context, index, moe_layer, first, last);
+  }
+}
+
+void dense_mlp(ForwardContext& context, int index) {
+  context.queue.enter("dense mlp", index);
+  const DeviceLayer& layer = context.weights.layer(index);
+  norm_tokens(context, layer.post_attention_layernorm, layer.experts.dtype, false);
+  if (context.decoding()) return run_few(context, index, layer.experts, context.work.dense_slots);
+  run_dense(context, layer.experts);
+  capture_hidden(context, index);
+}
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/plugin.h"
+
+#include "engine/cuda/cuda_backend.h"
+#include "engine/cuda/device.h"
+#include "engine/cuda/rates.h"
+
+namespace expertscope::cuda {
+namespace {
+
+constexpr Plugin kPlugin = {kPluginAbi, &list_devices, &make_cuda_backend, &plan_memory, &measure_rates};
+
+}  // namespace
+}  // namespace expertscope::cuda
+
+extern "C" __attribute__((visibility("default"))) const expertscope::cuda::Plugin* expertscope_cuda_plugin() {
+  return &expertscope::cuda::kPlugin;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/cuda/memory.h"
+#include "engine/cuda/queue.h"
+#include "engine/cuda/step.h"
+#include "engine/model/config.h"
+#include "engine/model/routing_table.h"
+
+namespace expertscope::cuda {
+
+/// The routing table in force, on the device at addresses that never change: an edit is a copy between two
+/// steps, and no graph has to be recorded again.
+class RoutingTables {
+ public:
+  static std::size_t bytes(const ModelConfig& config);
+  Status allocate(const ModelConfig& config);
+
+  /// Queues the copy when `table` is another one than last time. The caller waits for the queue before it
+  /// uploads again.
+  void upload(const std::shared_ptr<const RoutingTable>& table, Queue& queue);
+
+  /// Of a layer; a dense layer's routing always takes its only expert with weight 1.
+  const DeviceRouting* layer(int index) const {
+    return reinterpret_cast<const DeviceRouting*>(device_.data()) + index;
+  }
+
+ private:
+  void fill(const RoutingTable& table);
+  void fill_layer(const LayerRouting& layer, std::size_t offset, DeviceRouting& device);
+
+  int layers_ = 0;
+  std::vector<std::uint8_t> is_moe_;
+  std::size_t experts_ = 0;
+  std::size_t layer_bytes_ = 0;  ///< of the arrays of one layer
+  DeviceBuffer<std::uint8_t> device_;
+  PinnedBuffer<std::uint8_t> host_;
+  std::shared_ptr<const RoutingTable> current_;
+};
+
+}  // namespace expertscope::cuda

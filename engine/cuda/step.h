@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/dtype.h"
+
+/// What kernels read through pointers: plain structures that the host fills and copies to the device. Because
+/// nothing of a step is a kernel argument, one recorded graph serves every step, whatever was edited or
+/// switched on in between.
+namespace expertscope::cuda {
+
+/// A row-major matrix on the device: `rows` outputs of `cols` inputs. Rows begin at multiples of 16 bytes;
+/// the elements between `cols` and `stride` are zero.
+struct DeviceMatrix {
+  const void* data = nullptr;
+  DType dtype = DType::f32;
+  int rows = 0;
+  int cols = 0;
+  int stride = 0;  ///< elements from one row to the next
+};
+
+/// The experts of one MoE layer. An expert is two matrices of one type: `gate_up` [2 * inner, hidden] with
+/// the rows of gate_proj first, and `down` [hidden, inner]. The tables are read at every step: the expert
+/// cache moves experts between host and device by writing them.
+struct DeviceExperts {
+  const void* const* gate_up = nullptr;  ///< [experts]
+  const void* const* down = nullptr;     ///< [experts]
+  DType dtype = DType::f32;
+  int experts = 0;
+  int inner = 0;          ///< moe_intermediate_size
+  int hidden = 0;         ///< hidden_size
+  int hidden_stride = 0;  ///< elements between rows of gate_up
+  int inner_stride = 0;   ///< elements between rows of down
+};
+
+/// LayerRouting (engine/model/routing_table.h) as a kernel reads it; arrays are [experts].
+struct DeviceRouting {
+  const float* logit_bias = nullptr;
+  const std::int32_t* remap = nullptr;
+  const float* output_scale = nullptr;
+  const std::uint8_t* drop = nullptr;
+  const std::uint8_t* force = nullptr;
+  std::int32_t top_k = 0;
+  float top_p = 1.0f;
+  std::int32_t renormalise = 0;
+  std::int32_t edited = 0;
+};
+
+/// Where the probes of a step write: the arrays of a CaptureBlock behind each other in one buffer. Null where
+/// a probe is off.
+struct DeviceCapture {
+  std::uint16_t* expert = nullptr;
+  float* probability = nullptr;
+  float* weight = nullptr;
+  float* output_norm = nullptr;
+  float* output_max = nullptr;
+  std::int32_t* output_channel = nullptr;
+  float* entropy = nullptr;
+  float* hidden_max = nullptr;
+  std::int32_t* hidden_channel = nullptr;
+  float* first_token_attention = nullptr;
+  float* router_logits = nullptr;
+};
+
+/// One step: what is not known before it begins.
+struct DeviceStep {
+  std::int32_t tokens = 0;                   ///< rows of the batch; a graph made for more skips the rest
+  std::int32_t slots = 0;                    ///< RoutingTable::max_top_k: slots per token in every slot array
+  std::int32_t output_rows = 0;              ///< rows the head runs for
+  std::int32_t candidates = 0;               ///< of a row, that are wanted
+  const std::int32_t* id = nullptr;          ///< [tokens]
+  const std::int32_t* position = nullptr;    ///< [tokens]
+  const std::int32_t* sequence = nullptr;    ///< [tokens] slot of the KV cache
+  const std::int32_t* output_row = nullptr;  ///< [output_rows] rows of the batch
+  DeviceCapture capture;
+};
+
+/// Keys (after norm and rotation) and values of every position:
+/// [sequence][layer][key or value][kv_head][position][stride], the elements behind head_dim zero.
+struct DeviceCache {
+  void* data = nullptr;
+  int layers = 0;
+  int kv_heads = 0;
+  int positions = 0;  ///< max_context
+  int stride = 0;     ///< head_dim rounded up to 8 elements: a row is read 16 bytes at a time
+
+  /// First element of a head's keys (which = 0) or values (1), as an index.
+  constexpr std::size_t head(int sequence, int layer, int which, int kv_head) const {
+    const std::size_t layer_at = static_cast<std::size_t>(sequence) * static_cast<std::size_t>(layers) +
+                                 static_cast<std::size_t>(layer);
+    const std::size_t plane =
+        (layer_at * 2 + static_cast<std::size_t>(which)) * static_cast<std::size_t>(kv_heads) +
+        static_cast<std::size_t>(kv_head);
+    return plane * static_cast<std::size_t>(positions) * static_cast<std::size_t>(stride);
+  }
+};
+
+/// What attention knows of a layer besides its matrices. Null: the model has no such tensor.
+struct DeviceHeads {
+  int heads = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  int layer = 0;
+  float eps = 0;
+  const float* bias = nullptr;    ///< [(heads + 2 kv_heads) * head_dim] of q, k and v
+  const float* q_norm = nullptr;  ///< [head_dim]
+  const float* k_norm = nullptr;  ///< [head_dim]
+  const float* rope = nullptr;    ///< [positions][cosine, sine][head_dim / 2]
+
+  constexpr int group() const { return heads / kv_heads; }                 ///< query heads a kv head
+  constexpr int row() const { return (heads + 2 * kv_heads) * head_dim; }  ///< floats of q, k and v
+};
+
+/// Pieces of a decode step's attention on their way to the block that puts them together:
+/// [tokens][heads][splits].
+struct AttentionPieces {
+  float* out = nullptr;          ///< [.., stride] not yet divided by the sum
+  float* stats = nullptr;        ///< [.., 3] largest score, sum, score of position 0 (-inf: in another piece)
+  unsigned* arrived = nullptr;   ///< [tokens][kv_heads] zero between steps
+  float* first_token = nullptr;  ///< [tokens][heads] softmax weight of position 0, for the probe
+};
+
+/// Query tokens of one sequence: consecutive rows of the batch.
+struct QueryTile {
+  std::int32_t row = 0;       ///< of the batch
+  std::int32_t sequence = 0;  ///< slot of the KV cache
+  std::int32_t position = 0;  ///< of the first token
+  std::int32_t count = 0;
+};
+
+/// What the router decided, [tokens, slots] each: `expert` -1 marks a slot nothing runs in.
+struct DeviceSlots {
+  std::int32_t* expert = nullptr;
+  float* weight = nullptr;  ///< combine weight, without the table's output_scale
+};
+
+/// Rows first .. first + rows - 1 of the rows sorted by expert: one tile of one expert.
+struct RowTile {
+  std::int32_t expert = 0;
+  std::int32_t first = 0;
+  std::int32_t rows = 0;
+};
+
+/// The slots of a layer sorted by expert. R: rows the experts run at a time.
+struct SortedRows {
+  std::int32_t* count = nullptr;         ///< [experts] rows of an expert: its load
+  std::int32_t* next = nullptr;          ///< [experts] where its next row goes
+  std::int32_t* row_of_slot = nullptr;   ///< [tokens, slots] row, or -1 where nothing runs
+  std::int32_t* token_of_row = nullptr;  ///< [R]
+  RowTile* tile = nullptr;               ///< [experts + R / tile rows]
+  std::int32_t* tiles = nullptr;         ///< how many
+};
+
+/// What the probes know about a part of a row: summed up in order at the end of the step.
+struct RowPart {
+  float square_sum = 0;
+  float max_abs = 0;
+  std::int32_t channel = 0;
+};
+
+/// What the blocks of a decode step know of the experts' outputs.
+struct OutputParts {
+  RowPart* output = nullptr;  ///< [tokens][slots][blocks]
+  RowPart* hidden = nullptr;  ///< [tokens][blocks]
+};
+
+/// What the kernels of one decoder layer left for the probes of a decode step.
+struct LayerParts {
+  OutputParts parts;
+  int output_blocks = 0;  ///< of `parts.output`
+  int hidden_blocks = 0;  ///< of `parts.hidden`
+  int moe_layer = 0;
+  const DeviceRouting* routing = nullptr;  ///< null: no MoE layer
+  DeviceSlots slots;
+  const float* first_token = nullptr;  ///< [tokens][heads]
+};
+
+/// Candidates of a row, or of a share of a row, that there is room for. More than kMostCandidates are not
+/// looked for on the device: those that equal the last of them need room too.
+inline constexpr int kCandidateRoom = 128;
+inline constexpr int kMostCandidates = 64;
+/// Logits of a row that one block looks through.
+inline constexpr int kCandidateShare = 4096;
+
+/// A token and its logit, as Candidate of engine/model/backend.h.
+struct DeviceCandidate {
+  std::int32_t id = 0;
+  float logit = 0;
+};
+
+/// The largest logits of a row, in any order; `count` above kCandidateRoom: there were more.
+struct RowCandidates {
+  double log_sum_exp = 0;
+  std::int32_t count = 0;
+  DeviceCandidate candidate[kCandidateRoom];
+};
+
+/// The same of the shares of rows: [rows][shares].
+struct CandidateParts {
+  float* largest = nullptr;
+  float* sum = nullptr;                  ///< of exp(logit - largest)
+  std::int32_t* count = nullptr;         ///< above kCandidateRoom: there were more
+  DeviceCandidate* candidate = nullptr;  ///< [.., kCandidateRoom]
+};
+
+/// A float is the exact sum of three bf16 numbers: the router of a large batch runs on tensor cores that way
+/// and loses nothing.
+inline constexpr int kRouterPieces = 3;
+
+/// Tokens of a decode step at most: more share matrix tiles better.
+inline constexpr int kDecodeTokens = 4;
+/// Slots per token that decoding has room for; a policy that asks for more takes the path of a prefill.
+inline constexpr int kDecodeSlots = 32;
+/// What a kernel has room for; a model beyond is refused when it is opened.
+inline constexpr int kMaxExperts = 1024;
+inline constexpr int kMaxHeadDim = 256;
+
+/// Elements of a row on the device: rows begin at multiples of 16 bytes whatever the type.
+constexpr int padded(int width) {
+  return (width + 7) / 8 * 8;
+}
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "engine/cuda/queue.h"
+
+namespace expertscope::cuda {
+
+/// A recorded sequence of kernels, launched as one.
+class StepGraph {
+ public:
+  bool recorded() const { return graph_ != nullptr; }
+
+  /// Records what `work` queues instead of running it.
+  template <class Work>
+  Status record(Queue& queue, Work&& work) {
+    const char* what = "recording a decode step";
+    if (auto ok = check(cudaStreamBeginCapture(queue.stream(), cudaStreamCaptureModeThreadLocal), what); !ok)
+      return ok;
+    std::forward<Work>(work)();
+    cudaGraph_t graph = nullptr;
+    const cudaError_t ended = cudaStreamEndCapture(queue.stream(), &graph);
+    const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, DestroyGraph> owner(graph);
+    if (auto ok = queue.take_status(); !ok) return ok;  // says which kernel and which layer
+    if (auto ok = check(ended, what); !ok) return ok;
+    cudaGraphExec_t ready = nullptr;
+    if (auto ok = check(cudaGraphInstantiate(&ready, graph, 0), what); !ok) return ok;
+    graph_.reset(ready);
+    return {};
+  }
+
+  void launch(Queue& queue) const {
+    if (queue.ok()) queue.note(cudaGraphLaunch(graph_.get(), queue.stream()));
+  }
+
+ private:
+  struct DestroyGraph {
+    void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
+  };
+  struct Destroy {
+    void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
+  };
+  std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> graph_;
+};
+
+}  // namespace expertscope::cuda

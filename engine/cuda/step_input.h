@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/cuda/memory.h"
+#include "engine/cuda/queue.h"
+#include "engine/cuda/step.h"
+#include "engine/model/backend.h"
+
+namespace expertscope::cuda {
+
+/// A step's input on the device, at addresses that never change: DeviceStep and the arrays it points to, in
+/// one copy.
+class StepInput {
+ public:
+  static std::size_t bytes(const BackendOptions& options);
+  Status allocate(const BackendOptions& options);
+
+  /// Fills everything from a batch that was checked, and queues the copy. `tile` is the number of query
+  /// tokens of an attention tile.
+  void upload(const Batch& batch, int slots, const DeviceCapture& capture, int tile, Queue& queue);
+
+  const DeviceStep* device() const { return reinterpret_cast<const DeviceStep*>(device_.data()); }
+  const DeviceStep& host() const { return *reinterpret_cast<const DeviceStep*>(host_.data()); }
+  const QueryTile* query_tiles() const {
+    return reinterpret_cast<const QueryTile*>(device_.data() + tiles_at_);
+  }
+  int query_tile_count() const { return query_tile_count_; }
+  int host_output_row(int index) const { return host_ints(3)[index]; }
+  const std::int32_t* targets() const { return ints(4); }  ///< [output_rows] for LogitsWanted::log_probs
+
+ private:
+  const std::int32_t* ints(int which) const {
+    return reinterpret_cast<const std::int32_t*>(device_.data() + sizeof(DeviceStep)) +
+           static_cast<std::size_t>(which) * static_cast<std::size_t>(max_batch_);
+  }
+  std::int32_t* host_ints(int which) const {
+    return reinterpret_cast<std::int32_t*>(host_.data() + sizeof(DeviceStep)) +
+           static_cast<std::size_t>(which) * static_cast<std::size_t>(max_batch_);
+  }
+  void fill_tokens(const Batch& batch, int tile);
+  int fill_output_rows(const Batch& batch);
+
+  int max_batch_ = 0;
+  std::size_t tiles_at_ = 0;
+  int query_tile_count_ = 0;
+  DeviceBuffer<std::uint8_t> device_;
+  PinnedBuffer<std::uint8_t> host_;
+};
+
+}  // namespace expertscope::cuda

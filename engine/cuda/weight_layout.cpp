@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/weight_layout.h"
+
+#include <algorithm>
+
+namespace expertscope::cuda {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::size_t matrix_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(padded(static_cast<int>(cols))) *
+         dtype_size(dtype);
+}
+
+/// The type in which matrices can lie behind each other: their own when they share one.
+DType common_type(std::initializer_list<const Matrix*> matrices) {
+  const DType first = (*matrices.begin())->dtype;
+  const bool same = std::all_of(matrices.begin(), matrices.end(),
+                                [&](const Matrix* matrix) { return matrix->dtype == first; });
+  return same ? first : DType::f32;
+}
+
+}  // namespace
+
+DeviceMatrix PlacedMatrix::on_device(void* base) const {
+  if (rows == 0) return {};
+  return {static_cast<std::uint8_t*>(base) + offset, dtype, rows, cols, padded(cols)};
+}
+
+const float* PlacedVector::on_device(void* base) const {
+  if (size == 0) return nullptr;
+  return reinterpret_cast<const float*>(static_cast<std::uint8_t*>(base) + offset);
+}
+
+void WeightLayout::copy_stacked(std::initializer_list<const Matrix*> stacked, DType to, std::size_t offset,
+                                std::vector<WeightCopy>& copies) const {
+  for (const Matrix* matrix : stacked) {
+    copies.push_back({matrix->data, matrix->dtype, to, matrix->rows, matrix->cols,
+                      padded(static_cast<int>(matrix->cols)), offset});
+    offset += matrix_bytes(to, matrix->rows, matrix->cols);
+  }
+}
+
+PlacedMatrix WeightLayout::place(std::initializer_list<const Matrix*> stacked) {
+  PlacedMatrix placed;
+  placed.dtype = common_type(stacked);
+  placed.cols = static_cast<int>((*stacked.begin())->cols);
+  placed.offset = shared_bytes_;
+  for (const Matrix* matrix : stacked)
+    placed.rows += static_cast<int>(matrix->rows);
+  copy_stacked(stacked, placed.dtype, placed.offset, shared_);
+  shared_bytes_ += aligned(matrix_bytes(placed.dtype, placed.rows, placed.cols));
+  return placed;
+}
+
+PlacedMatrix WeightLayout::reserve_pieces(const PlacedMatrix& router) {
+  if (router.dtype != DType::bf16) return {};
+  const PlacedMatrix pieces{DType::bf16, router.rows, kRouterPieces * padded(router.cols), shared_bytes_};
+  shared_bytes_ += aligned(matrix_bytes(pieces.dtype, pieces.rows, pieces.cols));
+  return pieces;
+}
+
+PlacedVector WeightLayout::place(std::initializer_list<const Vector*> joined) {
+  PlacedVector placed;
+  placed.offset = shared_bytes_;
+  for (const Vector* vector : joined) {
+    if (vector->empty()) continue;
+    const auto size = static_cast<std::int64_t>(vector->size());
+    shared_.push_back({vector->data(), DType::f32, DType::f32, 1, size, size,
+                       placed.offset + static_cast<std::size_t>(placed.size) * sizeof(float)});
+    placed.size += static_cast<int>(size);
+  }
+  shared_bytes_ += aligned(static_cast<std::size_t>(placed.size) * sizeof(float));
+  return placed;
+}
+
+PlacedExperts WeightLayout::place_experts(const std::vector<const MlpWeights*>& experts, bool dense) {
+  PlacedExperts placed;
+  const MlpWeights& first = *experts.front();
+  std::size_t& used = dense ? shared_bytes_ : expert_bytes_;
+  std::vector<WeightCopy>& copies = dense ? shared_ : experts_;
+  placed.dense = dense;
+  placed.dtype = first.gate_proj.dtype;
+  for (const MlpWeights* expert : experts) {
+    const DType type = common_type({&expert->gate_proj, &expert->up_proj, &expert->down_proj});
+    if (type != placed.dtype) placed.dtype = DType::f32;
+  }
+  placed.experts = static_cast<int>(experts.size());
+  placed.inner = static_cast<int>(first.gate_proj.rows);
+  placed.offset = used;
+  placed.down_offset = aligned(matrix_bytes(placed.dtype, 2 * first.gate_proj.rows, first.gate_proj.cols));
+  placed.expert_bytes =
+      placed.down_offset + aligned(matrix_bytes(placed.dtype, first.down_proj.rows, first.down_proj.cols));
+  for (const MlpWeights* expert : experts) {
+    copy_stacked({&expert->gate_proj, &expert->up_proj}, placed.dtype, used, copies);
+    copy_stacked({&expert->down_proj}, placed.dtype, used + placed.down_offset, copies);
+    used += placed.expert_bytes;
+  }
+  if (!dense) largest_expert_ = std::max(largest_expert_, placed.expert_bytes);
+  return placed;
+}
+
+WeightLayout::WeightLayout(const ModelConfig& config, const Weights& weights) {
+  embed_tokens_ = place({&weights.embed_tokens});
+  lm_head_ = weights.lm_head.data == weights.embed_tokens.data ? embed_tokens_ : place({&weights.lm_head});
+  norm_ = place({&weights.norm});
+  for (int n = 0; n < config.num_hidden_layers; ++n) {
+    const LayerWeights& layer = weights.layers[static_cast<std::size_t>(n)];
+    PlacedLayer placed;
+    placed.qkv = place({&layer.q_proj, &layer.k_proj, &layer.v_proj});
+    placed.o_proj = place({&layer.o_proj});
+    placed.input_layernorm = place({&layer.input_layernorm});
+    placed.post_attention_layernorm = place({&layer.post_attention_layernorm});
+    placed.q_norm = place({&layer.q_norm});
+    placed.k_norm = place({&layer.k_norm});
+    placed.qkv_bias = place({&layer.q_bias, &layer.k_bias, &layer.v_bias});
+    placed.o_bias = place({&layer.o_bias});
+    std::vector<const MlpWeights*> experts;
+    if (config.is_moe(n)) {
+      placed.router = place({&layer.router});
+      placed.router_pieces = reserve_pieces(placed.router);
+      for (const MlpWeights& expert : layer.experts)
+        experts.push_back(&expert);
+    } else {
+      experts.push_back(&layer.mlp);
+    }
+    placed.experts = place_experts(experts, !config.is_moe(n));
+    layers_.push_back(placed);
+  }
+}
+
+}  // namespace expertscope::cuda

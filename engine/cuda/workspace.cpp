@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cuda/workspace.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace expertscope::cuda {
+namespace {
+
+constexpr int kBlockChannels = 8;                               // channels a block of the expert kernels owns
+constexpr std::int64_t kLogitsBytes = std::int64_t{160} << 20;  // of one slice of the head
+constexpr int kMaxSplits = 32;
+
+int widest_inner(const ModelConfig& config) {
+  const bool dense = config.num_moe_layers() < config.num_hidden_layers;
+  return padded(std::max(config.moe_intermediate_size, dense ? config.intermediate_size : 0));
+}
+
+int rows_at_a_time(const ModelConfig& config, const BackendOptions& options) {
+  const std::int64_t usual = std::int64_t{options.max_batch} * std::max(1, config.num_experts_per_tok);
+  return static_cast<int>(
+      std::min<std::int64_t>(std::max<std::int64_t>(usual, config.num_experts), INT32_MAX));
+}
+
+}  // namespace
+
+void Workspace::measure(const ModelConfig& config, const BackendOptions& options, int multiprocessors) {
+  expert_rows = rows_at_a_time(config, options);
+  const std::int64_t row = std::max<std::int64_t>(1, std::int64_t{config.vocab_size} * 4);
+  head_rows = static_cast<int>(std::clamp<std::int64_t>(kLogitsBytes / row, kDecodeTokens,
+                                                        std::max(options.max_batch, kDecodeTokens)));
+  shares = (config.vocab_size + kCandidateShare - 1) / kCandidateShare;
+  decode_slots = std::clamp(config.num_experts, 1, kDecodeSlots);
+  output_blocks = (config.hidden_size + kBlockChannels - 1) / kBlockChannels;
+  for (int tokens = 1; tokens <= kDecodeTokens; ++tokens) {
+    // Two blocks a multiprocessor keep it busy; a piece of fewer than 16 positions is not worth its merge.
+    const int wanted = (2 * multiprocessors + config.num_key_value_heads * tokens - 1) /
+                       (config.num_key_value_heads * tokens);
+    splits[tokens] = std::clamp(std::min(wanted, options.max_context / 16), 1, kMaxSplits);
+  }
+}
+
+void Workspace::place(const ModelConfig& config, const BackendOptions& options, Arena& arena) {
+  const std::int64_t batch = std::max(options.max_batch, kDecodeTokens);
+  const std::int64_t layers = config.num_hidden_layers;
+  const std::int64_t heads = config.num_attention_heads;
+  const std::int64_t experts = std::max(1, config.num_experts);
+  const CheckedSize rows(batch);
+  const CheckedSize width(config.hidden_size);
+  const CheckedSize padded_width(padded(config.hidden_size));
+  const CheckedSize row_of_qkv((heads + 2 * std::int64_t{config.num_key_value_heads}) * config.head_dim);
+  const CheckedSize decoding = CheckedSize(layers) * CheckedSize(kDecodeTokens);
+  const CheckedSize decode_all_slots = decoding * CheckedSize(decode_slots);
+  const auto larger = [](CheckedSize a, CheckedSize b) { return a.value() > b.value() ? a : b; };
+
+  hidden = arena.take<float>(rows * width);
+  normed = arena.take<float>(rows * padded_width);
+  exact = arena.take<float>(rows * padded_width * CheckedSize(2));  // or three bf16 numbers a float
+  qkv = arena.take<float>(rows * row_of_qkv);
+  attended = arena.take<float>(rows * CheckedSize(padded(static_cast<int>(heads * config.head_dim))));
+  first_token = arena.take<float>(larger(rows, decoding) * CheckedSize(heads));
+  std::int64_t pieces_count = 0;
+  for (int tokens = 1; tokens <= kDecodeTokens; ++tokens)
+    pieces_count = std::max(pieces_count, tokens * heads * splits[tokens]);
+  pieces.out = arena.take<float>(CheckedSize(pieces_count) * CheckedSize(padded(config.head_dim)));
+  pieces.stats = arena.take<float>(CheckedSize(3 * pieces_count));
+  router_logits = arena.take<float>(rows * CheckedSize(experts));
+  const CheckedSize all_slots = larger(rows * CheckedSize(experts), decode_all_slots);
+  slots.expert = arena.take<std::int32_t>(all_slots);
+  slots.weight = arena.take<float>(all_slots);
+  dense_slots.expert = arena.take<std::int32_t>(CheckedSize(kDecodeTokens * decode_slots));
+  dense_slots.weight = arena.take<float>(CheckedSize(kDecodeTokens * decode_slots));
+  sorted.count = arena.take<std::int32_t>(CheckedSize(experts));
+  sorted.next = arena.take<std::int32_t>(CheckedSize(experts));
+  sorted.row_of_slot = arena.take<std::int32_t>(rows * CheckedSize(experts));
+  sorted.token_of_row = arena.take<std::int32_t>(CheckedSize(expert_rows));
+  sorted.tile = arena.take<RowTile>(CheckedSize(experts + expert_rows / 8 + 1));
+  sorted.tiles = arena.take<std::int32_t>(CheckedSize(1));
+  const std::int64_t inner_rows =
+      std::max({std::int64_t{expert_rows}, std::int64_t{kDecodeTokens} * decode_slots, batch});
+  inner = arena.take<float>(CheckedSize(inner_rows) * CheckedSize(widest_inner(config)));
+  expert_output = arena.take<float>(CheckedSize(expert_rows) * width);
+  output_parts = arena.take<RowPart>(decode_all_slots * CheckedSize(output_blocks));
+  hidden_parts = arena.take<RowPart>(decoding * CheckedSize(output_blocks));
+  layer_parts = arena.take<LayerParts>(CheckedSize(layers));
+  logits = arena.take<float>(CheckedSize(head_rows) * CheckedSize(config.vocab_size));
+  const CheckedSize parts = CheckedSize(head_rows) * CheckedSize(shares);
+  candidate_parts.largest = arena.take<float>(parts);
+  candidate_parts.sum = arena.take<float>(parts);
+  candidate_parts.count = arena.take<std::int32_t>(parts);
+  candidate_parts.candidate = arena.take<DeviceCandidate>(parts * CheckedSize(kCandidateRoom));
+  candidates = arena.take<RowCandidates>(CheckedSize(head_rows));
+  log_probs = arena.take<float>(rows);
+  const std::size_t before = arena.used().value();
+  pieces.arrived =
+      arena.take<unsigned>(CheckedSize(kDecodeTokens * std::int64_t{config.num_key_value_heads}));
+  arrived = arena.take<unsigned>(CheckedSize(1));
+  not_finite = arena.take<unsigned>(CheckedSize(2));
+  counters_ = arena.used().value() - before;
+  pieces.first_token = first_token;
+}
+
+CheckedSize Workspace::bytes(const ModelConfig& config, const BackendOptions& options, int multiprocessors) {
+  Workspace plan;
+  plan.measure(config, options, multiprocessors);
+  Arena arena(nullptr);
+  plan.place(config, options, arena);
+  return arena.used();
+}
+
+Status Workspace::fill(cudaStream_t stream) {
+  const char* what = "preparing the workspace";
+  const std::vector<float> ones(static_cast<std::size_t>(kDecodeTokens * decode_slots), 1.0f);
+  const std::size_t slots_bytes = ones.size() * sizeof(float);
+  if (auto ok = check(cudaMemsetAsync(pieces.arrived, 0, counters_, stream), what); !ok) return ok;
+  if (auto ok = check(cudaMemsetAsync(dense_slots.expert, 0, slots_bytes, stream), what); !ok) return ok;
+  const cudaError_t code =
+      cudaMemcpyAsync(dense_slots.weight, ones.data(), slots_bytes, cudaMemcpyHostToDevice, stream);
+  if (auto ok = check(code, what); !ok) return ok;
+  return check(cudaStreamSynchronize(stream), what);
+}
+
+Status Workspace::allocate(const ModelConfig& config, const BackendOptions& options, int multiprocessors,
+                           cudaStream_t stream) {
+  measure(config, options, multiprocessors);
+  const std::size_t total = bytes(config, options, multiprocessors).value();
+  if (auto ok = memory_.allocate(total, "the workspace"); !ok) return ok;
+  Arena arena(memory_.data());
+  place(config, options, arena);
+  return fill(stream);
+}
+
+}  // namespace expertscope::cuda

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/backend_choice.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "engine/cpu/memory_plan.h"
+#include "engine/cuda/loader/loader.h"
+
+namespace expertscope {
+namespace {
+
+constexpr const char* kVariable = "EXPERTSCOPE_BACKEND";
+constexpr const char* kAskedFor = "asked for";
+
+Result<DeviceInfo> find_device(const std::vector<DeviceInfo>& devices, int index) {
+  std::string names;
+  for (const DeviceInfo& device : devices) {
+    if (device.index == index) return device;
+    names += fmt::format("{}cuda:{} {}", names.empty() ? "" : ", ", device.index, device.name);
+  }
+  return fail(ErrorCode::unsupported, "there is no device cuda:{}; there is {}", index, names);
+}
+
+bool refuses_model(ErrorCode code) {
+  return code == ErrorCode::unsupported || code == ErrorCode::out_of_memory || code == ErrorCode::device;
+}
+
+}  // namespace
+
+Result<WantedBackend> wanted_backend(const BackendChoice& choice) {
+  if (choice.kind != BackendKind::automatic) return WantedBackend{choice, kAskedFor};
+  const char* text = std::getenv(kVariable);
+  if (text == nullptr || *text == '\0') return WantedBackend{choice, {}};
+  auto parsed = parse_backend_choice(text);
+  if (!parsed) return fail(parsed.error().code, "{}: {}", kVariable, parsed.error().message);
+  return WantedBackend{*parsed, fmt::format("asked for by {}", kVariable)};
+}
+
+GpuBackends installed_gpu_backends() {
+  GpuBackends gpu;
+  gpu.devices = []() -> Result<std::vector<DeviceInfo>> {
+    const auto plugin = cuda::load_plugin();
+    if (!plugin) return forward_error(plugin);
+    return cuda::list_devices(**plugin);
+  };
+  gpu.make = [](std::shared_ptr<const Model> model, const BackendOptions& options, std::string reason,
+                const OpenProgress& progress,
+                const std::stop_token& stop) -> Result<std::unique_ptr<Backend>> {
+    const auto plugin = cuda::load_plugin();
+    if (!plugin) return forward_error(plugin);
+    return (*plugin)->make_backend(std::move(model), options, std::move(reason), progress, stop);
+  };
+  gpu.plan = [](const Model& model, const BackendOptions& options) -> Result<MemoryPlan> {
+    const auto plugin = cuda::load_plugin();
+    if (!plugin) return forward_error(plugin);
+    return (*plugin)->plan_memory(model, options);
+  };
+  return gpu;
+}
+
+Result<BackendDecision> decide_backend(const BackendChoice& choice, const GpuBackends& gpu) {
+  auto wanted = wanted_backend(choice);
+  if (!wanted) return forward_error(wanted);
+  BackendDecision decision;
+  decision.choice = wanted->choice;
+  decision.reason = std::move(wanted->reason);
+  decision.automatic = wanted->choice.kind == BackendKind::automatic;
+  if (wanted->choice.kind == BackendKind::cpu) return decision;
+  const auto devices = gpu.devices();
+  if (decision.automatic) {
+    decision.choice = {devices ? BackendKind::cuda : BackendKind::cpu, 0};
+    decision.reason = devices ? "automatic: the first usable GPU" : devices.error().message;
+    if (!devices) return decision;
+  }
+  if (!devices) return forward_error(devices);
+  auto device = find_device(*devices, decision.choice.device);
+  if (!device) return forward_error(device);
+  decision.device = std::move(*device);
+  return decision;
+}
+
+BackendOptions on_gpu(const BackendOptions& options) {
+  BackendOptions gpu = options;
+  gpu.max_batch = std::max(options.max_batch, options.gpu_batch);
+  return gpu;
+}
+
+Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model, BackendOptions options,
+                                              const OpenProgress& progress, const std::stop_token& stop,
+                                              const GpuBackends& gpu) {
+  const auto decision = decide_backend(options.choice, gpu);
+  if (!decision) return forward_error(decision);
+  options.choice = decision->choice;
+  if (decision->choice.kind == BackendKind::cpu)
+    return make_cpu_backend(std::move(model), options, decision->reason);
+  auto made = gpu.make(model, on_gpu(options), decision->reason, progress, stop);
+  if (made || !decision->automatic || !refuses_model(made.error().code)) return made;
+  options.choice = {BackendKind::cpu, 0};
+  return make_cpu_backend(std::move(model), options, made.error().message);
+}
+
+std::string gpu_refusal(const BackendChoice& choice, const BackendInfo& info, const GpuBackends& gpu) {
+  if (choice.kind != BackendKind::automatic || info.kind != BackendKind::cpu) return {};
+  const auto decision = decide_backend(choice, gpu);
+  return decision && decision->choice.kind == BackendKind::cuda ? info.reason : std::string();
+}
+
+Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options, const GpuBackends& gpu) {
+  if (options.choice.kind == BackendKind::cuda) return gpu.plan(model, on_gpu(options));
+  return cpu::plan_memory(model, options);
+}
+
+}  // namespace expertscope

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The backend on the emulated GPU against the CPU backend: models whose sizes are multiples of nothing, all
+// types of weights, every kind of step.
+#include <gmock/gmock.h>
+
+#include <numeric>
+
+#include "engine/model/candidates.h"
+#include "tests/engine/cuda/backend_fixture.h"
+
+namespace expertscope::cuda {
+namespace {
+
+struct Case {
+  std::string name;
+  std::function<void(ModelConfig&)> change;
+  Types types = {DType::f32};
+};
+void PrintTo(const Case& value, std::ostream* out) {
+  *out << value.name;
+}
+
+const Types kMixed = {DType::bf16, DType::f32, DType::f16, DType::bf16, DType::f32};
+
+std::vector<Case> cases() {
+  return {
+      {"odd_sizes", [](ModelConfig&) {}, {DType::f32}},
+      {"odd_sizes_in_bf16", [](ModelConfig&) {}, {DType::bf16}},
+      {"odd_sizes_in_f16", [](ModelConfig&) {}, {DType::f16}},
+      {"types_mixed_within_a_layer", [](ModelConfig&) {}, kMixed},
+      {"all_experts_selected", [](ModelConfig& c) { c.num_experts_per_tok = 5; }, {DType::bf16}},
+      {"one_expert", [](ModelConfig& c) { c.num_experts = c.num_experts_per_tok = 1; }, {DType::bf16}},
+      {"a_dense_layer_first",
+       [](ModelConfig& c) {
+         c.hidden_size = 40;
+         c.moe_layer = {0, 1};
+       },
+       {DType::bf16}},
+      {"no_experts_at_all",
+       [](ModelConfig& c) {
+         c.moe_layer = {0, 0};
+         c.num_experts = c.num_experts_per_tok = c.moe_intermediate_size = 0;
+       },
+       {DType::f32}},
+      {"one_key_value_head",
+       [](ModelConfig& c) {
+         c.num_attention_heads = 4;
+         c.num_key_value_heads = 1;
+         c.head_dim = 2;
+       },
+       {DType::f32}},
+      {"biases_and_tied_embeddings",
+       [](ModelConfig& c) {
+         c.attention_bias = c.tie_word_embeddings = true;
+         c.qk_norm = false;
+       },
+       {DType::bf16}},
+      {"wide_heads",
+       [](ModelConfig& c) {
+         c.num_attention_heads = 4;
+         c.num_key_value_heads = 2;
+         c.head_dim = 136;
+         c.num_hidden_layers = 1;
+         c.moe_layer = {1};
+       },
+       {DType::bf16}},
+      {"more_slots_than_decoding_has",
+       [](ModelConfig& c) {
+         c.num_experts = 40;
+         c.num_experts_per_tok = 36;
+         c.num_hidden_layers = 1;
+         c.moe_layer = {1};
+       },
+       {DType::f32}},
+  };
+}
+
+class Agreement : public testing::TestWithParam<std::tuple<Case, MathMode>> {
+ protected:
+  const Case& shape() const { return std::get<0>(GetParam()); }
+  MathMode math() const { return std::get<1>(GetParam()); }
+  std::shared_ptr<const Model> model() const {
+    ModelConfig config = odd_config();
+    shape().change(config);
+    return make_model(config, shape().types);
+  }
+};
+
+TEST_P(Agreement, OfEveryIntermediateAndEveryProbe) {
+  const auto both = model();
+  const auto cuda = must(open_cuda(both, small_options(math())));
+  const auto cpu = must(open_cpu(both, small_options(math())));
+  ASSERT_TRUE(cuda && cpu);
+  expect_agreement(record(*cuda, all_kinds_of_steps()), record(*cpu, all_kinds_of_steps()), math());
+}
+
+/// With an observer a decode step runs kernel by kernel, without one from a graph.
+TEST_P(Agreement, OfStepsFromGraphsWithWatchedSteps) {
+  const std::vector<Counts> steps = {
+      {{0, 5}, {1, 1}, {2, 3}}, {{0, 1}}, {{1, 1}, {2, 1}}, {{0, 1}, {1, 1}, {2, 1}}};
+  const auto session = must(open_cuda(model(), small_options(math())));
+  ASSERT_TRUE(session);
+  const Watched watched = watch(*session, steps, parity::all_probes());
+  for (const int sequence : {0, 1, 2})
+    ASSERT_TRUE(session->truncate(sequence, 0));
+  class Nothing final : public TensorObserver {
+    void observe(const char*, int, std::span<const float>, int) override {}
+  } nothing;
+  session->backend().set_observer(&nothing);
+  expect_identical(watch(*session, steps, parity::all_probes()), watched);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Agreement,
+                         testing::Combine(testing::ValuesIn(cases()),
+                                          testing::Values(MathMode::f32, MathMode::bf16)),
+                         [](const auto& test) {
+                           return std::get<0>(test.param).name +
+                                  (std::get<1>(test.param) == MathMode::f32 ? "_f32" : "_bf16");
+                         });
+
+/// Every edit there is, alone and together.
+const std::vector<std::string>& policies() {
+  static const std::vector<std::string> all = {
+      R"({"op":"prune","layer":0,"expert":1,"mode":"mask"})",
+      R"({"op":"prune","layer":"*","expert":2,"mode":"zero"})",
+      R"({"op":"prune","layer":1,"expert":3,"mode":"drop"})",
+      R"({"op":"reroute","layer":"*","from":0,"to":4})",
+      R"({"op":"bias","layer":0,"expert":0,"logit":2.5})",
+      R"({"op":"force","layer":"*","expert":3})",
+      R"({"op":"top_k","layer":0,"k":4})",
+      R"({"op":"top_k","layer":"*","k":5},{"op":"top_p","layer":"*","p":0.6})",
+      R"({"op":"reroute","layer":"*","from":0,"to":4},{"op":"reroute","layer":"*","from":1,"to":4},)"
+      R"({"op":"prune","layer":0,"expert":2,"mode":"drop"},{"op":"force","layer":1,"expert":0},)"
+      R"({"op":"top_k","layer":1,"k":3})",
+  };
+  return all;
+}
+
+class EditedAgreement : public testing::TestWithParam<std::string> {};
+
+TEST_P(EditedAgreement, OfEveryIntermediateAndEveryProbe) {
+  const auto model = make_model(odd_config());
+  const auto table = table_of(R"({"version":1,"edits":[)" + GetParam() + "]}", model->config());
+  const auto cuda = must(open_cuda(model, small_options(MathMode::f32)));
+  const auto cpu = must(open_cpu(model, small_options(MathMode::f32)));
+  ASSERT_TRUE(table && cuda && cpu);
+  cuda->set_routing(table);
+  cpu->set_routing(table);
+  const std::vector<Counts> steps = {{{0, 19}}, {{0, 1}}, {{0, 2}, {1, 1}}, {{0, 1}, {1, 1}}};
+  expect_agreement(record(*cuda, steps), record(*cpu, steps), MathMode::f32);
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, EditedAgreement, testing::ValuesIn(policies()),
+                         [](const auto& test) { return "policy_" + std::to_string(test.index); });
+
+/// A model that decodes from graphs may be told to take more slots than a graph has room for.
+TEST(EditedAgreement, HoldsWhenAnEditAsksForMoreSlotsThanAGraphHas) {
+  ModelConfig config = odd_config();
+  config.num_experts = 40;
+  const auto model = make_model(config);
+  const auto cuda = must(open_cuda(model, small_options(MathMode::f32)));
+  const auto cpu = must(open_cpu(model, small_options(MathMode::f32)));
+  const auto wide = table_of(R"({"version":1,"edits":[{"op":"top_k","layer":"*","k":40}]})", config);
+  const std::vector<Counts> steps = {{{0, 5}, {1, 3}}, {{0, 1}}, {{0, 1}, {1, 1}}};
+  for (const auto& table :
+       {std::shared_ptr<const RoutingTable>(), wide, std::shared_ptr<const RoutingTable>()}) {
+    cuda->set_routing(table);
+    cpu->set_routing(table);
+    expect_agreement(record(*cuda, steps), record(*cpu, steps), MathMode::f32);
+    for (const int sequence : {0, 1}) {
+      ASSERT_TRUE(cuda->truncate(sequence, 0));
+      ASSERT_TRUE(cpu->truncate(sequence, 0));
+    }
+  }
+}
+
+/// Both sessions run the same batch, prompts and single tokens.
+class Wanted : public testing::Test {
+ protected:
+  void step(const Counts& counts, LogitsWanted wanted, const std::function<void(Batch&)>& change = {}) {
+    for (Session* session : {cuda_.get(), cpu_.get()}) {
+      Batch batch = next_batch(*session, counts, wanted);
+      if (change) change(batch);
+      const auto output = session->run(std::move(batch));
+      ASSERT_TRUE(output) << output.error().message;
+      (session == cuda_.get() ? from_cuda_ : from_cpu_) = **output;
+    }
+  }
+  void expect_floats(const std::vector<float>& actual, const std::vector<float>& expected) const {
+    EXPECT_THAT(actual, testing::Pointwise(testing::NanSensitiveFloatNear(1e-4f), expected));
+  }
+
+  std::shared_ptr<const Model> model_ = make_model(odd_config());
+  std::unique_ptr<Session> cuda_ = must(open_cuda(model_, small_options(MathMode::f32)));
+  std::unique_ptr<Session> cpu_ = must(open_cpu(model_, small_options(MathMode::f32)));
+  StepOutput from_cuda_, from_cpu_;
+};
+
+const std::vector<Counts> kPromptThenTokens = {{{0, 9}, {1, 4}, {2, 1}}, {{0, 1}}, {{0, 1}, {1, 1}, {2, 1}}};
+
+TEST_F(Wanted, NoLogitsStillFillTheCache) {
+  for (const Counts& counts : kPromptThenTokens)
+    step(counts, LogitsWanted::none);
+  EXPECT_TRUE(from_cuda_.logits.empty());
+  step({{0, 1}, {1, 1}}, LogitsWanted::all);
+  expect_floats(from_cuda_.logits, from_cpu_.logits);
+}
+
+TEST_F(Wanted, LogitsOfTheLastTokenOfEachChunk) {
+  for (const Counts& counts : kPromptThenTokens) {
+    step(counts, LogitsWanted::last_of_each_chunk);
+    EXPECT_EQ(from_cuda_.logits.size(), counts.size() * 53);
+    expect_floats(from_cuda_.logits, from_cpu_.logits);
+  }
+}
+
+TEST_F(Wanted, LogProbabilitiesOfSomeTargets) {
+  for (const Counts& counts : kPromptThenTokens) {
+    step(counts, LogitsWanted::log_probs, [](Batch& batch) {
+      for (std::size_t i = 0; i < batch.tokens.size(); ++i)
+        batch.targets.push_back(i % 3 == 1 ? -1 : static_cast<std::int32_t>(i * 5 % 53));
+    });
+    expect_floats(from_cuda_.log_probs, from_cpu_.log_probs);
+  }
+}
+
+TEST_F(Wanted, LogProbabilitiesOfNoTarget) {
+  for (const Counts& counts : kPromptThenTokens) {
+    step(counts, LogitsWanted::log_probs,
+         [](Batch& batch) { batch.targets.assign(batch.tokens.size(), -1); });
+    expect_floats(from_cuda_.log_probs, from_cpu_.log_probs);
+  }
+}
+
+TEST_F(Wanted, CandidatesFewAndMoreThanTheDeviceLooksFor) {
+  for (const int count : {1, 7, 53, 64, 65, 1000}) {
+    SCOPED_TRACE(count);
+    for (const int sequence : {0, 1, 2}) {
+      ASSERT_TRUE(cuda_->truncate(sequence, 0));
+      ASSERT_TRUE(cpu_->truncate(sequence, 0));
+    }
+    for (const Counts& counts : kPromptThenTokens) {
+      step(counts, LogitsWanted::candidates, [&](Batch& batch) { batch.candidates = count; });
+      ASSERT_EQ(from_cuda_.candidates.size(), counts.size());
+      for (std::size_t i = 0; i < counts.size(); ++i) {
+        const TokenCandidates& actual = from_cuda_.candidates[i];
+        const TokenCandidates& expected = from_cpu_.candidates[i];
+        ASSERT_EQ(actual.best.size(), expected.best.size());
+        for (std::size_t c = 0; c < expected.best.size(); ++c)
+          EXPECT_EQ(actual.best[c].id, expected.best[c].id);
+        EXPECT_NEAR(actual.log_sum_exp, expected.log_sum_exp, 1e-5);
+      }
+    }
+  }
+}
+
+/// A row's arithmetic in the parity mode does not know what else is in the batch, as long as the batch takes
+/// the same path: the number of tokens decides how finely decoding splits the context.
+TEST(Companions, DoNotChangeARowInF32) {
+  const auto session = must(open_cuda(make_model(odd_config()), small_options(MathMode::f32)));
+  const auto first_row = [](const std::vector<float>& logits, std::size_t rows) {
+    return std::vector<float>(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(rows * 53));
+  };
+  const auto run = [&](const std::vector<Counts>& steps) {
+    for (int sequence = 0; sequence < 6; ++sequence)
+      EXPECT_TRUE(session->truncate(sequence, 0));
+    return watch(*session, steps, {}).logits;
+  };
+  const auto alone = run({{{0, 19}}, {{0, 3}}});
+  const auto together = run({{{0, 19}, {1, 7}, {2, 20}}, {{0, 3}, {1, 1}, {2, 9}}});
+  EXPECT_EQ(first_row(together[0], 19), alone[0]);
+  EXPECT_EQ(first_row(together[1], 3), alone[1]);
+  const auto three = run({{{0, 19}}, {{0, 1}, {1, 1}, {2, 1}}});
+  const auto four = run({{{0, 19}}, {{0, 1}, {1, 1}, {2, 1}, {3, 1}}});
+  EXPECT_EQ(first_row(four[1], 3), three[1]);
+}
+
+}  // namespace
+}  // namespace expertscope::cuda

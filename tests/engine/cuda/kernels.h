@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cuda_runtime.h>
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "engine/cuda/queue.h"
+#include "engine/dtype.h"
+#include "tests/simt/testing.h"
+
+/// What the tests of single kernels share. Include it before a kernel's header: the library under test holds
+/// the kernels as well, so those of a test are its own.
+#undef __global__
+#define __global__ [[maybe_unused]] static
+
+namespace expertscope::cuda {
+
+using simt::Array;
+using simt::random_floats;
+
+/// Runs a kernel at once. A fault of it (a missing barrier, a read outside an allocation) fails the test.
+template <class... Parameters, class... Arguments>
+void run(void (*kernel)(Parameters...), const Shape& shape, Arguments&&... arguments) {
+  Queue queue(nullptr);
+  queue.enter("a kernel");
+  queue.launch(kernel, shape, std::forward<Arguments>(arguments)...);
+  queue.wait();
+  const Status ok = queue.take_status();
+  ASSERT_TRUE(ok) << ok.error().message << "\n" << simt::last_failure();
+}
+
+inline dim3 blocks(int x, int y = 1, int z = 1) {
+  return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z));
+}
+
+inline float rounded(float value) {
+  return bf16_to_f32(f32_to_bf16(value));
+}
+
+/// [rows, cols] floats as rows of `stride` elements of a type, zeros behind `cols`.
+inline std::vector<std::uint8_t> rows_of(const std::vector<float>& values, int cols, int stride, DType type) {
+  const std::size_t rows = values.size() / static_cast<std::size_t>(cols);
+  std::vector<std::uint8_t> bytes(rows * static_cast<std::size_t>(stride) * dtype_size(type));
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t c = 0; c < static_cast<std::size_t>(cols); ++c) {
+      const float value = values[r * static_cast<std::size_t>(cols) + c];
+      const std::uint16_t half = type == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
+      const void* from = type == DType::f32 ? static_cast<const void*>(&value) : &half;
+      std::memcpy(bytes.data() + (r * static_cast<std::size_t>(stride) + c) * dtype_size(type), from,
+                  dtype_size(type));
+    }
+  }
+  return bytes;
+}
+
+/// What an element becomes when it is stored in a type.
+inline float stored(float value, DType type) {
+  if (type == DType::f32) return value;
+  return type == DType::f16 ? f16_to_f32(f32_to_f16(value)) : rounded(value);
+}
+
+/// Every element within `tolerance` of the largest magnitude of `expected`.
+inline void expect_near(const std::vector<float>& actual, const std::vector<float>& expected,
+                        double tolerance, const std::string& what) {
+  ASSERT_EQ(actual.size(), expected.size()) << what;
+  double largest = 0;
+  for (const float value : expected)
+    largest = std::max(largest, std::abs(static_cast<double>(value)));
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    // Not EXPECT_NEAR for all: NaN is far from everything.
+    ASSERT_NEAR(actual[i], expected[i], tolerance * largest) << what << ", element " << i;
+  }
+}
+
+}  // namespace expertscope::cuda

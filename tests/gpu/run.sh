@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What ./dev gpu runs, on programs that are there already: a build folder or an unpacked bundle.
+#
+# usage: run.sh PROGRAMS SOURCES OUT [--seconds N] [--soak MINUTES] [--dry]
+#   PROGRAMS  build folder, or a bundle with bin/ and lib/
+#   SOURCES   folder with tests/data, tests/bench and resources/demo
+#   OUT       results.txt, results.json, a log for every part
+#   --seconds all parts together (570)
+#   --soak    nothing but random work, so long
+#   --dry     what can be run without a GPU: whether every program starts and finds its libraries
+set -uo pipefail
+
+programs=$1 sources=$2 out=$3
+shift 3
+total=570 soak_minutes='' dry=false
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --seconds) total=$2 && shift 2 ;;
+    --soak) soak_minutes=$2 && shift 2 ;;
+    --dry) dry=true && shift ;;
+    *) sed -n '5,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+  esac
+done
+mkdir -p "$out"
+export EXPERTSCOPE_TEST_DATA="$sources/tests/data"
+unset EXPERTSCOPE_BACKEND
+demo="$sources/resources/demo"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+started=$SECONDS
+PATH="$PATH:/usr/local/cuda/bin"
+
+say() { printf '%s\n' "$*"; }
+left() { echo $((total - (SECONDS - started))); }
+
+# A program wherever it lies; empty when it is not there.
+program() {
+  local folder
+  for folder in bin app tests/parity tests/gpu tests/bench engine/cuda; do
+    if [[ -e "$programs/$folder/$1" ]]; then
+      printf '%s\n' "$programs/$folder/$1"
+      return
+    fi
+  done
+}
+
+# Folders that may hold cuBLAS: the toolkit's, and those of Python packages.
+cuda_folders() {
+  local nvcc
+  nvcc=$(command -v nvcc) && printf '%s\n' "$(dirname "$(dirname "$(readlink -f "$nvcc")")")"/{lib64,targets/x86_64-linux/lib}
+  printf '%s\n' /usr/local/cuda*/{lib64,targets/x86_64-linux/lib}
+  command -v python3 >/dev/null && python3 -c '
+import glob
+import nvidia
+for folder in nvidia.__path__:
+    print("\n".join(sorted(glob.glob(folder + "/*/lib"), reverse=True)))' 2>/dev/null
+}
+
+# The library path for our programs, and only for them: Python has libraries of its own.
+library_path=''
+find_libraries() {
+  local plugin folder
+  [[ -d "$programs/lib" ]] && library_path="$programs/lib"
+  # The C++ library of the bundle only where the machine's is missing or too old.
+  if [[ -d "$programs/lib/std" ]] && ! with_libraries "$(program expertscope-cli)" --version >/dev/null 2>&1; then
+    library_path+=":$programs/lib/std"
+  fi
+  # Where containers and WSL keep the driver without telling the linker.
+  for folder in /usr/local/nvidia/lib64 /usr/lib/wsl/lib; do
+    [[ ! -e $folder/libcuda.so.1 ]] || library_path+="${library_path:+:}$folder"
+  done
+  plugin=$(program libexpertscope_cuda.so)
+  [[ -n $plugin ]] || return 0
+  local base=$library_path
+  for folder in '' $(cuda_folders); do
+    library_path="$base${folder:+${base:+:}$folder}"
+    with_libraries ldd "$plugin" 2>/dev/null | grep -q 'libcublas.*not found' || return 0
+  done
+  library_path=$base
+  say "cuBLAS was not found: $(ldd "$plugin" | grep 'libcublas.*not found' | head -1)"
+}
+
+with_libraries() { env ${library_path:+LD_LIBRARY_PATH="$library_path${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"} "$@"; }
+
+names=() states=() times=() details=()
+failed=false
+
+record() {  # NAME STATE SECONDS DETAIL
+  names+=("$1") states+=("$2") times+=("$3") details+=("$4")
+  [[ $2 == FAILED ]] && failed=true
+  printf '  %-30s %-8s %4s s  %s\n' "$1" "$2" "$3" "$4"
+}
+
+# Runs a part within its budget and within what is left. Exit codes: 4 "targets missed", 77 "skipped", 124 and 137
+# "out of time".
+part() {  # NAME BUDGET COMMAND...
+  local name=$1 budget=$2 log="$out/${1// /-}.log" begin=$SECONDS code state detail
+  shift 2
+  ((budget > $(left))) && budget=$(left)
+  if ((budget < 5)); then
+    record "$name" skipped 0 "no time was left"
+    return
+  fi
+  with_libraries timeout -k 5 "$budget" "$@" >"$log" 2>&1 </dev/null
+  code=$?
+  detail=$(grep -v '^[[:space:]]*$' "$log" | tail -1 | sed 's/  */ /g; s/^ //; s/ $//' | cut -c1-110)
+  case $code in
+    0) state=ok ;;
+    4) state=missed ;; # a benchmark's targets
+    77) state=skipped ;;
+    124 | 137) state=FAILED detail="not done after $budget s" ;;
+    *) state=FAILED ;;
+  esac
+  # A filter that matches nothing tests nothing.
+  if [[ $detail == '[ PASSED ] 0 tests.' ]]; then state=FAILED; fi
+  record "$name" "$state" $((SECONDS - begin)) "$detail"
+  [[ $state != FAILED ]] || tail -15 "$log" | sed 's/^/      /'
+}
+
+sanitizer() {  # TOOL BUDGET
+  local tool
+  tool=$(command -v compute-sanitizer) || {
+    record "$1" skipped 0 "compute-sanitizer is not installed"
+    return
+  }
+  part "$1" "$2" "$tool" --tool "$1" --error-exitcode 9 --print-limit 5 "$(program cuda_plugin_parity_test)" \
+    --gtest_filter='*Backends*InF32/top2_tied:*Backends*InBf16/bf16' --gtest_brief=1
+}
+
+transformers() {
+  local shape=qwen3-30b-a3b
+  if [[ ! -f "$out/$shape.json" || ! -f "$scratch/shared/tokens.i32" ]]; then
+    record transformers skipped 0 "the benchmark left nothing to compare with"
+    return
+  fi
+  local keep=$library_path
+  library_path=''
+  part transformers 110 python3 "$sources/tests/bench/hf_super_experts.py" "$scratch/shared" "$out/$shape.json" \
+    --sequences 4 --out "$out/transformers.json"
+  library_path=$keep
+}
+
+no_gpu() {
+  local answer
+  answer=$(with_libraries "$(program expertscope-gpu-soak)" --episodes 1 --steps 1 --model "$demo" 2>&1)
+  [[ $? -eq 77 ]] || return 1
+  printf '%s\n' "$answer"
+}
+
+json_text() { printf '%s' "$1" | tr -d '\000-\037' | sed 's/[\\"]/\\&/g'; }
+
+write_json() {
+  local i separator=''
+  {
+    printf '{"commit": "%s", "seconds": %d, "parts": [' "$(json_text "$(commit)")" $((SECONDS - started))
+    for i in "${!names[@]}"; do
+      printf '%s\n {"name": "%s", "state": "%s", "seconds": %d, "detail": "%s"}' "$separator" "${names[i]}" "${states[i]}" \
+        "${times[i]}" "$(json_text "${details[i]}")"
+      separator=','
+    done
+    printf ']'
+    for i in qwen3-30b-a3b olmoe-1b-7b transformers; do
+      [[ -s "$out/$i.json" ]] && printf ',\n"%s": %s' "$i" "$(cat "$out/$i.json")"
+    done
+    printf '}\n'
+  } >"$out/results.json"
+}
+
+commit() {
+  if [[ -f "$sources/COMMIT" ]]; then
+    cat "$sources/COMMIT"
+  else
+    git -C "$sources" describe --always --dirty 2>/dev/null || echo unknown
+  fi
+}
+
+machine() {
+  say "commit $(commit), $(uname -m), $(nproc) CPU threads"
+  nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || true
+}
+
+dry_run() {
+  say "programs of $programs, without a GPU"
+  part "info" 60 "$(program expertscope-cli)" info "$demo"
+  part "generate" 60 "$(program expertscope-cli)" generate "$demo" --prompt "Once" --max-tokens 8 --backend cpu
+  part "parity" 60 "$(program cuda_plugin_parity_test)"
+  part "soak" 60 "$(program expertscope-gpu-soak)" --episodes 1 --model "$demo"
+  part "bench" 60 "$(program expertscope-gpu-bench)" --tiny
+  if command -v python3 >/dev/null; then part "roofline" 60 python3 "$sources/tests/bench/roofline.py"; fi
+}
+
+everything() {
+  rm -f "$out"/*.json
+  part "start" 60 "$(program expertscope-gpu-soak)" --episodes 1 --steps 4 --model "$demo"
+  part "parity" 100 "$(program cuda_plugin_parity_test)" --gtest_filter='-*Backends*' --gtest_brief=1
+  part "intermediates CPU and CUDA" 50 "$(program cuda_plugin_parity_test)" --gtest_filter='*Backends*' --gtest_brief=1
+  # The sharing of weights costs two seconds and saves transformers from making its own.
+  part "bench Qwen3-30B-A3B" 170 "$(program expertscope-gpu-bench)" --out "$out" --share "$scratch/shared" --seconds 120
+  transformers
+  part "bench OLMoE-1B-7B" 60 "$(program expertscope-gpu-bench)" --shape olmoe-1b-7b --no-job --cache --out "$out" --seconds 45
+  sanitizer memcheck 70
+  sanitizer racecheck 70
+  part "soak" 40 "$(program expertscope-gpu-soak)" 0.4 --model "$demo"
+}
+
+find_libraries
+if ! $dry && answer=$(no_gpu); then
+  say "$answer"
+  exit 1
+fi
+{
+  machine
+  if $dry; then
+    dry_run
+  elif [[ -n $soak_minutes ]]; then
+    total=$(awk "BEGIN { print int($soak_minutes * 60) + 120 }")
+    part "soak" "$total" "$(program expertscope-gpu-soak)" "$soak_minutes" --seed "$(date +%s)" --model "$demo"
+  else
+    everything
+    for log in "$out"/bench-*.log "$out/intermediates-CPU-and-CUDA.log" "$out/transformers.log"; do
+      [[ -s $log ]] && say '' && cat "$log"
+    done
+  fi
+  write_json
+  say ''
+  $failed && say "something FAILED; the logs are in $out" || say "all that ran is ok; results in $out"
+} > >(tee "$out/results.txt") 2>&1
+code=0
+grep -q '"state": "FAILED"' "$out/results.json" && code=1
+wait
+exit $code

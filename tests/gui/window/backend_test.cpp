@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Where the window runs a model: chosen, shown, and lost in the middle of a generation.
+#include <gtest/gtest.h>
+
+#include <QLabel>
+#include <QMenu>
+#include <QSpinBox>
+
+#include "probes/store/trace_reader.h"
+#include "tests/gui/window/window_fixture.h"
+#include "tests/support/fake_cuda/fake_cuda.h"
+#include "views/window/backend_menu.h"
+
+namespace expertscope::testing {
+namespace {
+
+class BackendTest : public WindowTest {
+ protected:
+  QString banner() { return window_.banner().isVisible() ? window_.banner().message() : QString(); }
+  QPushButton& offer() { return part<QPushButton>("banner_offer"); }
+  QString summary() { return part<QLabel>("summary").text(); }
+  /// Opens Run > Backend until the GPUs are known, and clicks.
+  void choose(const char* name) {
+    auto& menu = part<QMenu>("backend_menu");
+    menu.popup(window_.mapToGlobal(QPoint(40, 40)));
+    require(wait_until([this] { return workspace_.backend().devices().has_value(); }),
+            "no devices were found");
+    QTest::mouseClick(&menu, Qt::LeftButton, {}, menu.actionGeometry(&action(name)).center());
+    menu.hide();
+    settle();
+  }
+  static void settle() { QTest::qWait(20); }
+  void wait_for_cpu() {
+    const bool there = wait_until([this] { return summary().contains("CPU bf16"); });
+    require(there, "the model does not run on the CPU: " + first_error());
+  }
+  RunInfo newest_run() {
+    const auto reader = TraceReader::open(workspace_.trace().file());
+    require(reader.has_value(), "there is no trace");
+    return (*reader)->runs()->back();
+  }
+
+  FakeGpuMachine machine_;
+};
+
+TEST_F(BackendTest, TheStatusBarNamesTheBackendAndTheReasonIsItsTooltip) {
+  open_model();
+  EXPECT_TRUE(summary().endsWith("CUDA bf16 (NVIDIA Fake)")) << summary().toStdString();
+  const QString tip = part<QLabel>("summary").toolTip();
+  EXPECT_TRUE(tip.contains("automatic: the first usable GPU")) << tip.toStdString();
+  EXPECT_TRUE(tip.contains("GPU-fake-0"));
+  generate();
+  EXPECT_EQ(newest_run().device, "NVIDIA Fake");
+  EXPECT_EQ(newest_run().backend_reason, "automatic: the first usable GPU");
+}
+
+TEST_F(BackendTest, TheMenuListsTheGpusAndWhatIsChosen) {
+  machine_.behave("devices=2");
+  EXPECT_TRUE(action("backend_auto").isChecked());
+  EXPECT_FALSE(action("backend_note").isEnabled()) << "nothing is known yet";
+  choose("backend_cuda_1");
+  EXPECT_TRUE(action("backend_cuda_1").isChecked());
+  EXPECT_TRUE(action("backend_cuda_0").text().contains("NVIDIA Fake (8.0 GiB)"));
+  EXPECT_EQ(settings_.value("engine/backend").toString(), "cuda:1") << "for the next time";
+  EXPECT_TRUE(banner().isEmpty()) << "there is no model to move";
+  open_model();
+  EXPECT_EQ(workspace_.engine().backend_info().device.uuid, "GPU-fake-1");
+}
+
+TEST_F(BackendTest, TheMenuSaysWhyThereIsNoGpu) {
+  machine_.behave("devices=0");
+  choose("backend_cpu");
+  EXPECT_TRUE(action("backend_note").text().contains("the NVIDIA driver has no device"));
+  EXPECT_FALSE(action("backend_note").isEnabled());
+}
+
+TEST_F(BackendTest, AChoiceOfAnotherDayIsKept) {
+  settings_.setValue("engine/backend", "cuda:5");
+  EXPECT_EQ(BackendSetting(settings_).choice(), (BackendChoice{BackendKind::cuda, 5}));
+  settings_.setValue("engine/backend", "quantum");
+  EXPECT_EQ(BackendSetting(settings_).choice(), BackendChoice{});
+}
+
+TEST_F(BackendTest, AnotherChoiceOffersToMoveTheOpenModelWhichKeepsItsEdits) {
+  open_model();
+  choose("backend_cuda_0");
+  EXPECT_TRUE(banner().isEmpty()) << "it runs there already";
+  generate();
+  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  choose("backend_cpu");
+  EXPECT_TRUE(banner().contains("runs on CUDA bf16")) << banner().toStdString();
+  EXPECT_TRUE(summary().contains("CUDA")) << "nothing happens by itself";
+  click(offer());
+  wait_for_cpu();
+  EXPECT_TRUE(banner().contains("KV cache")) << banner().toStdString();
+  EXPECT_FALSE(offer().isVisible());
+  EXPECT_TRUE(part<QLabel>("summary").toolTip().contains("asked for"));
+  EXPECT_EQ(workspace_.edits().rowCount(), 1);
+  EXPECT_EQ(runs_seen(), 1u) << "the recording stays";
+  generate();
+  EXPECT_EQ(newest_run().id, 2) << "and goes on in the same file";
+  EXPECT_EQ(newest_run().device, "");
+  EXPECT_EQ(workspace_.view()->run->policy_changes.size(), 1u) << "under the same edits";
+}
+
+TEST_F(BackendTest, ADeviceLostInMidRunClosesTheTraceAndTheModelGoesOnOnTheCpu) {
+  open_model();
+  machine_.behave("lost-after=6");
+  type_prompt("In the beginning");
+  part<QSpinBox>("max_tokens").setValue(24);
+  click(part<QPushButton>("generate"));
+  ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+  EXPECT_EQ(errors_.front().code, ErrorCode::device);
+  EXPECT_TRUE(window_.banner().is_error());
+  EXPECT_TRUE(banner().contains("illegal memory access")) << banner().toStdString();
+  EXPECT_TRUE(banner().contains("KV cache"));
+  ASSERT_TRUE(offer().isVisible());
+  EXPECT_EQ(offer().text(), "Continue on the CPU");
+  ASSERT_TRUE(wait_until([this] { return runs_seen() == 1 && finished_run(); })) << "the recording shows";
+  const RunInfo lost = newest_run();
+  EXPECT_EQ(lost.status, "failed");
+  EXPECT_GT(lost.tokens, 5);
+
+  click(offer());
+  wait_for_cpu();
+  EXPECT_FALSE(offer().isVisible());
+  EXPECT_EQ(workspace_.backend().choice(), BackendChoice{}) << "the next model may use the GPU";
+  click(part<QPushButton>("generate"));
+  ASSERT_TRUE(wait_until([this] { return runs_seen() == 2 && finished_run(); })) << first_error();
+  EXPECT_EQ(newest_run().status, "finished");
+  EXPECT_EQ(errors_.size(), 1u);
+}
+
+TEST_F(BackendTest, AModelThatTheChosenGpuRefusesCanBeOpenedOnTheCpu) {
+  machine_.behave("out-of-memory");
+  workspace_.backend().choose({BackendKind::cuda, 0});
+  workspace_.open(model());
+  ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  EXPECT_TRUE(banner().startsWith("80.0 GiB are needed on the device")) << banner().toStdString();
+  click(offer());
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }));
+  EXPECT_TRUE(summary().contains("CPU bf16"));
+}
+
+TEST_F(BackendTest, AModelThatNoGpuWasChosenForRunsOnTheCpuAndTheReasonIsTold) {
+  machine_.behave("unsupported");
+  open_model();
+  EXPECT_TRUE(summary().contains("CPU bf16"));
+  EXPECT_TRUE(banner().contains("Runs on the CPU: the CUDA backend has no kernels"))
+      << banner().toStdString();
+  EXPECT_FALSE(offer().isVisible());
+}
+
+TEST_F(BackendTest, WeightsOnTheirWayShowAndCanBeCancelled) {
+  machine_.behave("endless");
+  workspace_.open(model());
+  ASSERT_TRUE(wait_until([this] { return banner().contains("copying the weights to the device"); }))
+      << banner().toStdString();
+  click(part<QPushButton>("banner_cancel"));
+  ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  EXPECT_TRUE(errors_.empty()) << first_error();
+  machine_.behave("");
+  open_model();
+}
+
+TEST_F(BackendTest, AMoveThatFailsLeavesTheModelWhereItIs) {
+  workspace_.backend().choose({BackendKind::cpu, 0});
+  open_model();
+  machine_.behave("broken");
+  workspace_.backend().choose({BackendKind::cuda, 0});
+  click(offer());
+  ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+  EXPECT_TRUE(summary().contains("CPU bf16"));
+  EXPECT_TRUE(workspace_.engine().can_run());
+  generate();
+}
+
+TEST_F(BackendTest, TheGpuIsFreedBeforeItTakesAnotherModel) {
+  open_model();
+  machine_.behave("endless");
+  workspace_.open(model());
+  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  workspace_.cancel_open();
+  ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+}
+
+}  // namespace
+}  // namespace expertscope::testing

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/models/backend_setting.h"
+
+#include <utility>
+
+namespace expertscope {
+namespace {
+
+const QString kKey = QStringLiteral("engine/backend");
+const QString kDevices = QStringLiteral("devices");
+
+QString gibibytes(std::int64_t bytes) {
+  return QObject::tr("%1 GiB").arg(static_cast<double>(bytes) / (1 << 30), 0, 'f', 1);
+}
+
+}  // namespace
+
+BackendSetting::BackendSetting(QSettings& settings, QObject* parent)
+    : QObject(parent), settings_(settings), runner_(this) {
+  // What a later version wrote reads as nobody's choice.
+  const auto kept = parse_backend_choice(settings.value(kKey).toString().toStdString());
+  if (kept) choice_ = *kept;
+}
+
+void BackendSetting::choose(const BackendChoice& choice) {
+  if (choice == choice_) return;
+  choice_ = choice;
+  settings_.setValue(kKey, QString::fromStdString(to_string(choice)));
+  Q_EMIT changed();
+}
+
+void BackendSetting::look_for_devices() {
+  using Devices = std::vector<DeviceInfo>;
+  runner_.run<Devices>(
+      kDevices, tr("Looking for GPUs"), [](const JobContext&) { return installed_gpu_backends().devices(); },
+      [this](Result<Devices> devices) {
+        devices_ = std::move(devices);
+        Q_EMIT devices_found();
+      });
+}
+
+bool BackendSetting::differs_from(const BackendInfo& info) const {
+  const auto wanted = wanted_backend(choice_);
+  if (!wanted) return true;  // opening says what is wrong
+  BackendChoice where = wanted->choice;
+  if (where.kind == BackendKind::automatic) {
+    const bool gpu = devices_ ? devices_->has_value() : info.kind == BackendKind::cuda;
+    where = {gpu ? BackendKind::cuda : BackendKind::cpu, 0};
+  }
+  return where.kind != info.kind || (where.kind == BackendKind::cuda && where.device != info.device.index);
+}
+
+QString device_name(const DeviceInfo& device) {
+  return QStringLiteral("%1 (%2)").arg(QString::fromStdString(device.name), gibibytes(device.memory_total));
+}
+
+QString backend_details(const QString& description, const BackendInfo& info) {
+  QStringList rows;
+  const auto add = [&rows](const QString& name, const QString& value) {
+    rows << QStringLiteral("<tr><td>%1&nbsp;&nbsp;</td><td>%2</td></tr>").arg(name, value.toHtmlEscaped());
+  };
+  add(QObject::tr("backend"), description);
+  add(QObject::tr("because"), QString::fromStdString(info.reason));
+  if (info.kind == BackendKind::cuda) {
+    add(QObject::tr("device"), device_name(info.device));
+    add(QObject::tr("UUID"), QString::fromStdString(info.device.uuid));
+    add(QObject::tr("driver"), QString::fromStdString(info.device.driver));
+    add(QObject::tr("weights there"), gibibytes(info.memory.weights + info.memory.expert_cache));
+    if (info.memory.host_weights > 0)
+      add(QObject::tr("experts in host memory"), gibibytes(info.memory.host_weights));
+  }
+  add(QObject::tr("KV cache"), gibibytes(info.memory.kv_cache));
+  return QStringLiteral("<table>%1</table>").arg(rows.join(QString()));
+}
+
+}  // namespace expertscope
