@@ -26,7 +26,7 @@ std::shared_ptr<const Model> Model::from_memory(ModelConfig config, Weights weig
 }
 
 Status Model::check_finite_part(int layer, const std::stop_token& stop) const {
-  const Status ok = check_finite_weights(weights_, config_, layer, stop);
+  Status ok = check_finite_weights(weights_, config_, layer, stop);
   if (ok || ok.error().code == ErrorCode::cancelled || ok.error().code == ErrorCode::invalid_argument)
     return ok;
   return fail(ok.error().code, "{}: {}", identity_.path.empty() ? identity_.name : identity_.path,

@@ -57,13 +57,13 @@ class Kernel:
     other: float  # bytes of activations, read and written; most of them stay in the second-level cache
     flops: float
     launches: int = 1
+    extra: float = 0  # operations among them that the model does not ask for
 
 
 @dataclass
 class Device:
     copy: float  # bytes a second
     rate: float  # BF16 operations a second on tensor cores
-    scalar: float  # f32 operations a second without them
     launch: float  # seconds a kernel
 
 
@@ -112,9 +112,10 @@ def prefill_layer(s, n, sequences=1):
         Kernel("attention mass, probe (`measure_attention`)", 0, n * s.heads * F32, 0),
         Kernel("o_proj (cuBLAS)", s.attended * s.hidden * BF16, n * (s.attended * BF16 + 2 * s.hidden * F32),
                2 * n * s.attended * s.hidden),
-        Kernel("norm (`norm_rows`)", 0, n * s.hidden * (2 * F32 + BF16), 0),
-        Kernel("router, f32 without tensor cores (`tiled_product`)", s.experts * s.hidden * BF16,
-               n * (s.hidden + s.experts) * F32, -2 * n * s.experts * s.hidden),
+        Kernel("norm, in three bf16 pieces (`norm_rows_in_pieces`)", 0, n * s.hidden * (F32 + 4 * BF16), 0),
+        Kernel("router, exact f32 in three pieces (cuBLAS)", 3 * s.experts * s.hidden * BF16,
+               n * (3 * s.hidden * BF16 + s.experts * F32), 6 * n * s.experts * s.hidden,
+               extra=4 * n * s.experts * s.hidden),
         Kernel("top-k (`route_rows`)", 0, n * (s.experts + 2 * s.top_k) * F32, 0),
         Kernel("sort by expert (clear, `count_rows`, `plan_tiles`, `place_rows`)", 0, 6 * rows * F32, 0, 4),
         Kernel("experts: gate, up, SiLU (`mma_product`)", 2 * touched * s.inner * s.hidden * BF16,
@@ -127,9 +128,7 @@ def prefill_layer(s, n, sequences=1):
 
 def seconds(kernel, device, with_activations):
     moved = kernel.read + (kernel.other if with_activations else 0)
-    # A negative count marks operations outside the tensor cores.
-    rate = device.rate if kernel.flops >= 0 else device.scalar
-    return max(moved / device.copy, abs(kernel.flops) / rate)
+    return max(moved / device.copy, kernel.flops / device.rate)
 
 
 def megabytes(value):
@@ -140,7 +139,7 @@ def table(kernels, device, with_activations):
     lines = ["| kernel | launches | weights and cache, MB | activations, MB | GFLOP | at the limit, us |",
              "|---|---:|---:|---:|---:|---:|"]
     for k in kernels:
-        lines.append(f"| {k.name} | {k.launches} | {megabytes(k.read)} | {megabytes(k.other)} | {abs(k.flops) / 1e9:.2f} "
+        lines.append(f"| {k.name} | {k.launches} | {megabytes(k.read)} | {megabytes(k.other)} | {k.flops / 1e9:.2f} "
                      f"| {seconds(k, device, with_activations) * 1e6:.1f} |")
     return lines
 
@@ -177,7 +176,7 @@ def decode_report(s, device, context):
 def prefill_report(s, device, prompt):
     layer = prefill_layer(s, prompt)
     inside, launches = total(layer, device, True)
-    flops = s.layers * sum(abs(k.flops) for k in layer)
+    flops = s.layers * sum(k.flops - k.extra for k in layer)
     scores = s.layers * layer[3].flops
     products = flops - scores
     head = s.vocab * s.hidden * BF16 / device.copy
@@ -206,7 +205,7 @@ def job_report(s, device, sequences=128, length=2048, together=4):
     steps = sequences / together
     seconds_on_device = steps * s.layers * (inside + launches * device.launch)
     tokens = sequences * length
-    flops = steps * s.layers * sum(abs(k.flops) for k in layer)
+    flops = steps * s.layers * sum(k.flops - k.extra for k in layer)
     slots = tokens * s.layers * s.top_k
     probes = slots * 22 + tokens * s.layers * 16  # bytes of a CaptureBlock
     return [f"#### {s.name}: the Super Experts job, {sequences} x {length} tokens, {together} sequences a step", "",
@@ -217,7 +216,7 @@ def job_report(s, device, sequences=128, length=2048, together=4):
 
 
 def report(options):
-    device = Device(options.copy * 1e9, options.rate * 1e12, options.scalar * 1e12, options.launch * 1e-6)
+    device = Device(options.copy * 1e9, options.rate * 1e12, options.launch * 1e-6)
     lines = []
     for name in [options.shape] if options.shape else SHAPES:
         lines += decode_report(SHAPES[name], device, options.context) + [""]
@@ -233,7 +232,6 @@ def main():
     parser.add_argument("--prompt", type=int, default=2048)
     parser.add_argument("--copy", type=float, default=4300, help="GB/s, bytes read and written (4300)")
     parser.add_argument("--rate", type=float, default=790, help="BF16 TFLOP/s of a large product (790)")
-    parser.add_argument("--scalar", type=float, default=60, help="f32 TFLOP/s without tensor cores (60)")
     parser.add_argument("--launch", type=float, default=1.5, help="us a kernel inside a graph (1.5)")
     parser.add_argument("--check", type=Path, help="fail when this file does not contain the tables")
     options = parser.parse_args()

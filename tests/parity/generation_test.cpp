@@ -89,7 +89,10 @@ TEST_P(EditedGeneration, AnEditTakesEffectAtTheNextTokenAndLeavesWithTheNext) {
     const auto table = policy->compile(session->model().config());
     ASSERT_TRUE(table) << table.error().message;
     Ids ids = wanted["greedy_ids"].get<Ids>();
-    if (is_emulated()) ids.resize(20);  // the edit comes with token 16
+    if (is_emulated()) {  // the edit comes with token 16 and does not leave before the end
+      ids.resize(20);
+      session->set_routing(nullptr);
+    }
     GenerateOptions options;
     options.max_tokens = static_cast<int>(ids.size());
     const auto result =

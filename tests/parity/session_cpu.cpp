@@ -3,12 +3,15 @@
 
 namespace expertscope::parity {
 
-Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model, const BackendOptions& options) {
+Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model,
+                                              const BackendOptions& options) {
   BackendOptions cpu = options;
   cpu.choice.kind = BackendKind::cpu;
   return Session::create(std::move(model), cpu);
 }
 
-bool is_emulated() { return false; }
+bool is_emulated() {
+  return false;
+}
 
 }  // namespace expertscope::parity

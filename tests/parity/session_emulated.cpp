@@ -5,7 +5,8 @@
 
 namespace expertscope::parity {
 
-Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model, const BackendOptions& options) {
+Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model,
+                                              const BackendOptions& options) {
   BackendOptions cuda = options;
   cuda.choice.kind = BackendKind::cuda;
   auto backend = cuda::make_cuda_backend(model, cuda, "emulated", {}, {});
@@ -13,6 +14,8 @@ Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model
   return Session::create(std::move(model), cuda, std::move(*backend));
 }
 
-bool is_emulated() { return true; }
+bool is_emulated() {
+  return true;
+}
 
 }  // namespace expertscope::parity

@@ -4,7 +4,11 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <cstring>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/cuda/queue.h"
 #include "engine/dtype.h"
@@ -20,9 +24,24 @@ namespace expertscope::cuda {
 using simt::Array;
 using simt::random_floats;
 
+/// Threads and blocks in another order from launch to launch, as long as it lives.
+class NextOrder {
+ public:
+  NextOrder() {
+    static std::uint64_t launches = 0;
+    constexpr simt::Order kOrders[] = {simt::Order::forward, simt::Order::reverse, simt::Order::random};
+    ++launches;
+    simt::change_schedule(kOrders[launches % 3], simt::Async::late, launches);
+  }
+  ~NextOrder() { simt::change_schedule(simt::Order::forward, simt::Async::late); }
+  NextOrder(const NextOrder&) = delete;
+  NextOrder& operator=(const NextOrder&) = delete;
+};
+
 /// Runs a kernel at once. A fault of it (a missing barrier, a read outside an allocation) fails the test.
 template <class... Parameters, class... Arguments>
 void run(void (*kernel)(Parameters...), const Shape& shape, Arguments&&... arguments) {
+  const NextOrder order;
   Queue queue(nullptr);
   queue.enter("a kernel");
   queue.launch(kernel, shape, std::forward<Arguments>(arguments)...);
