@@ -11,8 +11,8 @@ constexpr std::size_t kArrays = 5;  // id, position, sequence, output row, targe
 constexpr int kSmallestTile = 8;    // query tokens
 
 std::size_t tiles_of(const BackendOptions& options) {
-  return static_cast<std::size_t>(options.max_batch / kSmallestTile +
-                                  std::min(options.max_sequences, options.max_batch) + 1);
+  return static_cast<std::size_t>(options.max_batch / kSmallestTile) +
+         static_cast<std::size_t>(std::min(options.max_sequences, options.max_batch)) + 1;
 }
 
 std::size_t tiles_offset(const BackendOptions& options) {

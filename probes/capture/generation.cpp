@@ -65,8 +65,10 @@ Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, c
                                          const std::function<void(const GeneratedToken&)>& on_token,
                                          const std::stop_token& stop) {
   session.set_capture(probes, &recorder);
+  std::string text;  // also of a run that does not end well
   auto on_recorded_token = [&](const GeneratedToken& token) {
     if (token.index == 0) recorder.mark_generated();
+    text += token.text;
     if (on_token) on_token(token);
   };
   auto result = generate(session, prompt, options, on_recorded_token, stop);
@@ -75,7 +77,7 @@ Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, c
   if (!result) {
     const bool cancelled = result.error().code == ErrorCode::cancelled;
     // The first error is the one to report, whatever closing the run says.
-    (void)recorder.finish(cancelled ? "stopped" : "failed", result.error().message);
+    (void)recorder.finish(cancelled ? "stopped" : "failed", result.error().message, text);
     return result;
   }
   const bool stopped = result->reason == FinishReason::stopped;

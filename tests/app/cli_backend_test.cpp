@@ -133,6 +133,7 @@ TEST_F(CliBackend, ADeviceLostInMidRunEndsTheRunAndClosesTheTrace) {
   EXPECT_EQ(run["status"], "failed");
   EXPECT_EQ(run["message"], "moe, layer 1: an illegal memory access was encountered");
   EXPECT_GT(run["tokens"], 3) << "what was recorded before is there";
+  EXPECT_FALSE(run.at("text").get<std::string>().empty()) << "and so is what was said";
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "t.db-wal"));
 }
 
