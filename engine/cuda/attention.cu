@@ -56,9 +56,7 @@ void attend_few(ForwardContext& context, int index, int stride, bool rounds) {
   const int pairs = (heads.group() * context.cache.view().stride / 2 + kDecodeAttentionThreads - 1) /
                     kDecodeAttentionThreads;
   with_cache(context.bf16, rounds, [&]<class C, class X>() {
-    if (pairs <= 1) return launch_few<C, X, 1>(context, heads, pieces, stride);
     if (pairs <= 2) return launch_few<C, X, 2>(context, heads, pieces, stride);
-    if (pairs <= 4) return launch_few<C, X, 4>(context, heads, pieces, stride);
     if (pairs <= 8) return launch_few<C, X, 8>(context, heads, pieces, stride);
     launch_few<C, X, 16>(context, heads, pieces, stride);
   });
