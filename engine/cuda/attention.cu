@@ -69,7 +69,7 @@ void output_few(ForwardContext& context, const DeviceLayer& layer) {
       context.queue.launch(&add_product<kType, X, kTokens>,
                            {dim3(product_blocks(context, w.rows)), kProductThreads, 0},
                            context.input.device(), static_cast<const X*>(context.work.attended), w,
-                           layer.o_bias, context.work.hidden, static_cast<RowPart*>(nullptr));
+                           layer.o_bias, context.work.hidden);
     });
   });
 }

@@ -23,38 +23,41 @@ struct ExpertRows {
   }
 };
 
+/// The product's rows: those that were sorted, or all.
 template <class X>
-TileProduct<X> gate_up_product(const ForwardContext& context, const DeviceExperts& experts,
-                               const ExpertRows& what) {
+TileProduct<X> product_over(const ExpertRows& what) {
   TileProduct<X> product;
-  product.x = static_cast<const X*>(context.work.normed);
-  product.table = experts.gate_up;
   product.rows = what.rows;
-  product.features = experts.inner;
-  product.stride = experts.hidden_stride;
-  product.y = context.work.inner;
-  product.y_stride = experts.inner_stride;
   if (what.sorted == nullptr) return product;
-  product.x_row = what.sorted->token_of_row;
   product.tile = what.sorted->tile;
   product.tiles = what.sorted->tiles;
   return product;
 }
 
 template <class X>
+TileProduct<X> gate_up_product(const ForwardContext& context, const DeviceExperts& experts,
+                               const ExpertRows& what) {
+  TileProduct<X> product = product_over<X>(what);
+  product.x = static_cast<const X*>(context.work.normed);
+  product.x_row = what.sorted != nullptr ? what.sorted->token_of_row : nullptr;
+  product.table = experts.gate_up;
+  product.features = experts.inner;
+  product.stride = experts.hidden_stride;
+  product.y = context.work.inner;
+  product.y_stride = experts.inner_stride;
+  return product;
+}
+
+template <class X>
 TileProduct<X> down_product(const ForwardContext& context, const DeviceExperts& experts,
                             const ExpertRows& what) {
-  TileProduct<X> product;
+  TileProduct<X> product = product_over<X>(what);
   product.x = static_cast<const X*>(context.work.inner);
   product.table = experts.down;
-  product.rows = what.rows;
   product.features = experts.hidden;
   product.stride = experts.inner_stride;
   product.y = what.sorted != nullptr ? context.work.expert_output : context.work.hidden;
   product.y_stride = experts.hidden;
-  if (what.sorted == nullptr) return product;
-  product.tile = what.sorted->tile;
-  product.tiles = what.sorted->tiles;
   return product;
 }
 

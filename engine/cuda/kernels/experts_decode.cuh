@@ -64,6 +64,18 @@ __device__ inline void note_outputs(const float (&outputs)[kDecodeSlots][kProduc
   }
 }
 
+/// What a block knows of the new hidden state, for the probe: parts[token][block].
+__device__ inline void note_hidden(RowPart* parts, int token, Peak peak, Peak* scratch) {
+  if (lane_index() == 0) scratch[warp_index()] = peak;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    for (int warp = 1; warp < warps_per_block(); ++warp)
+      if (beats(scratch[warp], peak)) peak = scratch[warp];
+    parts[static_cast<std::size_t>(token) * gridDim.x + blockIdx.x] = {0.0f, peak.value, peak.channel};
+  }
+  __syncthreads();
+}
+
 /// hidden[token][n] += sum over slots of weight * scale * (down_n inner). One warp a channel n; blocks:
 /// (hidden / warps, tokens).
 template <DType kType, class X>

@@ -15,6 +15,19 @@ inline constexpr int kProductWarps = kProductThreads / kWarp;
 /// Which rows of the batch a product runs for.
 enum class ProductRows : std::uint8_t { tokens, output_rows };
 
+/// put(n, sums) for every row n of the weights, in lane 0 of the warp that multiplied it with all tokens; `x`
+/// is [kTokens][w.stride]. The grid's warps share the rows.
+template <DType kType, int kTokens, class X, class Put>
+__device__ inline void multiply_rows(const DeviceMatrix& w, const X* x, Put&& put) {
+  const int all_warps = static_cast<int>(gridDim.x) * kProductWarps;
+  for (int n = static_cast<int>(blockIdx.x) * kProductWarps + warp_index(); n < w.rows; n += all_warps) {
+    const void* row[1] = {row_of(w.data, dtype_size(kType), w.stride, n)};
+    float sum[1][kTokens];
+    dot_rows<kType, 1, kTokens>(row, x, w.stride, w.stride, sum);
+    if (lane_index() == 0) put(n, sum[0]);
+  }
+}
+
 /// y[t][n] = sum_k norm(hidden[row t])[k] w[n][k] for kTokens rows at most. Dynamic shared memory:
 /// kTokens * w.stride activations of type X.
 template <DType kType, class X, int kTokens, ProductRows kRows>
@@ -35,60 +48,29 @@ __global__ void __launch_bounds__(kProductThreads)
              w.stride, eps, scratch, x + t * w.stride);
   }
   __syncthreads();
-  const int all_warps = static_cast<int>(gridDim.x) * kProductWarps;
-  for (int n = static_cast<int>(blockIdx.x) * kProductWarps + warp_index(); n < w.rows; n += all_warps) {
-    const void* row[1] = {row_of(w.data, dtype_size(kType), w.stride, n)};
-    float sum[1][kTokens];
-    dot_rows<kType, 1, kTokens>(row, x, w.stride, w.stride, sum);
-    if (lane_index() != 0) continue;
+  multiply_rows<kType, kTokens>(w, x, [&](int n, const float(&sum)[kTokens]) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       if (t < tokens)
         y[static_cast<std::size_t>(t) * static_cast<std::size_t>(y_stride) + static_cast<std::size_t>(n)] =
-            sum[0][t];
+            sum[t];
     }
-  }
+  });
 }
 
-/// What a block knows of the new hidden state, for the probe: parts[token][block].
-__device__ inline void note_hidden(RowPart* parts, int token, Peak peak, Peak* scratch) {
-  if (lane_index() == 0) scratch[warp_index()] = peak;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    for (int warp = 1; warp < warps_per_block(); ++warp)
-      if (beats(scratch[warp], peak)) peak = scratch[warp];
-    parts[static_cast<std::size_t>(token) * gridDim.x + blockIdx.x] = {0.0f, peak.value, peak.channel};
-  }
-  __syncthreads();
-}
-
-/// hidden[t][n] += bias[n] + sum_k x[t][k] w[n][k]. `parts` null: no probe of the hidden state here.
+/// hidden[t][n] += bias[n] + sum_k x[t][k] w[n][k].
 template <DType kType, class X, int kTokens>
 __global__ void __launch_bounds__(kProductThreads)
-    add_product(const DeviceStep* step, const X* x, DeviceMatrix w, const float* bias, float* hidden,
-                RowPart* parts) {
-  __shared__ Peak scratch[kProductWarps];
+    add_product(const DeviceStep* step, const X* x, DeviceMatrix w, const float* bias, float* hidden) {
   const int tokens = step->tokens;
-  Peak peak[kTokens];
-  const int all_warps = static_cast<int>(gridDim.x) * kProductWarps;
-  for (int n = static_cast<int>(blockIdx.x) * kProductWarps + warp_index(); n < w.rows; n += all_warps) {
-    const void* row[1] = {row_of(w.data, dtype_size(kType), w.stride, n)};
-    float sum[1][kTokens];
-    dot_rows<kType, 1, kTokens>(row, x, w.stride, w.stride, sum);
-    if (lane_index() != 0) continue;
+  multiply_rows<kType, kTokens>(w, x, [&](int n, const float(&sum)[kTokens]) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
-      if (t >= tokens) continue;
-      float* to = hidden + static_cast<std::size_t>(t) * static_cast<std::size_t>(w.rows) + n;
-      *to += sum[0][t] + (bias != nullptr ? bias[n] : 0.0f);
-      const Peak now{fabsf(*to), n};
-      if (beats(now, peak[t])) peak[t] = now;
+      if (t < tokens)
+        hidden[static_cast<std::size_t>(t) * static_cast<std::size_t>(w.rows) +
+               static_cast<std::size_t>(n)] += sum[t] + (bias != nullptr ? bias[n] : 0.0f);
     }
-  }
-  if (parts == nullptr || step->capture.hidden_max == nullptr) return;
-#pragma unroll
-  for (int t = 0; t < kTokens; ++t)
-    if (t < tokens) note_hidden(parts, t, peak[t], scratch);
+  });
 }
 
 /// The router of one layer: norm, logits in f32 whatever the mode, and by the last block the routing of every
@@ -114,16 +96,11 @@ __global__ void __launch_bounds__(kProductThreads)
       for (int i = static_cast<int>(threadIdx.x); i < normed_stride; i += kProductThreads)
         store_activation(i < w.cols ? x[t * w.stride + i] : 0.0f, normed + t * normed_stride + i);
   }
-  const int all_warps = static_cast<int>(gridDim.x) * kProductWarps;
-  for (int n = static_cast<int>(blockIdx.x) * kProductWarps + warp_index(); n < w.rows; n += all_warps) {
-    const void* row[1] = {row_of(w.data, dtype_size(kType), w.stride, n)};
-    float sum[1][kTokens];
-    dot_rows<kType, 1, kTokens>(row, x, w.stride, w.stride, sum);
-    if (lane_index() != 0) continue;
+  multiply_rows<kType, kTokens>(w, x, [&](int n, const float(&sum)[kTokens]) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t)
-      if (t < tokens) logits[t * w.rows + n] = sum[0][t];
-  }
+      if (t < tokens) logits[t * w.rows + n] = sum[t];
+  });
   if (!is_last_block(arrived, gridDim.x)) return;
   const int floats = route_scratch_floats(w.rows, routing->top_k);
   for (int t = warp_index(); t < tokens; t += kProductWarps)
