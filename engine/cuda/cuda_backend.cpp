@@ -5,11 +5,11 @@
 #include <array>
 #include <new>
 
-#include "engine/cuda/capture_buffer.h"
-#include "engine/cuda/device.h"
 #include "engine/cuda/forward.h"
-#include "engine/cuda/memory_plan.h"
-#include "engine/cuda/step_graph.h"
+#include "engine/cuda/runtime/device.h"
+#include "engine/cuda/runtime/step_graph.h"
+#include "engine/cuda/step/capture_buffer.h"
+#include "engine/cuda/weights/memory_plan.h"
 #include "engine/model/backend_checks.h"
 #include "engine/model/candidates.h"
 #include "engine/model/finite.h"

@@ -3,15 +3,15 @@
 
 #include <algorithm>
 
-#include "engine/cuda/device_weights.h"
-#include "engine/cuda/expert_cache.h"
 #include "engine/cuda/kv_cache.h"
 #include "engine/cuda/products.h"
-#include "engine/cuda/queue.h"
 #include "engine/cuda/rope_table.h"
-#include "engine/cuda/routing_tables.h"
-#include "engine/cuda/step_input.h"
-#include "engine/cuda/workspace.h"
+#include "engine/cuda/runtime/queue.h"
+#include "engine/cuda/step/routing_tables.h"
+#include "engine/cuda/step/step_input.h"
+#include "engine/cuda/step/workspace.h"
+#include "engine/cuda/weights/device_weights.h"
+#include "engine/cuda/weights/expert_cache.h"
 #include "engine/model/backend.h"
 #include "engine/model/config.h"
 #include "engine/model/routing_table.h"

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "engine/cuda/memory.h"
-#include "engine/cuda/step.h"
+#include "engine/cuda/runtime/memory.h"
+#include "engine/cuda/step/device_step.h"
 #include "engine/model/backend.h"
 #include "engine/model/config.h"
 #include "engine/model/sizes.h"

@@ -2,8 +2,8 @@
 #include "engine/cuda/plugin.h"
 
 #include "engine/cuda/cuda_backend.h"
-#include "engine/cuda/device.h"
-#include "engine/cuda/rates.h"
+#include "engine/cuda/runtime/device.h"
+#include "engine/cuda/runtime/rates.h"
 
 namespace expertscope::cuda {
 namespace {

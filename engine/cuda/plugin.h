@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/cuda/rates.h"
+#include "engine/cuda/runtime/rates.h"
 #include "engine/error.h"
 #include "engine/model/backend.h"
 #include "engine/model/backend_info.h"
@@ -46,7 +46,7 @@ struct Plugin {
   /// What make_backend() would put where; the same errors, and nothing is loaded.
   Result<MemoryPlan> (*plan_memory)(const Model& model, const BackendOptions& options);
 
-  /// What the device can do at most, for benchmarks: engine/cuda/rates.h.
+  /// What the device can do at most, for benchmarks: engine/cuda/runtime/rates.h.
   Result<DeviceRates> (*measure_rates)(int device, const RateSizes& sizes) = nullptr;
 };
 

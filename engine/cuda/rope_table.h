@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "engine/cuda/memory.h"
+#include "engine/cuda/runtime/memory.h"
 #include "engine/model/config.h"
 
 namespace expertscope::cuda {

@@ -5,28 +5,28 @@ set(EXPERTSCOPE_CUDA_SOURCES
   attention.cu
   attention_tiles.cu
   candidates.cu
-  capture_buffer.cpp
   checks.cu
   cuda_backend.cpp
-  device.cpp
-  device_weights.cpp
   embed.cu
-  expert_cache.cu
   experts.cu
   head.cu
   kv_cache.cpp
-  memory.cpp
-  memory_plan.cpp
   moe.cu
   probes.cu
   products.cu
-  queue.cpp
-  rates.cu
   rope_table.cpp
   router.cu
-  routing_tables.cpp
-  step_input.cpp
-  weight_layout.cpp
-  weight_stream.cpp
-  workspace.cpp)
+  runtime/device.cpp
+  runtime/memory.cpp
+  runtime/queue.cpp
+  runtime/rates.cu
+  step/capture_buffer.cpp
+  step/routing_tables.cpp
+  step/step_input.cpp
+  step/workspace.cpp
+  weights/device_weights.cpp
+  weights/expert_cache.cu
+  weights/memory_plan.cpp
+  weights/weight_layout.cpp
+  weights/weight_stream.cpp)
 list(TRANSFORM EXPERTSCOPE_CUDA_SOURCES PREPEND "${PROJECT_SOURCE_DIR}/engine/cuda/")

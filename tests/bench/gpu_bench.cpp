@@ -11,7 +11,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "engine/cuda/memory_plan.h"
+#include "engine/cuda/weights/memory_plan.h"
 #include "tests/bench/gpu_runs.h"
 #include "tests/bench/shaped_model.h"
 #include "tests/gpu/gpu.h"

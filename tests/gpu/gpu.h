@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "engine/cuda/rates.h"
+#include "engine/cuda/runtime/rates.h"
 #include "engine/model/session.h"
 
 /// The GPU of a program in tests/gpu or tests/bench. Each is linked twice: with gpu_plugin.cpp, which loads

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cuda/cuda_backend.h"
-#include "engine/cuda/device.h"
+#include "engine/cuda/runtime/device.h"
 #include "tests/gpu/gpu.h"
 
 namespace expertscope::testing {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/rates.h"
+#include "engine/cuda/runtime/rates.h"
 
 #include <gmock/gmock.h>
 

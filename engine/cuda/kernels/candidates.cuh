@@ -3,7 +3,7 @@
 
 #include "engine/cuda/kernels/route.cuh"
 #include "engine/cuda/kernels/rows.cuh"
-#include "engine/cuda/step.h"
+#include "engine/cuda/step/device_step.h"
 
 /// The most probable tokens of a row of logits, found where the logits are: a decode step sends a few hundred
 /// bytes to the host instead of a vocabulary. Two kernels: blocks find the largest of their share of the

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "engine/cuda/expert_cache.h"
 #include "engine/cuda/kernels/experts_decode.cuh"
 #include "engine/cuda/kernels/rows.cuh"
+#include "engine/cuda/weights/expert_cache.h"
 
 namespace expertscope::cuda {
 

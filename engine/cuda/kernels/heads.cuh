@@ -5,7 +5,7 @@
 
 #include "engine/cuda/kernels/block.cuh"
 #include "engine/cuda/kernels/numbers.cuh"
-#include "engine/cuda/step.h"
+#include "engine/cuda/step/device_step.h"
 
 namespace expertscope::cuda {
 

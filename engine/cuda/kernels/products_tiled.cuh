@@ -2,7 +2,7 @@
 #pragma once
 
 #include "engine/cuda/kernels/dot.cuh"
-#include "engine/cuda/step.h"
+#include "engine/cuda/step/device_step.h"
 
 /// Products of many tokens in f32, tile by tile: the parity mode, weights that are not BF16, and the router,
 /// whose logits decide everything after them. The same kernel runs one matrix for all rows and one matrix per

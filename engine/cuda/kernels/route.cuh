@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "engine/cuda/kernels/block.cuh"
-#include "engine/cuda/step.h"
+#include "engine/cuda/step/device_step.h"
 
 namespace expertscope::cuda {
 

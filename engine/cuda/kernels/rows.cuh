@@ -2,7 +2,7 @@
 #pragma once
 
 #include "engine/cuda/kernels/dot.cuh"
-#include "engine/cuda/step.h"
+#include "engine/cuda/step/device_step.h"
 
 /// Kernels that work on whole rows of the batch, one block a row.
 namespace expertscope::cuda {

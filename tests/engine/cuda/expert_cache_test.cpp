@@ -4,8 +4,8 @@
 
 #include <set>
 
-#include "engine/cuda/expert_cache.h"
-#include "engine/cuda/memory_plan.h"
+#include "engine/cuda/weights/expert_cache.h"
+#include "engine/cuda/weights/memory_plan.h"
 #include "tests/engine/cuda/backend_fixture.h"
 
 namespace expertscope::cuda {

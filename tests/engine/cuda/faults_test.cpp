@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "engine/cuda/cuda_backend.h"
-#include "engine/cuda/device.h"
+#include "engine/cuda/runtime/device.h"
 #include "tests/engine/cuda/backend_fixture.h"
 
 namespace expertscope::cuda {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/cuda/queue.h"
+#include "engine/cuda/runtime/queue.h"
 #include "engine/dtype.h"
 #include "tests/simt/testing.h"
 

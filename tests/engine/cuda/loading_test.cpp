@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "engine/cuda/cuda_backend.h"
-#include "engine/cuda/memory_plan.h"
-#include "engine/cuda/weight_stream.h"
+#include "engine/cuda/weights/memory_plan.h"
+#include "engine/cuda/weights/weight_stream.h"
 #include "tests/engine/cuda/backend_fixture.h"
 #include "tests/simt/testing.h"
 

@@ -4,9 +4,9 @@
 #include <stop_token>
 #include <vector>
 
-#include "engine/cuda/memory.h"
-#include "engine/cuda/step.h"
-#include "engine/cuda/weight_layout.h"
+#include "engine/cuda/runtime/memory.h"
+#include "engine/cuda/step/device_step.h"
+#include "engine/cuda/weights/weight_layout.h"
 #include "engine/model/model.h"
 
 namespace expertscope::cuda {

@@ -8,7 +8,7 @@
 #include <string>
 #include <type_traits>
 
-#include "engine/cuda/queue.h"
+#include "engine/cuda/runtime/queue.h"
 #include "engine/error.h"
 
 namespace expertscope::cuda {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/capture_buffer.h"
+#include "engine/cuda/step/capture_buffer.h"
 
 #include <algorithm>
 #include <cstring>

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/cuda/memory.h"
-#include "engine/cuda/queue.h"
-#include "engine/cuda/step.h"
+#include "engine/cuda/runtime/memory.h"
+#include "engine/cuda/runtime/queue.h"
+#include "engine/cuda/step/device_step.h"
 #include "engine/model/backend.h"
 
 namespace expertscope::cuda {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/cuda/step.h"
+#include "engine/cuda/step/device_step.h"
 #include "engine/model/config.h"
 #include "engine/model/sizes.h"
 #include "engine/model/weights.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/weight_stream.h"
+#include "engine/cuda/weights/weight_stream.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/expert_cache.h"
+#include "engine/cuda/weights/expert_cache.h"
 
 #include "engine/cuda/kernels/expert_cache.cuh"
-#include "engine/cuda/workspace.h"
+#include "engine/cuda/step/workspace.h"
 
 namespace expertscope::cuda {
 namespace {

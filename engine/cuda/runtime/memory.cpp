@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/memory.h"
+#include "engine/cuda/runtime/memory.h"
 
 #include "engine/model/sizes.h"
 

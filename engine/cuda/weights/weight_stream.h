@@ -5,8 +5,8 @@
 #include <stop_token>
 #include <vector>
 
-#include "engine/cuda/memory.h"
-#include "engine/cuda/weight_layout.h"
+#include "engine/cuda/runtime/memory.h"
+#include "engine/cuda/weights/weight_layout.h"
 
 namespace expertscope::cuda {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/device_weights.h"
+#include "engine/cuda/weights/device_weights.h"
 
 #include <algorithm>
 
-#include "engine/cuda/weight_stream.h"
+#include "engine/cuda/weights/weight_stream.h"
 
 namespace expertscope::cuda {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/step_input.h"
+#include "engine/cuda/step/step_input.h"
 
 #include <algorithm>
 #include <new>

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-#include "engine/cuda/device_weights.h"
-#include "engine/cuda/memory.h"
-#include "engine/cuda/queue.h"
-#include "engine/cuda/step.h"
-#include "engine/cuda/weight_layout.h"
+#include "engine/cuda/runtime/memory.h"
+#include "engine/cuda/runtime/queue.h"
+#include "engine/cuda/step/device_step.h"
+#include "engine/cuda/weights/device_weights.h"
+#include "engine/cuda/weights/weight_layout.h"
 #include "engine/model/capture.h"
 #include "engine/model/config.h"
 

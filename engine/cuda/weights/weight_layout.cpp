@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/weight_layout.h"
+#include "engine/cuda/weights/weight_layout.h"
 
 #include <algorithm>
 

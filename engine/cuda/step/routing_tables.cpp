@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/routing_tables.h"
+#include "engine/cuda/step/routing_tables.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/workspace.h"
+#include "engine/cuda/step/workspace.h"
 
 #include <algorithm>
 #include <vector>

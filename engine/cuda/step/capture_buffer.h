@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <deque>
 
-#include "engine/cuda/memory.h"
-#include "engine/cuda/step.h"
+#include "engine/cuda/runtime/memory.h"
+#include "engine/cuda/step/device_step.h"
 #include "engine/model/capture.h"
 
 namespace expertscope::cuda {

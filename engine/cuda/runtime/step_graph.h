@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "engine/cuda/queue.h"
+#include "engine/cuda/runtime/queue.h"
 
 namespace expertscope::cuda {
 

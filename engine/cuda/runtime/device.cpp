@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/device.h"
+#include "engine/cuda/runtime/device.h"
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
 #include <fstream>
 
-#include "engine/cuda/queue.h"
+#include "engine/cuda/runtime/queue.h"
 
 namespace expertscope::cuda {
 namespace {

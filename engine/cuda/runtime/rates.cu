@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/rates.h"
+#include "engine/cuda/runtime/rates.h"
 
 #include <cublas_v2.h>
 
 #include <algorithm>
 #include <vector>
 
-#include "engine/cuda/device.h"
 #include "engine/cuda/kernels/instructions.cuh"
-#include "engine/cuda/memory.h"
-#include "engine/cuda/queue.h"
+#include "engine/cuda/runtime/device.h"
+#include "engine/cuda/runtime/memory.h"
+#include "engine/cuda/runtime/queue.h"
 
 namespace expertscope::cuda {
 namespace {

@@ -5,9 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "engine/cuda/memory.h"
-#include "engine/cuda/queue.h"
-#include "engine/cuda/step.h"
+#include "engine/cuda/runtime/memory.h"
+#include "engine/cuda/runtime/queue.h"
+#include "engine/cuda/step/device_step.h"
 #include "engine/model/config.h"
 #include "engine/model/routing_table.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/queue.h"
+#include "engine/cuda/runtime/queue.h"
 
 namespace expertscope::cuda {
 

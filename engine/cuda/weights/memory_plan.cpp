@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/memory_plan.h"
+#include "engine/cuda/weights/memory_plan.h"
 
 #include <algorithm>
 
 #include "engine/cpu/memory.h"
-#include "engine/cuda/device_weights.h"
-#include "engine/cuda/expert_cache.h"
 #include "engine/cuda/kv_cache.h"
 #include "engine/cuda/products.h"
-#include "engine/cuda/routing_tables.h"
-#include "engine/cuda/step_input.h"
-#include "engine/cuda/workspace.h"
+#include "engine/cuda/step/routing_tables.h"
+#include "engine/cuda/step/step_input.h"
+#include "engine/cuda/step/workspace.h"
+#include "engine/cuda/weights/device_weights.h"
+#include "engine/cuda/weights/expert_cache.h"
 
 namespace expertscope::cuda {
 namespace {
