@@ -18,7 +18,9 @@ struct ExpertRows {
 
   unsigned tiles(const DeviceExperts& experts) const {
     constexpr int kMostBlocks = 65535;
-    const int tiles = (rows + tile_rows - 1) / tile_rows + (sorted != nullptr ? experts.experts : 0);
+    // An expert's last tile may be short, and no tile is empty.
+    const int full = (rows + tile_rows - 1) / tile_rows;
+    const int tiles = sorted != nullptr ? std::min(rows, full + experts.experts) : full;
     return static_cast<unsigned>(std::clamp(tiles, 1, kMostBlocks));
   }
 };
@@ -144,8 +146,8 @@ void run_many(ForwardContext& context, const DeviceExperts& experts, int rows, i
 }
 
 void run_dense(ForwardContext& context, const DeviceExperts& experts) {
-  const int tile_rows = expert_tile_rows(context, experts, context.tokens);
-  run_rows(context, experts, {nullptr, context.tokens, tile_rows});
+  const int tile_rows = expert_tile_rows(context, experts, context.rows());
+  run_rows(context, experts, {nullptr, context.rows(), tile_rows});
 }
 
 }  // namespace expertscope::cuda
