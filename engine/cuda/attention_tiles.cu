@@ -38,6 +38,15 @@ void attend_tiled(ForwardContext& context, const DeviceHeads& heads, int stride)
   launch_tiled<8>(context, heads, stride);
 }
 
+/// fn<channels a tile of the tensor core kernel has room for>().
+template <class Fn>
+auto with_mma_width(int head_dim, Fn&& fn) {
+  if (head_dim <= 32) return fn.template operator()<32>();
+  if (head_dim <= 64) return fn.template operator()<64>();
+  if (head_dim <= 128) return fn.template operator()<128>();
+  return fn.template operator()<256>();
+}
+
 template <class X, int kWidth>
 void launch_mma(ForwardContext& context, const DeviceHeads& heads, int stride) {
   const Shape shape{tile_blocks(context, heads), kMmaAttentionThreads,
@@ -50,17 +59,15 @@ void launch_mma(ForwardContext& context, const DeviceHeads& heads, int stride) {
 void attend_with_tensor_cores(ForwardContext& context, const DeviceHeads& heads, int stride, bool rounds) {
   finish_all_heads<Bf16>(context, heads);
   with_activations(rounds, [&]<class X>() {
-    if (heads.head_dim <= 32) return launch_mma<X, 32>(context, heads, stride);
-    if (heads.head_dim <= 64) return launch_mma<X, 64>(context, heads, stride);
-    if (heads.head_dim <= 128) return launch_mma<X, 128>(context, heads, stride);
-    launch_mma<X, 256>(context, heads, stride);
+    with_mma_width(heads.head_dim, [&]<int kWidth>() { launch_mma<X, kWidth>(context, heads, stride); });
   });
 }
 
 }  // namespace
 
-int query_tile(MathMode math) {
-  return math == MathMode::bf16 ? kMmaQueries : kTileQueries;
+int query_tile(MathMode math, int head_dim) {
+  if (math == MathMode::f32) return kTileQueries;
+  return with_mma_width(head_dim, []<int kWidth>() { return mma_queries(kWidth); });
 }
 
 void attend_many(ForwardContext& context, int index, int stride, bool rounds) {

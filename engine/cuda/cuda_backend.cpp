@@ -10,9 +10,9 @@
 #include "engine/cuda/runtime/device.h"
 #include "engine/cuda/runtime/step_graph.h"
 #include "engine/cuda/step/capture_buffer.h"
+#include "engine/cuda/step/step_results.h"
 #include "engine/cuda/weights/memory_plan.h"
 #include "engine/model/backend_checks.h"
-#include "engine/model/candidates.h"
 #include "engine/model/finite.h"
 
 namespace expertscope::cuda {
@@ -72,11 +72,10 @@ class CudaBackend final : public Backend {
   Status decode(ForwardContext& context, HeadEnd end);
   Status compute(ForwardContext& context, const Batch& batch, StepOutput& output);
   Status head_slices(ForwardContext& context, const Batch& batch, StepOutput& output);
-  void take_rows(ForwardContext& context, const Batch& batch, int first, int rows, StepOutput& output);
-  void take_candidates(ForwardContext& context, const Batch& batch, int first, int rows, StepOutput& output);
-  void take_candidates_from_logits(ForwardContext& context, int row, int wanted, TokenCandidates& result);
-  void take_log_probs(const Batch& batch, StepOutput& output) const;
-  Status finish(ForwardContext& context, CaptureBlock* capture);
+  Status finish(ForwardContext& context, const Batch& batch, CaptureBlock* capture);
+  Status run_step(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
+                  const CaptureRequest& request, StepOutput& output, CaptureBlock* capture);
+  void drain() const;
   void observe(const char* name, int layer, const float* device, std::int64_t rows, std::int64_t columns,
                Queue& queue);
   Status explain_not_finite(ForwardContext& context, const Batch& batch);
@@ -96,17 +95,23 @@ class CudaBackend final : public Backend {
   ExpertCache experts_;
   Products products_;
   CaptureBuffer capture_;
-  PinnedBuffer<unsigned> not_finite_;                      ///< [2] hidden state, logits
-  PinnedBuffer<RowCandidates> candidates_;                 ///< [head_rows]
+  StepResults results_;
   std::array<std::array<StepGraph, 3>, kBuckets> graphs_;  ///< by log2 of the bucket and HeadEnd
   std::shared_ptr<const RoutingTable> table_;              ///< the last one, found fit
-  std::vector<float> values_;  ///< logits on their way to candidates, log-probabilities, what is observed
+  std::vector<float> observed_;
   TensorObserver* observer_ = nullptr;
 };
 
 CudaBackend::~CudaBackend() {
-  // Whatever is still running reads memory that goes now.
+  // This thread may have used another device since.
+  cudaSetDevice(options_.choice.device);
+  drain();
+}
+
+/// Whatever is still running reads and writes memory that goes now or is filled again.
+void CudaBackend::drain() const {
   if (stream_.get() != nullptr) cudaStreamSynchronize(stream_.get());
+  capture_.drain();
 }
 
 Status CudaBackend::allocate(const WeightLayout& layout, const OpenProgress& progress,
@@ -118,11 +123,12 @@ Status CudaBackend::allocate(const WeightLayout& layout, const OpenProgress& pro
   if (auto ok = work_.allocate(config, options_, limits_.multiprocessors, stream); !ok) return ok;
   if (auto ok = rope_.build(config, options_.max_context, stream); !ok) return ok;
   if (auto ok = routing_.allocate(config); !ok) return ok;
-  if (auto ok = input_.allocate(options_); !ok) return ok;
+  if (auto ok = results_.allocate(work_); !ok) return ok;
+  const auto layer_begun = results_.layer_begun();
+  if (!layer_begun) return forward_error(layer_begun);
+  if (auto ok = input_.allocate(options_, *layer_begun); !ok) return ok;
   if (auto ok = products_.create(stream, options_.math); !ok) return ok;
   if (auto ok = capture_.create(); !ok) return ok;
-  if (auto ok = not_finite_.allocate(2, "the result of a step"); !ok) return ok;
-  if (auto ok = candidates_.allocate(static_cast<std::size_t>(work_.head_rows), "candidates"); !ok) return ok;
   if (auto ok = weights_.load(layout, config, resident, stream, progress, stop); !ok) return ok;
   if (!resident) {
     if (auto ok = experts_.create(layout, config, weights_, info_.memory.resident_experts, stream); !ok)
@@ -197,10 +203,10 @@ ForwardContext CudaBackend::context_for(const Batch& batch, const RoutingTable& 
 void CudaBackend::observe(const char* name, int layer, const float* device, std::int64_t rows,
                           std::int64_t columns, Queue& queue) {
   if (observer_ == nullptr) return;
-  values_.resize(static_cast<std::size_t>(rows * columns));
-  queue.copy(values_.data(), device, values_.size() * sizeof(float), cudaMemcpyDeviceToHost);
+  observed_.resize(static_cast<std::size_t>(rows * columns));
+  queue.copy(observed_.data(), device, observed_.size() * sizeof(float), cudaMemcpyDeviceToHost);
   queue.wait();
-  if (queue.ok()) observer_->observe(name, layer, values_, static_cast<int>(columns));
+  if (queue.ok()) observer_->observe(name, layer, observed_, static_cast<int>(columns));
 }
 
 void CudaBackend::run_layer(ForwardContext& context, int layer, int moe_layer) {
@@ -260,61 +266,13 @@ Status CudaBackend::decode(ForwardContext& context, HeadEnd end) {
   return {};
 }
 
-/// Logits of one row, for the host to choose among: more candidates were wanted, or equal ones, than the
-/// device has room for.
-void CudaBackend::take_candidates_from_logits(ForwardContext& context, int row, int wanted,
-                                              TokenCandidates& result) {
-  const auto vocab = static_cast<std::size_t>(context.config.vocab_size);
-  values_.resize(vocab);
-  context.queue.copy(values_.data(), work_.logits + static_cast<std::size_t>(row) * vocab,
-                     vocab * sizeof(float), cudaMemcpyDeviceToHost);
-  context.queue.wait();
-  if (context.queue.ok()) select_candidates(values_, wanted, result);
-}
-
-void CudaBackend::take_candidates(ForwardContext& context, const Batch& batch, int first, int rows,
-                                  StepOutput& output) {
-  context.queue.enter("choosing tokens");
-  const bool on_device = batch.candidates <= kMostCandidates;
-  if (on_device) {
-    context.queue.copy(candidates_.data(), work_.candidates,
-                       static_cast<std::size_t>(rows) * sizeof(RowCandidates), cudaMemcpyDeviceToHost);
-    context.queue.wait();
-  }
-  for (int r = 0; r < rows && context.queue.ok(); ++r) {
-    TokenCandidates& result = output.candidates[static_cast<std::size_t>(first + r)];
-    const RowCandidates& found = candidates_[static_cast<std::size_t>(r)];
-    if (!on_device || found.count > kCandidateRoom) {
-      take_candidates_from_logits(context, r, batch.candidates, result);
-      continue;
-    }
-    result.best.clear();
-    for (int i = 0; i < found.count; ++i)
-      result.best.push_back({found.candidate[i].id, found.candidate[i].logit});
-    std::sort(result.best.begin(), result.best.end(), [](const Candidate& a, const Candidate& b) {
-      return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-    });
-    result.log_sum_exp = found.log_sum_exp;
-  }
-}
-
-/// What the batch wants of rows first .. first + rows - 1, whose logits are there.
-void CudaBackend::take_rows(ForwardContext& context, const Batch& batch, int first, int rows,
-                            StepOutput& output) {
-  const auto vocab = static_cast<std::size_t>(context.config.vocab_size);
-  if (batch.logits == LogitsWanted::log_probs) return score(context, first, rows);
-  if (batch.logits == LogitsWanted::candidates) return take_candidates(context, batch, first, rows, output);
-  context.queue.enter("copying the logits");
-  context.queue.copy(output.logits.data() + static_cast<std::size_t>(first) * vocab, work_.logits,
-                     static_cast<std::size_t>(rows) * vocab * sizeof(float), cudaMemcpyDeviceToHost);
-}
-
 /// The head in slices of rows, so that the memory for logits does not grow with the batch.
 Status CudaBackend::head_slices(ForwardContext& context, const Batch& batch, StepOutput& output) {
   const int rows = input_.host().output_rows;
   const HeadEnd end = head_end(batch, rows);
   for (int first = 0; first < rows; first += work_.head_rows) {
     const int slice = std::min(work_.head_rows, rows - first);
+    results_.settle(context, batch, output);
     if (!context.decoding()) {
       head(context, first, slice);
       if (end == HeadEnd::candidates)
@@ -322,21 +280,9 @@ Status CudaBackend::head_slices(ForwardContext& context, const Batch& batch, Ste
       else if (batch.logits != LogitsWanted::log_probs)
         check_logits(context, slice);
     }
-    take_rows(context, batch, first, slice, output);
-  }
-  if (batch.logits == LogitsWanted::log_probs && rows > 0) {
-    values_.resize(static_cast<std::size_t>(rows));
-    context.queue.copy(values_.data(), work_.log_probs, values_.size() * sizeof(float),
-                       cudaMemcpyDeviceToHost);
+    results_.queue_rows(context, batch, first, slice, output);
   }
   return context.queue.take_status();
-}
-
-void CudaBackend::take_log_probs(const Batch& batch, StepOutput& output) const {
-  if (batch.logits != LogitsWanted::log_probs) return;
-  for (int i = 0; i < input_.host().output_rows; ++i)
-    output.log_probs[static_cast<std::size_t>(input_.host_output_row(i))] =
-        values_[static_cast<std::size_t>(i)];
 }
 
 Status CudaBackend::compute(ForwardContext& context, const Batch& batch, StepOutput& output) {
@@ -354,20 +300,28 @@ Status CudaBackend::compute(ForwardContext& context, const Batch& batch, StepOut
   return context.queue.take_status();
 }
 
-/// Everything the host wants of a step, and the one wait for it.
-Status CudaBackend::finish(ForwardContext& context, CaptureBlock* capture) {
+/// Everything the host wants of a step, and the wait for it.
+Status CudaBackend::finish(ForwardContext& context, const Batch& batch, CaptureBlock* capture) {
   Queue& queue = context.queue;
-  if (capture != nullptr) send_probes(context, capture->layers, capture->moe_layers);
-  queue.enter("finishing the step");
-  queue.copy(not_finite_.data(), work_.not_finite, not_finite_.bytes(), cudaMemcpyDeviceToHost);
+  results_.queue_end(context, batch);
   experts_.end_step(queue);
-  if (auto ok = queue.take_status(); !ok) return ok;
   if (capture != nullptr) {
+    if (context.decoding())
+      capture_.send_all(queue);
+    else
+      send_probes(context, capture->layers, capture->moe_layers);
+  }
+  if (auto ok = queue.take_status(); !ok) return ok;
+  // Pieces that are there are copied while the last layers are computed.
+  if (capture != nullptr && !context.decoding()) {
     if (auto ok = capture_.receive(*capture); !ok) return ok;
   }
+  queue.enter("finishing the step");
   queue.wait();
-  if (capture != nullptr) experts_.report(*capture);
-  return queue.take_status();
+  if (auto ok = queue.take_status(); !ok) return ok;
+  if (capture == nullptr) return {};
+  experts_.report(*capture);
+  return context.decoding() ? capture_.receive(*capture) : Status{};
 }
 
 Status CudaBackend::begin(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
@@ -380,8 +334,8 @@ Status CudaBackend::begin(const Batch& batch, const std::shared_ptr<const Routin
     probes = *places;
   }
   routing_.upload(table, queue);
-  input_.upload(batch, slots_of(*table), probes, query_tile(options_.math), queue);
-  queue.clear(work_.not_finite, not_finite_.bytes());
+  input_.upload(batch, slots_of(*table), probes, query_tile(options_.math, model_->config().head_dim), queue);
+  results_.begin(work_, queue);
   experts_.begin_step(queue);
   return queue.take_status();
 }
@@ -396,28 +350,39 @@ Status CudaBackend::forward(const Batch& batch, const std::shared_ptr<const Rout
   }
   // The thread that steps may be another one than the thread that opened.
   if (auto ok = check(cudaSetDevice(options_.choice.device), "using the GPU"); !ok) return ok;
-  Queue queue(stream_.get());
+  Status ok;
   try {
-    prepare_output(batch, config, output);
-    if (auto ok = begin(batch, table, request, capture, queue); !ok) return ok;
-    ForwardContext context =
-        context_for(batch, *table, capture != nullptr ? request : CaptureRequest{}, queue);
-    if (auto ok = compute(context, batch, output); !ok) return ok;
-    if (auto ok = finish(context, capture); !ok) return ok;
-    if (not_finite_[0] != 0 || not_finite_[1] != 0) return explain_not_finite(context, batch);
-    take_log_probs(batch, output);
+    ok = run_step(batch, table, request, output, capture);
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "no memory for the logits and probes of {} tokens",
-                batch.tokens.size());
+    ok = fail(ErrorCode::out_of_memory, "no memory for the logits and probes of {} tokens",
+              batch.tokens.size());
   }
-  return {};
+  if (ok) return ok;
+  drain();
+  Error error = std::move(ok.error());
+  error.message += results_.reached(error);
+  return tl::unexpected<Error>(std::move(error));
+}
+
+Status CudaBackend::run_step(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
+                             const CaptureRequest& request, StepOutput& output, CaptureBlock* capture) {
+  Queue queue(stream_.get());
+  prepare_output(batch, model_->config(), output);
+  if (auto ok = begin(batch, table, request, capture, queue); !ok) return ok;
+  ForwardContext context = context_for(batch, *table, capture != nullptr ? request : CaptureRequest{}, queue);
+  if (auto ok = compute(context, batch, output); !ok) return ok;
+  if (auto ok = finish(context, batch, capture); !ok) return ok;
+  if (!results_.hidden_is_finite() || !results_.logits_are_finite())
+    return explain_not_finite(context, batch);
+  results_.read(context, batch, output);
+  return queue.take_status();
 }
 
 bool CudaBackend::hidden_is_finite(ForwardContext& context) {
   check_hidden(context);
-  context.queue.copy(not_finite_.data(), work_.not_finite, sizeof(unsigned), cudaMemcpyDeviceToHost);
+  results_.queue_flags(work_, context.queue);
   context.queue.wait();
-  return !context.queue.ok() || not_finite_[0] == 0;
+  return !context.queue.ok() || results_.hidden_is_finite();
 }
 
 /// Runs the step again, layer by layer, and says where NaN or infinity came up first and which weight of that
@@ -432,11 +397,12 @@ Status CudaBackend::explain_not_finite(ForwardContext& context, const Batch& bat
                 weights ? layer < 0 ? "" : "; the weights of this layer are finite"
                         : fmt::format(": {}: {}", file, weights.error().message));
   };
-  if (not_finite_[0] == 0) return report("the logits are not finite", -1);
+  if (results_.hidden_is_finite()) return report("the logits are not finite", -1);
   context.capture = {};
   context.bucket = 0;
-  input_.upload(batch, context.slots, {}, query_tile(options_.math), context.queue);
-  context.queue.clear(work_.not_finite, not_finite_.bytes());
+  input_.upload(batch, context.slots, {}, query_tile(options_.math, model_->config().head_dim),
+                context.queue);
+  results_.begin(work_, context.queue);
   embed(context);
   if (!hidden_is_finite(context)) return report("the embedding: NaN or infinity in the hidden state", -1);
   int moe_layer = 0;

@@ -72,7 +72,7 @@ void embed(ForwardContext& context);
 /// attention.
 void attention(ForwardContext& context, int layer);
 /// Query tokens of a tile of the attention kernels, which the step input lists.
-int query_tile(MathMode math);
+int query_tile(MathMode math, int head_dim);
 /// hidden += sum over slots of weight * expert(norm(hidden)), with every probe of a MoE layer.
 void moe(ForwardContext& context, int layer, int moe_layer);
 /// The part of moe() between router and sum, for many tokens: the slots of tokens first .. last - 1 sorted by

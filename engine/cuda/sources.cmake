@@ -23,6 +23,7 @@ set(EXPERTSCOPE_CUDA_SOURCES
   step/capture_buffer.cpp
   step/routing_tables.cpp
   step/step_input.cpp
+  step/step_results.cpp
   step/workspace.cpp
   weights/device_weights.cpp
   weights/expert_cache.cu

@@ -51,11 +51,11 @@ __global__ void write_at(int offset) {
   cuda::dynamic_shared()[offset] = 1;
 }
 
-TEST(SimtSharedMemory, MoreThan48KiBHasToBeAllowedAndMoreThan227IsNot) {
+TEST(SimtSharedMemory, MoreThan40KiBHasToBeAllowedAndMoreThan227IsNot) {
   const Emulation emulation;
-  cudaLaunchConfig_t at = config(1, 1, 48 << 10);
-  EXPECT_EQ(cudaLaunchKernelEx(&at, write_at, (48 << 10) - 1), cudaSuccess);
-  at.dynamicSmemBytes = (48 << 10) + 16;
+  cudaLaunchConfig_t at = config(1, 1, 40 << 10);
+  EXPECT_EQ(cudaLaunchKernelEx(&at, write_at, (40 << 10) - 1), cudaSuccess);
+  at.dynamicSmemBytes = (40 << 10) + 16;
   EXPECT_EQ(cudaLaunchKernelEx(&at, write_at, 0), cudaErrorInvalidValue);
 
   const auto allow = [](int bytes) {

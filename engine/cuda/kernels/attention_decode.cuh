@@ -146,6 +146,7 @@ template <class C, class X, int kPairs>
 __global__ void __launch_bounds__(kDecodeAttentionThreads)
     attend_token(const DeviceStep* step, DeviceHeads heads, DeviceCache cache, const float* qkv,
                  AttentionPieces pieces, X* attended, int attended_stride) {
+  tell_layer(*step, heads.layer);
   const int token = static_cast<int>(blockIdx.z);
   if (token >= step->tokens) return;
   const int kv_head = static_cast<int>(blockIdx.x);

@@ -15,6 +15,7 @@ inline constexpr int kFinishWarps = 8;
 template <class C>
 __global__ void __launch_bounds__(kFinishWarps* kWarp)
     finish_heads(const DeviceStep* step, DeviceHeads heads, DeviceCache cache, float* qkv) {
+  tell_layer(*step, heads.layer);
   const int token = static_cast<int>(blockIdx.x);
   if (token >= step->tokens) return;
   float* row = qkv + static_cast<std::size_t>(token) * static_cast<std::size_t>(heads.row());

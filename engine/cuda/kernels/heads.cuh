@@ -9,6 +9,12 @@
 
 namespace expertscope::cuda {
 
+/// Tells the host that a layer has begun: should the device fail, the host can still read that.
+__device__ inline void tell_layer(const DeviceStep& step, int layer) {
+  const bool first = (blockIdx.x | blockIdx.y | blockIdx.z | threadIdx.x) == 0;
+  if (first && step.layer_begun != nullptr) *step.layer_begun = layer;
+}
+
 /// Bias, norm over the head where the model has one, and rotation, by one warp: `raw` is what the projection
 /// gave, `out` [stride] receives the head, zeros behind head_dim.
 __device__ inline void finish_head(const DeviceHeads& heads, const float* raw, const float* bias,

@@ -47,8 +47,9 @@ __global__ void __launch_bounds__(kRowThreads)
   norm_row(from, norm, width, padded, eps, scratch, exact + at);
 }
 
-/// The same for a router that reads its input as kRouterPieces bf16 numbers a float: pieces[r] is [high,
-/// middle, low], `padded` each. Blocks: tokens.
+/// The same for a router that reads its input as kRouterPieces bf16 numbers a float: pieces[r] is [low,
+/// middle, high], `padded` each. Tensor cores cut off what lies far below the sum they add to, so the small
+/// numbers come while the sum is small. Blocks: tokens.
 template <class X>
 __global__ void __launch_bounds__(kRowThreads)
     norm_rows_in_pieces(const DeviceStep* step, const float* hidden, const float* norm, int width, int padded,
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(kRowThreads)
     store_activation(value, to + i);
     float rest = value;
 #pragma unroll
-    for (int p = 0; p < kRouterPieces; ++p) {
+    for (int p = kRouterPieces - 1; p >= 0; --p) {
       store_activation(rest, piece + p * padded + i);
       rest -= load_activation(piece + p * padded + i);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cuda/runtime/memory.h"
 
+#include "engine/cpu/memory.h"
 #include "engine/model/sizes.h"
 
 namespace expertscope::cuda {
@@ -26,8 +27,10 @@ Result<void*> allocate_pinned(std::size_t bytes, const char* purpose) {
   cudaGetLastError();
   if (code != cudaErrorMemoryAllocation)
     return tl::unexpected<Error>(cuda_error(code, std::string("taking host memory for ") + purpose));
-  return fail(ErrorCode::out_of_memory, "{} needs {} of page-locked host memory, which the system refuses",
-              purpose, format_bytes(bytes));
+  const auto available = cpu::available_memory();
+  return fail(ErrorCode::out_of_memory, "{} needs {} of page-locked host memory, which the system refuses{}",
+              purpose, format_bytes(bytes),
+              available ? fmt::format("; {} are available", format_bytes(*available)) : "");
 }
 
 Status Stream::create() {

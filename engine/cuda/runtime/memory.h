@@ -44,7 +44,7 @@ class PinnedBuffer {
   std::size_t size() const { return size_; }
   std::size_t bytes() const { return size_ * sizeof(T); }
   /// The address under which kernels reach it.
-  Result<const T*> on_device() const;
+  Result<T*> on_device() const;
 
  private:
   struct Free {
@@ -111,11 +111,11 @@ Status PinnedBuffer<T>::allocate(std::size_t count, const char* purpose) {
 }
 
 template <class T>
-Result<const T*> PinnedBuffer<T>::on_device() const {
+Result<T*> PinnedBuffer<T>::on_device() const {
   void* address = nullptr;
   if (auto ok = check(cudaHostGetDevicePointer(&address, data_.get(), 0), "mapping host memory"); !ok)
     return forward_error(ok);
-  return static_cast<const T*>(address);
+  return static_cast<T*>(address);
 }
 
 }  // namespace expertscope::cuda

@@ -22,14 +22,13 @@ class StepGraph {
     const char* what = "recording a decode step";
     if (auto ok = check(cudaStreamBeginCapture(queue.stream(), cudaStreamCaptureModeThreadLocal), what); !ok)
       return ok;
+    Recording recording{queue.stream()};
     std::forward<Work>(work)();
-    cudaGraph_t graph = nullptr;
-    const cudaError_t ended = cudaStreamEndCapture(queue.stream(), &graph);
-    const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, DestroyGraph> owner(graph);
+    const cudaError_t ended = recording.end();
     if (auto ok = queue.take_status(); !ok) return ok;  // says which kernel and which layer
     if (auto ok = check(ended, what); !ok) return ok;
     cudaGraphExec_t ready = nullptr;
-    if (auto ok = check(cudaGraphInstantiate(&ready, graph, 0), what); !ok) return ok;
+    if (auto ok = check(cudaGraphInstantiate(&ready, recording.graph.get(), 0), what); !ok) return ok;
     graph_.reset(ready);
     return {};
   }
@@ -41,6 +40,24 @@ class StepGraph {
  private:
   struct DestroyGraph {
     void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
+  };
+  /// Ends also when something is thrown: a stream that records for ever could not be used again.
+  struct Recording {
+    explicit Recording(cudaStream_t from) : stream(from) {}
+    Recording(const Recording&) = delete;
+    Recording& operator=(const Recording&) = delete;
+    ~Recording() {
+      if (stream != nullptr) end();
+    }
+    cudaError_t end() {
+      cudaGraph_t recorded = nullptr;
+      const cudaError_t code = cudaStreamEndCapture(std::exchange(stream, nullptr), &recorded);
+      graph.reset(recorded);
+      return code;
+    }
+
+    cudaStream_t stream;
+    std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, DestroyGraph> graph;
   };
   struct Destroy {
     void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }

@@ -50,6 +50,7 @@ Status CaptureBuffer::create() {
 Result<DeviceCapture> CaptureBuffer::begin(const CaptureBlock& block) {
   used_ = bytes(block);
   used_pieces_ = 0;
+  all_at_once_ = false;
   block_ = &block;
   if (used_ > std::min(device_.size(), host_.size())) {  // one of them may have failed last time
     if (auto ok = device_.allocate(used_, "the capture buffer"); !ok) return forward_error(ok);
@@ -103,34 +104,50 @@ Status CaptureBuffer::send(cudaStream_t compute, int layers, int moe_layers) {
       code = cudaMemcpyAsync(host_.data() + offset, device_.data() + offset, count, cudaMemcpyDeviceToHost,
                              stream_.get());
   };
-  if (used_pieces_ == 1 && layers == block_->layers) {
-    copy(0, used_);  // everything at once: the arrays lie behind each other
-  } else {
-    std::size_t offset = 0;
-    for_each_array(*block_, [&](const auto& values, auto, bool moe) {
-      const Slice slice = slice_of(*block_, piece, moe, array_bytes(values));
-      copy(offset + slice.offset, slice.bytes);
-      offset += aligned(array_bytes(values));
-    });
-  }
+  std::size_t offset = 0;
+  for_each_array(*block_, [&](const auto& values, auto, bool moe) {
+    const Slice slice = slice_of(*block_, piece, moe, array_bytes(values));
+    copy(offset + slice.offset, slice.bytes);
+    offset += aligned(array_bytes(values));
+  });
   if (auto ok = check(code, kWhat); !ok) return ok;
   return check(cudaEventRecord(piece.sent.get(), stream_.get()), kWhat);
 }
 
+void CaptureBuffer::send_all(Queue& queue) {
+  queue.enter(kWhat);
+  queue.copy(host_.data(), device_.data(), used_, cudaMemcpyDeviceToHost);
+  all_at_once_ = true;
+}
+
+void CaptureBuffer::take(const Piece& piece, CaptureBlock& block) const {
+  std::size_t offset = 0;
+  for_each_array(block, [&](auto& values, auto, bool moe) {
+    const Slice slice = slice_of(block, piece, moe, array_bytes(values));
+    if (slice.bytes > 0)
+      std::memcpy(reinterpret_cast<std::uint8_t*>(values.data()) + slice.offset,
+                  host_.data() + offset + slice.offset, slice.bytes);
+    offset += aligned(array_bytes(values));
+  });
+}
+
 Status CaptureBuffer::receive(CaptureBlock& block) {
+  if (all_at_once_) {
+    Piece everything;
+    everything.layers[1] = block.layers;
+    everything.moe_layers[1] = block.moe_layers;
+    take(everything, block);
+    return {};
+  }
   for (std::size_t i = 0; i < used_pieces_; ++i) {
-    const Piece& piece = pieces_[i];
-    if (auto ok = check(cudaEventSynchronize(piece.sent.get()), kWhat); !ok) return ok;
-    std::size_t offset = 0;
-    for_each_array(block, [&](auto& values, auto, bool moe) {
-      const Slice slice = slice_of(block, piece, moe, array_bytes(values));
-      if (slice.bytes > 0)
-        std::memcpy(reinterpret_cast<std::uint8_t*>(values.data()) + slice.offset,
-                    host_.data() + offset + slice.offset, slice.bytes);
-      offset += aligned(array_bytes(values));
-    });
+    if (auto ok = check(cudaEventSynchronize(pieces_[i].sent.get()), kWhat); !ok) return ok;
+    take(pieces_[i], block);
   }
   return {};
+}
+
+void CaptureBuffer::drain() const {
+  if (stream_.get() != nullptr) cudaStreamSynchronize(stream_.get());
 }
 
 }  // namespace expertscope::cuda

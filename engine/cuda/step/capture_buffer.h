@@ -25,8 +25,14 @@ class CaptureBuffer {
   /// Decoder layers before `layers`, MoE layers before `moe_layers` are finished once `compute` is done with
   /// what it has: queues the copy of those that were not sent yet.
   Status send(cudaStream_t compute, int layers, int moe_layers);
-  /// Waits for the pieces, one after another, and fills the block.
+  /// Queues the copy of the whole block behind what `queue` has: for a step with nothing to compute
+  /// meanwhile.
+  void send_all(Queue& queue);
+  /// Fills the block: waits for the pieces of send() one after another, and for nothing after send_all(),
+  /// whose queue was waited for.
   Status receive(CaptureBlock& block);
+  /// Waits for everything on its way.
+  void drain() const;
 
  private:
   /// Layers that travel together.
@@ -43,10 +49,12 @@ class CaptureBuffer {
   };
   Slice slice_of(const CaptureBlock& block, const Piece& piece, bool moe, std::size_t array_bytes) const;
   Result<Piece*> next_piece();
+  void take(const Piece& piece, CaptureBlock& block) const;
 
   Stream stream_;
   std::deque<Piece> pieces_;  ///< events are kept from step to step
   std::size_t used_pieces_ = 0;
+  bool all_at_once_ = false;
   DeviceBuffer<std::uint8_t> device_;
   PinnedBuffer<std::uint8_t> host_;
   std::size_t used_ = 0;

@@ -75,6 +75,7 @@ struct DeviceStep {
   const std::int32_t* sequence = nullptr;    ///< [tokens] slot of the KV cache
   const std::int32_t* output_row = nullptr;  ///< [output_rows] rows of the batch
   DeviceCapture capture;
+  std::int32_t* layer_begun = nullptr;  ///< on the host: the layer whose attention has begun
 };
 
 /// Keys (after norm and rotation) and values of every position:
@@ -205,8 +206,8 @@ struct CandidateParts {
   DeviceCandidate* candidate = nullptr;  ///< [.., kCandidateRoom]
 };
 
-/// A float is the exact sum of three bf16 numbers: the router of a large batch runs on tensor cores that way
-/// and loses nothing.
+/// A float is the exact sum of three bf16 numbers: that way the router of a large batch runs on tensor cores
+/// and loses only what their sums round.
 inline constexpr int kRouterPieces = 3;
 
 /// Tokens whose products are read row by row of the weights: more share matrix tiles better.

@@ -15,20 +15,19 @@ std::size_t tiles_of(const BackendOptions& options) {
          static_cast<std::size_t>(std::min(options.max_sequences, options.max_batch)) + 1;
 }
 
-std::size_t tiles_offset(const BackendOptions& options) {
-  const std::size_t arrays = kArrays * static_cast<std::size_t>(options.max_batch) * sizeof(std::int32_t);
+std::size_t tiles_offset(int tokens) {
+  const std::size_t arrays = kArrays * static_cast<std::size_t>(tokens) * sizeof(std::int32_t);
   return (sizeof(DeviceStep) + arrays + 15) / 16 * 16;
 }
 
 }  // namespace
 
 std::size_t StepInput::bytes(const BackendOptions& options) {
-  return tiles_offset(options) + tiles_of(options) * sizeof(QueryTile);
+  return tiles_offset(options.max_batch) + tiles_of(options) * sizeof(QueryTile);
 }
 
-Status StepInput::allocate(const BackendOptions& options) {
-  max_batch_ = options.max_batch;
-  tiles_at_ = tiles_offset(options);
+Status StepInput::allocate(const BackendOptions& options, std::int32_t* layer_begun) {
+  layer_begun_ = layer_begun;
   if (auto ok = device_.allocate(bytes(options), "the input of a step"); !ok) return ok;
   return host_.allocate(bytes(options), "the input of a step");
 }
@@ -80,9 +79,11 @@ int StepInput::fill_output_rows(const Batch& batch) {
 }
 
 void StepInput::upload(const Batch& batch, int slots, const DeviceCapture& capture, int tile, Queue& queue) {
+  tokens_ = static_cast<int>(batch.tokens.size());
+  tiles_at_ = tiles_offset(tokens_);
   fill_tokens(batch, tile);
   DeviceStep step;
-  step.tokens = static_cast<std::int32_t>(batch.tokens.size());
+  step.tokens = tokens_;
   step.slots = slots;
   step.output_rows = fill_output_rows(batch);
   step.candidates = batch.candidates;
@@ -91,9 +92,11 @@ void StepInput::upload(const Batch& batch, int slots, const DeviceCapture& captu
   step.sequence = ints(2);
   step.output_row = ints(3);
   step.capture = capture;
+  step.layer_begun = layer_begun_;
   new (host_.data()) DeviceStep(step);
   queue.enter("copying the batch");
-  queue.copy(device_.data(), host_.data(), device_.bytes(), cudaMemcpyHostToDevice);
+  const std::size_t tiles = static_cast<std::size_t>(query_tile_count_) * sizeof(QueryTile);
+  queue.copy(device_.data(), host_.data(), tiles_at_ + tiles, cudaMemcpyHostToDevice);
 }
 
 }  // namespace expertscope::cuda

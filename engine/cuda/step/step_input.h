@@ -16,7 +16,8 @@ namespace expertscope::cuda {
 class StepInput {
  public:
   static std::size_t bytes(const BackendOptions& options);
-  Status allocate(const BackendOptions& options);
+  /// `layer_begun` becomes DeviceStep::layer_begun of every step.
+  Status allocate(const BackendOptions& options, std::int32_t* layer_begun);
 
   /// Fills everything from a batch that was checked, and queues the copy. `tile` is the number of query
   /// tokens of an attention tile.
@@ -34,16 +35,17 @@ class StepInput {
  private:
   const std::int32_t* ints(int which) const {
     return reinterpret_cast<const std::int32_t*>(device_.data() + sizeof(DeviceStep)) +
-           static_cast<std::size_t>(which) * static_cast<std::size_t>(max_batch_);
+           static_cast<std::size_t>(which) * static_cast<std::size_t>(tokens_);
   }
   std::int32_t* host_ints(int which) const {
     return reinterpret_cast<std::int32_t*>(host_.data() + sizeof(DeviceStep)) +
-           static_cast<std::size_t>(which) * static_cast<std::size_t>(max_batch_);
+           static_cast<std::size_t>(which) * static_cast<std::size_t>(tokens_);
   }
   void fill_tokens(const Batch& batch, int tile);
   int fill_output_rows(const Batch& batch);
 
-  int max_batch_ = 0;
+  std::int32_t* layer_begun_ = nullptr;
+  int tokens_ = 0;  ///< of the step: a small one is a small copy
   std::size_t tiles_at_ = 0;
   int query_tile_count_ = 0;
   DeviceBuffer<std::uint8_t> device_;

@@ -8,17 +8,6 @@
 namespace expertscope::cuda {
 namespace {
 
-/// Experts that stay on the host, behind each other as they would lie on the device.
-Status fill_host(const std::vector<WeightCopy>& copies, std::uint8_t* to,
-                 const std::function<void(std::size_t)>& done, const std::stop_token& stop) {
-  for (const WeightCopy& copy : copies) {
-    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped while weights were loading");
-    convert_rows(copy, 0, copy.rows, to + copy.offset);
-    done(static_cast<std::size_t>(copy.rows * copy.stride) * dtype_size(copy.to));
-  }
-  return {};
-}
-
 /// Experts of the layer that has most of them.
 std::size_t widest_layer(const WeightLayout& layout) {
   std::size_t experts = 1;
@@ -43,17 +32,50 @@ std::size_t DeviceWeights::table_bytes(const WeightLayout& layout) {
   return layout.layers().size() * 2 * widest_layer(layout) * sizeof(const void*);
 }
 
-Status DeviceWeights::fill_tables(const WeightLayout& layout, const std::uint8_t* experts,
-                                  cudaStream_t stream) {
+/// Experts that stay on the host: a block a layer, because page-locking takes its time and a person may have
+/// enough of waiting.
+Status DeviceWeights::fill_host(const WeightLayout& layout, const std::function<void(std::size_t)>& done,
+                                const std::stop_token& stop) {
+  const auto cancelled = [] { return fail(ErrorCode::cancelled, "stopped while weights were loading"); };
+  auto copy = layout.expert_copies().begin();
+  for (const PlacedLayer& layer : layout.layers()) {
+    const PlacedExperts& placed = layer.experts;
+    host_views_.push_back(nullptr);
+    PinnedBuffer<std::uint8_t>& block = host_experts_.emplace_back();
+    if (placed.dense) continue;
+    if (stop.stop_requested()) return cancelled();
+    const std::size_t bytes = placed.expert_bytes * static_cast<std::size_t>(placed.experts);
+    if (auto ok = block.allocate(bytes, "the experts of a layer"); !ok) return ok;
+    const auto address = block.on_device();
+    if (!address) return forward_error(address);
+    host_views_.back() = *address;
+    for (; copy != layout.expert_copies().end() && copy->offset < placed.offset + bytes; ++copy) {
+      if (stop.stop_requested()) return cancelled();
+      convert_rows(*copy, 0, copy->rows, block.data() + (copy->offset - placed.offset));
+      done(static_cast<std::size_t>(copy->rows * copy->stride) * dtype_size(copy->to));
+    }
+  }
+  return {};
+}
+
+/// Where a layer's experts begin, on the device or on the host.
+const std::uint8_t* DeviceWeights::first_expert(const WeightLayout& layout, int layer) const {
+  const PlacedExperts& placed = layout.layers()[static_cast<std::size_t>(layer)].experts;
+  if (placed.dense) return shared_.data() + placed.offset;
+  const std::uint8_t* host = host_experts(layer);
+  return host != nullptr ? host : experts_.data() + placed.offset;
+}
+
+Status DeviceWeights::fill_tables(const WeightLayout& layout, cudaStream_t stream) {
   table_stride_ = widest_layer(layout);
   const std::size_t entries = layout.layers().size() * 2 * table_stride_;
   if (auto ok = tables_.allocate(entries, "tables of experts"); !ok) return ok;
   std::vector<const void*> host(entries, nullptr);
   for (std::size_t n = 0; n < layout.layers().size(); ++n) {
     const PlacedExperts& placed = layout.layers()[n].experts;
-    const std::uint8_t* block = placed.dense ? shared_.data() : experts;
+    const std::uint8_t* first = first_expert(layout, static_cast<int>(n));
     for (int e = 0; e < placed.experts; ++e) {
-      const std::uint8_t* expert = block + placed.offset + static_cast<std::size_t>(e) * placed.expert_bytes;
+      const std::uint8_t* expert = first + static_cast<std::size_t>(e) * placed.expert_bytes;
       host[table_at(static_cast<int>(n), 0) + static_cast<std::size_t>(e)] = expert;
       host[table_at(static_cast<int>(n), 1) + static_cast<std::size_t>(e)] = expert + placed.down_offset;
     }
@@ -114,17 +136,9 @@ Status DeviceWeights::copy_router_pieces(cudaStream_t stream) const {
 Status DeviceWeights::load(const WeightLayout& layout, const ModelConfig& config, bool resident,
                            cudaStream_t stream, const OpenProgress& progress, const std::stop_token& stop) {
   if (auto ok = shared_.allocate(layout.shared_bytes(), "weights"); !ok) return ok;
-  const std::uint8_t* experts = nullptr;
   if (resident) {
     if (auto ok = experts_.allocate(layout.expert_bytes(), "experts"); !ok) return ok;
-    experts = experts_.data();
-  } else {
-    if (auto ok = host_experts_.allocate(layout.expert_bytes(), "experts"); !ok) return ok;
-    const auto address = host_experts_.on_device();
-    if (!address) return forward_error(address);
-    experts = *address;
   }
-  host_view_ = resident ? nullptr : experts;
   const auto total = static_cast<double>(layout.shared_bytes() + layout.expert_bytes());
   std::size_t sent = 0;
   const auto done = [&](std::size_t bytes) {
@@ -134,10 +148,10 @@ Status DeviceWeights::load(const WeightLayout& layout, const ModelConfig& config
   WeightStream transfer(stream, done, stop);
   if (auto ok = transfer.create(staging_bytes(layout)); !ok) return ok;
   if (auto ok = transfer.run(layout.shared_copies(), shared_.data()); !ok) return ok;
-  Status ok = resident ? transfer.run(layout.expert_copies(), experts_.data())
-                       : fill_host(layout.expert_copies(), host_experts_.data(), done, stop);
+  Status ok =
+      resident ? transfer.run(layout.expert_copies(), experts_.data()) : fill_host(layout, done, stop);
   if (ok) ok = transfer.finish();
-  if (ok) ok = fill_tables(layout, experts, stream);
+  if (ok) ok = fill_tables(layout, stream);
   if (!ok) return ok;
   bind(layout, config);
   return copy_router_pieces(stream);

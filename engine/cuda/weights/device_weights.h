@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <functional>
 #include <stop_token>
 #include <vector>
 
@@ -44,22 +45,28 @@ class DeviceWeights {
   /// The tables behind DeviceExperts of a layer, [experts] each, for whoever moves experts.
   const void** gate_up_table(int layer) const { return tables_.data() + table_at(layer, 0); }
   const void** down_table(int layer) const { return tables_.data() + table_at(layer, 1); }
-  /// The block of experts in host memory as kernels see it; null when all experts are on the device.
-  const std::uint8_t* host_experts() const { return host_view_; }
+  /// A layer's experts in host memory, as kernels see them; null when they are on the device.
+  const std::uint8_t* host_experts(int layer) const {
+    const auto index = static_cast<std::size_t>(layer);
+    return index < host_views_.size() ? host_views_[index] : nullptr;
+  }
 
  private:
   std::size_t table_at(int layer, int which) const {
     return (static_cast<std::size_t>(layer) * 2 + static_cast<std::size_t>(which)) * table_stride_;
   }
-  Status fill_tables(const WeightLayout& layout, const std::uint8_t* experts, cudaStream_t stream);
+  Status fill_host(const WeightLayout& layout, const std::function<void(std::size_t)>& done,
+                   const std::stop_token& stop);
+  const std::uint8_t* first_expert(const WeightLayout& layout, int layer) const;
+  Status fill_tables(const WeightLayout& layout, cudaStream_t stream);
   void bind(const WeightLayout& layout, const ModelConfig& config);
   Status copy_router_pieces(cudaStream_t stream) const;
 
   DeviceBuffer<std::uint8_t> shared_;
   DeviceBuffer<std::uint8_t> experts_;
-  PinnedBuffer<std::uint8_t> host_experts_;
+  std::vector<PinnedBuffer<std::uint8_t>> host_experts_;  ///< by layer
+  std::vector<const std::uint8_t*> host_views_;           ///< the same for kernels
   DeviceBuffer<const void*> tables_;
-  const std::uint8_t* host_view_ = nullptr;
   std::size_t table_stride_ = 0;
   std::vector<DeviceLayer> layers_;
   DeviceMatrix embed_tokens_, lm_head_;

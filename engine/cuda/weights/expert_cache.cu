@@ -64,7 +64,7 @@ Status ExpertCache::create(const WeightLayout& layout, const ModelConfig& config
     place(arena, placed, slots, cache);
     cache.gate_up = weights.gate_up_table(n);
     cache.down = weights.down_table(n);
-    cache.host = weights.host_experts() + placed.offset;
+    cache.host = weights.host_experts(n);
     cache.counters = counters_ + static_cast<std::ptrdiff_t>(moe_layers_.size()) * kCounters;
     cache.expert_bytes = placed.expert_bytes;
     cache.down_offset = placed.down_offset;

@@ -21,6 +21,10 @@ class WeightStream {
   /// ErrorCode::cancelled.
   WeightStream(cudaStream_t stream, std::function<void(std::size_t)> done, const std::stop_token& stop)
       : stream_(stream), done_(std::move(done)), stop_(stop) {}
+  /// Waits: the device may still read the buffers.
+  ~WeightStream() { cudaStreamSynchronize(stream_); }
+  WeightStream(const WeightStream&) = delete;
+  WeightStream& operator=(const WeightStream&) = delete;
 
   Status create(std::size_t buffer_bytes);
   Status run(const std::vector<WeightCopy>& copies, std::uint8_t* device);
@@ -29,7 +33,6 @@ class WeightStream {
 
  private:
   Status send(const WeightCopy& copy, std::uint8_t* device);
-  Status flush();
 
   struct Buffer {
     PinnedBuffer<std::uint8_t> memory;

@@ -121,6 +121,19 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Agreement,
                                   (std::get<1>(test.param) == MathMode::f32 ? "_f32" : "_bf16");
                          });
 
+/// Four rows of 3072 floats are exactly the shared memory that a block has without asking.
+TEST(WideModels, DecodeFourTokensAtOnce) {
+  ModelConfig config = odd_config();
+  config.hidden_size = 3072;
+  config.num_hidden_layers = 1;
+  config.moe_layer = {1};
+  const auto model = make_model(config);
+  const auto cuda = must(open_cuda(model, small_options(MathMode::f32)));
+  const auto cpu = must(open_cpu(model, small_options(MathMode::f32)));
+  ASSERT_TRUE(cuda && cpu);
+  expect_agreement(record(*cuda, {one_each(4)}), record(*cpu, {one_each(4)}), MathMode::f32);
+}
+
 /// Batches of many sequences: as many as a recorded step takes, fewer, more.
 class ManySequences : public testing::TestWithParam<MathMode> {
  protected:
@@ -260,6 +273,15 @@ TEST_F(Wanted, LogProbabilitiesOfSomeTargets) {
       for (std::size_t i = 0; i < batch.tokens.size(); ++i)
         batch.targets.push_back(i % 3 == 1 ? -1 : static_cast<std::int32_t>(i * 5 % 53));
     });
+    expect_floats(from_cuda_.log_probs, from_cpu_.log_probs);
+  }
+}
+
+TEST_F(Wanted, LogProbabilitiesWhileSomebodyWatches) {
+  Ignore nothing;
+  cuda_->backend().set_observer(&nothing);
+  for (const Counts& counts : kPromptThenTokens) {
+    step(counts, LogitsWanted::log_probs, [](Batch& batch) { batch.targets.assign(batch.tokens.size(), 7); });
     expect_floats(from_cuda_.log_probs, from_cpu_.log_probs);
   }
 }

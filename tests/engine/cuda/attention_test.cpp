@@ -261,7 +261,7 @@ void expect_tiled(const Problem& problem) {
 template <class X, int kWidth>
 void expect_mma(const Problem& problem) {
   SCOPED_TRACE(testing::PrintToString(problem));
-  Attention<Bf16> attention(problem, kMmaQueries);
+  Attention<Bf16> attention(problem, mma_queries(kWidth));
   run(&finish_heads<Bf16>,
       {blocks(attention.tokens()), kFinishWarps * kWarp,
        static_cast<std::size_t>(kFinishWarps * attention.stride()) * sizeof(float)},

@@ -187,6 +187,17 @@ TEST_F(Faults, ADeviceThatIsLostInAStepIsAnErrorOfEveryStepAfterIt) {
   }
 }
 
+/// What a kernel does wrong shows later, at a wait: then the layer is the one the device told of.
+TEST_F(Faults, AnErrorThatShowsAtAWaitTellsTheLayerThatHadBegun) {
+  for (const int tokens : {3, 1}) {
+    auto session = must(open_cuda(model(), options()));
+    simt::fail_call("cudaStreamSynchronize", 1, cudaErrorIllegalAddress);
+    const auto output = session->run(next_batch(*session, {{0, tokens}}));
+    ASSERT_FALSE(output);
+    EXPECT_THAT(output.error().message, HasSubstr(" (it had begun layer 1)"));
+  }
+}
+
 TEST_F(Faults, TheErrorOfALaunchNamesOperationAndLayer) {
   std::vector<std::string> messages;
   for (int nth = 1; nth <= 40; ++nth) {

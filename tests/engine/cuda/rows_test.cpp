@@ -98,7 +98,7 @@ TEST(NormRows, SplitIntoPiecesLosesNothingThatAFloatHas) {
   for (int r = 0; r < 3; ++r) {
     for (int i = 0; i < stride; ++i) {
       float sum = 0;
-      for (int p = kRouterPieces - 1; p >= 0; --p)
+      for (int p = 0; p < kRouterPieces; ++p)
         sum += load_activation(&split[static_cast<std::size_t>((r * kRouterPieces + p) * stride + i)]);
       EXPECT_EQ(sum, expected[static_cast<std::size_t>(r * stride + i)]) << r << " " << i;
     }

@@ -45,8 +45,8 @@ cudaError_t queue_launch(Runtime& runtime, const cudaLaunchConfig_t& config, con
   if (!is_valid(config.gridDim, config.blockDim)) return cudaErrorInvalidConfiguration;
   if (const cudaError_t error = check_attributes(config)) return error;
   const auto allowed = runtime.dynamic_shared.find(kernel);
-  const std::size_t limit = allowed != runtime.dynamic_shared.end() ? allowed->second : kSharedPerBlock;
-  if (config.dynamicSmemBytes > std::max(limit, kSharedPerBlock)) return cudaErrorInvalidValue;
+  const std::size_t limit = allowed != runtime.dynamic_shared.end() ? allowed->second : kDynamicUnasked;
+  if (config.dynamicSmemBytes > std::max(limit, kDynamicUnasked)) return cudaErrorInvalidValue;
 
   auto launch = std::make_shared<Launch>();
   launch->grid = config.gridDim;

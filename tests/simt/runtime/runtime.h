@@ -25,7 +25,9 @@ struct cublasContext {
 
 namespace expertscope::simt {
 
-inline constexpr std::size_t kSharedPerBlock = std::size_t{48} << 10;        // without asking for more
+inline constexpr std::size_t kSharedPerBlock = std::size_t{48} << 10;  // without asking for more
+// Of that, dynamic: what a kernel has of static memory counts as well, and the emulator does not know it.
+inline constexpr std::size_t kDynamicUnasked = std::size_t{40} << 10;
 inline constexpr std::size_t kSharedPerBlockOptin = std::size_t{227} << 10;  // with cudaFuncSetAttribute
 inline constexpr std::size_t kSharedPerMultiprocessor = std::size_t{228} << 10;
 inline constexpr std::size_t kSharedReserved = std::size_t{1} << 10;  // of each block, for the system
