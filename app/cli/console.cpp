@@ -78,18 +78,6 @@ std::string format_count(std::int64_t value) {
   return text;
 }
 
-std::string format_bytes(double bytes) {
-  constexpr std::array units = {"KiB", "MiB", "GiB", "TiB"};
-  if (bytes < 1024) return fmt::format("{:.0f} B", bytes);
-  std::size_t unit = 0;
-  bytes /= 1024;
-  while (bytes >= 1024 && unit + 1 < units.size()) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return fmt::format("{:.1f} {}", bytes, units[unit]);
-}
-
 Progress::Progress(std::string title, std::string unit)
     : title_(std::move(title)), unit_(std::move(unit)), visible_(isatty(STDERR_FILENO) == 1) {}
 

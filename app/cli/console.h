@@ -27,8 +27,6 @@ std::string heading(std::string_view text);
 
 /// "1,234,567".
 std::string format_count(std::int64_t value);
-/// "21.3 MiB".
-std::string format_bytes(double bytes);
 
 /// A line on standard error that is drawn over itself: done, rate, time left. Draws nothing when standard
 /// error is not a terminal.

@@ -8,6 +8,7 @@
 #include "app/cli/console.h"
 #include "app/cli/run_options.h"
 #include "engine/cpu/kernels/kernels.h"
+#include "engine/model/sizes.h"
 #include "engine/text/visible_text.h"
 
 namespace expertscope::cli {
@@ -23,7 +24,7 @@ std::string cpu_level() {
 }
 
 std::string size(std::int64_t bytes) {
-  return format_bytes(static_cast<double>(bytes));
+  return format_bytes(static_cast<std::size_t>(bytes));
 }
 
 std::string line(const std::string& label, const std::string& value) {
@@ -39,25 +40,6 @@ std::string device_text(const DeviceInfo& device) {
   std::string text = fmt::format("{}, {} of memory", device.name, size(device.memory_total));
   if (device.memory_free > 0) text += fmt::format(", {} free", size(device.memory_free));
   return text + fmt::format(", compute capability {}, driver {}", device.compute_capability, device.driver);
-}
-
-/// "fits" also for what is used in parts: mapped weights, experts that stay with the host.
-std::string verdict(const BackendChoice& choice, const MemoryPlan& plan) {
-  const bool cpu = choice.kind == BackendKind::cpu;
-  const std::int64_t needed = cpu ? plan.kv_cache + plan.workspace : plan.device_total();
-  return fmt::format("{} free: {}", size(plan.available), needed <= plan.available ? "fits" : "does not fit");
-}
-
-std::string plan_text(const BackendChoice& choice, const MemoryPlan& plan) {
-  const bool cpu = choice.kind == BackendKind::cpu;
-  std::string text = fmt::format("{} of weights{}, {} of KV cache, {} of workspace", size(plan.weights),
-                                 cpu ? " (mapped)" : "", size(plan.kv_cache), size(plan.workspace));
-  if (plan.capture > 0) text += fmt::format(", {} of probes", size(plan.capture));
-  if (plan.expert_cache > 0) {
-    text += fmt::format(", {} for {} experts a layer at a time, the others in {} of host memory",
-                        size(plan.expert_cache), plan.resident_experts, size(plan.host_weights));
-  }
-  return text + "; " + verdict(choice, plan);
 }
 
 nlohmann::ordered_json plan_json(const BackendSurvey::Plan& plan) {
@@ -145,7 +127,7 @@ std::string to_text(const BackendSurvey& survey) {
   text += heading(fmt::format("memory with {} tokens of context", format_count(survey.context))) + "\n";
   for (const BackendSurvey::Plan& plan : survey.plans) {
     text += line(name(plan.choice),
-                 plan.memory ? plan_text(plan.choice, *plan.memory) : plan.memory.error().message);
+                 plan.memory ? describe(*plan.memory, plan.choice.kind) : plan.memory.error().message);
   }
   return text;
 }

@@ -6,6 +6,7 @@
 
 #include "app/cli/console.h"
 #include "engine/cpu/kv_cache.h"
+#include "engine/model/sizes.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/visible_text.h"
@@ -107,11 +108,12 @@ std::string attention_text(const ModelConfig& config) {
 }
 
 std::string memory_text(const Model& model) {
-  const auto kv = static_cast<double>(kv_bytes_per_token(model.config(), MathMode::bf16));
+  const auto kv = CheckedSize(kv_bytes_per_token(model.config(), MathMode::bf16));
   const int context = model.config().max_position_embeddings;
   return fmt::format("{} of weights (mapped), {} of KV cache a token, {} at {} tokens",
-                     format_bytes(static_cast<double>(model.identity().total_bytes)), format_bytes(kv),
-                     format_bytes(kv * context), format_count(context));
+                     format_bytes(static_cast<std::size_t>(model.identity().total_bytes)),
+                     format_bytes(kv.value()), format_bytes((kv * CheckedSize(context)).value()),
+                     format_count(context));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/cli/console.h"
+#include "engine/model/sizes.h"
 #include "engine/text/visible_text.h"
 #include "probes/analysis/analysis.h"
 
@@ -96,9 +97,10 @@ nlohmann::ordered_json run_json(const RunSummary& summary) {
 
 std::string cache_text(const CacheStats& cache, std::int64_t tokens) {
   const auto all = static_cast<double>(cache.hits) + static_cast<double>(cache.misses);
-  const double per_token = tokens > 0 ? static_cast<double>(cache.bytes) / static_cast<double>(tokens) : 0;
+  const std::int64_t per_token = tokens > 0 ? cache.bytes / tokens : 0;
   return fmt::format("{:.1f} % of the selected experts were on the device, {} read per token",
-                     all > 0 ? 100 * cache.hit_rate() : 0.0, format_bytes(per_token));
+                     all > 0 ? 100 * cache.hit_rate() : 0.0,
+                     format_bytes(static_cast<std::size_t>(per_token)));
 }
 
 std::string run_text(const RunSummary& summary) {
@@ -117,7 +119,7 @@ std::string run_text(const RunSummary& summary) {
   if (!run.device.empty()) {
     line("device",
          fmt::format("{}, {}, {}, driver {}", run.device,
-                     format_bytes(static_cast<double>(run.device_memory)), run.device_uuid, run.driver));
+                     format_bytes(static_cast<std::size_t>(run.device_memory)), run.device_uuid, run.driver));
   }
   line("data", run.dataset);
   line("sampling", run.sampling);

@@ -37,11 +37,11 @@ void project_few(ForwardContext& context, const DeviceLayer& layer) {
 }
 
 template <class C, class X, int kPairs>
-void launch_few(ForwardContext& context, const DeviceHeads& heads, const AttentionPieces& pieces,
-                int stride) {
+void launch_each(ForwardContext& context, const DeviceHeads& heads, const AttentionPieces& pieces,
+                 int stride) {
   const DeviceCache& cache = context.cache.view();
   const Shape shape{
-      dim3(static_cast<unsigned>(heads.kv_heads), static_cast<unsigned>(context.work.splits[context.bucket]),
+      dim3(static_cast<unsigned>(heads.kv_heads), static_cast<unsigned>(context.work.splits(context.bucket)),
            static_cast<unsigned>(context.bucket)),
       kDecodeAttentionThreads,
       static_cast<std::size_t>(decode_attention_floats(heads.group(), cache.stride)) * sizeof(float)};
@@ -49,16 +49,17 @@ void launch_few(ForwardContext& context, const DeviceHeads& heads, const Attenti
                        context.work.qkv, pieces, static_cast<X*>(context.work.attended), stride);
 }
 
-void attend_few(ForwardContext& context, int index, int stride, bool rounds) {
+/// One token of each sequence, whole contexts.
+void attend_each(ForwardContext& context, int index, int stride, bool rounds) {
   const DeviceHeads heads = heads_of(context, index);
   AttentionPieces pieces = context.work.pieces;
-  pieces.first_token += index * kDecodeTokens * heads.heads;
+  if (context.few()) pieces.first_token += index * kDecodeTokens * heads.heads;
   const int pairs = (heads.group() * context.cache.view().stride / 2 + kDecodeAttentionThreads - 1) /
                     kDecodeAttentionThreads;
   with_cache(context.bf16, rounds, [&]<class C, class X>() {
-    if (pairs <= 2) return launch_few<C, X, 2>(context, heads, pieces, stride);
-    if (pairs <= 8) return launch_few<C, X, 8>(context, heads, pieces, stride);
-    launch_few<C, X, 16>(context, heads, pieces, stride);
+    if (pairs <= 2) return launch_each<C, X, 2>(context, heads, pieces, stride);
+    if (pairs <= 8) return launch_each<C, X, 8>(context, heads, pieces, stride);
+    launch_each<C, X, 16>(context, heads, pieces, stride);
   });
 }
 
@@ -81,19 +82,23 @@ void attention(ForwardContext& context, int index) {
   const DeviceLayer& layer = context.weights.layer(index);
   const int stride = layer.o_proj.stride;
   const bool rounds = context.rounds(layer.o_proj.dtype);
-  if (context.decoding()) {
+  if (context.few()) {
     project_few(context, layer);
-    attend_few(context, index, stride, rounds);
+    attend_each(context, index, stride, rounds);
     output_few(context, layer);
     return;
   }
   norm_tokens(context, layer.input_layernorm, layer.qkv.dtype, false);
   context.products.run(context.queue, layer.qkv, context.rounds(layer.qkv.dtype), context.work.normed,
-                       context.tokens, context.work.qkv, layer.qkv.rows, ProductEnd::store);
-  attend_many(context, index, stride, rounds);
-  context.products.run(context.queue, layer.o_proj, rounds, context.work.attended, context.tokens,
+                       context.rows(), context.work.qkv, layer.qkv.rows, ProductEnd::store);
+  if (context.decoding())
+    attend_each(context, index, stride, rounds);
+  else
+    attend_many(context, index, stride, rounds);
+  capture_attention(context, index);
+  context.products.run(context.queue, layer.o_proj, rounds, context.work.attended, context.rows(),
                        context.work.hidden, context.config.hidden_size, ProductEnd::add);
-  add_bias(context.queue, layer.o_bias, context.config.hidden_size, context.work.hidden, context.tokens);
+  add_bias(context.queue, layer.o_bias, context.config.hidden_size, context.work.hidden, context.rows());
 }
 
 }  // namespace expertscope::cuda

@@ -69,10 +69,13 @@ void attend_many(ForwardContext& context, int index, int stride, bool rounds) {
     attend_with_tensor_cores(context, heads, stride, rounds);
   else
     attend_tiled(context, heads, stride);
-  if (!context.capture.attention) return;
-  const auto blocks = static_cast<unsigned>((context.tokens + kRowThreads - 1) / kRowThreads);
+}
+
+void capture_attention(ForwardContext& context, int layer) {
+  if (!context.decoding() && !context.capture.attention) return;
+  const auto blocks = static_cast<unsigned>((context.rows() + kRowThreads - 1) / kRowThreads);
   context.queue.launch(&measure_attention, {dim3(blocks), kRowThreads, 0}, context.input.device(),
-                       context.work.first_token, heads.heads, index);
+                       context.work.first_token, context.config.num_attention_heads, layer);
 }
 
 }  // namespace expertscope::cuda

@@ -18,9 +18,8 @@ dim3 check_blocks(std::size_t count) {
 
 void check_hidden(ForwardContext& context) {
   context.queue.enter("checking the hidden state");
-  const int rows = context.decoding() ? context.bucket : context.tokens;
   const std::size_t values =
-      static_cast<std::size_t>(rows) * static_cast<std::size_t>(context.config.hidden_size);
+      static_cast<std::size_t>(context.rows()) * static_cast<std::size_t>(context.config.hidden_size);
   context.queue.launch(&check_finite, {check_blocks(values), kRowThreads, 0}, context.work.hidden,
                        std::size_t{0}, &context.input.device()->tokens, context.config.hidden_size,
                        context.work.not_finite);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <new>
 
 #include "engine/cuda/forward.h"
@@ -36,6 +37,9 @@ int slots_of(const RoutingTable& table) {
 /// What becomes of the logits.
 enum class HeadEnd : std::uint8_t { none, logits, candidates };
 
+/// Sizes that steps of one token a sequence are recorded for: 1, 2, 4, .. kBatchTokens.
+constexpr int kBuckets = std::bit_width(static_cast<unsigned>(kBatchTokens));
+
 HeadEnd head_end(const Batch& batch, int rows) {
   if (rows == 0) return HeadEnd::none;
   const bool few = batch.logits == LogitsWanted::candidates && batch.candidates <= kMostCandidates;
@@ -59,6 +63,7 @@ class CudaBackend final : public Backend {
   Status allocate(const WeightLayout& layout, const OpenProgress& progress, const std::stop_token& stop);
   Status begin(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
                const CaptureRequest& request, CaptureBlock* capture, Queue& queue);
+  int bucket_of(const Batch& batch, const RoutingTable& table) const;
   ForwardContext context_for(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,
                              Queue& queue);
   void run_layer(ForwardContext& context, int layer, int moe_layer);
@@ -91,10 +96,10 @@ class CudaBackend final : public Backend {
   ExpertCache experts_;
   Products products_;
   CaptureBuffer capture_;
-  PinnedBuffer<unsigned> not_finite_;                               ///< [2] hidden state, logits
-  PinnedBuffer<RowCandidates> candidates_;                          ///< [head_rows]
-  std::array<std::array<StepGraph, 3>, kDecodeTokens + 1> graphs_;  ///< by bucket and HeadEnd
-  std::shared_ptr<const RoutingTable> table_;                       ///< the last one, found fit
+  PinnedBuffer<unsigned> not_finite_;                      ///< [2] hidden state, logits
+  PinnedBuffer<RowCandidates> candidates_;                 ///< [head_rows]
+  std::array<std::array<StepGraph, 3>, kBuckets> graphs_;  ///< by log2 of the bucket and HeadEnd
+  std::shared_ptr<const RoutingTable> table_;              ///< the last one, found fit
   std::vector<float> values_;  ///< logits on their way to candidates, log-probabilities, what is observed
   TensorObserver* observer_ = nullptr;
 };
@@ -142,19 +147,34 @@ Status CudaBackend::open(std::string reason, const OpenProgress& progress, const
   info_ = {BackendKind::cuda, std::move(reason), std::move(*device), *memory};
   info_.device.memory_free = *free;
   if (auto ok = stream_.create(); !ok) return ok;
-  return allocate(layout, progress, stop);
+  const std::string what =
+      fmt::format("loading to {}: {}", info_.device.name, describe(info_.memory, info_.kind));
+  const OpenProgress with_plan = [&](const std::string&, double part) {
+    if (progress) progress(what, part);
+  };
+  with_plan(what, 0);
+  return allocate(layout, with_plan, stop);
 }
 
 std::string CudaBackend::description() const {
   return fmt::format("CUDA {} ({})", options_.math == MathMode::bf16 ? "bf16" : "f32", info_.device.name);
 }
 
-ForwardContext CudaBackend::context_for(const Batch& batch, const RoutingTable& table,
-                                        const CaptureRequest& request, Queue& queue) {
+/// The bucket of a step that can be recorded, else 0. A policy that asks for more slots than the model's can
+/// not: the launches of a recorded step have room for those.
+int CudaBackend::bucket_of(const Batch& batch, const RoutingTable& table) const {
   const auto tokens = static_cast<int>(batch.tokens.size());
   const bool single = std::all_of(batch.chunks.begin(), batch.chunks.end(),
                                   [](const SequenceChunk& chunk) { return chunk.count == 1; });
-  const bool decoding = single && tokens <= kDecodeTokens && table.max_top_k <= work_.decode_slots;
+  if (!single || tokens > kBatchTokens) return 0;
+  const auto rounded = static_cast<int>(std::bit_ceil(static_cast<unsigned>(tokens)));
+  if (rounded <= kDecodeTokens) return table.max_top_k <= work_.decode_slots ? rounded : 0;
+  const int bucket = std::min(rounded, options_.max_batch);
+  return table.max_top_k <= model_->config().num_experts_per_tok && bucket <= work_.head_rows ? bucket : 0;
+}
+
+ForwardContext CudaBackend::context_for(const Batch& batch, const RoutingTable& table,
+                                        const CaptureRequest& request, Queue& queue) {
   return {.config = model_->config(),
           .weights = weights_,
           .work = work_,
@@ -167,10 +187,8 @@ ForwardContext CudaBackend::context_for(const Batch& batch, const RoutingTable& 
           .queue = queue,
           .bf16 = options_.math == MathMode::bf16,
           .multiprocessors = limits_.multiprocessors,
-          .tokens = tokens,
-          .bucket = !decoding     ? 0
-                    : tokens <= 2 ? tokens
-                                  : kDecodeTokens,
+          .tokens = static_cast<int>(batch.tokens.size()),
+          .bucket = bucket_of(batch, table),
           .slots = slots_of(table),
           .table = &table,
           .capture = request};
@@ -205,7 +223,7 @@ void CudaBackend::run_layers(ForwardContext& context) {
     observe("hidden", layer, work_.hidden, context.tokens, width, context.queue);
     if (!context.decoding() && (layer + 1) % kLayersOfAPiece == 0) send_probes(context, layer + 1, moe_layer);
   }
-  if (context.decoding()) finish_decode_probes(context);
+  if (context.few()) finish_decode_probes(context);
   // Once a row of the residual stream is not finite it stays so: one look at the end is enough.
   check_hidden(context);
 }
@@ -218,7 +236,7 @@ void CudaBackend::send_probes(ForwardContext& context, int layers, int moe_layer
     context.queue.fail(sent.error());
 }
 
-/// One step of a few tokens, from a graph unless somebody watches. What changes from step to step is in
+/// One token of each sequence, from a graph unless somebody watches. What changes from step to step is in
 /// memory the graph reads, so it is recorded once for each bucket.
 Status CudaBackend::decode(ForwardContext& context, HeadEnd end) {
   const auto work = [&] {
@@ -232,7 +250,8 @@ Status CudaBackend::decode(ForwardContext& context, HeadEnd end) {
     work();
     return context.queue.take_status();
   }
-  StepGraph& graph = graphs_[static_cast<std::size_t>(context.bucket)][static_cast<std::size_t>(end)];
+  const auto bucket = static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(context.bucket) - 1));
+  StepGraph& graph = graphs_[bucket][static_cast<std::size_t>(end)];
   if (!graph.recorded()) {
     if (auto ok = graph.record(context.queue, work); !ok) return ok;
   }

@@ -8,7 +8,7 @@ namespace expertscope::cuda {
 void embed(ForwardContext& context) {
   context.queue.enter("embed");
   const DeviceMatrix& table = context.weights.embed_tokens();
-  const int rows = context.decoding() ? context.bucket : context.tokens;
+  const int rows = context.rows();
   with_weights(table.dtype, [&]<DType kType>() {
     context.queue.launch(&embed_rows<kType>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},
                          context.input.device(), table, context.work.hidden);
@@ -17,7 +17,7 @@ void embed(ForwardContext& context) {
 
 void norm_tokens(ForwardContext& context, const float* weight, DType reader, bool exact) {
   const int width = context.config.hidden_size;
-  const int rows = context.decoding() ? context.bucket : context.tokens;
+  const int rows = context.rows();
   float* copy = exact ? context.work.exact : nullptr;
   with_activations(context.rounds(reader), [&]<class X>() {
     context.queue.launch(&norm_rows<X>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},

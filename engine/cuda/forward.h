@@ -19,9 +19,10 @@
 /// The operations of engine/cpu/forward.h on the device, under the same names. Each queues kernels and
 /// returns; the step waits once, at its end.
 ///
-/// There are two ways through a layer. A decode step (one token of each of at most kDecodeTokens sequences)
-/// is bound by memory and by the number of kernels: six a layer, weights read once. Everything else goes
-/// through matrix tiles.
+/// There are two ways through a layer. A decode step of few sequences (kDecodeTokens at most) is bound by
+/// memory and by the number of kernels: six a layer, weights read once. Everything else goes through matrix
+/// tiles. Steps of one token a sequence are recorded, kBatchTokens at most: their launches know the bucket
+/// and nothing else of the step.
 namespace expertscope::cuda {
 
 /// What the operations of one step share.
@@ -40,17 +41,27 @@ struct ForwardContext {
   int multiprocessors = 1;
 
   int tokens = 0;  ///< rows of the batch
-  int bucket = 0;  ///< decoding: 1, 2 or 4, the tokens a kernel is made for; 0: not decoding
+  int bucket = 0;  ///< one token of each sequence: the tokens a recorded step has room for; 0: any other step
   int slots = 0;   ///< RoutingTable::max_top_k
   const RoutingTable* table = nullptr;
   CaptureRequest capture;  ///< nothing: no probes
 
+  /// One token of each sequence.
   bool decoding() const { return bucket > 0; }
+  /// So few of them that a layer takes six kernels.
+  bool few() const { return decoding() && bucket <= kDecodeTokens; }
+  /// Rows that kernels are launched for. Those behind the batch's last hold anything and are read by nobody.
+  int rows() const { return decoding() ? bucket : tokens; }
+  /// Slots of a token that may be filled in a layer. Whatever a policy asks for, a recorded step has room for
+  /// those of the model.
+  int top_k(int layer) const {
+    return decoding() ? config.num_experts_per_tok : table->layers[static_cast<std::size_t>(layer)].top_k;
+  }
   /// Whether a product with weights of this type takes activations rounded to bf16.
   bool rounds(DType dtype) const { return bf16 && dtype == DType::bf16; }
-  /// The slots of a layer: decoding keeps those of all layers for the probes at the end.
+  /// The slots of a layer: a step of few tokens keeps those of all layers for the probes at the end.
   DeviceSlots layer_slots(int layer) const {
-    const int offset = decoding() ? layer * kDecodeTokens * work.decode_slots : 0;
+    const int offset = few() ? layer * kDecodeTokens * work.decode_slots : 0;
     return {work.slots.expert + offset, work.slots.weight + offset};
   }
 };
@@ -64,6 +75,9 @@ void attention(ForwardContext& context, int layer);
 int query_tile(MathMode math);
 /// hidden += sum over slots of weight * expert(norm(hidden)), with every probe of a MoE layer.
 void moe(ForwardContext& context, int layer, int moe_layer);
+/// The part of moe() between router and sum, for many tokens: the slots of tokens first .. last - 1 sorted by
+/// expert into work.sorted, and the experts' outputs in work.expert_output.
+void run_routed(ForwardContext& context, int layer, const DeviceExperts& experts, int first, int last);
 /// hidden += mlp(norm(hidden)) of a layer without experts.
 void dense_mlp(ForwardContext& context, int layer);
 /// logits of output rows first .. first + rows - 1 in work.logits = lm_head(norm(hidden)).
@@ -84,12 +98,13 @@ void check_hidden(ForwardContext& context);
 /// What the kernels of decode steps leave for the probes, in work.layer_parts; once.
 Status describe_layers(const ModelConfig& config, const Workspace& work, const RoutingTables& routing,
                        cudaStream_t stream);
-/// The probes of a decode step, from what its layers left.
+/// The probes of a step of few tokens, from what its layers left.
 void finish_decode_probes(ForwardContext& context);
 /// work.normed = norm(hidden) for the product with weights of type `reader`; `exact`: and in f32 for the
 /// router.
 void norm_tokens(ForwardContext& context, const float* weight, DType reader, bool exact);
-/// The probe of a layer's end where no kernel has taken it on the way.
+/// The probes of a layer where no kernel has taken them on the way: of its end, and of its attention.
+void capture_attention(ForwardContext& context, int layer);
 void capture_hidden(ForwardContext& context, int layer);
 
 /// Blocks of eight warps for `rows` rows of weights, no more than the device runs at a time.

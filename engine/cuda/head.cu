@@ -26,7 +26,7 @@ void head_of_few(ForwardContext& context) {
 
 void head(ForwardContext& context, int first, int rows) {
   context.queue.enter("head");
-  if (context.decoding()) return head_of_few(context);
+  if (context.few()) return head_of_few(context);
   const DeviceMatrix& w = context.weights.lm_head();
   const bool rounds = context.rounds(w.dtype);
   with_activations(rounds, [&]<class X>() {

@@ -15,10 +15,9 @@ Shape slots_shape(int tokens, int slots) {
 }
 
 /// The tokens of one round, sorted by expert without a word to the host.
-void sort_rows(ForwardContext& context, int index, int first, int last, int tile_rows) {
+void sort_rows(ForwardContext& context, int index, int experts, int first, int last, int tile_rows) {
   const SortedRows& sorted = context.work.sorted;
-  const int experts = context.weights.layer(index).experts.experts;
-  const Shape shape = slots_shape(last - first, context.slots);
+  const Shape shape = slots_shape(last - first, context.top_k(index));
   const DeviceRouting* routing = context.routing.layer(index);
   context.queue.clear(sorted.count, static_cast<std::size_t>(experts) * sizeof(std::int32_t));
   context.queue.launch(&count_rows, shape, context.input.device(), routing, context.layer_slots(index), first,
@@ -46,31 +45,35 @@ void moe(ForwardContext& context, int index, int moe_layer) {
   context.queue.enter("moe", index);
   const DeviceExperts& experts = context.weights.layer(index).experts;
   const DeviceRouting* routing = context.routing.layer(index);
-  if (context.decoding()) {
+  if (context.few()) {
     context.experts.fetch(context.queue, index, context.input.device(), routing, context.layer_slots(index),
                           0, context.bucket);
     return run_few(context, index, experts, context.layer_slots(index));
   }
   // A policy may ask for more slots than the model's top_k: then the batch goes in several rounds.
-  const int top_k = context.table->layers[static_cast<std::size_t>(index)].top_k;
+  const int top_k = context.top_k(index);
   const int round = std::max(1, context.work.expert_rows / top_k);
-  for (int first = 0; first < context.tokens; first += round) {
-    const int last = std::min(first + round, context.tokens);
+  for (int first = 0; first < context.rows(); first += round) {
+    const int last = std::min(first + round, context.rows());
     context.experts.fetch(context.queue, index, context.input.device(), routing, context.layer_slots(index),
                           first, last);
-    const int rows = (last - first) * top_k;
-    const int tile_rows = expert_tile_rows(context, experts, rows);
-    sort_rows(context, index, first, last, tile_rows);
-    run_many(context, experts, rows, tile_rows);
+    run_routed(context, index, experts, first, last);
     combine(context, index, moe_layer, first, last);
   }
+}
+
+void run_routed(ForwardContext& context, int index, const DeviceExperts& experts, int first, int last) {
+  const int rows = (last - first) * context.top_k(index);
+  const int tile_rows = expert_tile_rows(context, experts, rows);
+  sort_rows(context, index, experts.experts, first, last, tile_rows);
+  run_many(context, experts, rows, tile_rows);
 }
 
 void dense_mlp(ForwardContext& context, int index) {
   context.queue.enter("dense mlp", index);
   const DeviceLayer& layer = context.weights.layer(index);
   norm_tokens(context, layer.post_attention_layernorm, layer.experts.dtype, false);
-  if (context.decoding()) return run_few(context, index, layer.experts, context.work.dense_slots);
+  if (context.few()) return run_few(context, index, layer.experts, context.work.dense_slots);
   run_dense(context, layer.experts);
   capture_hidden(context, index);
 }

@@ -5,8 +5,9 @@
 namespace expertscope::cuda {
 
 void capture_hidden(ForwardContext& context, int layer) {
-  if (!context.capture.hidden) return;
-  context.queue.launch(&measure_hidden, {dim3(static_cast<unsigned>(context.tokens)), kRowThreads, 0},
+  // A recorded step learns on the device what is wanted.
+  if (!context.decoding() && !context.capture.hidden) return;
+  context.queue.launch(&measure_hidden, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
                        context.input.device(), context.work.hidden, context.config.hidden_size, layer);
 }
 

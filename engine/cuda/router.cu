@@ -39,18 +39,18 @@ void logits_of_many(ForwardContext& context, const DeviceLayer& layer) {
   const Workspace& work = context.work;
   if (!context.rounds(layer.router.dtype)) {
     norm_tokens(context, layer.post_attention_layernorm, layer.experts.dtype, true);
-    context.products.run(context.queue, layer.router, false, work.exact, context.tokens, work.router_logits,
-                         layer.router.rows, ProductEnd::store);
+    context.products.run_f32(context.queue, layer.router, work.exact, context.rows(), work.router_logits,
+                             layer.router.rows);
     return;
   }
   auto* pieces = reinterpret_cast<std::uint16_t*>(work.exact);
   with_activations(context.rounds(layer.experts.dtype), [&]<class X>() {
     context.queue.launch(
-        &norm_rows_in_pieces<X>, {dim3(static_cast<unsigned>(context.tokens)), kRowThreads, 0},
+        &norm_rows_in_pieces<X>, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
         context.input.device(), work.hidden, layer.post_attention_layernorm, context.config.hidden_size,
         layer.router.stride, context.config.rms_norm_eps, static_cast<X*>(work.normed), pieces);
   });
-  context.products.run(context.queue, layer.router_pieces, true, pieces, context.tokens, work.router_logits,
+  context.products.run(context.queue, layer.router_pieces, true, pieces, context.rows(), work.router_logits,
                        layer.router.rows, ProductEnd::store);
 }
 
@@ -58,14 +58,13 @@ void logits_of_many(ForwardContext& context, const DeviceLayer& layer) {
 
 void route_tokens(ForwardContext& context, int index, int moe_layer) {
   context.queue.enter("router", index);
-  if (context.decoding()) return route_few(context, index, moe_layer);
+  if (context.few()) return route_few(context, index, moe_layer);
   const DeviceLayer& layer = context.weights.layer(index);
   logits_of_many(context, layer);
-  const int top_k = context.table->layers[static_cast<std::size_t>(index)].top_k;
-  const std::size_t warp = scratch_bytes(layer.router.rows, top_k);
+  const std::size_t warp = scratch_bytes(layer.router.rows, context.top_k(index));
   constexpr std::size_t kRoom = 48 * 1024;
   const int warps = std::clamp(static_cast<int>(kRoom / warp), 1, kRouteWarps);
-  const Shape shape{dim3(static_cast<unsigned>((context.tokens + warps - 1) / warps)), warps * kWarp,
+  const Shape shape{dim3(static_cast<unsigned>((context.rows() + warps - 1) / warps)), warps * kWarp,
                     static_cast<std::size_t>(warps) * warp};
   context.queue.launch(&route_rows, shape, context.input.device(), context.routing.layer(index),
                        context.work.router_logits, layer.router.rows, moe_layer, context.layer_slots(index));

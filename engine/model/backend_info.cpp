@@ -4,6 +4,8 @@
 #include <charconv>
 #include <system_error>
 
+#include "engine/model/sizes.h"
+
 namespace expertscope {
 
 Result<BackendChoice> parse_backend_choice(std::string_view text) {
@@ -32,6 +34,21 @@ std::string to_string(const BackendChoice& choice) {
       return choice.device == 0 ? "cuda" : fmt::format("cuda:{}", choice.device);
   }
   return "auto";
+}
+
+std::string describe(const MemoryPlan& plan, BackendKind kind) {
+  const auto size = [](std::int64_t bytes) { return format_bytes(static_cast<std::size_t>(bytes)); };
+  const bool cpu = kind == BackendKind::cpu;
+  std::string text = fmt::format("{} of weights{}, {} of KV cache, {} of workspace", size(plan.weights),
+                                 cpu ? " (mapped)" : "", size(plan.kv_cache), size(plan.workspace));
+  if (plan.capture > 0) text += fmt::format(", {} of probes", size(plan.capture));
+  if (plan.expert_cache > 0) {
+    text += fmt::format(", {} for {} experts a layer at a time, the others in {} of host memory",
+                        size(plan.expert_cache), plan.resident_experts, size(plan.host_weights));
+  }
+  const std::int64_t needed = cpu ? plan.kv_cache + plan.workspace : plan.device_total();
+  const char* verdict = needed <= plan.available ? "fits" : "does not fit";
+  return text + fmt::format("; {} free: {}", size(plan.available), verdict);
 }
 
 }  // namespace expertscope

@@ -54,6 +54,10 @@ struct MemoryPlan {
   std::int64_t device_total() const { return weights + expert_cache + kv_cache + workspace + capture; }
 };
 
+/// "61.1 GiB of weights, 402.0 MiB of KV cache, ...; 139.0 GiB free: fits". "fits" also for what is used in
+/// parts: mapped weights, experts that stay with the host.
+std::string describe(const MemoryPlan& plan, BackendKind kind);
+
 /// What runs a model and why, for `info`, the window and every trace.
 struct BackendInfo {
   BackendKind kind = BackendKind::cpu;  ///< cpu or cuda

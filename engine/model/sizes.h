@@ -32,7 +32,7 @@ class CheckedSize {
   bool valid_;
 };
 
-/// "1.5 GiB"
+/// "96 B", "1.5 GiB".
 std::string format_bytes(std::size_t bytes);
 
 }  // namespace expertscope

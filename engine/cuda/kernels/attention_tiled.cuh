@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(kTileQueries* kWarp)
 /// The probe: the mean over the heads. Blocks: tokens / kWarp; a thread a token.
 __global__ void measure_attention(const DeviceStep* step, const float* first_token, int heads, int layer) {
   const int token = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (token >= step->tokens) return;
+  if (token >= step->tokens || step->capture.first_token_attention == nullptr) return;
   float sum = 0;
   for (int h = 0; h < heads; ++h)
     sum += first_token[token * heads + h];

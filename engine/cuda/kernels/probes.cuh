@@ -39,6 +39,7 @@ __global__ void __launch_bounds__(kRowThreads)
     measure_hidden(const DeviceStep* step, const float* hidden, int width, int layer) {
   __shared__ Peak scratch[kRowThreads / kWarp];
   const int token = static_cast<int>(blockIdx.x);
+  if (token >= step->tokens || step->capture.hidden_max == nullptr) return;
   const int at = layer * step->tokens + token;
   measure_row(hidden + static_cast<std::size_t>(token) * static_cast<std::size_t>(width), width, scratch,
               step->capture.hidden_max + at, step->capture.hidden_channel + at);

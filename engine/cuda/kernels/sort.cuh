@@ -8,11 +8,12 @@
 /// host waits for nothing between two layers.
 namespace expertscope::cuda {
 
-/// Counts the rows of every expert in tokens first_token .. last_token - 1; `count` is zero before.
+/// Counts the rows of every expert in tokens first_token .. last_token - 1, those the batch has; `count` is
+/// zero before.
 __global__ void __launch_bounds__(kRowThreads)
     count_rows(const DeviceStep* step, const DeviceRouting* routing, DeviceSlots slots, int first_token,
                int last_token, SortedRows sorted) {
-  const int end = last_token * step->slots;
+  const int end = min(last_token, step->tokens) * step->slots;
   for (int index = first_token * step->slots + static_cast<int>(blockIdx.x) * kRowThreads +
                    static_cast<int>(threadIdx.x);
        index < end; index += static_cast<int>(gridDim.x) * kRowThreads) {
@@ -56,7 +57,7 @@ __global__ void __launch_bounds__(kMaxExperts) plan_tiles(int experts, int tile_
 __global__ void __launch_bounds__(kRowThreads)
     place_rows(const DeviceStep* step, const DeviceRouting* routing, DeviceSlots slots, int first_token,
                int last_token, SortedRows sorted) {
-  const int end = last_token * step->slots;
+  const int end = min(last_token, step->tokens) * step->slots;
   for (int index = first_token * step->slots + static_cast<int>(blockIdx.x) * kRowThreads +
                    static_cast<int>(threadIdx.x);
        index < end; index += static_cast<int>(gridDim.x) * kRowThreads) {
@@ -80,6 +81,7 @@ __global__ void __launch_bounds__(kRowThreads)
   __shared__ Peak peaks[kRowThreads / kWarp];
   auto* sums = reinterpret_cast<float*>(dynamic_shared());
   const int token = first_token + static_cast<int>(blockIdx.x);
+  if (token >= step->tokens) return;
   const DeviceCapture& capture = step->capture;
   float* row = hidden + static_cast<std::size_t>(token) * static_cast<std::size_t>(width);
   for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads)

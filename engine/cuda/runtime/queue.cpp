@@ -32,11 +32,9 @@ Status Queue::take_status() {
   if (error_ == cudaSuccess) return {};
   const cudaError_t code = std::exchange(error_, cudaSuccess);
   const std::string failure = std::exchange(failure_, {});
-  if (!failure.empty())
-    return expertscope::fail(ErrorCode::device, "layer {}, {}: {}", failed_layer_, failed_operation_,
-                             failure);
   const std::string where =
       failed_layer_ < 0 ? failed_operation_ : fmt::format("layer {}, {}", failed_layer_, failed_operation_);
+  if (!failure.empty()) return expertscope::fail(ErrorCode::device, "{}: {}", where, failure);
   return tl::unexpected<Error>(cuda_error(code, where));
 }
 

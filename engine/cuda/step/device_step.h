@@ -209,9 +209,11 @@ struct CandidateParts {
 /// and loses nothing.
 inline constexpr int kRouterPieces = 3;
 
-/// Tokens of a decode step at most: more share matrix tiles better.
+/// Tokens whose products are read row by row of the weights: more share matrix tiles better.
 inline constexpr int kDecodeTokens = 4;
-/// Slots per token that decoding has room for; a policy that asks for more takes the path of a prefill.
+/// Sequences of a recorded step at most.
+inline constexpr int kBatchTokens = 64;
+/// Slots per token that such products have room for; a policy that asks for more takes the path of a prefill.
 inline constexpr int kDecodeSlots = 32;
 /// What a kernel has room for; a model beyond is refused when it is opened.
 inline constexpr int kMaxExperts = 1024;

@@ -32,12 +32,10 @@ void Workspace::measure(const ModelConfig& config, const BackendOptions& options
   shares = (config.vocab_size + kCandidateShare - 1) / kCandidateShare;
   decode_slots = std::clamp(config.num_experts, 1, kDecodeSlots);
   output_blocks = (config.hidden_size + kBlockChannels - 1) / kBlockChannels;
-  for (int tokens = 1; tokens <= kDecodeTokens; ++tokens) {
-    // Two blocks a multiprocessor keep it busy; a piece of fewer than 16 positions is not worth its merge.
-    const int wanted = (2 * multiprocessors + config.num_key_value_heads * tokens - 1) /
-                       (config.num_key_value_heads * tokens);
-    splits[tokens] = std::clamp(std::min(wanted, options.max_context / 16), 1, kMaxSplits);
-  }
+  multiprocessors_ = multiprocessors;
+  kv_heads_ = config.num_key_value_heads;
+  // A piece of fewer than 16 positions is not worth its merge.
+  most_splits_ = std::clamp(options.max_context / 16, 1, kMaxSplits);
 }
 
 void Workspace::place(const ModelConfig& config, const BackendOptions& options, Arena& arena) {
@@ -60,8 +58,8 @@ void Workspace::place(const ModelConfig& config, const BackendOptions& options, 
   attended = arena.take<float>(rows * CheckedSize(padded(static_cast<int>(heads * config.head_dim))));
   first_token = arena.take<float>(larger(rows, decoding) * CheckedSize(heads));
   std::int64_t pieces_count = 0;
-  for (int tokens = 1; tokens <= kDecodeTokens; ++tokens)
-    pieces_count = std::max(pieces_count, tokens * heads * splits[tokens]);
+  for (int tokens = 1; tokens <= kBatchTokens; ++tokens)
+    pieces_count = std::max(pieces_count, tokens * heads * splits(tokens));
   pieces.out = arena.take<float>(CheckedSize(pieces_count) * CheckedSize(padded(config.head_dim)));
   pieces.stats = arena.take<float>(CheckedSize(3 * pieces_count));
   router_logits = arena.take<float>(rows * CheckedSize(experts));
@@ -92,8 +90,7 @@ void Workspace::place(const ModelConfig& config, const BackendOptions& options, 
   candidates = arena.take<RowCandidates>(CheckedSize(head_rows));
   log_probs = arena.take<float>(rows);
   const std::size_t before = arena.used().value();
-  pieces.arrived =
-      arena.take<unsigned>(CheckedSize(kDecodeTokens * std::int64_t{config.num_key_value_heads}));
+  pieces.arrived = arena.take<unsigned>(CheckedSize(kBatchTokens * std::int64_t{config.num_key_value_heads}));
   arrived = arena.take<unsigned>(CheckedSize(1));
   not_finite = arena.take<unsigned>(CheckedSize(2));
   counters_ = arena.used().value() - before;

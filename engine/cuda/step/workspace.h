@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "engine/cuda/runtime/memory.h"
@@ -38,25 +39,24 @@ class Arena {
 /// at a time, H = hidden_size, D = decode tokens. Arrays of activations hold f32 or bf16, whichever the
 /// product that reads them wants; their rows are padded.
 struct Workspace {
-  int expert_rows = 0;                 ///< R
-  int head_rows = 0;                   ///< rows of `logits`: the head runs in slices of so many
-  int decode_slots = 0;                ///< slots per token a decode step has room for
-  int output_blocks = 0;               ///< blocks of the kernels that leave parts for the probes
-  int shares = 0;                      ///< blocks that look for candidates in one row of logits
-  int splits[kDecodeTokens + 1] = {};  ///< pieces of the context, by decode tokens
+  int expert_rows = 0;    ///< R
+  int head_rows = 0;      ///< rows of `logits`: the head runs in slices of so many
+  int decode_slots = 0;   ///< slots per token a decode step has room for
+  int output_blocks = 0;  ///< blocks of the kernels that leave parts for the probes
+  int shares = 0;         ///< blocks that look for candidates in one row of logits
 
   float* hidden = nullptr;       ///< [B, H] the residual stream
   void* normed = nullptr;        ///< [B, padded H]
   float* exact = nullptr;        ///< [B, padded H] the router's input, or [B, kRouterPieces, padded H] bf16
   float* qkv = nullptr;          ///< [B, q + k + v]
   void* attended = nullptr;      ///< [B, padded heads * head_dim]
-  float* first_token = nullptr;  ///< [B, heads], decoding: [layers, D, heads]
+  float* first_token = nullptr;  ///< [B, heads], few tokens: [layers, D, heads]
   AttentionPieces pieces;
   float* router_logits = nullptr;  ///< [B, E]
-  DeviceSlots slots;               ///< [B, E], decoding: [layers, D, decode_slots]
+  DeviceSlots slots;               ///< [B, E], few tokens: [layers, D, decode_slots]
   DeviceSlots dense_slots;         ///< [D, decode_slots] expert 0 with weight 1
   SortedRows sorted;
-  void* inner = nullptr;                ///< [R, padded inner], decoding: [D, decode_slots, padded inner]
+  void* inner = nullptr;                ///< [R, padded inner], few tokens: [D, decode_slots, padded inner]
   float* expert_output = nullptr;       ///< [R, H]
   RowPart* output_parts = nullptr;      ///< [layers, D, decode_slots, output_blocks]
   RowPart* hidden_parts = nullptr;      ///< [layers, D, output_blocks]
@@ -67,6 +67,13 @@ struct Workspace {
   CandidateParts candidate_parts;       ///< [head_rows, shares]
   RowCandidates* candidates = nullptr;  ///< [head_rows]
   float* log_probs = nullptr;           ///< [B]
+
+  /// Pieces of the context in a recorded step of `tokens`.
+  int splits(int tokens) const {
+    // Two blocks a multiprocessor keep it busy.
+    const int heads = kv_heads_ * tokens;
+    return std::clamp((2 * multiprocessors_ + heads - 1) / heads, 1, most_splits_);
+  }
 
   /// Where a decoder layer leaves its parts.
   OutputParts parts(int layer) const {
@@ -86,6 +93,9 @@ struct Workspace {
   void place(const ModelConfig& config, const BackendOptions& options, Arena& arena);
   Status fill(cudaStream_t stream);
 
+  int multiprocessors_ = 1;
+  int kv_heads_ = 1;
+  int most_splits_ = 1;
   DeviceBuffer<std::uint8_t> memory_;
   std::size_t counters_ = 0;  ///< bytes from pieces.arrived on that begin as zero
 };

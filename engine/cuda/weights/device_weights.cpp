@@ -129,7 +129,7 @@ Status DeviceWeights::load(const WeightLayout& layout, const ModelConfig& config
   std::size_t sent = 0;
   const auto done = [&](std::size_t bytes) {
     sent += bytes;
-    if (progress) progress("weights to the GPU", std::min(1.0, static_cast<double>(sent) / total));
+    if (progress) progress("weights", std::min(1.0, static_cast<double>(sent) / total));
   };
   WeightStream transfer(stream, done, stop);
   if (auto ok = transfer.create(staging_bytes(layout)); !ok) return ok;

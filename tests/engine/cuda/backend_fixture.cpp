@@ -189,6 +189,21 @@ BackendOptions small_options(MathMode math) {
   return options;
 }
 
+BackendOptions many_sequences(MathMode math) {
+  BackendOptions options = small_options(math);
+  options.max_sequences = 70;
+  options.max_context = 16;
+  options.max_batch = 72;
+  return options;
+}
+
+Counts one_each(int sequences) {
+  Counts counts;
+  for (int sequence = 0; sequence < sequences; ++sequence)
+    counts[sequence] = 1;
+  return counts;
+}
+
 Result<std::unique_ptr<Session>> open_cuda(std::shared_ptr<const Model> model, const BackendOptions& options,
                                            const OpenProgress& progress, const std::stop_token& stop) {
   BackendOptions cuda = options;

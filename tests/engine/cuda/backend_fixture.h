@@ -26,6 +26,8 @@ std::shared_ptr<const Model> make_model(ModelConfig config, const Types& types =
 
 /// f32 or bf16, room for 6 sequences of 96 tokens and steps of 48.
 BackendOptions small_options(MathMode math);
+/// Room for 70 sequences of 16 tokens and steps of 72.
+BackendOptions many_sequences(MathMode math);
 
 Result<std::unique_ptr<Session>> open_cuda(std::shared_ptr<const Model> model, const BackendOptions& options,
                                            const OpenProgress& progress = {},
@@ -36,6 +38,9 @@ std::unique_ptr<Session> must(Result<std::unique_ptr<Session>> session);
 
 /// A step's tokens by sequence: sequence -> how many.
 using Counts = std::map<int, int>;
+
+/// The next token of each of the first `sequences` sequences.
+Counts one_each(int sequences);
 
 /// Steps through every path: prompts, tokens of 1 to 6 sequences at once, prompts beside tokens.
 const std::vector<Counts>& all_kinds_of_steps();

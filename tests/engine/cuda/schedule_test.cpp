@@ -95,6 +95,32 @@ TEST_F(Graphs, ThreeAndFourTokensShareOne) {
   EXPECT_EQ(recorded(), 1);
 }
 
+TEST_F(Graphs, OfManySequencesServeTheirBucketWhateverIsEditedAndWatched) {
+  const auto session =
+      must(open_cuda(make_model(odd_config(), {DType::bf16}), many_sequences(MathMode::bf16)));
+  watch(*session, {one_each(9)}, {});
+  EXPECT_EQ(recorded(), 1);
+  for (const char* policy :
+       {R"({"version":1,"edits":[{"op":"top_k","layer":"*","k":1}]})",
+        R"({"version":1,"edits":[{"op":"prune","layer":0,"expert":1,"mode":"zero"}]})"}) {
+    session->set_routing(table_of(policy, session->model().config()));
+    watch(*session, {one_each(16), one_each(10)}, parity::all_probes());
+    watch(*session, {one_each(11)}, {});
+  }
+  EXPECT_EQ(recorded(), 1);
+  watch(*session, {one_each(8), one_each(17), one_each(40)}, {});
+  EXPECT_EQ(recorded(), 4) << "8, 32 and 64";
+}
+
+TEST_F(Graphs, AreNotAskedForMoreSlotsThanTheModelHas) {
+  const auto session =
+      must(open_cuda(make_model(odd_config(), {DType::bf16}), many_sequences(MathMode::bf16)));
+  session->set_routing(
+      table_of(R"({"version":1,"edits":[{"op":"top_k","layer":0,"k":3}]})", session->model().config()));
+  watch(*session, {one_each(9)}, {});
+  EXPECT_EQ(recorded(), 0);
+}
+
 TEST_F(Graphs, AnEditDoesTheSameInAGraphThatIsThereAsInANewOne) {
   const auto session = open(MathMode::f32);
   const auto table = table_of(

@@ -16,8 +16,11 @@ TEST(Sizes, CheckedSizesRememberAnOverflow) {
 }
 
 TEST(Sizes, AreWrittenInTheLargestUnitThatFits) {
+  EXPECT_EQ(format_bytes(1023), "1023 B");
+  EXPECT_EQ(format_bytes(3u << 9), "1.5 KiB");
   EXPECT_EQ(format_bytes(3u << 19), "1.5 MiB");
   EXPECT_EQ(format_bytes(std::size_t{3} << 29), "1.5 GiB");
+  EXPECT_EQ(format_bytes(SIZE_MAX), "16777216.0 TiB");
 }
 
 }  // namespace

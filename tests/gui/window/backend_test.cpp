@@ -152,11 +152,12 @@ TEST_F(BackendTest, AModelThatNoGpuWasChosenForRunsOnTheCpuAndTheReasonIsTold) {
   EXPECT_FALSE(offer().isVisible());
 }
 
-TEST_F(BackendTest, WeightsOnTheirWayShowAndCanBeCancelled) {
+TEST_F(BackendTest, ThePlanOfTheMemoryShowsWhileWeightsAreOnTheirWayWhichCanBeCancelled) {
   machine_.behave("endless");
   workspace_.open(model());
-  ASSERT_TRUE(wait_until([this] { return banner().contains("copying the weights to the device"); }))
+  ASSERT_TRUE(wait_until([this] { return banner().contains("1.0 GiB of KV cache"); }))
       << banner().toStdString();
+  EXPECT_TRUE(banner().contains("7.0 GiB free: fits")) << banner().toStdString();
   click(part<QPushButton>("banner_cancel"));
   ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
   EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);

@@ -91,13 +91,14 @@ Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions&) {
 }
 
 /// Copies nothing, and tells how far it is.
-Status load_weights(const OpenProgress& progress, const std::stop_token& stop) {
+Status load_weights(const MemoryPlan& plan, const OpenProgress& progress, const std::stop_token& stop) {
   const bool endless = told("endless").has_value();
   if (const char* mark = std::getenv("EXPERTSCOPE_FAKE_CUDA_MARK"); mark != nullptr)
     std::ofstream(mark) << "loading";
   for (int part = 0; part <= 10 || endless; ++part) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
-    if (progress) progress("copying the weights to the device", std::min(part, 9) / 10.0);
+    if (progress)
+      progress("loading to a GPU: " + describe(plan, BackendKind::cuda), std::min(part, 9) / 10.0);
     if (endless) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (part == 5 && told("broken"))
       return fail(ErrorCode::device, "copying the weights: unspecified failure");
@@ -110,7 +111,7 @@ Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model
                                               const OpenProgress& progress, const std::stop_token& stop) {
   auto plan = plan_memory(*model, options);
   if (!plan) return forward_error(plan);
-  if (auto loaded = load_weights(progress, stop); !loaded) return forward_error(loaded);
+  if (auto loaded = load_weights(*plan, progress, stop); !loaded) return forward_error(loaded);
   auto cpu = make_cpu_backend(std::move(model), options, reason);
   if (!cpu) return forward_error(cpu);
   BackendInfo info{BackendKind::cuda, std::move(reason), device(options.choice.device), *plan};
