@@ -4,7 +4,7 @@
 #include "engine/cuda/kernels/dispatch.h"
 #include "engine/cuda/kernels/experts_decode.cuh"
 #include "engine/cuda/kernels/products_mma.cuh"
-#include "engine/cuda/kernels/products_tiled.cuh"
+#include "engine/cuda/tiles.h"
 
 namespace expertscope::cuda {
 namespace {
@@ -17,11 +17,10 @@ struct ExpertRows {
   int tile_rows = 0;  ///< of a tile
 
   unsigned tiles(const DeviceExperts& experts) const {
-    constexpr int kMostBlocks = 65535;
     // An expert's last tile may be short, and no tile is empty.
     const int full = (rows + tile_rows - 1) / tile_rows;
     const int tiles = sorted != nullptr ? std::min(rows, full + experts.experts) : full;
-    return static_cast<unsigned>(std::clamp(tiles, 1, kMostBlocks));
+    return tile_blocks(tiles);
   }
 };
 
@@ -67,51 +66,46 @@ unsigned blocks_for(int features, int tile) {
   return static_cast<unsigned>((features + tile - 1) / tile);
 }
 
-/// Both products in f32.
-template <DType kType>
-void run_tiled(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
-  const unsigned tiles = what.tiles(experts);
-  const Shape first{dim3(blocks_for(experts.inner_stride, kTiledFeatures), tiles), kTiledThreads, 0};
-  const Shape second{dim3(blocks_for(experts.hidden, kTiledFeatures), tiles), kTiledThreads, 0};
-  context.queue.launch(&tiled_product<kType, Epilogue::silu_mul>, first,
-                       gate_up_product<float>(context, experts, what));
-  const auto down = down_product<float>(context, experts, what);
-  if (what.sorted != nullptr)
-    context.queue.launch(&tiled_product<kType, Epilogue::store>, second, down);
-  else
-    context.queue.launch(&tiled_product<kType, Epilogue::add>, second, down);
+/// Both products with f32 activations.
+void run_floats(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
+  const auto launch = [&](Epilogue epilogue, const TileProduct<float>& product) {
+    launch_tiles(context.queue, context.products.tile_math(experts.dtype), experts.dtype, epilogue, product,
+                 what.tile_rows, what.tiles(experts));
+  };
+  launch(Epilogue::silu_mul, gate_up_product<float>(context, experts, what));
+  launch(what.sorted != nullptr ? Epilogue::store : Epilogue::add,
+         down_product<float>(context, experts, what));
 }
 
-/// Both products on tensor cores, T rows a tile.
+/// Both products in bf16, T rows a tile.
 template <int T>
-void run_mma(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
-  constexpr auto kShared = static_cast<std::size_t>(mma_shared_bytes<T>());
+void run_bf16(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
+  constexpr std::size_t kShared = MmaShape<Bf16, T>::kSharedBytes;
   const unsigned tiles = what.tiles(experts);
   const Shape first{dim3(blocks_for(experts.inner_stride, kMmaFeatures<Epilogue::silu_mul>), tiles),
                     kMmaThreads, kShared};
   const Shape second{dim3(blocks_for(experts.hidden, kMmaFeatures<Epilogue::store>), tiles), kMmaThreads,
                      kShared};
-  context.queue.launch(&mma_product<Epilogue::silu_mul, T>, first,
+  context.queue.launch(&mma_product<Bf16, Epilogue::silu_mul, T>, first,
                        gate_up_product<Bf16>(context, experts, what));
   const auto down = down_product<Bf16>(context, experts, what);
   if (what.sorted != nullptr)
-    context.queue.launch(&mma_product<Epilogue::store, T>, second, down);
+    context.queue.launch(&mma_product<Bf16, Epilogue::store, T>, second, down);
   else
-    context.queue.launch(&mma_product<Epilogue::add, T>, second, down);
+    context.queue.launch(&mma_product<Bf16, Epilogue::add, T>, second, down);
 }
 
 void run_rows(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
-  if (!context.rounds(experts.dtype))
-    return with_weights(experts.dtype, [&]<DType kType>() { run_tiled<kType>(context, experts, what); });
+  if (!context.rounds(experts.dtype)) return run_floats(context, experts, what);
   switch (what.tile_rows) {
     case 16:
-      return run_mma<16>(context, experts, what);
+      return run_bf16<16>(context, experts, what);
     case 32:
-      return run_mma<32>(context, experts, what);
+      return run_bf16<32>(context, experts, what);
     case 64:
-      return run_mma<64>(context, experts, what);
+      return run_bf16<64>(context, experts, what);
     default:
-      return run_mma<128>(context, experts, what);
+      return run_bf16<128>(context, experts, what);
   }
 }
 
@@ -136,7 +130,8 @@ void run_few(ForwardContext& context, int layer, const DeviceExperts& experts, D
 }
 
 int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts, int rows) {
-  if (!context.rounds(experts.dtype)) return kTiledRows;
+  if (!context.rounds(experts.dtype))
+    return tile_rows(context.products.tile_math(experts.dtype), rows, experts.experts, experts.hidden);
   const int usual = rows / experts.experts;
   return usual <= 16 ? 16 : usual <= 32 ? 32 : usual <= 64 ? 64 : 128;
 }

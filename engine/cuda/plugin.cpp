@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cuda/plugin.h"
 
+#include "engine/cuda/baseline/expert_rates.h"
 #include "engine/cuda/cuda_backend.h"
 #include "engine/cuda/runtime/device.h"
 #include "engine/cuda/runtime/rates.h"
@@ -8,7 +9,8 @@
 namespace expertscope::cuda {
 namespace {
 
-constexpr Plugin kPlugin = {kPluginAbi, &list_devices, &make_cuda_backend, &plan_memory, &measure_rates};
+constexpr Plugin kPlugin = {kPluginAbi,   &list_devices,  &make_cuda_backend,
+                            &plan_memory, &measure_rates, &measure_experts};
 
 }  // namespace
 }  // namespace expertscope::cuda

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/cuda/baseline/expert_rates.h"
 #include "engine/cuda/runtime/rates.h"
 #include "engine/error.h"
 #include "engine/model/backend.h"
@@ -48,6 +49,9 @@ struct Plugin {
 
   /// What the device can do at most, for benchmarks: engine/cuda/runtime/rates.h.
   Result<DeviceRates> (*measure_rates)(int device, const RateSizes& sizes) = nullptr;
+
+  /// The experts' kernels against cuBLAS, for benchmarks: engine/cuda/baseline/expert_rates.h.
+  Result<ExpertTimes> (*measure_experts)(int device, const ExpertCase& what) = nullptr;
 };
 
 }  // namespace expertscope::cuda

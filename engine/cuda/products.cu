@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cuda/products.h"
 
-#include "engine/cuda/kernels/dispatch.h"
 #include "engine/cuda/kernels/products_tiled.cuh"
 #include "engine/cuda/kernels/rows.cuh"
 
@@ -14,8 +13,8 @@ Status check_cublas(cublasStatus_t code, const char* operation) {
               cublasGetStatusString(code));
 }
 
-template <DType kType, Epilogue kEpilogue>
-void launch_tiles(Queue& queue, const DeviceMatrix& w, const void* x, int rows, float* y, int y_stride) {
+void run_tiles(Queue& queue, TileMath math, const DeviceMatrix& w, const void* x, int rows, float* y,
+               int y_stride, Epilogue epilogue) {
   TileProduct<float> product;
   product.x = static_cast<const float*>(x);
   product.w = w.data;
@@ -24,12 +23,8 @@ void launch_tiles(Queue& queue, const DeviceMatrix& w, const void* x, int rows, 
   product.stride = w.stride;
   product.y = y;
   product.y_stride = y_stride;
-  constexpr int kMostBlocks = 65535;
-  const int tiles = (rows + kTiledRows - 1) / kTiledRows;
-  const Shape shape{dim3(static_cast<unsigned>((w.rows + kTiledFeatures - 1) / kTiledFeatures),
-                         static_cast<unsigned>(std::min(tiles, kMostBlocks))),
-                    kTiledThreads, 0};
-  queue.launch(&tiled_product<kType, kEpilogue>, shape, product);
+  const int height = tile_rows(math, rows, 1, w.rows);
+  launch_tiles(queue, math, w.dtype, epilogue, product, height, tile_blocks((rows + height - 1) / height));
 }
 
 __global__ void __launch_bounds__(kRowThreads) add_to_rows(const float* bias, int width, float* y) {
@@ -41,6 +36,7 @@ __global__ void __launch_bounds__(kRowThreads) add_to_rows(const float* bias, in
 }  // namespace
 
 Status Products::create(cudaStream_t stream, MathMode math) {
+  math_ = math;
   if (bytes(math) == 0) return {};
   cublasHandle_t handle = nullptr;
   if (auto ok = check_cublas(cublasCreate(&handle), "starting cuBLAS"); !ok) return ok;
@@ -53,15 +49,9 @@ Status Products::create(cudaStream_t stream, MathMode math) {
 
 void Products::run(Queue& queue, const DeviceMatrix& w, bool rounds, const void* x, int rows, float* y,
                    int y_stride, ProductEnd end) {
-  if (!rounds) {
-    with_weights(w.dtype, [&]<DType kType>() {
-      if (end == ProductEnd::add)
-        launch_tiles<kType, Epilogue::add>(queue, w, x, rows, y, y_stride);
-      else
-        launch_tiles<kType, Epilogue::store>(queue, w, x, rows, y, y_stride);
-    });
-    return;
-  }
+  if (!rounds)
+    return run_tiles(queue, tile_math(w.dtype), w, x, rows, y, y_stride,
+                     end == ProductEnd::add ? Epilogue::add : Epilogue::store);
   if (!queue.ok()) return;
   const float one = 1.0f;
   const float beta = end == ProductEnd::add ? 1.0f : 0.0f;
@@ -70,6 +60,11 @@ void Products::run(Queue& queue, const DeviceMatrix& w, bool rounds, const void*
       handle_.get(), CUBLAS_OP_T, CUBLAS_OP_N, w.rows, rows, w.stride, &one, w.data, CUDA_R_16BF, w.stride, x,
       CUDA_R_16BF, w.stride, &beta, y, CUDA_R_32F, y_stride, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
   if (code != CUBLAS_STATUS_SUCCESS) queue.fail(check_cublas(code, "a matrix product").error());
+}
+
+void Products::run_f32(Queue& queue, const DeviceMatrix& w, const float* x, int rows, float* y,
+                       int y_stride) {
+  run_tiles(queue, TileMath::f32, w, x, rows, y, y_stride, Epilogue::store);
 }
 
 void add_bias(Queue& queue, const float* bias, int width, float* y, int rows) {

@@ -4,6 +4,9 @@
 set(EXPERTSCOPE_CUDA_SOURCES
   attention.cu
   attention_tiles.cu
+  baseline/expert_rates.cu
+  baseline/grouped_experts.cu
+  baseline/routed_rows.cpp
   candidates.cu
   checks.cu
   cuda_backend.cpp
@@ -17,6 +20,7 @@ set(EXPERTSCOPE_CUDA_SOURCES
   rope_table.cpp
   router.cu
   runtime/device.cpp
+  runtime/measure.cu
   runtime/memory.cpp
   runtime/queue.cpp
   runtime/rates.cu
@@ -25,6 +29,7 @@ set(EXPERTSCOPE_CUDA_SOURCES
   step/step_input.cpp
   step/step_results.cpp
   step/workspace.cpp
+  tiles.cu
   weights/device_weights.cpp
   weights/expert_cache.cu
   weights/memory_plan.cpp

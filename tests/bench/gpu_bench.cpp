@@ -38,6 +38,7 @@ struct Options {
   double seconds = 600;  ///< no further part is begun after these
   std::size_t pool_bytes = std::size_t{256} << 20;
   cuda::RateSizes rates;
+  std::vector<int> expert_tokens = {2048, 32};  ///< of the batches that the experts are compared on
 };
 
 /// A line of the table.
@@ -62,6 +63,8 @@ class GpuBench {
  private:
   bool time_left(const char* part);
   Status ceilings();
+  Status experts();
+  void add_experts(const cuda::ExpertCase& what, const cuda::ExpertTimes& times);
   Status open();
   Status decode();
   Status prefill();
@@ -124,6 +127,59 @@ Status GpuBench::ceilings() {
                     {"to_device_gb_s", rate_json(rates_.to_device)},
                     {"to_host_gb_s", rate_json(rates_.to_host)}};
   return {};
+}
+
+/// The experts' kernels and cuBLAS on the same batches, before the model takes the memory.
+Status GpuBench::experts() {
+  auto config = shape_named(options_.shape);
+  if (!config) return forward_error(config);
+  for (const int tokens : options_.expert_tokens) {
+    for (const double skew : {0.0, 1.0}) {
+      cuda::ExpertCase what{config->num_experts,
+                            config->num_experts_per_tok,
+                            config->hidden_size,
+                            config->moe_intermediate_size,
+                            tokens,
+                            skew};
+      what.repeats = options_.rates.repeats;
+      auto times = testing::measure_gpu_experts(what);
+      if (!times) return forward_error(times);
+      add_experts(what, *times);
+    }
+  }
+  return {};
+}
+
+void GpuBench::add_experts(const cuda::ExpertCase& what, const cuda::ExpertTimes& times) {
+  const std::string name =
+      fmt::format("experts, {} tokens, {}", what.tokens, what.skew == 0 ? "uniform" : "skewed");
+  const double matrices = 3.0 * what.hidden * what.inner;
+  const auto row = [&](const char* way, const cuda::ExpertSeconds& seconds) {
+    const double product = 2e-12 * matrices * what.tokens * what.top_k / seconds.median / rates_.product.best;
+    const double copy = 2e-9 * matrices * times.experts_used / seconds.median / rates_.copy.best;
+    return Row{
+        fmt::format("{}, {}", name, way), fmt::format("{:.1f} us", 1e6 * seconds.median),
+        fmt::format("{:.0f} % of the {}", 100 * std::max(product, copy), product > copy ? "product" : "copy"),
+        "", true};
+  };
+  nlohmann::json result = {{"tokens", what.tokens},
+                           {"skew", what.skew},
+                           {"experts_used", times.experts_used},
+                           {"largest_load", times.largest_load},
+                           {"ours_seconds", {{"best", times.ours.best}, {"median", times.ours.median}}}};
+  Row ours = row("ours", times.ours);
+  if (times.grouped) {
+    const double ratio = times.grouped->median / times.ours.median;
+    ours.of_limit += fmt::format(", {:.2f} x as fast", ratio);
+    add_target(std::move(ours), "faster than grouped", ratio > 1);
+    rows_.push_back(row("cuBLAS grouped", *times.grouped));
+    result["grouped_seconds"] = {{"best", times.grouped->best}, {"median", times.grouped->median}};
+    result["difference"] = times.difference;
+  } else {
+    rows_.push_back(std::move(ours));
+    rows_.push_back({name + ", cuBLAS grouped", "not available", "", "", true});
+  }
+  json_["experts"].push_back(std::move(result));
 }
 
 Status GpuBench::open() {
@@ -289,6 +345,7 @@ Status GpuBench::run() {
                      {"emulated", testing::gpu_is_emulated()}};
   json_["shape"] = options_.shape;
   if (auto ok = ceilings(); !ok) return ok;
+  if (auto ok = experts(); !ok) return ok;
   if (auto ok = open(); !ok) return ok;
   if (auto ok = decode(); !ok) return ok;
   if (auto ok = prefill(); !ok) return ok;
@@ -332,6 +389,7 @@ void make_tiny(Options& options) {
   options.run_cache = true;
   options.pool_bytes = 1 << 16;
   options.rates = {1 << 16, 1 << 12, 16, 2};
+  options.expert_tokens = {40, 4};
 }
 
 constexpr const char* kUsage =

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "engine/cuda/baseline/expert_rates.h"
 #include "engine/cuda/runtime/rates.h"
 #include "engine/model/session.h"
 
@@ -23,6 +24,7 @@ Result<std::unique_ptr<Session>> open_gpu_session(std::shared_ptr<const Model> m
 Result<std::int64_t> free_gpu_memory(const Model& model);
 
 Result<cuda::DeviceRates> measure_gpu_rates(const cuda::RateSizes& sizes);
+Result<cuda::ExpertTimes> measure_gpu_experts(const cuda::ExpertCase& what);
 
 /// Whether time means anything.
 bool gpu_is_emulated();

@@ -39,6 +39,10 @@ Result<cuda::DeviceRates> measure_gpu_rates(const cuda::RateSizes& sizes) {
   return cuda::measure_rates(0, sizes);
 }
 
+Result<cuda::ExpertTimes> measure_gpu_experts(const cuda::ExpertCase& what) {
+  return cuda::measure_experts(0, what);
+}
+
 bool gpu_is_emulated() {
   return true;
 }

@@ -51,6 +51,13 @@ Result<cuda::DeviceRates> measure_gpu_rates(const cuda::RateSizes& sizes) {
   return (*plugin())->measure_rates(0, sizes);
 }
 
+Result<cuda::ExpertTimes> measure_gpu_experts(const cuda::ExpertCase& what) {
+  if (!plugin()) return forward_error(plugin());
+  if ((*plugin())->measure_experts == nullptr)
+    return fail(ErrorCode::unsupported, "this CUDA backend does not measure the experts");
+  return (*plugin())->measure_experts(0, what);
+}
+
 bool gpu_is_emulated() {
   return false;
 }

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <memory>
 
 #include "tests/simt/testing.h"
 
@@ -148,6 +149,100 @@ TEST_F(SimtCublas, ProductsAreQueuedOnTheStream) {
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
+/// Arguments of a grouped call: groups of `sizes` products, m x n x k with n of each group its own.
+struct Grouped {
+  static constexpr int kTall = 6;
+  static constexpr int kDeep = 8;
+  std::vector<int> n, sizes;
+  std::vector<cublasOperation_t> transposed, as_it_is;
+  std::vector<int> m, k;
+  std::vector<float> alpha, beta;
+
+  Grouped(std::vector<int> columns, std::vector<int> group_sizes)
+      : n(std::move(columns)),
+        sizes(std::move(group_sizes)),
+        transposed(n.size(), CUBLAS_OP_T),
+        as_it_is(n.size(), CUBLAS_OP_N),
+        m(n.size(), kTall),
+        k(n.size(), kDeep),
+        alpha(n.size(), 1.0f),
+        beta(n.size(), 0.0f) {}
+
+  cublasStatus_t run(cublasHandle_t handle, void** a, void** b, void** c, cudaDataType type = CUDA_R_16BF,
+                     cudaDataType c_type = CUDA_R_16BF) const {
+    return cublasGemmGroupedBatchedEx(handle, transposed.data(), as_it_is.data(), m.data(), n.data(),
+                                      k.data(), alpha.data(), a, type, k.data(), b, type, k.data(),
+                                      beta.data(), c, c_type, m.data(), static_cast<int>(n.size()),
+                                      sizes.data(), CUBLAS_COMPUTE_32F);
+  }
+};
+
+TEST_F(SimtCublas, GroupsAreProductsOfTheirOwnSizes) {
+  Grouped grouped({3, 0, 5}, {1, 1, 2});
+  grouped.alpha = {1.0f, 1.0f, 0.5f};
+  const std::vector<int> columns = {3, 0, 5, 5};
+  std::vector<std::vector<std::uint16_t>> a;
+  std::vector<std::vector<std::uint16_t>> b;
+  std::vector<std::unique_ptr<Array<std::uint16_t>>> arrays;
+  std::vector<std::vector<void*>> tables(3);
+  const auto upload = [&](std::size_t table, const std::vector<std::uint16_t>& numbers) {
+    arrays.push_back(std::make_unique<Array<std::uint16_t>>(numbers));
+    tables[table].push_back(arrays.back()->data());
+  };
+  const auto random = [](int count, unsigned seed) {
+    std::vector<std::uint16_t> numbers;
+    for (const float value : random_floats(std::size_t(count), seed))
+      numbers.push_back(bf16(value));
+    return numbers;
+  };
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    a.push_back(random(Grouped::kTall * Grouped::kDeep, unsigned(i)));
+    b.push_back(random(std::max(1, columns[i]) * Grouped::kDeep, unsigned(i) + 10));
+    upload(0, a.back());
+    upload(1, b.back());
+    upload(2, std::vector<std::uint16_t>(std::size_t(std::max(1, columns[i]) * Grouped::kTall), 0x3f80));
+  }
+  Array<void*> device_a(tables[0]);
+  Array<void*> device_b(tables[1]);
+  Array<void*> device_c(tables[2]);
+  ASSERT_EQ(grouped.run(handle_, device_a.data(), device_b.data(), device_c.data()), CUBLAS_STATUS_SUCCESS);
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const std::vector<std::uint16_t> c = arrays[3 * i + 2]->read();
+    if (columns[i] == 0) {
+      EXPECT_EQ(c[0], 0x3f80) << "an empty product was written";
+    }
+    for (int column = 0; column < columns[i]; ++column) {
+      for (int row = 0; row < Grouped::kTall; ++row) {
+        float sum = 0;
+        for (int k = 0; k < Grouped::kDeep; ++k)
+          sum += widen(a[i][std::size_t(row * Grouped::kDeep + k)]) *
+                 widen(b[i][std::size_t(column * Grouped::kDeep + k)]);
+        const float expected = i < 2 ? sum : 0.5f * sum;
+        EXPECT_NEAR(widen(c[std::size_t(column * Grouped::kTall + row)]), expected,
+                    std::abs(expected) / 256 + 1e-6f);
+      }
+    }
+  }
+}
+
+TEST_F(SimtCublas, BadGroupsAreRefused) {
+  Array<std::uint16_t> x(std::vector<std::uint16_t>(256, 0x3f80));
+  Array<void*> table(std::vector<void*>{x.data()});
+  const auto run = [&](const Grouped& grouped, cudaDataType type = CUDA_R_16BF,
+                       cudaDataType c_type = CUDA_R_16BF) {
+    return grouped.run(handle_, table.data(), table.data(), table.data(), type, c_type);
+  };
+  EXPECT_EQ(run(Grouped({}, {})), CUBLAS_STATUS_INVALID_VALUE) << "its arrays are null";
+  EXPECT_EQ(run(Grouped({2}, {0})), CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(run(Grouped({2}, {-1})), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(run(Grouped({-2}, {1})), CUBLAS_STATUS_INVALID_VALUE);
+  Grouped narrow({2}, {1});
+  narrow.k[0] = 0;  // and so are the leading dimensions of A and B
+  EXPECT_EQ(run(narrow), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(run(Grouped({2}, {1}), CUDA_R_16BF, CUDA_R_32F), CUBLAS_STATUS_NOT_SUPPORTED);
+  EXPECT_EQ(run(Grouped({2}, {1}), CUDA_R_64F, CUDA_R_64F), CUBLAS_STATUS_NOT_SUPPORTED);
+}
+
 TEST_F(SimtCublas, BadProductsAreRefused) {
   const float one = 1.0f;
   Array<float> x(std::vector<float>(16, 1.0f));
@@ -179,6 +274,21 @@ TEST(SimtCublasFailure, MatrixOverTheEndOfItsMemory) {
                         x.data(), 4),
             CUBLAS_STATUS_EXECUTION_FAILED);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
+}
+
+TEST(SimtCublasFailure, TablesOfAGroupedProductAreOnTheDevice) {
+  for (const bool misaligned : {false, true}) {
+    const Emulation emulation;
+    cublasHandle_t handle = nullptr;
+    ASSERT_EQ(cublasCreate(&handle), CUBLAS_STATUS_SUCCESS);
+    Array<std::uint16_t> x(std::vector<std::uint16_t>(256, 0x3f80));
+    std::vector<void*> host = {x.data() + (misaligned ? 2 : 0)};
+    Array<void*> device(host);
+    const Grouped grouped({2}, {1});
+    void** table = misaligned ? device.data() : host.data();
+    EXPECT_EQ(grouped.run(handle, table, table, table), CUBLAS_STATUS_EXECUTION_FAILED);
+    EXPECT_EQ(cudaDeviceSynchronize(), misaligned ? cudaErrorMisalignedAddress : cudaErrorIllegalAddress);
+  }
 }
 
 TEST(SimtCublasFailure, FaultsBecomeStatuses) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <simt_instructions.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -35,6 +36,26 @@ TEST(SimtInstructions, WidenKnowsEveryKindOfNumber) {
   EXPECT_EQ(cuda::widen_f16(0xfc00), -std::numeric_limits<float>::infinity());
   EXPECT_TRUE(std::isnan(cuda::widen_f16(0x7e00)));
   EXPECT_TRUE(std::signbit(cuda::widen_f16(0x8000)));
+}
+
+TEST(SimtInstructions, Tf32RoundsToNearestAwayFromZero) {
+  const auto rounded = [](float value) { return std::bit_cast<float>(cuda::round_tf32(value)); };
+  EXPECT_EQ(rounded(1.0f + 0x1p-10f), 1.0f + 0x1p-10f) << "11 significant bits";
+  EXPECT_EQ(rounded(1.0f + 0x1p-11f), 1.0f + 0x1p-10f) << "half way from an even number";
+  EXPECT_EQ(rounded(-1.0f - 0x1p-11f), -1.0f - 0x1p-10f);
+  EXPECT_EQ(rounded(1.0f + 0x3p-11f), 1.0f + 0x2p-10f) << "half way from an odd number";
+  EXPECT_EQ(rounded(1.0f + 0x0.fffp-11f), 1.0f) << "less than half way";
+  EXPECT_EQ(rounded(2.0f - 0x1p-23f), 2.0f) << "a carry into the exponent";
+  EXPECT_EQ(rounded(0x1.8p-136f), 0x1p-135f) << "a denormal has fewer significant bits";
+  EXPECT_EQ(rounded(1e6f), 999936.0f) << "far beyond f16, in steps of 512";
+  EXPECT_EQ(rounded(std::numeric_limits<float>::max()), std::numeric_limits<float>::infinity());
+  EXPECT_EQ(rounded(-std::numeric_limits<float>::infinity()), -std::numeric_limits<float>::infinity());
+  EXPECT_TRUE(std::isnan(rounded(std::numeric_limits<float>::quiet_NaN())));
+  EXPECT_TRUE(std::isnan(rounded(std::bit_cast<float>(0xffffffffu)))) << "no carry out of a NaN";
+  for (std::uint32_t half = 0; half < 0x7c00; ++half) {
+    const float value = cuda::widen_f16(static_cast<std::uint16_t>(half));
+    ASSERT_EQ(rounded(value), value) << "F16 weights are tf32 numbers";
+  }
 }
 
 __global__ void load(const unsigned char* from, uint4* to) {
@@ -112,6 +133,74 @@ TEST(SimtInstructions, MmaMultipliesMatrices) {
       }
     }
   }
+}
+
+/// The same for a 16x8 and b 8x8 in tf32.
+__global__ void multiply_tf32_tile(const float* a, const float* b, float* d) {
+  const int g = int(threadIdx.x) / 4;
+  const int p = int(threadIdx.x) % 4;
+  std::uint32_t a_fragment[4];
+  std::uint32_t b_fragment[2];
+  float sum[4];
+  for (int i = 0; i < 4; ++i) {
+    a_fragment[i] = cuda::round_tf32(a[(g + 8 * (i % 2)) * 8 + p + 4 * (i / 2)]);
+    sum[i] = d[(g + 8 * (i / 2)) * 8 + 2 * p + i % 2];
+  }
+  for (int i = 0; i < 2; ++i) {
+    b_fragment[i] = cuda::round_tf32(b[(p + 4 * i) * 8 + g]);
+  }
+  cuda::mma_tf32(sum, a_fragment, b_fragment);
+  for (int i = 0; i < 4; ++i) {
+    d[(g + 8 * (i / 2)) * 8 + 2 * p + i % 2] = sum[i];
+  }
+}
+
+/// Rounded to 11 significant bits, by arithmetic.
+float rounded_to_tf32(float value) {
+  int exponent = 0;
+  const float significand = std::frexp(value, &exponent);
+  return std::ldexp(std::round(std::ldexp(significand, 11)), exponent - 11);
+}
+
+TEST(SimtInstructions, MmaMultipliesTf32Matrices) {
+  const std::vector<float> a = random_floats(16 * 8, 1);
+  const std::vector<float> b = random_floats(8 * 8, 2);
+  const std::vector<float> d = random_floats(16 * 8, 3);
+  for (const Order order : {Order::forward, Order::reverse, Order::random}) {
+    Settings settings;
+    settings.order = order;
+    const Emulation emulation(settings);
+    Array<float> device_a(a);
+    Array<float> device_b(b);
+    Array<float> device_d(d);
+    ASSERT_EQ(launch_now(1, 32, multiply_tf32_tile, device_a.data(), device_b.data(), device_d.data()),
+              cudaSuccess);
+    const std::vector<float> product = device_d.read();
+    for (std::size_t row = 0; row < 16; ++row) {
+      for (std::size_t column = 0; column < 8; ++column) {
+        float sum = d[row * 8 + column];
+        for (std::size_t k = 0; k < 8; ++k) {
+          sum += rounded_to_tf32(a[row * 8 + k]) * rounded_to_tf32(b[k * 8 + column]);
+        }
+        EXPECT_EQ(product[row * 8 + column], sum) << row << " " << column;
+      }
+    }
+  }
+}
+
+__global__ void multiply_floats(float value) {
+  float sum[4] = {};
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t a[4] = {bits, bits, bits, bits};
+  const std::uint32_t b[2] = {bits, bits};
+  cuda::mma_tf32(sum, a, b);
+}
+
+TEST(SimtInstructions, OperandsOfTf32AreRounded) {
+  const Emulation emulation(quiet());
+  EXPECT_EQ(launch_now(1, 32, multiply_floats, 0.5f), cudaSuccess);
+  EXPECT_EQ(launch_now(1, 32, multiply_floats, 0.1f), cudaErrorLaunchFailure);
+  EXPECT_THAT(last_failure(), HasSubstr("not a tf32 number"));
 }
 
 /// Four 8x8 matrices whose elements say where they are: 100 * matrix + 10 * row + column.

@@ -33,6 +33,14 @@ __device__ inline float widen_f16(std::uint16_t bits) {
   return value;
 }
 
+/// A float rounded to tf32 (11 significant bits, the exponents of a float), nearest, ties away from zero: a
+/// float whose lowest 13 bits are zero. A widened f16 is one already.
+__device__ inline std::uint32_t round_tf32(float value) {
+  std::uint32_t rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
+  return rounded;
+}
+
 /// 16 bytes that this kernel reads once: weights pass through without pushing activations out of the first
 /// level cache. `from` is aligned to 16 bytes and written by no one while the kernel runs.
 __device__ inline uint4 load_streaming(const void* from) {
@@ -87,6 +95,18 @@ __device__ inline void load_matrix_x4_transposed(std::uint32_t (&to)[4], const v
 __device__ inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/// d += a b on tensor cores, f32 sums: a 16x8 tf32 (row-major fragments), b 8x8 tf32 (column-major), d 16x8.
+/// With g = lane / 4 and p = lane % 4, a lane holds of a: rows g, g + 8 of column p (a[0], a[1]) and of
+/// column p + 4 (a[2], a[3]); of b: rows p and p + 4 of column g; of d what it holds in mma_bf16. (PTX
+/// ISA 8.0, "Matrix fragments for mma.m16n8k8")
+__device__ inline void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));

@@ -4,40 +4,68 @@
 #include "engine/cuda/kernels/instructions.cuh"
 #include "engine/cuda/kernels/products_tiled.cuh"
 
-/// Products of many tokens on tensor cores, bf16 with f32 sums. The weights are the left operand in the
-/// layout of their file and the tokens the right one, whose smallest unit is 8: an expert with few tokens
-/// wastes little. Rows are gathered while they are loaded, several stages ahead of the arithmetic.
+/// Products of many tokens on tensor cores with f32 sums. The weights are the left operand in the layout of
+/// their file and the tokens the right one, whose smallest unit is 8: an expert with few tokens wastes
+/// little. Rows are gathered while they are loaded, several stages ahead of the arithmetic.
+///
+/// The type X of the activations says which arithmetic it is. Bf16: BF16 weights, a bf16 product. float: F16
+/// weights, a tf32 product, for which the activations are rounded in registers.
 namespace expertscope::cuda {
 
-/// How a tile of kMmaRows weight rows and T tokens is shared out: kMmaWarps warps, each with kTall times 16
-/// weight rows and kWide times 8 tokens.
-template <int T>
-struct MmaShape {
+/// How a tile of kMmaRows weight rows and T tokens is shared out among eight warps, each with kTall times 16
+/// weight rows, and how much of it is in shared memory at a time: kStages times kDepth elements of a row.
+template <class X, int T>
+struct MmaPlan {
   static constexpr int kTall = T >= 64 ? 2 : 1;
-  static constexpr int kWarpsDown = 8 / kTall;  ///< along the weight rows
-  static constexpr int kWarpsAcross = kTall;    ///< along the tokens
-  static constexpr int kWide = T / (8 * kWarpsAcross);
+  static constexpr int kDepth = 64;
   static constexpr int kStages = T >= 128 ? 3 : 4;
+};
+/// Floats take twice the shared memory of weights to read, and rounding them costs more than widening
+/// weights: so a warp has more rows of weights. Three stages of 24 KiB leave room for two blocks in 164 KiB.
+template <int T>
+struct MmaPlan<float, T> {
+  static constexpr int kTall = T >= 128 ? 4 : 2;
+  static constexpr int kDepth = T >= 128 ? 32 : 64;
+  static constexpr int kStages = 3;
 };
 
 inline constexpr int kMmaThreads = 256;
 inline constexpr int kMmaRows = 128;  ///< rows of weights of a tile
-inline constexpr int kMmaDepth = 64;  ///< elements of a row in a stage: 128 bytes
-inline constexpr int kMmaChunks = kMmaDepth / 8;
+
+template <class X, int T>
+struct MmaShape : MmaPlan<X, T> {
+  using MmaPlan<X, T>::kTall;
+  using MmaPlan<X, T>::kDepth;
+  static constexpr int kWarpsDown = 8 / kTall;                ///< along the weight rows
+  static constexpr int kWarpsAcross = kTall;                  ///< along the tokens
+  static constexpr int kWide = T / (8 * kWarpsAcross);        ///< times 8 tokens of a warp
+  static constexpr int kWeightBytes = kMmaRows * kDepth * 2;  ///< of a stage, in front of the tokens
+  static constexpr int kStageBytes = kWeightBytes + T * kDepth * static_cast<int>(sizeof(X));
+  static constexpr int kSharedBytes = MmaPlan<X, T>::kStages * kStageBytes;
+};
 
 /// Output features of a tile: with silu_mul a tile holds as many rows of gate_proj as of up_proj.
 template <Epilogue kEpilogue>
 inline constexpr int kMmaFeatures = kEpilogue == Epilogue::silu_mul ? kMmaRows / 2 : kMmaRows;
 
-template <int T>
-constexpr int mma_shared_bytes() {
-  return MmaShape<T>::kStages * (kMmaRows + T) * kMmaDepth * 2;
-}
+/// Elements of type E in a chunk, the 16 bytes that are copied at a time.
+template <class E>
+inline constexpr int kMmaChunk = 16 / static_cast<int>(sizeof(E));
 
-/// Where chunk `chunk` (16 bytes) of a row lies: rows are 128 bytes, and chunks change places from row to
-/// row, so that eight rows read at one chunk fall into different banks.
+/// Where chunk `chunk` of a row lies among rows of kDepth elements. Chunks change places from row to row, so
+/// that what is read at once falls into different banks: of 16-bit elements one chunk of eight rows, of
+/// floats two neighbouring chunks of four rows.
+template <class E, int kDepth>
 __device__ inline int swizzled(int row, int chunk) {
-  return row * kMmaDepth + ((chunk ^ (row & 7)) * 8);
+  constexpr int kChunks = kDepth / kMmaChunk<E>;
+  if constexpr (sizeof(E) == 4) {
+    static_assert(kChunks >= 8);
+    chunk ^= (row & 3) * 2;
+  } else {
+    static_assert(kChunks <= 8);
+    chunk ^= (row & 7) / (8 / kChunks);  // the banks hold 8 chunks: one row, or several side by side
+  }
+  return row * kDepth + chunk * kMmaChunk<E>;
 }
 
 /// The weight row behind row `r` of a tile. With silu_mul every 16 rows are 8 of gate_proj and, below them,
@@ -54,59 +82,67 @@ __device__ inline int weight_row(int first, int r, int features, bool& there) {
   }
 }
 
-/// Starts the copies of one stage.
-template <Epilogue kEpilogue, int T>
-__device__ inline void load_stage(const TileProduct<Bf16>& p, const RowTile& tile, const Bf16* w, int first,
-                                  int k0, Bf16* weights, Bf16* rows) {
+/// Starts the copies of one stage, weights and tokens.
+template <class X, Epilogue kEpilogue, int T>
+__device__ inline void load_stage(const TileProduct<X>& p, const RowTile& tile, const std::uint16_t* w,
+                                  int first, int k0, unsigned char* stage) {
+  using S = MmaShape<X, T>;
   const int me = static_cast<int>(threadIdx.x);
+  auto* weights = reinterpret_cast<std::uint16_t*>(stage);
+  auto* rows = reinterpret_cast<X*>(stage + S::kWeightBytes);
+  constexpr int kWeightChunks = S::kDepth / kMmaChunk<std::uint16_t>;
 #pragma unroll
-  for (int c = me; c < kMmaRows * kMmaChunks; c += kMmaThreads) {
-    const int r = c / kMmaChunks;
-    const int chunk = c % kMmaChunks;
-    const int k = k0 + chunk * 8;
+  for (int c = me; c < kMmaRows * kWeightChunks; c += kMmaThreads) {
+    const int r = c / kWeightChunks;
+    const int chunk = c % kWeightChunks;
+    const int k = k0 + chunk * kMmaChunk<std::uint16_t>;
     bool there = false;
     const int row = weight_row<kEpilogue>(first, r, p.features, there);
     there = there && k < p.stride;
     const std::size_t at = there ? static_cast<std::size_t>(row) * static_cast<std::size_t>(p.stride) +
                                        static_cast<std::size_t>(k)
                                  : 0;
-    copy_async_16(weights + swizzled(r, chunk), w + at, there);
+    copy_async_16(weights + swizzled<std::uint16_t, S::kDepth>(r, chunk), w + at, there);
   }
+  constexpr int kRowChunks = S::kDepth / kMmaChunk<X>;
 #pragma unroll
-  for (int c = me; c < T * kMmaChunks; c += kMmaThreads) {
-    const int r = c / kMmaChunks;
-    const int chunk = c % kMmaChunks;
-    const int k = k0 + chunk * 8;
+  for (int c = me; c < T * kRowChunks; c += kMmaThreads) {
+    const int r = c / kRowChunks;
+    const int chunk = c % kRowChunks;
+    const int k = k0 + chunk * kMmaChunk<X>;
     const bool there = r < tile.rows && k < p.stride;
     std::size_t at = 0;
     if (there) {
       const int row = p.x_row != nullptr ? p.x_row[tile.first + r] : tile.first + r;
       at = static_cast<std::size_t>(row) * static_cast<std::size_t>(p.stride) + static_cast<std::size_t>(k);
     }
-    copy_async_16(rows + swizzled(r, chunk), p.x + at, there);
+    copy_async_16(rows + swizzled<X, S::kDepth>(r, chunk), p.x + at, there);
   }
   copy_async_commit();
 }
 
-/// One stage's arithmetic of a warp.
+template <class X, int T>
+using MmaSums = float[MmaShape<X, T>::kTall][MmaShape<X, T>::kWide][4];
+
+/// One stage's arithmetic of a warp, in bf16.
 template <int T>
-__device__ inline void multiply_stage(const Bf16* weights, const Bf16* rows, int down, int across,
-                                      float (&sum)[MmaShape<T>::kTall][MmaShape<T>::kWide][4]) {
-  using S = MmaShape<T>;
+__device__ inline void multiply_stage(const std::uint16_t* weights, const Bf16* rows, int down, int across,
+                                      MmaSums<Bf16, T>& sum) {
+  using S = MmaShape<Bf16, T>;
   const int lane = lane_index();
 #pragma unroll
-  for (int chunk = 0; chunk < kMmaChunks; chunk += 2) {
+  for (int chunk = 0; chunk < S::kDepth / 8; chunk += 2) {
     std::uint32_t a[S::kTall][4];
 #pragma unroll
     for (int m = 0; m < S::kTall; ++m) {
       const int row = (down * S::kTall + m) * 16 + lane % 16;
-      load_matrix_x4(a[m], weights + swizzled(row, chunk + lane / 16));
+      load_matrix_x4(a[m], weights + swizzled<std::uint16_t, S::kDepth>(row, chunk + lane / 16));
     }
 #pragma unroll
     for (int n = 0; n < S::kWide; n += 2) {
       std::uint32_t both[4];
       const int row = (across * S::kWide + n) * 8 + lane / 16 * 8 + lane % 8;
-      load_matrix_x4(both, rows + swizzled(row, chunk + lane / 8 % 2));
+      load_matrix_x4(both, rows + swizzled<Bf16, S::kDepth>(row, chunk + lane / 8 % 2));
       const std::uint32_t left[2] = {both[0], both[1]};
       const std::uint32_t right[2] = {both[2], both[3]};
 #pragma unroll
@@ -118,26 +154,67 @@ __device__ inline void multiply_stage(const Bf16* weights, const Bf16* rows, int
   }
 }
 
-/// Blocks: (features / kMmaFeatures, tiles or more); dynamic shared memory: mma_shared_bytes<T>().
-template <Epilogue kEpilogue, int T>
-__global__ void __launch_bounds__(kMmaThreads) mma_product(TileProduct<Bf16> p) {
-  using S = MmaShape<T>;
+/// A pair of f16 weights as tf32 numbers.
+__device__ inline void widen_pair(std::uint32_t pair, std::uint32_t& low, std::uint32_t& high) {
+  low = __float_as_uint(widen_f16(static_cast<std::uint16_t>(pair & 0xffffu)));
+  high = __float_as_uint(widen_f16(static_cast<std::uint16_t>(pair >> 16)));
+}
+
+/// The same in tf32, chunk by chunk of the weights, 32 rows of them at a time. The sum may take k in any
+/// order, so fragments of 16-bit weights serve as they are: columns 2p and 2p + 1 of a chunk stand for
+/// columns p and p + 4 of mma_tf32, and the lane's activations are the two neighbours of the same columns.
+template <int T>
+__device__ inline void multiply_stage(const std::uint16_t* weights, const float* rows, int down, int across,
+                                      MmaSums<float, T>& sum) {
+  using S = MmaShape<float, T>;
+  const int lane = lane_index();
+#pragma unroll
+  for (int chunk = 0; chunk < S::kDepth / 8; ++chunk) {
+    std::uint32_t b[S::kWide][2];
+#pragma unroll
+    for (int n = 0; n < S::kWide; ++n) {
+      const int row = (across * S::kWide + n) * 8 + lane / 4;
+      const int at = swizzled<float, S::kDepth>(row, chunk * 2 + lane % 4 / 2) + lane % 2 * 2;
+      const float2 x = load_pair(rows + at);
+      b[n][0] = round_tf32(x.x);
+      b[n][1] = round_tf32(x.y);
+    }
+#pragma unroll
+    for (int m = 0; m < S::kTall; m += 2) {
+      std::uint32_t pairs[4];
+      const int row = (down * S::kTall + m) * 16 + lane;
+      load_matrix_x4(pairs, weights + swizzled<std::uint16_t, S::kDepth>(row, chunk));
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        std::uint32_t a[4];
+        widen_pair(pairs[2 * i], a[0], a[2]);
+        widen_pair(pairs[2 * i + 1], a[1], a[3]);
+#pragma unroll
+        for (int n = 0; n < S::kWide; ++n)
+          mma_tf32(sum[m + i][n], a, b[n]);
+      }
+    }
+  }
+}
+
+/// Blocks: (features / kMmaFeatures, tiles or more); dynamic shared memory: MmaShape<X, T>::kSharedBytes.
+template <class X, Epilogue kEpilogue, int T>
+__global__ void __launch_bounds__(kMmaThreads) mma_product(TileProduct<X> p) {
+  using S = MmaShape<X, T>;
   RowTile tile;
   if (!take_tile(p, static_cast<int>(blockIdx.y), T, tile)) return;
-  auto* shared = reinterpret_cast<Bf16*>(dynamic_shared());
-  constexpr int kStageElements = (kMmaRows + T) * kMmaDepth;
-  const auto* w = static_cast<const Bf16*>(weights_of(p, tile));
+  unsigned char* shared = dynamic_shared();
+  const auto* w = static_cast<const std::uint16_t*>(weights_of(p, tile));
   const int first = static_cast<int>(blockIdx.x) * kMmaFeatures<kEpilogue>;
-  const int stages = (p.stride + kMmaDepth - 1) / kMmaDepth;
+  const int stages = (p.stride + S::kDepth - 1) / S::kDepth;
   const int down = warp_index() % S::kWarpsDown;
   const int across = warp_index() / S::kWarpsDown;
-  float sum[S::kTall][S::kWide][4] = {};
+  MmaSums<X, T> sum = {};
 
 #pragma unroll
   for (int s = 0; s < S::kStages - 1; ++s) {
-    Bf16* stage = shared + s * kStageElements;
     if (s < stages)
-      load_stage<kEpilogue, T>(p, tile, w, first, s * kMmaDepth, stage, stage + kMmaRows * kMmaDepth);
+      load_stage<X, kEpilogue, T>(p, tile, w, first, s * S::kDepth, shared + s * S::kStageBytes);
     else
       copy_async_commit();  // an empty group keeps the count
   }
@@ -145,13 +222,14 @@ __global__ void __launch_bounds__(kMmaThreads) mma_product(TileProduct<Bf16> p) 
     copy_async_wait<S::kStages - 2>();
     __syncthreads();  // stage s is there for all, and all are done with the one that is filled next
     const int next = s + S::kStages - 1;
-    Bf16* to = shared + next % S::kStages * kStageElements;
     if (next < stages)
-      load_stage<kEpilogue, T>(p, tile, w, first, next * kMmaDepth, to, to + kMmaRows * kMmaDepth);
+      load_stage<X, kEpilogue, T>(p, tile, w, first, next * S::kDepth,
+                                  shared + next % S::kStages * S::kStageBytes);
     else
       copy_async_commit();
-    const Bf16* stage = shared + s % S::kStages * kStageElements;
-    multiply_stage<T>(stage, stage + kMmaRows * kMmaDepth, down, across, sum);
+    const unsigned char* stage = shared + s % S::kStages * S::kStageBytes;
+    multiply_stage<T>(reinterpret_cast<const std::uint16_t*>(stage),
+                      reinterpret_cast<const X*>(stage + S::kWeightBytes), down, across, sum);
   }
   copy_async_wait<0>();
 

@@ -4,9 +4,9 @@
 #include "engine/cuda/kernels/dot.cuh"
 #include "engine/cuda/step/device_step.h"
 
-/// Products of many tokens in f32, tile by tile: the parity mode, weights that are not BF16, and the router,
-/// whose logits decide everything after them. The same kernel runs one matrix for all rows and one matrix per
-/// expert for its rows.
+/// Products of many tokens in f32, tile by tile: the parity mode, F32 weights, and the router, whose logits
+/// decide everything after them. The same kernel runs one matrix for all rows and one matrix per expert for
+/// its rows.
 namespace expertscope::cuda {
 
 /// What happens to a sum.
@@ -16,7 +16,8 @@ enum class Epilogue : std::uint8_t {
   silu_mul,  ///< y = silu(sum of the gate row) * (sum of the up row)
 };
 
-/// y[row][n] = x[row] . w[n] for the rows of all tiles. X: float here, bf16 in products_mma.cuh.
+/// y[row][n] = x[row] . w[n] for the rows of all tiles. X: float here, also bf16 in
+/// products_mma.cuh.
 template <class X>
 struct TileProduct {
   const X* x = nullptr;                 ///< [.., stride]

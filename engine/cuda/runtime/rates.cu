@@ -1,37 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cuda/runtime/rates.h"
 
-#include <cublas_v2.h>
-
 #include <algorithm>
 #include <vector>
 
 #include "engine/cuda/kernels/instructions.cuh"
 #include "engine/cuda/runtime/device.h"
+#include "engine/cuda/runtime/measure.h"
 #include "engine/cuda/runtime/memory.h"
-#include "engine/cuda/runtime/queue.h"
 
 namespace expertscope::cuda {
 namespace {
 
 constexpr int kRateThreads = 256;
 constexpr int kChunksAtOnce = 8;  // loads of 16 bytes a thread has in flight
-
-/// Random BF16 numbers of -1 to 1: zeros would run faster than weights do.
-__global__ void __launch_bounds__(kRateThreads) fill_random(std::uint32_t* pairs, std::size_t count) {
-  const std::size_t step = static_cast<std::size_t>(gridDim.x) * kRateThreads;
-  for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * kRateThreads + threadIdx.x; i < count;
-       i += step) {
-    auto x = static_cast<std::uint32_t>(i) * 2654435761u + static_cast<std::uint32_t>(i >> 32);
-    x ^= x >> 16;
-    x *= 0x7feb352du;
-    x ^= x >> 15;
-    x *= 0x846ca68bu;
-    x ^= x >> 16;
-    pairs[i] = pack_bf16(static_cast<float>(x & 0xffff) * (2.0f / 65535.0f) - 1.0f,
-                         static_cast<float>(x >> 16) * (2.0f / 65535.0f) - 1.0f);
-  }
-}
 
 /// Reads `count` chunks of 16 bytes; what they add up to decides whether `sink` is written, so that nothing
 /// may be left out.
@@ -54,23 +36,6 @@ __global__ void __launch_bounds__(kRateThreads)
   if (sum == 0x9e3779b9u) *sink = sum;
 }
 
-class TimedEvent {
- public:
-  Status create() {
-    cudaEvent_t event = nullptr;
-    auto ok = check(cudaEventCreate(&event), "making an event");
-    if (ok) event_.reset(event);
-    return ok;
-  }
-  cudaEvent_t get() const { return event_.get(); }
-
- private:
-  struct Destroy {
-    void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
-  };
-  std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, Destroy> event_;
-};
-
 /// What the measurements share.
 class Bench {
  public:
@@ -87,7 +52,7 @@ class Bench {
   RateSizes sizes_;
   unsigned blocks_ = 1;
   Stream stream_;
-  TimedEvent start_, end_;
+  Stopwatch stopwatch_;
   DeviceBuffer<std::uint8_t> from_, to_;
   DeviceBuffer<std::uint32_t> sink_;
   PinnedBuffer<std::uint8_t> pinned_;
@@ -101,8 +66,7 @@ Status Bench::create(const RateSizes& sizes, int multiprocessors) {
       static_cast<std::size_t>(sizes.product_size) * static_cast<std::size_t>(sizes.product_size);
   sizes_.device_bytes = std::max({sizes.device_bytes / 16 * 16, matrix * 4, sizes.pinned_bytes});
   if (auto ok = stream_.create(); !ok) return ok;
-  if (auto ok = start_.create(); !ok) return ok;
-  if (auto ok = end_.create(); !ok) return ok;
+  if (auto ok = stopwatch_.create(stream_.get()); !ok) return ok;
   if (auto ok = from_.allocate(sizes_.device_bytes, "measuring the GPU"); !ok) return ok;
   if (auto ok = to_.allocate(sizes_.device_bytes, "measuring the GPU"); !ok) return ok;
   if (auto ok = sink_.allocate(1, "measuring the GPU"); !ok) return ok;
@@ -111,8 +75,7 @@ Status Bench::create(const RateSizes& sizes, int multiprocessors) {
   Queue queue(stream_.get());
   queue.enter("filling buffers");
   for (const auto* buffer : {&from_, &to_})
-    queue.launch(&fill_random, {dim3(blocks_), kRateThreads, 0},
-                 reinterpret_cast<std::uint32_t*>(buffer->data()), buffer->bytes() / 4);
+    fill_random(queue, buffer->data(), buffer->bytes(), 1.0f, 0);
   queue.wait();
   return queue.take_status();
 }
@@ -121,32 +84,17 @@ template <class Work>
 Result<Rate> Bench::measure(const char* what, double work, Work&& queue_work) {
   std::vector<double> rates;
   for (int i = -1; i < sizes_.repeats; ++i) {
-    Queue queue(stream_.get());
-    queue.enter(what);
-    queue.note(cudaEventRecord(start_.get(), stream_.get()));
-    queue_work(queue);
-    queue.note(cudaEventRecord(end_.get(), stream_.get()));
-    queue.wait();
-    if (auto ok = queue.take_status(); !ok) return forward_error(ok);
-    float milliseconds = 0;
-    if (auto ok = check(cudaEventElapsedTime(&milliseconds, start_.get(), end_.get()), what); !ok)
-      return forward_error(ok);
-    // An emulated device has no clock.
-    if (i >= 0) rates.push_back(work / std::max(static_cast<double>(milliseconds), 1e-6) * 1e-6);
+    const auto seconds = stopwatch_.time(what, queue_work);
+    if (!seconds) return forward_error(seconds);
+    if (i >= 0) rates.push_back(work / *seconds * 1e-9);
   }
   std::sort(rates.begin(), rates.end());
   return Rate{rates.back(), rates[rates.size() / 2]};
 }
 
 Result<Rate> Bench::product() {
-  cublasHandle_t raw = nullptr;
-  if (cublasCreate(&raw) != CUBLAS_STATUS_SUCCESS)
-    return fail(ErrorCode::device, "starting cuBLAS failed on the GPU");
-  struct Destroy {
-    void operator()(cublasHandle_t handle) const { cublasDestroy(handle); }
-  };
-  const std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, Destroy> handle(raw);
-  cublasSetStream(raw, stream_.get());
+  CublasHandle handle;
+  if (auto ok = handle.create(stream_.get()); !ok) return forward_error(ok);
   const int n = sizes_.product_size;
   const std::size_t elements = static_cast<std::size_t>(n) * static_cast<std::size_t>(n);
   const auto* a = reinterpret_cast<const std::uint16_t*>(from_.data());
@@ -155,11 +103,9 @@ Result<Rate> Bench::product() {
   const float zero = 0;
   const double flop = 2.0 * n * n * n;
   auto rate = measure("a matrix product", flop, [&](Queue& queue) {
-    const cublasStatus_t code =
-        cublasGemmEx(raw, CUBLAS_OP_T, CUBLAS_OP_N, n, n, n, &one, a, CUDA_R_16BF, n, b, CUDA_R_16BF, n,
-                     &zero, to_.data(), CUDA_R_16BF, n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
-    if (code != CUBLAS_STATUS_SUCCESS)
-      queue.fail({ErrorCode::device, std::string("cuBLAS says ") + cublasGetStatusString(code)});
+    note_cublas(queue, cublasGemmEx(handle.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, n, n, &one, a, CUDA_R_16BF, n,
+                                    b, CUDA_R_16BF, n, &zero, to_.data(), CUDA_R_16BF, n, CUBLAS_COMPUTE_32F,
+                                    CUBLAS_GEMM_DEFAULT));
   });
   if (rate) *rate = {rate->best * 1e-3, rate->median * 1e-3};
   return rate;

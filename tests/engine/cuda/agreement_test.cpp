@@ -134,6 +134,21 @@ TEST(WideModels, DecodeFourTokensAtOnce) {
   expect_agreement(record(*cuda, {one_each(4)}), record(*cpu, {one_each(4)}), MathMode::f32);
 }
 
+/// Activations of super experts grow far beyond the largest f16 number; F16 weights must bear them. Not in
+/// front of a router, whose probabilities would all be 0 and 1.
+TEST(Outliers, DoNotOverflowWithF16Weights) {
+  ModelConfig config = odd_config();
+  config.moe_layer = {1, 0};
+  const auto model = make_model(
+      config, {DType::f16}, [](Weights& weights) { weights.layers[1].post_attention_layernorm[5] = 1e6f; });
+  const auto cuda = must(open_cuda(model, small_options(MathMode::bf16)));
+  const auto cpu = must(open_cpu(model, small_options(MathMode::bf16)));
+  ASSERT_TRUE(cuda && cpu);
+  const auto actual = record(*cuda, all_kinds_of_steps());
+  EXPECT_GT(std::ranges::max(actual.at(0).hidden_max.back()), 1e5f) << "the test is about large numbers";
+  expect_agreement(actual, record(*cpu, all_kinds_of_steps()), MathMode::bf16);
+}
+
 /// Batches of many sequences: as many as a recorded step takes, fewer, more.
 class ManySequences : public testing::TestWithParam<MathMode> {
  protected:

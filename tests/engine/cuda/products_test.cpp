@@ -5,9 +5,12 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <set>
 
 #include "engine/cuda/kernels/products_mma.cuh"
 #include "engine/cuda/kernels/products_tiled.cuh"
+#include "engine/cuda/products.h"
+#include "engine/cuda/tiles.h"
 
 namespace expertscope::cuda {
 namespace {
@@ -24,6 +27,13 @@ void PrintTo(const Problem& p, std::ostream* out) {
   *out << p.rows << " rows, " << p.features << " x " << p.width << ", " << p.loads.size() << " experts";
 }
 
+/// Rounded to 11 significant bits, ties away from zero, by arithmetic.
+float rounded_to_tf32(float value) {
+  int exponent = 0;
+  const float significand = std::frexp(value, &exponent);
+  return std::ldexp(std::round(std::ldexp(significand, 11)), exponent - 11);
+}
+
 template <class X>
 std::vector<X> as(const std::vector<std::uint8_t>& bytes) {
   std::vector<X> values(bytes.size() / sizeof(X));
@@ -37,13 +47,16 @@ class Product {
  public:
   static constexpr bool kRounds = sizeof(X) == 2;
 
-  Product(const Problem& problem, DType type, Epilogue epilogue, int tile_rows)
+  /// `outlier`: what every fifth row has as its third activation, if it is not zero.
+  Product(const Problem& problem, DType type, Epilogue epilogue, int tile_rows, float outlier = 0)
       : p_(problem), type_(type), epilogue_(epilogue) {
     const DType x_type = kRounds ? DType::bf16 : DType::f32;
     matrices_ = std::max<int>(1, static_cast<int>(p_.loads.size()));
     const int stacked = p_.features * (epilogue_ == Epilogue::silu_mul ? 2 : 1);
     x_ = random_floats(static_cast<std::size_t>(p_.rows * p_.width), 1);
     w_ = random_floats(static_cast<std::size_t>(matrices_ * stacked * p_.width), 2);
+    for (int r = 0; outlier != 0 && p_.width > 2 && r < p_.rows; r += 5)
+      x_[static_cast<std::size_t>(r * p_.width + 2)] = outlier;
     for (float& value : x_)
       value = stored(value, x_type);
     for (float& value : w_)
@@ -75,6 +88,12 @@ class Product {
     }
     if (p_.gather) product.x_row = x_row_->data();
     return product;
+  }
+
+  /// What is expected is computed from rounded activations from now on; the device keeps its own.
+  void expect_tf32() {
+    for (float& value : x_)
+      value = rounded_to_tf32(value);
   }
 
   int y_stride() const { return epilogue_ == Epilogue::silu_mul ? padded(p_.features) : p_.features; }
@@ -185,12 +204,29 @@ void expect_mma(const Problem& problem, int more_blocks) {
   SCOPED_TRACE(testing::PrintToString(problem) + ", tiles of " + std::to_string(T));
   Product<Bf16> product(problem, DType::bf16, kEpilogue, T);
   const int end = kEpilogue == Epilogue::silu_mul ? product.y_stride() : problem.features;
-  run(&mma_product<kEpilogue, T>,
+  run(&mma_product<Bf16, kEpilogue, T>,
       {blocks(blocks_for(end, kMmaFeatures<kEpilogue>), product.tiles() + more_blocks), kMmaThreads,
-       static_cast<std::size_t>(mma_shared_bytes<T>())},
+       static_cast<std::size_t>(MmaShape<Bf16, T>::kSharedBytes)},
       product.on_device(false));
   expect_near(product.actual(), product.expected(false), kEpilogue == Epilogue::silu_mul ? 4e-3 : 2e-6,
               "bf16");
+}
+
+/// F16 weights. What is left besides the rounding of the activations is that of sums in f32.
+void expect_tf32(const Problem& problem, Epilogue epilogue, int height, unsigned more_blocks,
+                 bool with_bias = false, float outlier = 0) {
+  SCOPED_TRACE(testing::PrintToString(problem) + ", tiles of " + std::to_string(height));
+  Product<float> product(problem, DType::f16, epilogue, height, outlier);
+  const NextOrder order;
+  Queue queue(nullptr);
+  queue.enter("a product");
+  launch_tiles(queue, TileMath::tf32, DType::f16, epilogue, product.on_device(with_bias), height,
+               tile_blocks(product.tiles()) + more_blocks);
+  queue.wait();
+  const Status ok = queue.take_status();
+  ASSERT_TRUE(ok) << ok.error().message << "\n" << simt::last_failure();
+  product.expect_tf32();
+  expect_near(product.actual(), product.expected(with_bias), 2e-6, "tf32");
 }
 
 const std::vector<Problem>& problems() {
@@ -258,6 +294,108 @@ TEST(MmaProduct, InTilesOf128Rows) {
 TEST(MmaProduct, ReadsManyStages) {
   expect_mma<Epilogue::store, 16>({5, 9, 64 * 9 + 1}, 0);
   expect_mma<Epilogue::store, 128>({5, 9, 64 * 7}, 0);
+}
+
+class Tf32Product : public testing::TestWithParam<int> {};
+
+TEST_P(Tf32Product, StoresAddsAndGates) {
+  for (const Problem& problem : problems()) {
+    expect_tf32(problem, Epilogue::store, GetParam(), 0, true);
+    expect_tf32(problem, Epilogue::add, GetParam(), 2);
+    expect_tf32(problem, Epilogue::silu_mul, GetParam(), 1);
+  }
+}
+
+TEST_P(Tf32Product, ReadsManyStages) {
+  expect_tf32({5, 9, 64 * 9 + 1}, Epilogue::store, GetParam(), 0);
+}
+
+/// Activations of super experts: f16 would end at 65504, and with it a product of f16 numbers.
+TEST_P(Tf32Product, TakesActivationsThatF16CannotHold) {
+  expect_tf32({33, 65, 24}, Epilogue::store, GetParam(), 0, false, 1e6f);
+  expect_tf32({40, 63, 65, {0, 3, 0, 33, 4, 0}, true}, Epilogue::silu_mul, GetParam(), 0, false, 1e6f);
+}
+
+INSTANTIATE_TEST_SUITE_P(Heights, Tf32Product, testing::Values(32, 128),
+                         [](const auto& test) { return "of_" + std::to_string(test.param); });
+
+/// A dense product of all rows; `exact`: as the router's.
+void expect_dense(MathMode math, DType type, bool exact, bool in_tf32) {
+  SCOPED_TRACE(testing::Message() << dtype_name(type) << (exact ? ", exact" : ""));
+  const Problem problem{33, 130, 65};
+  Product<float> product(problem, type, Epilogue::store, kTiledRows);
+  Products products;
+  ASSERT_TRUE(products.create(nullptr, math));
+  const TileProduct<float> on_device = product.on_device(false);
+  const DeviceMatrix w{on_device.w, type, problem.features, problem.width, on_device.stride};
+  auto* y = static_cast<float*>(on_device.y);
+  Queue queue(nullptr);
+  if (exact)
+    Products::run_f32(queue, w, on_device.x, problem.rows, y, on_device.y_stride);
+  else
+    products.run(queue, w, false, on_device.x, problem.rows, y, on_device.y_stride, ProductEnd::store);
+  queue.wait();
+  ASSERT_TRUE(queue.take_status());
+  if (in_tf32) product.expect_tf32();
+  expect_near(product.actual(), product.expected(false), 2e-6, "y");
+}
+
+TEST(DenseProducts, TakeTf32ForF16WeightsInBf16ModeAlone) {
+  expect_dense(MathMode::bf16, DType::f16, false, true);
+  expect_dense(MathMode::bf16, DType::f16, true, false);
+  expect_dense(MathMode::bf16, DType::f32, false, false);
+  expect_dense(MathMode::f32, DType::f16, false, false);
+  expect_dense(MathMode::f32, DType::bf16, false, false);
+}
+
+TEST(TileRows, FollowTheRowsOfAMatrix) {
+  EXPECT_EQ(tile_rows(TileMath::f32, 4096, 1, 8192), kTiledRows) << "there is one height";
+  EXPECT_EQ(tile_rows(TileMath::tf32, 4096, 1, 8192), 128);
+  EXPECT_EQ(tile_rows(TileMath::tf32, 64, 1, 150000), 32) << "high tiles would be half empty";
+  EXPECT_EQ(tile_rows(TileMath::tf32, 512, 1, 2048), 32)
+      << "few high tiles would keep few multiprocessors busy";
+  EXPECT_EQ(tile_rows(TileMath::tf32, 4096, 128, 2048), 32) << "32 rows an expert";
+  EXPECT_EQ(tile_rows(TileMath::tf32, 16384, 128, 2048), 128) << "128 rows an expert";
+}
+
+/// Pieces of `size` bytes of shared memory that are read or written at once: no two may share a bank.
+void expect_different_banks(const std::vector<int>& bytes, int size) {
+  std::set<int> banks;
+  for (const int at : bytes)
+    for (int i = 0; i < size; i += 4)
+      EXPECT_TRUE(banks.insert((at + i) / 4 % 32).second) << "byte " << at;
+}
+
+template <class E, int kDepth>
+void expect_free_of_conflicts() {
+  SCOPED_TRACE(testing::Message() << sizeof(E) << " bytes an element, " << kDepth << " in a row");
+  constexpr int kChunks = kDepth / kMmaChunk<E>;
+  const auto byte_of = [](int row, int chunk) {
+    return swizzled<E, kDepth>(row, chunk) * static_cast<int>(sizeof(E));
+  };
+  for (int first = 0; first < 16 * kChunks; first += 8) {  // copies: eight threads write 128 bytes
+    std::vector<int> bytes;
+    for (int c = first; c < first + 8; ++c)
+      bytes.push_back(byte_of(c / kChunks, c % kChunks));
+    expect_different_banks(bytes, 16);
+  }
+  for (int row = 0; row < 16; row += sizeof(E) == 4 ? 4 : 8) {
+    for (int chunk = 0; chunk < kChunks; chunk += sizeof(E) == 4 ? 2 : 1) {
+      std::vector<int> bytes;
+      for (int lane = 0; sizeof(E) == 2 && lane < 8; ++lane)  // a matrix of load_matrix_x4
+        bytes.push_back(byte_of(row + lane, chunk));
+      for (int lane = 0; sizeof(E) == 4 && lane < 16; ++lane)  // half a warp with 8 bytes each
+        bytes.push_back(byte_of(row + lane / 4, chunk + lane % 4 / 2) + lane % 2 * 8);
+      expect_different_banks(bytes, sizeof(E) == 4 ? 8 : 16);
+    }
+  }
+}
+
+TEST(SharedMemoryOfTiles, IsFreeOfBankConflicts) {
+  expect_free_of_conflicts<std::uint16_t, 32>();
+  expect_free_of_conflicts<std::uint16_t, 64>();
+  expect_free_of_conflicts<float, 32>();
+  expect_free_of_conflicts<float, 64>();
 }
 
 }  // namespace

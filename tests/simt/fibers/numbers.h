@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstdint>
 
-/// The 16-bit floating-point types, as bits.
+/// The floating-point types that C++ has no name for, as bits.
 
 namespace expertscope::simt {
 
@@ -44,6 +44,14 @@ inline std::uint16_t to_f16(float value) {
   const auto rounded =
       std::bit_cast<std::uint32_t>(magnitude) + 0xfff + ((std::bit_cast<std::uint32_t>(magnitude) >> 13) & 1);
   return static_cast<std::uint16_t>(sign | ((rounded >> 13) - (112u << 10)));
+}
+
+/// Nearest, ties away from zero, the lowest 13 bits zero. A carry out of the significant bits raises the
+/// exponent, and the largest becomes infinite.
+inline std::uint32_t to_tf32(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fffe000u;
+  return (bits + 0x1000) & 0xffffe000u;
 }
 
 }  // namespace expertscope::simt

@@ -66,6 +66,19 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t a_operation
                             int ldb, const void* beta, void* c, cudaDataType c_type, int ldc,
                             cublasComputeType_t compute, cublasGemmAlgo_t algorithm);
 
+/// Products in groups that share operations, sizes and factors, as cublasGemmEx of each: group i has
+/// group_size[i] of them. The tables of matrices, one entry a product, are in device memory and read when the
+/// work runs; all other arrays, one entry a group, are in host memory and read before the call returns. All
+/// three types are the same: bf16, f16 or f32.
+cublasStatus_t cublasGemmGroupedBatchedEx(cublasHandle_t handle, const cublasOperation_t a_operations[],
+                                          const cublasOperation_t b_operations[], const int m[],
+                                          const int n[], const int k[], const void* alpha,
+                                          const void* const a[], cudaDataType_t a_type, const int lda[],
+                                          const void* const b[], cudaDataType_t b_type, const int ldb[],
+                                          const void* beta, void* const c[], cudaDataType_t c_type,
+                                          const int ldc[], int group_count, const int group_size[],
+                                          cublasComputeType_t compute);
+
 cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operation,
                               cublasOperation_t b_operation, int m, int n, int k, const float* alpha,
                               const float* a, int lda, const float* b, int ldb, const float* beta, float* c,

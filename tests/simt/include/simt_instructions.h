@@ -16,6 +16,7 @@ inline unsigned char* dynamic_shared() {
 
 std::uint32_t pack_bf16(float low, float high);
 float widen_f16(std::uint16_t bits);
+std::uint32_t round_tf32(float value);
 uint4 load_streaming(const void* from, simt::Where where = simt::Where::current());
 
 /// The copy is done as late as a GPU may do it, in copy_async_wait; until then the 16 bytes are 0xFF, which
@@ -39,6 +40,10 @@ void load_matrix_x4_transposed(std::uint32_t (&to)[4], const void* row,
 
 /// Sums in f32 over k in ascending order, starting from d. A GPU rounds its sums differently.
 void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+              simt::Where where = simt::Where::current());
+
+/// The same. Operands must be tf32 numbers: a GPU ignores their lowest 13 bits, or does not.
+void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
               simt::Where where = simt::Where::current());
 
 }  // namespace expertscope::cuda

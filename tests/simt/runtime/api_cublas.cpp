@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "tests/simt/runtime/gemm.h"
 #include "tests/simt/runtime/runtime.h"
@@ -123,15 +125,91 @@ struct Request {
   }
 };
 
+template <class Work>
+cublasStatus_t submit(Runtime& runtime, const cublasContext& context, Work&& work) {
+  if (context.stream != nullptr && !runtime.queues.exists(context.stream))
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  return to_status(runtime.queues.submit(context.stream, context.device, std::forward<Work>(work)));
+}
+
 cublasStatus_t queue(Runtime& runtime, const cublasContext& context, const Request& request) {
   if (!request.valid()) return CUBLAS_STATUS_INVALID_VALUE;
   const simt::Gemm gemm = request.gemm();
   if (const cublasStatus_t status = check(gemm)) return status;
-  if (context.stream != nullptr && !runtime.queues.exists(context.stream))
-    return CUBLAS_STATUS_EXECUTION_FAILED;
-  if (gemm.m == 0 || gemm.n == 0) return CUBLAS_STATUS_SUCCESS;
-  return to_status(
-      runtime.queues.submit(context.stream, context.device, [&runtime, gemm] { return run(runtime, gemm); }));
+  return submit(runtime, context,
+                [&runtime, gemm] { return gemm.m == 0 || gemm.n == 0 ? cudaSuccess : run(runtime, gemm); });
+}
+
+/// Products whose matrices are read from tables when they run; `size` products share what `gemm` says.
+struct Group {
+  simt::Gemm gemm;
+  int size;
+};
+struct Tables {
+  const void* const* a;
+  const void* const* b;
+  void* const* c;
+};
+
+/// The groups as cuBLAS is asked for them, or why it refuses.
+cublasStatus_t collect(Request request, const cublasOperation_t* a_operations,
+                       const cublasOperation_t* b_operations, const int* m, const int* n, const int* k,
+                       const int* lda, const int* ldb, const int* ldc, int group_count, const int* group_size,
+                       std::vector<Group>& groups) {
+  const auto* alpha = static_cast<const float*>(request.alpha);
+  const auto* beta = static_cast<const float*>(request.beta);
+  for (const void* array : {static_cast<const void*>(a_operations), static_cast<const void*>(b_operations),
+                            static_cast<const void*>(alpha), static_cast<const void*>(beta)})
+    if (array == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  for (const int* array : {m, n, k, lda, ldb, ldc, group_size})
+    if (array == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  for (int i = 0; i < group_count; ++i) {
+    request.a_operation = a_operations[i];
+    request.b_operation = b_operations[i];
+    request.m = m[i];
+    request.n = n[i];
+    request.k = k[i];
+    request.alpha = alpha + i;
+    request.lda = lda[i];
+    request.ldb = ldb[i];
+    request.beta = beta + i;
+    request.ldc = ldc[i];
+    if (!request.valid() || group_size[i] < 0) return CUBLAS_STATUS_INVALID_VALUE;
+    groups.push_back({request.gemm(), group_size[i]});
+    if (const cublasStatus_t status = check(groups.back().gemm)) return status;
+  }
+  return group_count < 0 ? CUBLAS_STATUS_INVALID_VALUE : CUBLAS_STATUS_SUCCESS;
+}
+
+/// Matrices of whole 16 bytes in depth are read 16 bytes at a time.
+bool aligned(const simt::Gemm& gemm) {
+  const std::size_t element = simt::size_of(gemm.a.type);
+  const std::size_t bytes = gemm.k * element % 16 == 0 ? 16 : 4;
+  const auto at = [bytes](const void* data) { return reinterpret_cast<std::uintptr_t>(data) % bytes == 0; };
+  return element != 2 || (at(gemm.a.data) && at(gemm.b.data) && at(gemm.c.data));
+}
+
+cudaError_t run(const Runtime& runtime, const std::vector<Group>& groups, const Tables& tables) {
+  std::size_t products = 0;
+  for (const Group& group : groups)
+    products += size(group.size);
+  for (const void* table : {static_cast<const void*>(tables.a), static_cast<const void*>(tables.b),
+                            static_cast<const void*>(tables.c)})
+    if (products != 0 && !runtime.memory.contains(table, products * sizeof(void*)))
+      return cudaErrorIllegalAddress;
+  std::size_t index = 0;
+  for (const Group& group : groups) {
+    for (int i = 0; i < group.size; ++i, ++index) {
+      simt::Gemm gemm = group.gemm;
+      gemm.a.data = tables.a[index];
+      gemm.b.data = tables.b[index];
+      gemm.c.data = tables.c[index];
+      if (gemm.m == 0 || gemm.n == 0) continue;
+      if (!aligned(gemm)) return cudaErrorMisalignedAddress;
+      if (const cudaError_t error = run(runtime, gemm)) return error;
+    }
+  }
+  return cudaSuccess;
 }
 
 }  // namespace
@@ -257,4 +335,29 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operati
                         lda,         b,           CUDA_R_32F, ldb, beta, c,     CUDA_R_32F, ldc};
   return call("cublasSgemm", handle,
               [&](Runtime& runtime, cublasContext& context) { return queue(runtime, context, request); });
+}
+
+cublasStatus_t cublasGemmGroupedBatchedEx(cublasHandle_t handle, const cublasOperation_t a_operations[],
+                                          const cublasOperation_t b_operations[], const int m[],
+                                          const int n[], const int k[], const void* alpha,
+                                          const void* const a[], cudaDataType_t a_type, const int lda[],
+                                          const void* const b[], cudaDataType_t b_type, const int ldb[],
+                                          const void* beta, void* const c[], cudaDataType_t c_type,
+                                          const int ldc[], int group_count, const int group_size[],
+                                          cublasComputeType_t compute) {
+  const Request request{CUBLAS_OP_N, CUBLAS_OP_N, 0,      0, 0,    alpha,   nullptr, a_type,
+                        1,           nullptr,     b_type, 1, beta, nullptr, c_type,  1};
+  return call("cublasGemmGroupedBatchedEx", handle, [&](Runtime& runtime, cublasContext& context) {
+    const bool pedantic = compute == CUBLAS_COMPUTE_32F_PEDANTIC && a_type == CUDA_R_32F;
+    if ((compute != CUBLAS_COMPUTE_32F && !pedantic) || simt::size_of(a_type) == 0 || b_type != a_type ||
+        c_type != a_type)
+      return CUBLAS_STATUS_NOT_SUPPORTED;
+    std::vector<Group> groups;
+    const cublasStatus_t status =
+        collect(request, a_operations, b_operations, m, n, k, lda, ldb, ldc, group_count, group_size, groups);
+    if (status != CUBLAS_STATUS_SUCCESS) return status;
+    return submit(runtime, context, [&runtime, groups = std::move(groups), tables = Tables{a, b, c}] {
+      return run(runtime, groups, tables);
+    });
+  });
 }
