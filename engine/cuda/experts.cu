@@ -80,12 +80,12 @@ void run_floats(ForwardContext& context, const DeviceExperts& experts, const Exp
 /// Both products in bf16, T rows a tile.
 template <int T>
 void run_bf16(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
-  constexpr std::size_t kShared = MmaShape<Bf16, T>::kSharedBytes;
+  using S = MmaShape<Bf16, T>;
   const unsigned tiles = what.tiles(experts);
   const Shape first{dim3(blocks_for(experts.inner_stride, kMmaFeatures<Epilogue::silu_mul>), tiles),
-                    kMmaThreads, kShared};
-  const Shape second{dim3(blocks_for(experts.hidden, kMmaFeatures<Epilogue::store>), tiles), kMmaThreads,
-                     kShared};
+                    S::kThreads, S::kSharedBytes};
+  const Shape second{dim3(blocks_for(experts.hidden, kMmaFeatures<Epilogue::store>), tiles), S::kThreads,
+                     S::kSharedBytes};
   context.queue.launch(&mma_product<Bf16, Epilogue::silu_mul, T>, first,
                        gate_up_product<Bf16>(context, experts, what));
   const auto down = down_product<Bf16>(context, experts, what);

@@ -31,8 +31,8 @@ void with_epilogue(Epilogue epilogue, Fn&& fn) {
 
 template <Epilogue kEpilogue, int T>
 void launch_tf32(Queue& queue, const TileProduct<float>& product, dim3 grid) {
-  queue.launch(&mma_product<float, kEpilogue, T>, {grid, kMmaThreads, MmaShape<float, T>::kSharedBytes},
-               product);
+  queue.launch(&mma_product<float, kEpilogue, T>,
+               {grid, MmaShape<float, T>::kThreads, MmaShape<float, T>::kSharedBytes}, product);
 }
 
 }  // namespace

@@ -156,12 +156,12 @@ Status ExpertBench::make_step(const DeviceLimits& limits) {
   options.max_context = what_.tokens;
   if (auto ok = work_.allocate(config_, options, limits.multiprocessors, stream_.get()); !ok) return ok;
   if (auto ok = routing_.allocate(config_); !ok) return ok;
-  if (auto ok = input_.allocate(options); !ok) return ok;
+  if (auto ok = input_.allocate(options, nullptr); !ok) return ok;
   Batch batch;
   batch.tokens.assign(static_cast<std::size_t>(what_.tokens), 0);
   batch.chunks = {{0, 0, what_.tokens}};
   Queue queue(stream_.get());
-  input_.upload(batch, what_.top_k, {}, query_tile(MathMode::bf16), queue);
+  input_.upload(batch, what_.top_k, {}, query_tile(MathMode::bf16, config_.head_dim), queue);
   routing_.upload(table_, queue);
   queue.enter("making random activations");
   const std::size_t elements =

@@ -12,33 +12,37 @@
 /// weights, a tf32 product, for which the activations are rounded in registers.
 namespace expertscope::cuda {
 
-/// How a tile of kMmaRows weight rows and T tokens is shared out among eight warps, each with kTall times 16
-/// weight rows, and how much of it is in shared memory at a time: kStages times kDepth elements of a row.
+/// How a tile of kMmaRows weight rows and T tokens is shared out among kWarps warps, each with kTall times 16
+/// weight rows, and how much of it is in shared memory at a time: kStages times kDepth elements of a row. The
+/// larger a warp's part, the less it reads from shared memory for a product, and that is what limits high
+/// tiles.
 template <class X, int T>
 struct MmaPlan {
-  static constexpr int kTall = T >= 64 ? 2 : 1;
+  static constexpr int kWarps = T >= 64 ? 4 : 8;
+  static constexpr int kTall = T >= 64 ? 4 : 1;
   static constexpr int kDepth = 64;
   static constexpr int kStages = T >= 128 ? 3 : 4;
 };
 /// Floats take twice the shared memory of weights to read, and rounding them costs more than widening
-/// weights: so a warp has more rows of weights. Three stages of 24 KiB leave room for two blocks in 164 KiB.
+/// weights: so a warp has more rows of weights.
 template <int T>
 struct MmaPlan<float, T> {
+  static constexpr int kWarps = 8;
   static constexpr int kTall = T >= 128 ? 4 : 2;
   static constexpr int kDepth = T >= 128 ? 32 : 64;
   static constexpr int kStages = 3;
 };
 
-inline constexpr int kMmaThreads = 256;
 inline constexpr int kMmaRows = 128;  ///< rows of weights of a tile
 
 template <class X, int T>
 struct MmaShape : MmaPlan<X, T> {
   using MmaPlan<X, T>::kTall;
   using MmaPlan<X, T>::kDepth;
-  static constexpr int kWarpsDown = 8 / kTall;                ///< along the weight rows
-  static constexpr int kWarpsAcross = kTall;                  ///< along the tokens
-  static constexpr int kWide = T / (8 * kWarpsAcross);        ///< times 8 tokens of a warp
+  static constexpr int kThreads = MmaPlan<X, T>::kWarps * kWarp;
+  static constexpr int kWarpsDown = kMmaRows / 16 / kTall;                 ///< along the weight rows
+  static constexpr int kWarpsAcross = MmaPlan<X, T>::kWarps / kWarpsDown;  ///< along the tokens
+  static constexpr int kWide = T / (8 * kWarpsAcross);                     ///< times 8 tokens of a warp
   static constexpr int kWeightBytes = kMmaRows * kDepth * 2;  ///< of a stage, in front of the tokens
   static constexpr int kStageBytes = kWeightBytes + T * kDepth * static_cast<int>(sizeof(X));
   static constexpr int kSharedBytes = MmaPlan<X, T>::kStages * kStageBytes;
@@ -82,17 +86,45 @@ __device__ inline int weight_row(int first, int r, int features, bool& there) {
   }
 }
 
+/// First of the 8 tokens that a warp's group `n` is. Groups go in pairs, and warps take turns: of a tile that
+/// is not full all have something to do.
+template <class X, int T>
+__device__ inline int token_group(int across, int n) {
+  return ((n / 2 * MmaShape<X, T>::kWarpsAcross + across) * 2 + n % 2) * 8;
+}
+
+/// The rows of x that a thread copies, stage after stage; -1: zeros.
+template <class X, int T>
+struct SourceRows {
+  using S = MmaShape<X, T>;
+  static constexpr int kChunks = S::kDepth / kMmaChunk<X>;  ///< of a row in a stage
+  static constexpr int kCount = (T * kChunks + S::kThreads - 1) / S::kThreads;
+
+  __device__ SourceRows(const TileProduct<X>& p, const RowTile& tile) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int r = (static_cast<int>(threadIdx.x) + i * S::kThreads) / kChunks;
+      row[i] = -1;
+      if (r < tile.rows) row[i] = p.x_row != nullptr ? p.x_row[tile.first + r] : tile.first + r;
+    }
+  }
+
+  int row[kCount];
+};
+
 /// Starts the copies of one stage, weights and tokens.
 template <class X, Epilogue kEpilogue, int T>
-__device__ inline void load_stage(const TileProduct<X>& p, const RowTile& tile, const std::uint16_t* w,
-                                  int first, int k0, unsigned char* stage) {
+__device__ inline void load_stage(const TileProduct<X>& p, const RowTile& tile,
+                                  const SourceRows<X, T>& source, const std::uint16_t* w, int first, int k0,
+                                  unsigned char* stage) {
   using S = MmaShape<X, T>;
   const int me = static_cast<int>(threadIdx.x);
   auto* weights = reinterpret_cast<std::uint16_t*>(stage);
   auto* rows = reinterpret_cast<X*>(stage + S::kWeightBytes);
   constexpr int kWeightChunks = S::kDepth / kMmaChunk<std::uint16_t>;
 #pragma unroll
-  for (int c = me; c < kMmaRows * kWeightChunks; c += kMmaThreads) {
+  for (int i = 0; i < kMmaRows * kWeightChunks / S::kThreads; ++i) {
+    const int c = me + i * S::kThreads;
     const int r = c / kWeightChunks;
     const int chunk = c % kWeightChunks;
     const int k = k0 + chunk * kMmaChunk<std::uint16_t>;
@@ -104,19 +136,20 @@ __device__ inline void load_stage(const TileProduct<X>& p, const RowTile& tile, 
                                  : 0;
     copy_async_16(weights + swizzled<std::uint16_t, S::kDepth>(r, chunk), w + at, there);
   }
-  constexpr int kRowChunks = S::kDepth / kMmaChunk<X>;
+  // bf16 products leave out what is behind a tile's tokens, by 16; tf32 products have no register to know it.
+  const int end = sizeof(X) == 2 ? (tile.rows + 15) / 16 * 16 : T;
 #pragma unroll
-  for (int c = me; c < T * kRowChunks; c += kMmaThreads) {
-    const int r = c / kRowChunks;
-    const int chunk = c % kRowChunks;
+  for (int i = 0; i < SourceRows<X, T>::kCount; ++i) {
+    const int c = me + i * S::kThreads;
+    const int r = c / SourceRows<X, T>::kChunks;
+    const int chunk = c % SourceRows<X, T>::kChunks;
     const int k = k0 + chunk * kMmaChunk<X>;
-    const bool there = r < tile.rows && k < p.stride;
-    std::size_t at = 0;
-    if (there) {
-      const int row = p.x_row != nullptr ? p.x_row[tile.first + r] : tile.first + r;
-      at = static_cast<std::size_t>(row) * static_cast<std::size_t>(p.stride) + static_cast<std::size_t>(k);
-    }
-    copy_async_16(rows + swizzled<X, S::kDepth>(r, chunk), p.x + at, there);
+    const bool there = source.row[i] >= 0 && k < p.stride;
+    const std::size_t at =
+        there ? static_cast<std::size_t>(source.row[i]) * static_cast<std::size_t>(p.stride) +
+                    static_cast<std::size_t>(k)
+              : 0;
+    if (r < min(end, T)) copy_async_16(rows + swizzled<X, S::kDepth>(r, chunk), p.x + at, there);
   }
   copy_async_commit();
 }
@@ -124,10 +157,10 @@ __device__ inline void load_stage(const TileProduct<X>& p, const RowTile& tile, 
 template <class X, int T>
 using MmaSums = float[MmaShape<X, T>::kTall][MmaShape<X, T>::kWide][4];
 
-/// One stage's arithmetic of a warp, in bf16.
+/// One stage's arithmetic of a warp, in bf16, for the tile's `tokens`.
 template <int T>
-__device__ inline void multiply_stage(const std::uint16_t* weights, const Bf16* rows, int down, int across,
-                                      MmaSums<Bf16, T>& sum) {
+__device__ inline void multiply_stage(const std::uint16_t* weights, const Bf16* rows, int tokens, int down,
+                                      int across, MmaSums<Bf16, T>& sum) {
   using S = MmaShape<Bf16, T>;
   const int lane = lane_index();
 #pragma unroll
@@ -140,8 +173,10 @@ __device__ inline void multiply_stage(const std::uint16_t* weights, const Bf16* 
     }
 #pragma unroll
     for (int n = 0; n < S::kWide; n += 2) {
+      const int group = token_group<Bf16, T>(across, n);
+      if (group >= tokens) break;
       std::uint32_t both[4];
-      const int row = (across * S::kWide + n) * 8 + lane / 16 * 8 + lane % 8;
+      const int row = group + lane / 16 * 8 + lane % 8;
       load_matrix_x4(both, rows + swizzled<Bf16, S::kDepth>(row, chunk + lane / 8 % 2));
       const std::uint32_t left[2] = {both[0], both[1]};
       const std::uint32_t right[2] = {both[2], both[3]};
@@ -164,8 +199,8 @@ __device__ inline void widen_pair(std::uint32_t pair, std::uint32_t& low, std::u
 /// order, so fragments of 16-bit weights serve as they are: columns 2p and 2p + 1 of a chunk stand for
 /// columns p and p + 4 of mma_tf32, and the lane's activations are the two neighbours of the same columns.
 template <int T>
-__device__ inline void multiply_stage(const std::uint16_t* weights, const float* rows, int down, int across,
-                                      MmaSums<float, T>& sum) {
+__device__ inline void multiply_stage(const std::uint16_t* weights, const float* rows, int /*tokens*/,
+                                      int down, int across, MmaSums<float, T>& sum) {
   using S = MmaShape<float, T>;
   const int lane = lane_index();
 #pragma unroll
@@ -173,7 +208,8 @@ __device__ inline void multiply_stage(const std::uint16_t* weights, const float*
     std::uint32_t b[S::kWide][2];
 #pragma unroll
     for (int n = 0; n < S::kWide; ++n) {
-      const int row = (across * S::kWide + n) * 8 + lane / 4;
+      const int group = token_group<float, T>(across, n);
+      const int row = group + lane / 4;
       const int at = swizzled<float, S::kDepth>(row, chunk * 2 + lane % 4 / 2) + lane % 2 * 2;
       const float2 x = load_pair(rows + at);
       b[n][0] = round_tf32(x.x);
@@ -197,42 +233,11 @@ __device__ inline void multiply_stage(const std::uint16_t* weights, const float*
   }
 }
 
-/// Blocks: (features / kMmaFeatures, tiles or more); dynamic shared memory: MmaShape<X, T>::kSharedBytes.
+/// A warp's sums leave for y.
 template <class X, Epilogue kEpilogue, int T>
-__global__ void __launch_bounds__(kMmaThreads) mma_product(TileProduct<X> p) {
+__device__ inline void store_sums(const TileProduct<X>& p, const RowTile& tile, int first, int down,
+                                  int across, const MmaSums<X, T>& sum) {
   using S = MmaShape<X, T>;
-  RowTile tile;
-  if (!take_tile(p, static_cast<int>(blockIdx.y), T, tile)) return;
-  unsigned char* shared = dynamic_shared();
-  const auto* w = static_cast<const std::uint16_t*>(weights_of(p, tile));
-  const int first = static_cast<int>(blockIdx.x) * kMmaFeatures<kEpilogue>;
-  const int stages = (p.stride + S::kDepth - 1) / S::kDepth;
-  const int down = warp_index() % S::kWarpsDown;
-  const int across = warp_index() / S::kWarpsDown;
-  MmaSums<X, T> sum = {};
-
-#pragma unroll
-  for (int s = 0; s < S::kStages - 1; ++s) {
-    if (s < stages)
-      load_stage<X, kEpilogue, T>(p, tile, w, first, s * S::kDepth, shared + s * S::kStageBytes);
-    else
-      copy_async_commit();  // an empty group keeps the count
-  }
-  for (int s = 0; s < stages; ++s) {
-    copy_async_wait<S::kStages - 2>();
-    __syncthreads();  // stage s is there for all, and all are done with the one that is filled next
-    const int next = s + S::kStages - 1;
-    if (next < stages)
-      load_stage<X, kEpilogue, T>(p, tile, w, first, next * S::kDepth,
-                                  shared + next % S::kStages * S::kStageBytes);
-    else
-      copy_async_commit();
-    const unsigned char* stage = shared + s % S::kStages * S::kStageBytes;
-    multiply_stage<T>(reinterpret_cast<const std::uint16_t*>(stage),
-                      reinterpret_cast<const X*>(stage + S::kWeightBytes), down, across, sum);
-  }
-  copy_async_wait<0>();
-
   const int group = lane_index() / 4;
   const int end = kEpilogue == Epilogue::silu_mul ? p.y_stride : p.features;
 #pragma unroll
@@ -241,7 +246,7 @@ __global__ void __launch_bounds__(kMmaThreads) mma_product(TileProduct<X> p) {
     for (int n = 0; n < S::kWide; ++n) {
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        const int r = (across * S::kWide + n) * 8 + lane_index() % 4 * 2 + j;
+        const int r = token_group<X, T>(across, n) + lane_index() % 4 * 2 + j;
         if (r >= tile.rows) continue;
         const int tall = (down * S::kTall + m);
         if constexpr (kEpilogue == Epilogue::silu_mul) {
@@ -255,6 +260,45 @@ __global__ void __launch_bounds__(kMmaThreads) mma_product(TileProduct<X> p) {
       }
     }
   }
+}
+
+/// Blocks: (features / kMmaFeatures, tiles or more); dynamic shared memory: MmaShape<X, T>::kSharedBytes.
+template <class X, Epilogue kEpilogue, int T>
+__global__ void __launch_bounds__((MmaShape<X, T>::kThreads)) mma_product(TileProduct<X> p) {
+  using S = MmaShape<X, T>;
+  RowTile tile;
+  if (!take_tile(p, static_cast<int>(blockIdx.y), T, tile)) return;
+  unsigned char* shared = dynamic_shared();
+  const auto* w = static_cast<const std::uint16_t*>(weights_of(p, tile));
+  const int first = static_cast<int>(blockIdx.x) * kMmaFeatures<kEpilogue>;
+  const int stages = (p.stride + S::kDepth - 1) / S::kDepth;
+  const int down = warp_index() % S::kWarpsDown;
+  const int across = warp_index() / S::kWarpsDown;
+  const SourceRows<X, T> source(p, tile);
+  MmaSums<X, T> sum = {};
+
+#pragma unroll
+  for (int s = 0; s < S::kStages - 1; ++s) {
+    if (s < stages)
+      load_stage<X, kEpilogue, T>(p, tile, source, w, first, s * S::kDepth, shared + s * S::kStageBytes);
+    else
+      copy_async_commit();  // an empty group keeps the count
+  }
+  for (int s = 0; s < stages; ++s) {
+    copy_async_wait<S::kStages - 2>();
+    __syncthreads();  // stage s is there for all, and all are done with the one that is filled next
+    const int next = s + S::kStages - 1;
+    if (next < stages)
+      load_stage<X, kEpilogue, T>(p, tile, source, w, first, next * S::kDepth,
+                                  shared + next % S::kStages * S::kStageBytes);
+    else
+      copy_async_commit();
+    const unsigned char* stage = shared + s % S::kStages * S::kStageBytes;
+    multiply_stage<T>(reinterpret_cast<const std::uint16_t*>(stage),
+                      reinterpret_cast<const X*>(stage + S::kWeightBytes), tile.rows, down, across, sum);
+  }
+  copy_async_wait<0>();
+  store_sums<X, kEpilogue, T>(p, tile, first, down, across, sum);
 }
 
 }  // namespace expertscope::cuda

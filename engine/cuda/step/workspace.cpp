@@ -18,8 +18,9 @@ int widest_inner(const ModelConfig& config) {
 
 int rows_at_a_time(const ModelConfig& config, const BackendOptions& options) {
   const std::int64_t usual = std::int64_t{options.max_batch} * std::max(1, config.num_experts_per_tok);
-  return static_cast<int>(
-      std::min<std::int64_t>(std::max<std::int64_t>(usual, config.num_experts), INT32_MAX));
+  // In tiles of at least 16 rows no more than a grid has blocks; what is beyond takes another round.
+  constexpr std::int64_t kMost = (65535 - kMaxExperts) * std::int64_t{16};
+  return static_cast<int>(std::min(std::max<std::int64_t>(usual, config.num_experts), kMost));
 }
 
 }  // namespace

@@ -205,8 +205,8 @@ void expect_mma(const Problem& problem, int more_blocks) {
   Product<Bf16> product(problem, DType::bf16, kEpilogue, T);
   const int end = kEpilogue == Epilogue::silu_mul ? product.y_stride() : problem.features;
   run(&mma_product<Bf16, kEpilogue, T>,
-      {blocks(blocks_for(end, kMmaFeatures<kEpilogue>), product.tiles() + more_blocks), kMmaThreads,
-       static_cast<std::size_t>(MmaShape<Bf16, T>::kSharedBytes)},
+      {blocks(blocks_for(end, kMmaFeatures<kEpilogue>), product.tiles() + more_blocks),
+       MmaShape<Bf16, T>::kThreads, static_cast<std::size_t>(MmaShape<Bf16, T>::kSharedBytes)},
       product.on_device(false));
   expect_near(product.actual(), product.expected(false), kEpilogue == Epilogue::silu_mul ? 4e-3 : 2e-6,
               "bf16");
