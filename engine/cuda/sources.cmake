@@ -17,6 +17,7 @@ set(EXPERTSCOPE_CUDA_SOURCES
   rope_table.cpp
   router.cu
   runtime/device.cpp
+  runtime/kernel_image.cu
   runtime/memory.cpp
   runtime/queue.cpp
   runtime/rates.cu

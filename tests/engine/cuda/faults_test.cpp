@@ -80,6 +80,22 @@ TEST_F(Faults, ACardOlderThanTheKernelsIsRefused) {
   EXPECT_THAT(error.message, HasSubstr("compute capability 7.5; 8.0 or newer"));
 }
 
+TEST_F(Faults, ACardThatTheBuildHasNoKernelsForIsRefusedBeforeWeightsAreLoaded) {
+  for (const cudaError_t code : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction}) {
+    simt::reset({.name = "Emulated B200", .compute_major = 10});
+    simt::fail_call("cudaFuncGetAttributes", 1, code);
+    const Error error = error_of_opening();
+    EXPECT_EQ(error.code, ErrorCode::unsupported);
+    EXPECT_THAT(error.message,
+                HasSubstr("Emulated B200 has compute capability 10.0, and this build has no kernels"));
+    EXPECT_EQ(simt::calls("cudaMalloc") + simt::calls("cudaHostAlloc"), 0);
+    EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess) << "the next call would return it";
+  }
+  simt::reset();
+  simt::fail_call("cudaFuncGetAttributes", 1, cudaErrorUnsupportedPtxVersion);
+  EXPECT_THAT(error_of_opening().message, HasSubstr("driver is too old to translate"));
+}
+
 TEST_F(Faults, TheSecondDeviceRunsLikeTheFirst) {
   simt::reset({.devices = 2});
   const std::vector<Counts> steps = {{{0, 5}}, {{0, 1}}};
@@ -121,8 +137,9 @@ INSTANTIATE_TEST_SUITE_P(Functions, OpeningFails,
                          testing::Values("cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags",
                                          "cudaEventCreateWithFlags", "cudaMemcpyAsync", "cudaMemsetAsync",
                                          "cudaStreamSynchronize", "cudaMemGetInfo", "cudaSetDevice",
-                                         "cudaGetDeviceProperties", "cudaEventRecord", "cublasCreate",
-                                         "cublasSetStream", "cublasSetWorkspace"),
+                                         "cudaGetDeviceProperties", "cudaFuncGetAttributes",
+                                         "cudaEventRecord", "cublasCreate", "cublasSetStream",
+                                         "cublasSetWorkspace"),
                          [](const auto& test) { return std::string(test.param); });
 
 /// A prompt and a decode step with all probes: one call of `function` in them fails.
