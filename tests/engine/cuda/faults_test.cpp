@@ -6,15 +6,16 @@
 #include "engine/cuda/cuda_backend.h"
 #include "engine/cuda/runtime/device.h"
 #include "tests/engine/cuda/backend_fixture.h"
+#include "tests/support/recycler.h"
 
 namespace expertscope::cuda {
 namespace {
 
-using testing::AllOf;
-using testing::AnyOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
 
-class Faults : public testing::Test {
+class Faults : public ::testing::Test {
  protected:
   static std::shared_ptr<const Model> model() {
     static const auto shared = make_model(odd_config(), {DType::bf16});
@@ -108,7 +109,7 @@ TEST_F(Faults, TheSecondDeviceRunsLikeTheFirst) {
 }
 
 /// Whatever call of opening fails, first, second, ... until none is left to fail.
-class OpeningFails : public Faults, public testing::WithParamInterface<const char*> {};
+class OpeningFails : public Faults, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(OpeningFails, AtEveryCallOfAFunctionWithAnErrorAndNothingLeft) {
   const std::string function = GetParam();
@@ -134,24 +135,28 @@ TEST_P(OpeningFails, AtEveryCallOfAFunctionWithAnErrorAndNothingLeft) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Functions, OpeningFails,
-                         testing::Values("cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags",
-                                         "cudaEventCreateWithFlags", "cudaMemcpyAsync", "cudaMemsetAsync",
-                                         "cudaStreamSynchronize", "cudaMemGetInfo", "cudaSetDevice",
-                                         "cudaGetDeviceProperties", "cudaFuncGetAttributes",
-                                         "cudaEventRecord", "cublasCreate", "cublasSetStream",
-                                         "cublasSetWorkspace"),
+                         ::testing::Values("cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags",
+                                           "cudaEventCreateWithFlags", "cudaMemcpyAsync", "cudaMemsetAsync",
+                                           "cudaStreamSynchronize", "cudaMemGetInfo", "cudaSetDevice",
+                                           "cudaGetDeviceProperties", "cudaFuncGetAttributes",
+                                           "cudaEventRecord", "cublasCreate", "cublasSetStream",
+                                           "cublasSetWorkspace"),
                          [](const auto& test) { return std::string(test.param); });
 
-/// A prompt and a decode step with all probes: one call of `function` in them fails.
-class StepFails : public Faults, public testing::WithParamInterface<const char*> {};
+/// A prompt and two decode steps with all probes: one call of `function` in them fails.
+class StepFails : public Faults, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(StepFails, AtSeveralCallsWithAnErrorAndGoesOnAfterIt) {
+  const std::string function = GetParam();
+  const BackendOptions math = small_options(function.starts_with("cublas") ? MathMode::bf16 : MathMode::f32);
   const std::vector<Counts> steps = {{{0, 5}}, {{0, 1}}, {{0, 1}, {1, 1}}};
-  const Watched expected = watch(*must(open_cuda(model(), options())), steps, parity::all_probes());
+  const Watched expected = watch(*must(open_cuda(model(), math)), steps, parity::all_probes());
   for (const int nth : {1, 2, 3, 7, 16, 33, 47}) {
-    SCOPED_TRACE(std::string(GetParam()) + " " + std::to_string(nth));
-    const auto session = must(open_cuda(model(), options()));
-    simt::fail_call(GetParam(), nth, cudaErrorUnknown);
+    SCOPED_TRACE(function + " " + std::to_string(nth));
+    testing::Recycler sink;  // before the session, which points at it
+    const auto session = must(open_cuda(model(), math));
+    session->set_capture(parity::all_probes(), &sink);
+    simt::fail_call(function, nth, cudaErrorUnknown);
     int failed = 0;
     for (const Counts& counts : steps) {
       const auto output = session->run(next_batch(*session, counts));
@@ -170,9 +175,11 @@ TEST_P(StepFails, AtSeveralCallsWithAnErrorAndGoesOnAfterIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Functions, StepFails,
-                         testing::Values("cudaLaunchKernelEx", "cudaMemcpyAsync", "cudaMemsetAsync",
-                                         "cudaStreamSynchronize", "cudaStreamBeginCapture",
-                                         "cudaGraphInstantiate", "cudaGraphLaunch", "cudaSetDevice"),
+                         ::testing::Values("cudaLaunchKernelEx", "cudaMemcpyAsync", "cudaMemsetAsync",
+                                           "cudaStreamSynchronize", "cudaStreamBeginCapture",
+                                           "cudaGraphInstantiate", "cudaGraphLaunch", "cudaSetDevice",
+                                           "cudaEventRecord", "cudaStreamWaitEvent", "cudaEventSynchronize",
+                                           "cublasGemmEx"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_F(Faults, ACaptureThatDoesNotEndIsAnError) {
@@ -216,7 +223,7 @@ TEST_F(Faults, TheErrorOfALaunchNamesOperationAndLayer) {
   }
   for (const char* place : {"embed failed", "layer 0, attention failed", "layer 1, router failed",
                             "layer 1, moe failed", "head failed", "checking the logits failed"})
-    EXPECT_THAT(messages, testing::Contains(HasSubstr(place)));
+    EXPECT_THAT(messages, ::testing::Contains(HasSubstr(place)));
 }
 
 TEST_F(Faults, ACaptureBufferThatFindsNoRoomCostsAStepAndNothingElse) {
@@ -241,7 +248,7 @@ TEST_F(Faults, ACaptureBufferThatFindsNoRoomCostsAStepAndNothingElse) {
 }
 
 /// NaN in a weight: both backends say the same.
-class Damaged : public Faults, public testing::WithParamInterface<int> {};
+class Damaged : public Faults, public ::testing::WithParamInterface<int> {};
 
 TEST_P(Damaged, WeightsAreExplainedAsByTheCpu) {
   const auto damage = [&](Weights& w) {
@@ -281,7 +288,7 @@ TEST_P(Damaged, WeightsAreExplainedAsByTheCpu) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Weights, Damaged, testing::Range(0, 7));
+INSTANTIATE_TEST_SUITE_P(Weights, Damaged, ::testing::Range(0, 7));
 
 TEST_F(Faults, ADecodeStepExplainsNanToo) {
   const auto damaged = make_model(odd_config(), {DType::f32}, [](Weights& w) {
