@@ -12,7 +12,8 @@ which there is nothing to hook: its experts modules are replaced by a loop over 
 those scripts have to do.
 
 Fewer sequences than ours ran: the time is extrapolated, and said to be; the maxima are then compared only as upper
-bounds. Exit codes: 0, 1 the maxima disagree, 77 there is no torch, no transformers or no such device.
+bounds. Exit codes: 0, 1 the maxima disagree, 77 there is no torch, no transformers or no such
+device, or too little memory on it.
 """
 
 import argparse
@@ -222,4 +223,10 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; libraries under it say the same in words of their own
+        if not any(words in str(error) for words in ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")):
+            raise
+        # Nothing is wrong: unlike ours, this model needs all its weights on the device.
+        skip(f"transformers finds too little memory on the device: {str(error).splitlines()[0]}")
