@@ -401,7 +401,7 @@ int main(int argc, char** argv) {
   using namespace expertscope;
   const bench::Options options = bench::parse(argc, argv);
   if (auto device = testing::find_gpu(); !device) {
-    fmt::print(stderr, "no GPU: {}\n", device.error().message);
+    fmt::print(stderr, "the GPU cannot be used: {}\n", device.error().message);
     return 77;
   }
   bench::GpuBench bench(options);
