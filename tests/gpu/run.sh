@@ -83,6 +83,9 @@ find_libraries() {
 
 with_libraries() { env ${library_path:+LD_LIBRARY_PATH="$library_path${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"} "$@"; }
 
+# Why the programs cannot run, empty when they can.
+unusable=''
+
 names=() states=() times=() details=()
 failed=false
 
@@ -141,11 +144,14 @@ transformers() {
   library_path=$keep
 }
 
-no_gpu() {
+# Sets `unusable` where no program could do anything.
+check_gpu() {
   local answer
-  answer=$(with_libraries "$(program expertscope-gpu-soak)" --episodes 1 --steps 1 --model "$demo" 2>&1)
-  [[ $? -eq 77 ]] || return 1
-  printf '%s\n' "$answer"
+  answer=$(with_libraries timeout -k 5 100 "$(program expertscope-gpu-soak)" --episodes 1 --steps 1 --model "$demo" 2>&1 </dev/null)
+  case $? in
+    77) unusable=$answer ;;
+    124 | 137) unusable="the GPU did not answer within 100 s; dmesg and nvidia-smi may know why" ;;
+  esac
 }
 
 json_text() { printf '%s' "$1" | tr -d '\000-\037' | sed 's/[\\"]/\\&/g'; }
@@ -177,7 +183,7 @@ commit() {
 
 machine() {
   say "commit $(commit), $(uname -m), $(nproc) CPU threads"
-  nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || true
+  timeout -k 5 20 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || true
 }
 
 dry_run() {
@@ -205,8 +211,9 @@ everything() {
 }
 
 find_libraries
-if ! $dry && answer=$(no_gpu); then
-  say "$answer"
+$dry || check_gpu
+if [[ -n $unusable ]]; then
+  say "$unusable"
   exit 1
 fi
 {
