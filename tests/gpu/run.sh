@@ -133,6 +133,10 @@ sanitizer() {  # TOOL BUDGET
 
 transformers() {
   local shape=qwen3-30b-a3b
+  if ! command -v python3 >/dev/null; then
+    record transformers skipped 0 "python3 is not installed"
+    return
+  fi
   if [[ ! -f "$out/$shape.json" || ! -f "$scratch/shared/tokens.i32" ]]; then
     record transformers skipped 0 "the benchmark left nothing to compare with"
     return
@@ -193,7 +197,11 @@ dry_run() {
   part "parity" 60 "$(program cuda_plugin_parity_test)"
   part "soak" 60 "$(program expertscope-gpu-soak)" --episodes 1 --model "$demo"
   part "bench" 60 "$(program expertscope-gpu-bench)" --tiny
-  if command -v python3 >/dev/null; then part "roofline" 60 python3 "$sources/tests/bench/roofline.py"; fi
+  if command -v python3 >/dev/null; then
+    part "roofline" 60 python3 "$sources/tests/bench/roofline.py"
+  else
+    record roofline skipped 0 "python3 is not installed"
+  fi
 }
 
 everything() {
