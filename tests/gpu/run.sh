@@ -5,7 +5,7 @@
 # usage: run.sh PROGRAMS SOURCES OUT [--seconds N] [--soak MINUTES] [--dry]
 #   PROGRAMS  build folder, or a bundle with bin/ and lib/
 #   SOURCES   folder with tests/data, tests/bench and resources/demo
-#   OUT       results.txt, results.json, a log for every part
+#   OUT       full/, soak/ or dry/ in it is emptied and gets results.txt, results.json, a log for every part
 #   --seconds all parts together (570)
 #   --soak    nothing but random work, so long
 #   --dry     what can be run without a GPU: whether every program starts and finds its libraries
@@ -22,7 +22,13 @@ while [[ $# -gt 0 ]]; do
     *) sed -n '5,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
   esac
 done
+# Nothing of an earlier run, of another commit perhaps, may look like a result of this one.
+kind=full
+[[ -z $soak_minutes ]] || kind=soak
+if $dry; then kind=dry; fi
+out="$out/$kind"
 mkdir -p "$out"
+rm -f "$out"/*.{txt,json,log}
 export EXPERTSCOPE_TEST_DATA="$sources/tests/data"
 unset EXPERTSCOPE_BACKEND
 demo="$sources/resources/demo"
@@ -207,7 +213,6 @@ dry_run() {
 }
 
 everything() {
-  rm -f "$out"/*.json
   part "start" 60 "$(program expertscope-gpu-soak)" --episodes 1 --steps 4 --model "$demo"
   part "parity" 100 "$(program cuda_plugin_parity_test)" --gtest_filter='-*Backends*' --gtest_brief=1
   part "intermediates CPU and CUDA" 50 "$(program cuda_plugin_parity_test)" --gtest_filter='*Backends*' --gtest_brief=1
