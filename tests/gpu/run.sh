@@ -52,46 +52,84 @@ program() {  # NAME
   done
 }
 
-# Folders that may hold cuBLAS: the toolkit's, and those of Python packages.
+# nvidia/*/lib of every Python's packages: pip install nvidia-cublas, or what PyTorch brought along.
+python_folders() {
+  local python
+  { type -aP python3; ls -d "${VIRTUAL_ENV:-/none}/bin/python3" "${CONDA_PREFIX:-/none}/bin/python3" \
+    /opt/conda/bin/python3 /opt/venv/bin/python3 2>/dev/null; } | awk '!seen[$0]++' | while read -r python; do
+    timeout -k 1 20 "$python" -c '
+import glob, sys
+for folder in filter(None, sys.path):
+    print("\n".join(sorted(glob.glob(glob.escape(folder) + "/nvidia/*/lib"), reverse=True)))' 2>/dev/null </dev/null
+  done
+}
+
+# Folders that may hold cuBLAS: those of toolkits, and those of Python's packages.
 cuda_folders() {
-  local nvcc
-  nvcc=$(command -v nvcc) && printf '%s\n' "$(dirname "$(dirname "$(readlink -f "$nvcc")")")"/{lib64,targets/x86_64-linux/lib}
-  printf '%s\n' /usr/local/cuda*/{lib64,targets/x86_64-linux/lib}
-  command -v python3 >/dev/null && python3 -c '
-import glob
-import nvidia
-for folder in nvidia.__path__:
-    print("\n".join(sorted(glob.glob(folder + "/*/lib"), reverse=True)))' 2>/dev/null
+  local nvcc root
+  nvcc=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$programs/CMakeCache.txt" 2>/dev/null)
+  for nvcc in "$nvcc" "$(command -v nvcc)"; do
+    [[ -n $nvcc ]] && dirname "$(dirname "$(readlink -f "$nvcc")")"
+  done | cat - <(printf '%s\n' "${CUDA_HOME:-}" "${CUDA_PATH:-}" /usr/local/cuda* /opt/cuda* "${CONDA_PREFIX:-}") |
+    while read -r root; do
+      [[ -z $root ]] || printf '%s\n' "$root"/{lib64,targets/*/lib,lib}
+    done
+  python_folders
 }
 
 # The library path for our programs, and only for them: Python has libraries of its own.
 library_path=''
-find_libraries() {
-  local plugin folder
-  [[ -d "$programs/lib" ]] && library_path="$programs/lib"
-  # The C++ library of the bundle only where the machine's is missing or too old.
-  if [[ -d "$programs/lib/std" ]] && ! with_libraries "$(program expertscope-cli)" --version >/dev/null 2>&1; then
-    library_path+=":$programs/lib/std"
+with_libraries() { env ${library_path:+LD_LIBRARY_PATH="$library_path${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"} "$@"; }
+
+missing_cublas() { with_libraries ldd "$1" 2>/dev/null | sed -n 's/^[[:space:]]*\(libcublas[^ ]*\) => not found.*/\1/p'; }
+
+# Why the programs cannot run, empty when they can.
+unusable=''
+
+# What a bundle of a newer system needs of this one; the files GLIBC are written by bundle.sh.
+check_bundle() {
+  local glibc needed
+  [[ -s "$programs/lib/GLIBC" ]] || return 0
+  glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc //p')
+  older_than() { [[ $(printf '%s\n' "${glibc:-0}" "$1" | sort -V | head -1) != "$1" ]]; }
+  needed=$(<"$programs/lib/GLIBC")
+  if older_than "$needed"; then
+    unusable="the programs of this bundle need glibc $needed, this machine has ${glibc:-none}: build on this machine, or on one as old"
+    return
   fi
+  # The C++ library of the bundle only where the machine's is missing or too old.
+  [[ -d "$programs/lib/std" ]] && ! with_libraries "$(program expertscope-cli)" --version >/dev/null 2>&1 || return 0
+  needed=$(cat "$programs/lib/std/GLIBC" 2>/dev/null)
+  if older_than "${needed:-0}"; then
+    unusable="the C++ library of this machine (libstdc++.so.6) is missing or older than the programs of this bundle, and that of the bundle needs glibc $needed, this machine has $glibc"
+    return
+  fi
+  library_path+=":$programs/lib/std"
+}
+
+find_libraries() {
+  local plugin folder missing
+  [[ -d "$programs/lib" ]] && library_path="$programs/lib"
+  check_bundle
+  [[ -z $unusable ]] || return 0
   # Where containers and WSL keep the driver without telling the linker.
   for folder in /usr/local/nvidia/lib64 /usr/lib/wsl/lib; do
     [[ ! -e $folder/libcuda.so.1 ]] || library_path+="${library_path:+:}$folder"
   done
   plugin=$(program libexpertscope_cuda.so)
-  [[ -n $plugin ]] || return 0
+  [[ -n $plugin && -n $(missing_cublas "$plugin") ]] || return 0
   local base=$library_path
-  for folder in '' $(cuda_folders); do
-    library_path="$base${folder:+${base:+:}$folder}"
-    with_libraries ldd "$plugin" 2>/dev/null | grep -q 'libcublas.*not found' || return 0
-  done
+  while read -r folder; do
+    compgen -G "$folder/libcublas.so.*" >/dev/null || continue
+    library_path="$base${base:+:}$folder"
+    [[ -n $(missing_cublas "$plugin") ]] || return 0
+  done < <(cuda_folders | awk '!seen[$0]++')
   library_path=$base
-  say "cuBLAS was not found: $(ldd "$plugin" | grep 'libcublas.*not found' | head -1)"
+  missing=$(missing_cublas "$plugin" | head -1)
+  local major=${missing##*.so.} package=nvidia-cublas
+  [[ $major -ge 13 ]] || package=nvidia-cublas-cu$major
+  unusable="$missing was not found: the CUDA backend needs cuBLAS, which comes with the CUDA $major toolkit or with 'pip install $package'"
 }
-
-with_libraries() { env ${library_path:+LD_LIBRARY_PATH="$library_path${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"} "$@"; }
-
-# Why the programs cannot run, empty when they can.
-unusable=''
 
 names=() states=() times=() details=()
 declare -A count=([ok]=0 [missed]=0 [skipped]=0 [FAILED]=0)
