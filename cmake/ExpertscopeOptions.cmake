@@ -9,10 +9,10 @@ option(EXPERTSCOPE_WERROR "Treat warnings as errors" OFF)
 set(EXPERTSCOPE_SANITIZE "" CACHE STRING "Sanitizers, as given to -fsanitize= (empty: none)")
 set(EXPERTSCOPE_CUDA "AUTO" CACHE STRING "CUDA backend: AUTO, ON (must be there) or OFF")
 set_property(CACHE EXPERTSCOPE_CUDA PROPERTY STRINGS AUTO ON OFF)
-set(EXPERTSCOPE_CUDA_ARCHITECTURES "80-real;90-real;120-virtual" CACHE STRING
-  "GPUs the plugin is compiled for; the last one as PTX, which newer GPUs translate")
-# check_language would otherwise try the architecture that nvcc takes by default.
-set(CMAKE_CUDA_ARCHITECTURES "${EXPERTSCOPE_CUDA_ARCHITECTURES}")
+set(EXPERTSCOPE_CUDA_ARCHITECTURES "" CACHE STRING
+  "GPUs the plugin is compiled for, as CMAKE_CUDA_ARCHITECTURES has them; empty: every one that the toolkit can serve")
+# check_language would otherwise try the architecture that nvcc takes by default; every nvcc knows this one.
+set(CMAKE_CUDA_ARCHITECTURES 80-real)
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -58,10 +58,12 @@ if(NOT EXPERTSCOPE_CUDA STREQUAL "OFF")
       set(cuda_missing "CUDA ${CUDAToolkit_VERSION} is older than 12.5")
     else()
       set(EXPERTSCOPE_HAS_CUDA ON)
+      include(CudaArchitectures)
+      expertscope_cuda_architectures(CMAKE_CUDA_ARCHITECTURES)
     endif()
   endif()
   if(EXPERTSCOPE_HAS_CUDA)
-    message(STATUS "CUDA backend: with CUDA ${CUDAToolkit_VERSION}")
+    message(STATUS "CUDA backend: with CUDA ${CUDAToolkit_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
   elseif(EXPERTSCOPE_CUDA STREQUAL "ON")
     message(FATAL_ERROR "EXPERTSCOPE_CUDA=ON, and ${cuda_missing}")
   else()

@@ -20,6 +20,7 @@ set(EXPERTSCOPE_CUDA_SOURCES
   rope_table.cpp
   router.cu
   runtime/device.cpp
+  runtime/kernel_image.cu
   runtime/measure.cu
   runtime/memory.cpp
   runtime/queue.cpp

@@ -8,37 +8,33 @@
 #include "probes/capture/recorder.h"
 #include "probes/store/trace_reader.h"
 #include "tests/support/random_model.h"
+#include "tests/support/recycler.h"
 
 namespace expertscope::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using testing::Recycler;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Keeps the last block and gives it out again: the cost of the probes without that of writing a file.
-class Recycler final : public CaptureSink {
+/// Adds up what the expert cache did.
+class CacheCounter final : public Recycler {
  public:
-  std::unique_ptr<CaptureBlock> acquire() override {
-    return block_ ? std::move(block_) : std::make_unique<CaptureBlock>();
-  }
   Status deliver(std::unique_ptr<CaptureBlock> block) override {
-    block_ = std::move(block);
-    for (std::size_t i = 0; i < block_->cache_hits.size(); ++i) {
-      cache_.hits += block_->cache_hits[i];
-      cache_.misses += block_->cache_misses[i];
-      cache_.bytes += block_->cache_bytes[i];
+    for (std::size_t i = 0; i < block->cache_hits.size(); ++i) {
+      cache_.hits += block->cache_hits[i];
+      cache_.misses += block->cache_misses[i];
+      cache_.bytes += block->cache_bytes[i];
     }
-    return {};
+    return Recycler::deliver(std::move(block));
   }
-  const CaptureBlock* last() const { return block_.get(); }
   const CacheStats& cache() const { return cache_; }
   void forget() { cache_ = {}; }
 
  private:
-  std::unique_ptr<CaptureBlock> block_;
   CacheStats cache_;
 };
 
@@ -243,7 +239,7 @@ Result<JobResult> measure_job(Session& session, const JobRun& run, const std::ve
 Result<CacheResult> measure_cache(Session& session, int context, int steps) {
   if (auto ok = fill_sequences(session, 1, context); !ok) return forward_error(ok);
   const DecodeRun run{1, context, steps, 1};
-  Recycler sink;
+  CacheCounter sink;
   if (auto warm = decode_turn(session, run, &sink); !warm) return forward_error(warm);
   sink.forget();
   auto seconds = decode_turn(session, run, &sink);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Packs what ./dev gpu needs on a machine with a driver, a CUDA toolkit or PyTorch, and nothing else.
+# Packs what ./dev gpu needs on a machine with a driver, cuBLAS (from a CUDA toolkit, PyTorch or pip), and nothing else.
 #
 # usage: bundle.sh BUILD SOURCES ARCHIVE
 set -euo pipefail
@@ -17,6 +17,12 @@ for file in app/expertscope-cli tests/gpu/expertscope-gpu-soak tests/bench/exper
   install -m 755 "$build/$file" "$root/bin/"
 done
 strip --strip-unneeded "$root"/bin/*
+# Folders of this machine mean nothing on another, where anybody may own them.
+# shellcheck disable=SC2016 # $ORIGIN is for the loader
+if readelf -d "$root"/bin/* | grep -E '(RPATH|RUNPATH)' | grep -vF '[$ORIGIN/../lib]'; then
+  echo "$build: programs for a bundle look for libraries in ../lib and nowhere else" >&2
+  exit 1
+fi
 
 # Libraries that a bare machine lacks. The C library is the machine's, CUDA's come with its toolkit or with PyTorch,
 # and the C++ library is for a machine whose own is older.
@@ -28,6 +34,17 @@ ldd "$root"/bin/* | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | sort -u | while read -
     *) cp -L "$library" "$root/lib/" ;;
   esac
 done
+
+# The oldest C library that has everything the files of these folders want, for run.sh to compare with the machine's.
+glibc_of() {  # FOLDERS...
+  find "$@" -maxdepth 1 -type f -exec objdump -T {} + | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1 | sed 's/^GLIBC_//'
+}
+glibc_of "$root/bin" "$root/lib" >"$stage/GLIBC"
+mv "$stage/GLIBC" "$root/lib/"
+if compgen -G "$root/lib/std/*" >/dev/null; then
+  glibc_of "$root/lib/std" >"$stage/GLIBC"
+  mv "$stage/GLIBC" "$root/lib/std/"
+fi
 
 cp -r "$sources"/tests/data/{models,golden} "$root/tests/data/"
 cp -r "$sources/resources/demo" "$root/resources/"

@@ -12,6 +12,12 @@
 /// means nothing.
 namespace expertscope::testing {
 
+/// The options of a session on the first device.
+inline BackendOptions on_first_gpu(BackendOptions options) {
+  options.choice = {BackendKind::cuda, 0};
+  return options;
+}
+
 /// The first device; the error is what a person would be told.
 Result<DeviceInfo> find_gpu();
 

@@ -4,15 +4,6 @@
 #include "tests/gpu/gpu.h"
 
 namespace expertscope::testing {
-namespace {
-
-BackendOptions on_gpu(BackendOptions options) {
-  options.choice = {BackendKind::cuda, 0};
-  return options;
-}
-
-}  // namespace
-
 Result<DeviceInfo> find_gpu() {
   return cuda::describe_device(0);
 }
@@ -20,14 +11,14 @@ Result<DeviceInfo> find_gpu() {
 Result<std::unique_ptr<Session>> open_gpu_session(std::shared_ptr<const Model> model,
                                                   const BackendOptions& options,
                                                   const OpenProgress& progress) {
-  const BackendOptions resolved = Session::resolve_options(*model, on_gpu(options));
+  const BackendOptions resolved = Session::resolve_options(*model, on_first_gpu(options));
   auto backend = cuda::make_cuda_backend(model, resolved, "emulated", progress, {});
   if (!backend) return forward_error(backend);
   return Session::create(std::move(model), resolved, std::move(*backend));
 }
 
 Result<std::int64_t> free_gpu_memory(const Model& model) {
-  BackendOptions options = on_gpu({});
+  BackendOptions options = on_first_gpu({});
   options.max_context = 16;
   options.max_batch = 16;
   const auto plan = cuda::plan_memory(model, options);

@@ -10,11 +10,6 @@ const Result<const cuda::Plugin*>& plugin() {
   return loaded;
 }
 
-BackendOptions on_gpu(BackendOptions options) {
-  options.choice = {BackendKind::cuda, 0};
-  return options;
-}
-
 }  // namespace
 
 Result<DeviceInfo> find_gpu() {
@@ -28,7 +23,7 @@ Result<std::unique_ptr<Session>> open_gpu_session(std::shared_ptr<const Model> m
                                                   const BackendOptions& options,
                                                   const OpenProgress& progress) {
   if (!plugin()) return forward_error(plugin());
-  const BackendOptions resolved = Session::resolve_options(*model, on_gpu(options));
+  const BackendOptions resolved = Session::resolve_options(*model, on_first_gpu(options));
   auto backend = (*plugin())->make_backend(model, resolved, "asked for", progress, {});
   if (!backend) return forward_error(backend);
   return Session::create(std::move(model), resolved, std::move(*backend));
@@ -36,7 +31,7 @@ Result<std::unique_ptr<Session>> open_gpu_session(std::shared_ptr<const Model> m
 
 Result<std::int64_t> free_gpu_memory(const Model& model) {
   if (!plugin()) return forward_error(plugin());
-  BackendOptions options = on_gpu({});
+  BackendOptions options = on_first_gpu({});
   options.max_context = 16;
   options.max_batch = 16;
   const auto plan = (*plugin())->plan_memory(model, options);

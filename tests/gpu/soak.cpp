@@ -17,6 +17,7 @@
 
 #include "tests/gpu/gpu.h"
 #include "tests/gpu/soak_steps.h"
+#include "tests/support/recycler.h"
 
 namespace expertscope::testing {
 namespace {
@@ -29,22 +30,6 @@ struct Options {
   int episode_steps = 40;
   int episodes = 0;  ///< 0: until the time is up
   std::filesystem::path model = "resources/demo";
-};
-
-/// Gives one block out again and again.
-class Recycler final : public CaptureSink {
- public:
-  std::unique_ptr<CaptureBlock> acquire() override {
-    return block_ ? std::move(block_) : std::make_unique<CaptureBlock>();
-  }
-  Status deliver(std::unique_ptr<CaptureBlock> block) override {
-    block_ = std::move(block);
-    return {};
-  }
-  const CaptureBlock* last() const { return block_.get(); }
-
- private:
-  std::unique_ptr<CaptureBlock> block_;
 };
 
 struct Totals {
@@ -329,7 +314,7 @@ int main(int argc, char** argv) {
   using namespace expertscope;
   const testing::Options options = testing::parse(argc, argv);
   if (auto device = testing::find_gpu(); !device) {
-    fmt::print(stderr, "no GPU: {}\n", device.error().message);
+    fmt::print(stderr, "the GPU cannot be used: {}\n", device.error().message);
     return 77;
   }
   return testing::soak(options);

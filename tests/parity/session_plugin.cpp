@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   constexpr int kSkipped = 77;
   const auto device = expertscope::testing::find_gpu();
   if (!device) {
-    fmt::print("no GPU, nothing was tested: {}\n", device.error().message);
+    fmt::print("nothing was tested, the GPU cannot be used: {}\n", device.error().message);
     return kSkipped;
   }
   fmt::print("on {}, {}\n", device->name, device->driver);

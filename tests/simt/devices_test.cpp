@@ -103,6 +103,25 @@ TEST(SimtDevices, OccupancyIsPlausible) {
   EXPECT_EQ(blocks, 2);
 }
 
+TEST(SimtDevices, DescribeTheirKernels) {
+  Settings settings;
+  settings.compute_major = 8;
+  settings.compute_minor = 6;
+  const Emulation emulation(settings);
+  cudaFuncAttributes attributes{};
+  ASSERT_EQ(cudaFuncGetAttributes(&attributes, nothing), cudaSuccess);
+  EXPECT_EQ(attributes.maxThreadsPerBlock, 1024);
+  EXPECT_EQ(attributes.binaryVersion, 86);
+  EXPECT_EQ(attributes.maxDynamicSharedSizeBytes, 48 << 10);
+  ASSERT_EQ(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 << 10),
+            cudaSuccess);
+  ASSERT_EQ(cudaFuncGetAttributes(&attributes, nothing), cudaSuccess);
+  EXPECT_EQ(attributes.maxDynamicSharedSizeBytes, 100 << 10);
+  fail_call("cudaFuncGetAttributes", 1, cudaErrorNoKernelImageForDevice);
+  EXPECT_EQ(cudaFuncGetAttributes(&attributes, nothing), cudaErrorNoKernelImageForDevice);
+  EXPECT_EQ(cudaFuncGetAttributes(nullptr, nothing), cudaErrorInvalidValue);
+}
+
 TEST(SimtDevices, ErrorsHaveNames) {
   EXPECT_STREQ(cudaGetErrorName(cudaErrorIllegalAddress), "cudaErrorIllegalAddress");
   EXPECT_STREQ(cudaGetErrorString(cudaErrorIllegalAddress), "an illegal memory access was encountered");

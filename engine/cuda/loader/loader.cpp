@@ -61,14 +61,34 @@ std::filesystem::path find_plugin(const PluginPlaces& places) {
   return {};
 }
 
+/// Why the plugin cannot be loaded, from what dlopen() says; for cuBLAS, which is not part of the driver,
+/// also where it comes from. "libcublas.so.13: cannot open shared object file: ..." is how the loader begins
+/// then.
+Error load_error(const std::string& message) {
+  constexpr std::string_view kCublas = "libcublas";
+  constexpr std::string_view kMissing = ": cannot open shared object file";
+  const std::size_t end = message.find(kMissing);
+  const std::size_t version = message.find(".so.");
+  if (message.compare(0, kCublas.size(), kCublas) != 0 || end == std::string::npos || version > end)
+    return {ErrorCode::unsupported, "the CUDA backend cannot be loaded: " + message};
+  const std::string library = message.substr(0, end);
+  const int major = std::atoi(library.c_str() + version + 4);
+  // Since CUDA 13 the package no longer has the version in its name.
+  const std::string package = major < 13 ? fmt::format("nvidia-cublas-cu{}", major) : "nvidia-cublas";
+  return {ErrorCode::unsupported,
+          fmt::format(
+              "the CUDA backend cannot be loaded: {} was not found; it comes with the CUDA {} toolkit, or "
+              "with 'pip install {}' and its folder in LD_LIBRARY_PATH",
+              library, major, package)};
+}
+
 Result<const Plugin*> open_plugin(const std::filesystem::path& file) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(file, error))
     return fail(ErrorCode::unsupported, "{}: there is no such file", file.string());
   // Never closed: backends, and the deleters of what they return, are code of the plugin.
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr)
-    return fail(ErrorCode::unsupported, "the CUDA backend cannot be loaded: {}", dl_message());
+  if (library == nullptr) return tl::unexpected<Error>(load_error(dl_message()));
   void* symbol = dlsym(library, kPluginFunction);
   if (symbol == nullptr)
     return fail(ErrorCode::unsupported, "{}: is not a CUDA backend of expertscope", file.string());

@@ -23,7 +23,7 @@ PluginPlaces plugin_places();
 /// Opens the plugin, for good. The driver is opened first, and without one the plugin is not touched. Each
 /// failure is an ErrorCode::unsupported with its own message: EXPERTSCOPE_CUDA=off, no driver,
 /// CUDA_VISIBLE_DEVICES hides all devices, a build without CUDA, no plugin file, one that cannot be loaded
-/// (dlopen's text: a missing cuBLAS), one that is none, one of another build.
+/// (dlopen's text; of a missing cuBLAS, where it comes from), one that is none, one of another build.
 Result<const Plugin*> load_plugin(const PluginPlaces& places = plugin_places());
 
 /// The devices of the plugin; fails, with what to tell a person, when there are none.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <fstream>
 
+#include "engine/cuda/runtime/kernel_image.h"
 #include "engine/cuda/runtime/queue.h"
 
 namespace expertscope::cuda {
@@ -52,6 +53,25 @@ Result<int> count_devices() {
               version_text(driver), version_text(runtime));
 }
 
+/// Asked before anything is loaded: a launch would tell the same after minutes of loading. The device is the
+/// calling thread's.
+Status check_kernels(const cudaDeviceProp& properties) {
+  const cudaError_t code = find_kernel_image();
+  if (code == cudaSuccess) return {};
+  cudaGetLastError();
+  if (code == cudaErrorUnsupportedPtxVersion)
+    return fail(ErrorCode::unsupported,
+                "{} has compute capability {}.{}: this build has no kernels compiled for it, and the NVIDIA "
+                "driver is too old to translate those of another",
+                properties.name, properties.major, properties.minor);
+  if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction)
+    return fail(ErrorCode::unsupported,
+                "{} has compute capability {}.{}, and this build has no kernels for it: build it with "
+                "-DEXPERTSCOPE_CUDA_ARCHITECTURES=native",
+                properties.name, properties.major, properties.minor);
+  return check(code, "looking for the kernels");
+}
+
 }  // namespace
 
 Result<DeviceInfo> describe_device(int index) {
@@ -95,6 +115,7 @@ Result<DeviceLimits> open_device(int index) {
     return fail(ErrorCode::unsupported, "{} has compute capability {}.{}; {}.0 or newer is needed",
                 properties.name, properties.major, properties.minor, kOldestMajor);
   if (auto ok = check(cudaSetDevice(index), "opening the GPU"); !ok) return forward_error(ok);
+  if (auto ok = check_kernels(properties); !ok) return forward_error(ok);
   return DeviceLimits{properties.multiProcessorCount, properties.sharedMemPerBlockOptin, properties.major,
                       properties.minor};
 }

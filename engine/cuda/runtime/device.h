@@ -25,8 +25,8 @@ Result<std::vector<DeviceInfo>> list_devices();
 /// One of them; the error says how many there are.
 Result<DeviceInfo> describe_device(int index);
 
-/// Makes the device the calling thread's and tells its limits. Refuses one older than the kernels were built
-/// for (compute capability 8.0).
+/// Makes the device the calling thread's and tells its limits. Refuses one older than the kernels were
+/// written for (compute capability 8.0), and one that this build has no kernels for.
 Result<DeviceLimits> open_device(int index);
 
 }  // namespace expertscope::cuda

@@ -6,15 +6,16 @@
 #include "engine/cuda/cuda_backend.h"
 #include "engine/cuda/runtime/device.h"
 #include "tests/engine/cuda/backend_fixture.h"
+#include "tests/support/recycler.h"
 
 namespace expertscope::cuda {
 namespace {
 
-using testing::AllOf;
-using testing::AnyOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
 
-class Faults : public testing::Test {
+class Faults : public ::testing::Test {
  protected:
   static std::shared_ptr<const Model> model() {
     static const auto shared = make_model(odd_config(), {DType::bf16});
@@ -80,6 +81,22 @@ TEST_F(Faults, ACardOlderThanTheKernelsIsRefused) {
   EXPECT_THAT(error.message, HasSubstr("compute capability 7.5; 8.0 or newer"));
 }
 
+TEST_F(Faults, ACardThatTheBuildHasNoKernelsForIsRefusedBeforeWeightsAreLoaded) {
+  for (const cudaError_t code : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction}) {
+    simt::reset({.name = "Emulated B200", .compute_major = 10});
+    simt::fail_call("cudaFuncGetAttributes", 1, code);
+    const Error error = error_of_opening();
+    EXPECT_EQ(error.code, ErrorCode::unsupported);
+    EXPECT_THAT(error.message,
+                HasSubstr("Emulated B200 has compute capability 10.0, and this build has no kernels"));
+    EXPECT_EQ(simt::calls("cudaMalloc") + simt::calls("cudaHostAlloc"), 0);
+    EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess) << "the next call would return it";
+  }
+  simt::reset();
+  simt::fail_call("cudaFuncGetAttributes", 1, cudaErrorUnsupportedPtxVersion);
+  EXPECT_THAT(error_of_opening().message, HasSubstr("driver is too old to translate"));
+}
+
 TEST_F(Faults, TheSecondDeviceRunsLikeTheFirst) {
   simt::reset({.devices = 2});
   const std::vector<Counts> steps = {{{0, 5}}, {{0, 1}}};
@@ -92,7 +109,7 @@ TEST_F(Faults, TheSecondDeviceRunsLikeTheFirst) {
 }
 
 /// Whatever call of opening fails, first, second, ... until none is left to fail.
-class OpeningFails : public Faults, public testing::WithParamInterface<const char*> {};
+class OpeningFails : public Faults, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(OpeningFails, AtEveryCallOfAFunctionWithAnErrorAndNothingLeft) {
   const std::string function = GetParam();
@@ -118,23 +135,28 @@ TEST_P(OpeningFails, AtEveryCallOfAFunctionWithAnErrorAndNothingLeft) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Functions, OpeningFails,
-                         testing::Values("cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags",
-                                         "cudaEventCreateWithFlags", "cudaMemcpyAsync", "cudaMemsetAsync",
-                                         "cudaStreamSynchronize", "cudaMemGetInfo", "cudaSetDevice",
-                                         "cudaGetDeviceProperties", "cudaEventRecord", "cublasCreate",
-                                         "cublasSetStream", "cublasSetWorkspace"),
+                         ::testing::Values("cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags",
+                                           "cudaEventCreateWithFlags", "cudaMemcpyAsync", "cudaMemsetAsync",
+                                           "cudaStreamSynchronize", "cudaMemGetInfo", "cudaSetDevice",
+                                           "cudaGetDeviceProperties", "cudaFuncGetAttributes",
+                                           "cudaEventRecord", "cublasCreate", "cublasSetStream",
+                                           "cublasSetWorkspace"),
                          [](const auto& test) { return std::string(test.param); });
 
-/// A prompt and a decode step with all probes: one call of `function` in them fails.
-class StepFails : public Faults, public testing::WithParamInterface<const char*> {};
+/// A prompt and two decode steps with all probes: one call of `function` in them fails.
+class StepFails : public Faults, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(StepFails, AtSeveralCallsWithAnErrorAndGoesOnAfterIt) {
+  const std::string function = GetParam();
+  const BackendOptions math = small_options(function.starts_with("cublas") ? MathMode::bf16 : MathMode::f32);
   const std::vector<Counts> steps = {{{0, 5}}, {{0, 1}}, {{0, 1}, {1, 1}}};
-  const Watched expected = watch(*must(open_cuda(model(), options())), steps, parity::all_probes());
+  const Watched expected = watch(*must(open_cuda(model(), math)), steps, parity::all_probes());
   for (const int nth : {1, 2, 3, 7, 16, 33, 47}) {
-    SCOPED_TRACE(std::string(GetParam()) + " " + std::to_string(nth));
-    const auto session = must(open_cuda(model(), options()));
-    simt::fail_call(GetParam(), nth, cudaErrorUnknown);
+    SCOPED_TRACE(function + " " + std::to_string(nth));
+    testing::Recycler sink;  // before the session, which points at it
+    const auto session = must(open_cuda(model(), math));
+    session->set_capture(parity::all_probes(), &sink);
+    simt::fail_call(function, nth, cudaErrorUnknown);
     int failed = 0;
     for (const Counts& counts : steps) {
       const auto output = session->run(next_batch(*session, counts));
@@ -153,9 +175,11 @@ TEST_P(StepFails, AtSeveralCallsWithAnErrorAndGoesOnAfterIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Functions, StepFails,
-                         testing::Values("cudaLaunchKernelEx", "cudaMemcpyAsync", "cudaMemsetAsync",
-                                         "cudaStreamSynchronize", "cudaStreamBeginCapture",
-                                         "cudaGraphInstantiate", "cudaGraphLaunch", "cudaSetDevice"),
+                         ::testing::Values("cudaLaunchKernelEx", "cudaMemcpyAsync", "cudaMemsetAsync",
+                                           "cudaStreamSynchronize", "cudaStreamBeginCapture",
+                                           "cudaGraphInstantiate", "cudaGraphLaunch", "cudaSetDevice",
+                                           "cudaEventRecord", "cudaStreamWaitEvent", "cudaEventSynchronize",
+                                           "cublasGemmEx"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_F(Faults, ACaptureThatDoesNotEndIsAnError) {
@@ -210,7 +234,7 @@ TEST_F(Faults, TheErrorOfALaunchNamesOperationAndLayer) {
   }
   for (const char* place : {"embed failed", "layer 0, attention failed", "layer 1, router failed",
                             "layer 1, moe failed", "head failed", "checking the logits failed"})
-    EXPECT_THAT(messages, testing::Contains(HasSubstr(place)));
+    EXPECT_THAT(messages, ::testing::Contains(HasSubstr(place)));
 }
 
 TEST_F(Faults, ACaptureBufferThatFindsNoRoomCostsAStepAndNothingElse) {
@@ -235,7 +259,7 @@ TEST_F(Faults, ACaptureBufferThatFindsNoRoomCostsAStepAndNothingElse) {
 }
 
 /// NaN in a weight: both backends say the same.
-class Damaged : public Faults, public testing::WithParamInterface<int> {};
+class Damaged : public Faults, public ::testing::WithParamInterface<int> {};
 
 TEST_P(Damaged, WeightsAreExplainedAsByTheCpu) {
   const auto damage = [&](Weights& w) {
@@ -275,7 +299,7 @@ TEST_P(Damaged, WeightsAreExplainedAsByTheCpu) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Weights, Damaged, testing::Range(0, 7));
+INSTANTIATE_TEST_SUITE_P(Weights, Damaged, ::testing::Range(0, 7));
 
 TEST_F(Faults, ADecodeStepExplainsNanToo) {
   const auto damaged = make_model(odd_config(), {DType::f32}, [](Weights& w) {

@@ -45,6 +45,8 @@ constexpr ErrorText kErrors[] = {
     ERROR_TEXT(cudaErrorDeviceUninitialized, "invalid device context"),
     ERROR_TEXT(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device"),
     ERROR_TEXT(cudaErrorECCUncorrectable, "uncorrectable ECC error encountered"),
+    ERROR_TEXT(cudaErrorUnsupportedPtxVersion,
+               "the provided PTX was compiled with an unsupported toolchain."),
     ERROR_TEXT(cudaErrorOperatingSystem, "OS call failed or operation not supported on this OS"),
     ERROR_TEXT(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     ERROR_TEXT(cudaErrorIllegalState, "the operation cannot be performed in the present state"),

@@ -71,6 +71,22 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel, std::fu
 
 namespace simt = expertscope::simt;
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
+  return simt::call("cudaFuncGetAttributes", simt::Needs::device, [&](simt::Runtime& runtime) {
+    if (attributes == nullptr) return cudaErrorInvalidValue;
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const auto allowed = runtime.dynamic_shared.find(kernel);
+    *attributes = {};
+    attributes->maxThreadsPerBlock = static_cast<int>(simt::kThreadsPerBlock);
+    attributes->numRegs = 32;
+    attributes->ptxVersion = attributes->binaryVersion =
+        10 * runtime.settings.compute_major + runtime.settings.compute_minor;
+    attributes->maxDynamicSharedSizeBytes =
+        static_cast<int>(allowed != runtime.dynamic_shared.end() ? allowed->second : simt::kSharedPerBlock);
+    return cudaSuccess;
+  });
+}
+
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   return simt::call("cudaFuncSetAttribute", simt::Needs::device, [&](simt::Runtime& runtime) {
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
