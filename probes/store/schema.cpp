@@ -273,7 +273,7 @@ Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::
   if (!opened) return opened;
   Database& database = **opened;
   if (fresh) {
-    if (auto status = database.execute("PRAGMA page_size = 4096"); !status) return forward_error(status);
+    if (auto status = database.execute("PRAGMA page_size = 32768"); !status) return forward_error(status);
     if (auto status = create_schema(database); !status) return forward_error(status);
   }
   if (auto status = check_trace(database); !status) return forward_error(status);

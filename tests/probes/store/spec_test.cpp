@@ -128,7 +128,7 @@ TEST(Spec, TheFileSaysWhatItIs) {
   };
   EXPECT_EQ(pragma("application_id"), 1481851728);
   EXPECT_EQ(pragma("user_version"), 2);
-  EXPECT_EQ(pragma("page_size"), 4096);
+  EXPECT_EQ(pragma("page_size"), 32768);
   auto mode = value_of(database->prepare("PRAGMA journal_mode"));
   ASSERT_TRUE(value_of(mode.step()));
   EXPECT_EQ(mode.text(0), "wal");
