@@ -71,50 +71,94 @@ __global__ void __launch_bounds__(kRowThreads)
   }
 }
 
+/// What the warps of a block know of the outputs of a few slots: one barrier serves all of them.
+inline constexpr int kMeasuredSlots = 16;
+struct WarpParts {
+  float squares[kMeasuredSlots][kRowThreads / kWarp];
+  Peak peak[kMeasuredSlots][kRowThreads / kWarp];
+};
+
+/// sums += weight * output for one slot; its warp's squares and largest value go to `parts`, if wanted.
+__device__ inline void add_output(const float* output, float weight, int width, float* sums, int at,
+                                  WarpParts* parts) {
+  float squares = 0;
+  Peak peak{0.0f, 0x7fffffff};
+#pragma unroll 4
+  for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads) {
+    const float value = output[i];
+    sums[i] += weight * value;
+    squares += value * value;
+    const Peak now{fabsf(value), i};
+    if (beats(now, peak)) peak = now;
+  }
+  if (parts == nullptr) return;
+  squares = warp_sum(squares);
+  peak = warp_peak(peak);
+  if (lane_index() != 0) return;
+  parts->squares[at][warp_index()] = squares;
+  parts->peak[at][warp_index()] = peak;
+}
+
+/// The probe of one slot from what the warps know, by one warp. A silenced expert has norm and maximum 0 at
+/// channel 0, an empty slot channel -1.
+__device__ inline void store_output(const DeviceCapture& capture, const WarpParts& parts, int at, int expert,
+                                    float scale, std::size_t to) {
+  constexpr int kParts = kRowThreads / kWarp;
+  float squares = 0;
+  Peak peak{0.0f, expert >= 0 ? 0 : -1};
+  if (scale != 0.0f) {
+    const bool mine = lane_index() < kParts;
+    squares = warp_sum(mine ? parts.squares[at][lane_index()] : 0.0f);
+    peak = warp_peak(mine ? parts.peak[at][lane_index()] : Peak{0.0f, 0x7fffffff});
+  }
+  if (lane_index() != 0) return;
+  capture.output_norm[to] = sqrtf(squares) * fabsf(scale);
+  capture.output_max[to] = peak.value * fabsf(scale);
+  capture.output_channel[to] = peak.channel;
+}
+
 /// hidden[token] += sum over slots, in their order, of weight * scale * output[row]; the probes of the
 /// outputs and of the hidden state are taken where the values pass anyway. Blocks: tokens from `first_token`
 /// on. Dynamic shared memory: `width` floats.
 __global__ void __launch_bounds__(kRowThreads)
     combine_rows(const DeviceStep* step, const DeviceRouting* routing, DeviceSlots slots, SortedRows sorted,
                  const float* output, int width, int first_token, int layer, int moe_layer, float* hidden) {
-  __shared__ float scratch[kRowThreads / kWarp];
+  __shared__ WarpParts parts;
   __shared__ Peak peaks[kRowThreads / kWarp];
   auto* sums = reinterpret_cast<float*>(dynamic_shared());
   const int token = first_token + static_cast<int>(blockIdx.x);
   if (token >= step->tokens) return;
   const DeviceCapture& capture = step->capture;
+  const bool measured = capture.output_norm != nullptr;
+  const int first_slot = token * step->slots;
+  const auto expert_of = [&](int slot) {
+    return slot < routing->top_k ? slots.expert[first_slot + slot] : -1;
+  };
+  const auto scale_of = [&](int expert) { return expert >= 0 ? routing->output_scale[expert] : 0.0f; };
   float* row = hidden + static_cast<std::size_t>(token) * static_cast<std::size_t>(width);
   for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads)
     sums[i] = row[i];
-  for (int slot = 0; slot < step->slots; ++slot) {
-    const int index = token * step->slots + slot;
-    const int expert = slot < routing->top_k ? slots.expert[index] : -1;
-    const float scale = expert >= 0 ? routing->output_scale[expert] : 0.0f;
-    float squares = 0;
-    Peak peak{0.0f, scale != 0.0f ? 0x7fffffff : expert >= 0 ? 0 : -1};
-    if (scale != 0.0f) {
-      const float* from =
-          output + static_cast<std::size_t>(sorted.row_of_slot[index]) * static_cast<std::size_t>(width);
-      const float weight = slots.weight[index] * scale;
-      for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads) {
-        const float value = from[i];
-        sums[i] += weight * value;
-        squares += value * value;
-        const Peak now{fabsf(value), i};
-        if (beats(now, peak)) peak = now;
-      }
+  for (int first = 0; first < step->slots; first += kMeasuredSlots) {
+    const int end = min(first + kMeasuredSlots, step->slots);
+    for (int slot = first; slot < end; ++slot) {
+      const float scale = scale_of(expert_of(slot));
+      if (scale == 0.0f) continue;
+      const int index = first_slot + slot;
+      add_output(
+          output + static_cast<std::size_t>(sorted.row_of_slot[index]) * static_cast<std::size_t>(width),
+          slots.weight[index] * scale, width, sums, slot - first, measured ? &parts : nullptr);
     }
-    if (capture.output_norm == nullptr) continue;
-    squares = block_sum(squares, scratch);
-    peak = block_peak(peak, peaks);
-    if (threadIdx.x != 0) continue;
-    const std::size_t at = (static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(step->tokens) +
-                            static_cast<std::size_t>(token)) *
-                               static_cast<std::size_t>(step->slots) +
-                           static_cast<std::size_t>(slot);
-    capture.output_norm[at] = sqrtf(squares) * fabsf(scale);
-    capture.output_max[at] = peak.value * fabsf(scale);
-    capture.output_channel[at] = peak.channel;
+    if (!measured) continue;
+    __syncthreads();
+    for (int slot = first + warp_index(); slot < end; slot += warps_per_block()) {
+      const int expert = expert_of(slot);
+      const std::size_t to = (static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(step->tokens) +
+                              static_cast<std::size_t>(token)) *
+                                 static_cast<std::size_t>(step->slots) +
+                             static_cast<std::size_t>(slot);
+      store_output(capture, parts, slot - first, expert, scale_of(expert), to);
+    }
+    __syncthreads();
   }
   for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads)
     row[i] = sums[i];
