@@ -93,9 +93,10 @@ def decode_rest(s):
 
 
 def tile_padding(rows_per_expert):
-    """Rows of a tile (engine/cuda/experts.cu) over rows in it, on average half a tile over per expert."""
+    """Rows of a tile (engine/cuda/experts.cu), and rows multiplied over rows there: tiles multiply sixteen rows at a time,
+    on average half of them too many per expert."""
     tile = 16 if rows_per_expert <= 16 else 32 if rows_per_expert <= 32 else 64 if rows_per_expert <= 64 else 128
-    return tile, 1 + tile / 2 / rows_per_expert
+    return tile, 1 + 8 / rows_per_expert
 
 
 def prefill_layer(s, n, sequences=1):
@@ -194,8 +195,8 @@ def prefill_report(s, device, prompt):
               f"layer {expected * 1e3:.1f} ms, {products / expected / device.rate:.0%}.",
               f"- The target of 45 % of the rate is {needed * 1e3:.1f} ms, {prompt / needed / 1e3:.0f} k tok/s: {needed / expected - 1:.0%} "
               "above that sum of all kernels at their limits.",
-              f"- {per_expert:.0f} rows an expert on average: tiles of {tile} rows, {waste:.2f} times the rows are multiplied when "
-              "every expert's last tile is half full."]
+              f"- {per_expert:.0f} rows an expert on average: tiles of {tile} rows. Of a tile that is not full only the sixteens "
+              f"with rows in them are multiplied, {waste:.2f} times the rows there are."]
     return lines
 
 
