@@ -10,7 +10,7 @@
 #include "engine/cuda/runtime/device.h"
 #include "engine/cuda/runtime/step_graph.h"
 #include "engine/cuda/step/capture_buffer.h"
-#include "engine/cuda/step/step_results.h"
+#include "engine/cuda/step_results.h"
 #include "engine/cuda/weights/memory_plan.h"
 #include "engine/model/backend_checks.h"
 #include "engine/model/finite.h"

@@ -19,6 +19,7 @@ set(EXPERTSCOPE_CUDA_SOURCES
   products.cu
   rope_table.cpp
   router.cu
+  step_results.cpp
   runtime/device.cpp
   runtime/kernel_image.cu
   runtime/measure.cu
@@ -28,7 +29,6 @@ set(EXPERTSCOPE_CUDA_SOURCES
   step/capture_buffer.cpp
   step/routing_tables.cpp
   step/step_input.cpp
-  step/step_results.cpp
   step/workspace.cpp
   tiles.cu
   weights/device_weights.cpp

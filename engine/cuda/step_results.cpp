@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/step/step_results.h"
+#include "engine/cuda/step_results.h"
 
 #include <algorithm>
 
