@@ -6,8 +6,9 @@
 
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <vector>
+
+#include "tests/support/plain_routing.h"
 
 namespace expertscope::cpu {
 namespace {
@@ -18,17 +19,9 @@ using testing::Pointwise;
 
 constexpr float kTolerance = 1e-6f;
 
+/// Unedited, but with the edit fields in force.
 LayerRouting plain(int experts, int top_k, bool renormalise) {
-  const auto n = static_cast<std::size_t>(experts);
-  LayerRouting routing;
-  routing.logit_bias.assign(n, 0.0f);
-  routing.remap.resize(n);
-  std::iota(routing.remap.begin(), routing.remap.end(), 0);
-  routing.output_scale.assign(n, 1.0f);
-  routing.drop.assign(n, 0);
-  routing.force.assign(n, 0);
-  routing.top_k = top_k;
-  routing.renormalise = renormalise;
+  LayerRouting routing = plain_routing(experts, top_k, renormalise);
   routing.edited = true;
   return routing;
 }

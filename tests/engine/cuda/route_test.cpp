@@ -8,33 +8,19 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numeric>
 #include <random>
 #include <set>
 
 #include "engine/cpu/router.h"
 #include "engine/cuda/kernels/route_rows.cuh"
 #include "engine/model/capture.h"
+#include "tests/support/plain_routing.h"
 
 namespace expertscope::cuda {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-LayerRouting plain(int experts, int top_k, bool renormalise) {
-  const auto n = static_cast<std::size_t>(experts);
-  LayerRouting routing;
-  routing.logit_bias.assign(n, 0.0f);
-  routing.remap.resize(n);
-  std::iota(routing.remap.begin(), routing.remap.end(), 0);
-  routing.output_scale.assign(n, 1.0f);
-  routing.drop.assign(n, 0);
-  routing.force.assign(n, 0);
-  routing.top_k = top_k;
-  routing.renormalise = renormalise;
-  return routing;
-}
 
 /// A table in device memory.
 class OnDevice {
@@ -146,7 +132,7 @@ TEST_P(RouteRows, SelectsAndWeighsLikeTheCpu) {
     SCOPED_TRACE("top_k " + std::to_string(top_k));
     for (const bool renormalise : {false, true})
       expect_like_the_cpu(random_floats(static_cast<std::size_t>(5 * experts), 3),
-                          plain(experts, top_k, renormalise), 5, top_k + 2);
+                          plain_routing(experts, top_k, renormalise), 5, top_k + 2);
   }
 }
 
@@ -155,7 +141,7 @@ TEST_P(RouteRows, BreaksTiesByTheLowerIndex) {
   std::vector<float> logits(static_cast<std::size_t>(3 * experts), 0.5f);
   for (std::size_t i = static_cast<std::size_t>(experts); i < logits.size(); ++i)
     logits[i] = i % 3 == 0 ? 1.0f : i % 3 == 1 ? -0.0f : 0.0f;
-  expect_like_the_cpu(logits, plain(experts, std::min(experts, 16), true), 3, std::min(experts, 16));
+  expect_like_the_cpu(logits, plain_routing(experts, std::min(experts, 16), true), 3, std::min(experts, 16));
 }
 
 /// A policy of its own for every seed.
@@ -166,7 +152,7 @@ TEST_P(RouteRows, FollowsEveryEditLikeTheCpu) {
   for (int seed = 0; seed < 12; ++seed) {
     SCOPED_TRACE("policy " + std::to_string(seed));
     const int top_k = 1 + static_cast<int>(random() % static_cast<unsigned>(std::min(experts, 12)));
-    LayerRouting table = plain(experts, top_k, one_in(2));
+    LayerRouting table = plain_routing(experts, top_k, one_in(2));
     table.edited = true;
     if (one_in(2)) table.top_p = 0.05f + 0.9f * static_cast<float>(random() % 100) / 100.0f;
     int free_to_mask = experts - top_k;
@@ -191,7 +177,7 @@ TEST_P(RouteRows, GivesDistinctExpertsWhateverTheLogits) {
       std::vector<float> logits = random_floats(static_cast<std::size_t>(2 * experts), 5);
       for (std::size_t i = 0; i < logits.size(); i += every)
         logits[i] = strange;
-      const Routed routed = route_on_device(logits, plain(experts, top_k, true), 2, top_k, 0, 2);
+      const Routed routed = route_on_device(logits, plain_routing(experts, top_k, true), 2, top_k, 0, 2);
       for (int t = 0; t < 2; ++t) {
         const auto first = routed.expert.begin() + t * top_k;
         const std::set<int> distinct(first, first + top_k);
@@ -207,26 +193,26 @@ INSTANTIATE_TEST_SUITE_P(Experts, RouteRows, testing::Values(1, 3, 8, 33, 64, 12
                          testing::PrintToStringParamName());
 
 TEST(RouteRowsEdges, AllExpertsMaskedIsTheNanOfTheCpu) {
-  LayerRouting table = plain(4, 2, true);
+  LayerRouting table = plain_routing(4, 2, true);
   table.edited = true;
   table.logit_bias.assign(4, -kInfinity);
   expect_like_the_cpu({1, 2, 3, 4}, table, 1, 2);
 }
 
 TEST(RouteRowsEdges, ANumberBeatsNan) {
-  const Routed routed = route_on_device({kNan, -5, kNan, -kInfinity}, plain(4, 3, false), 1, 3, 0, 1);
+  const Routed routed = route_on_device({kNan, -5, kNan, -kInfinity}, plain_routing(4, 3, false), 1, 3, 0, 1);
   EXPECT_THAT(routed.expert, testing::ElementsAre(1, 3, 0));
 }
 
 TEST(RouteRowsEdges, AForcedExpertOfVanishingProbabilityIsSilentNotNan) {
-  LayerRouting table = plain(2, 1, true);
+  LayerRouting table = plain_routing(2, 1, true);
   table.edited = true;
   table.force[0] = 1;
   expect_like_the_cpu({-200.0f, 0.0f}, table, 1, 1);
 }
 
 TEST(RouteRowsEdges, AnUneditedTableIgnoresItsEdits) {
-  LayerRouting table = plain(3, 2, false);
+  LayerRouting table = plain_routing(3, 2, false);
   table.force[0] = table.drop[1] = 1;
   table.logit_bias[2] = -kInfinity;
   expect_like_the_cpu({-1, 2, 3}, table, 1, 2);
@@ -240,7 +226,7 @@ TEST(RouteRowsEdges, ProbesThatAreOffCostNoMemory) {
   step.tokens = 1;
   step.slots = 2;
   Array<DeviceStep> device_step(std::vector{step});
-  OnDevice routing(plain(3, 2, false));
+  OnDevice routing(plain_routing(3, 2, false));
   run(&route_rows, {blocks(1), kWarp, 12 * sizeof(float)}, device_step.data(), routing.data(), logits.data(),
       3, 0, DeviceSlots{expert.data(), weight.data()});
   EXPECT_THAT(expert.read(), testing::ElementsAre(2, 1));
