@@ -18,6 +18,7 @@
 #include "probes/capture/recorder.h"
 #include "tests/bench/machine_limits.h"
 #include "tests/support/random_model.h"
+#include "tests/support/recycler.h"
 #include "tests/support/temporary_folder.h"
 
 namespace expertscope::bench {
@@ -48,21 +49,6 @@ double median(std::vector<double> values) {
 double best(const std::vector<double>& values) {
   return *std::min_element(values.begin(), values.end());
 }
-
-/// Takes blocks and gives them out again: the cost of the probes without that of writing a file.
-class Recycler final : public CaptureSink {
- public:
-  std::unique_ptr<CaptureBlock> acquire() override {
-    return block_ ? std::move(block_) : std::make_unique<CaptureBlock>();
-  }
-  Status deliver(std::unique_ptr<CaptureBlock> block) override {
-    block_ = std::move(block);
-    return {};
-  }
-
- private:
-  std::unique_ptr<CaptureBlock> block_;
-};
 
 /// Ends the program: there is nothing to measure without what failed.
 template <class T>
@@ -132,7 +118,7 @@ struct Pairs {
 };
 
 Pairs measure(Session& session, int count, const std::function<Samples(Session&)>& run, LimitsProbe& limits) {
-  Recycler sink;
+  testing::Recycler sink;
   Pairs pairs;
   run(session);  // warms caches, page tables and the branch predictor
   for (int i = 0; i < count; ++i) {
