@@ -39,8 +39,8 @@ void logits_of_many(ForwardContext& context, const DeviceLayer& layer) {
   const Workspace& work = context.work;
   if (!context.rounds(layer.router.dtype)) {
     norm_tokens(context, layer.post_attention_layernorm, layer.experts.dtype, true);
-    context.products.run_f32(context.queue, layer.router, work.exact, context.rows(), work.router_logits,
-                             layer.router.rows);
+    context.products.run(context.queue, layer.router, false, work.exact, context.rows(), work.router_logits,
+                         layer.router.rows);
     return;
   }
   auto* pieces = reinterpret_cast<std::uint16_t*>(work.exact);
