@@ -40,7 +40,7 @@ void logits_of_many(ForwardContext& context, const DeviceLayer& layer) {
   if (!context.rounds(layer.router.dtype)) {
     norm_tokens(context, layer.post_attention_layernorm, layer.experts.dtype, true);
     context.products.run(context.queue, layer.router, false, work.exact, context.rows(), work.router_logits,
-                         layer.router.rows);
+                         layer.router.rows, ProductEnd::store);
     return;
   }
   auto* pieces = reinterpret_cast<std::uint16_t*>(work.exact);
