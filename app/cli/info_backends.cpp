@@ -56,7 +56,8 @@ nlohmann::ordered_json plan_json(const BackendSurvey::Plan& plan) {
   json["workspace"] = memory.workspace;
   json["capture"] = memory.capture;
   json["staging"] = memory.staging;
-  json["available"] = memory.available;
+  json["available"] =
+      memory.available_known() ? nlohmann::ordered_json(memory.available) : nlohmann::ordered_json();
   json["resident_experts"] = memory.resident_experts;
   return json;
 }
