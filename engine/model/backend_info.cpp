@@ -46,6 +46,7 @@ std::string describe(const MemoryPlan& plan, BackendKind kind) {
     text += fmt::format(", {} for {} experts a layer at a time, the others in {} of host memory",
                         size(plan.expert_cache), plan.resident_experts, size(plan.host_weights));
   }
+  if (plan.staging > 0) text += fmt::format(", {} of pinned host memory for transfers", size(plan.staging));
   if (!plan.available_known()) return text + "; how much is free is not known";
   const std::int64_t needed = cpu ? plan.kv_cache + plan.workspace : plan.device_total();
   const char* verdict = needed <= plan.available ? "fits" : "does not fit";

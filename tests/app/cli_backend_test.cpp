@@ -226,7 +226,8 @@ TEST_F(CliBackend, InfoPlansTheMemoryOfAModelForEveryBackend) {
 
   const std::string text = run_cli({"info", data_path(kModel)}).out;
   EXPECT_THAT(text, HasSubstr("memory with 1,024 tokens of context\n"));
-  EXPECT_THAT(text, HasSubstr("256.0 MiB of probes; 7.0 GiB free: fits"));
+  EXPECT_THAT(text, HasSubstr("256.0 MiB of probes, 128.0 MiB of pinned host memory for transfers; 7.0 GiB "
+                              "free: fits"));
   machine_.behave("out-of-memory");
   EXPECT_THAT(run_cli({"info", data_path(kModel)}).out, HasSubstr("cuda:0         80.0 GiB are needed"));
 }
