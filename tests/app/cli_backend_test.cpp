@@ -154,7 +154,7 @@ TEST_F(CliBackend, ATraceSaysWhatRanAndWhy) {
 
   ASSERT_EQ(run_cli({"report", scratch_ / "t.db", "--run", "1", "--out", scratch_ / "r.html"}).exit_code, 0);
   const std::string html = read_file(scratch_ / "r.html");
-  for (const char* said : {"<dd>NVIDIA Fake, 8.59", "of memory, driver 999.1, CUDA 13.0", "GPU-fake-0",
+  for (const char* said : {"<dd>NVIDIA Fake, 8.0 GiB of memory, driver 999.1, CUDA 13.0", "GPU-fake-0",
                            "automatic: the first usable GPU"}) {
     EXPECT_NE(html.find(said), std::string::npos) << said;
   }

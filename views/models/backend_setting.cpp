@@ -3,14 +3,16 @@
 
 #include <utility>
 
+#include "engine/model/sizes.h"
+
 namespace expertscope {
 namespace {
 
 const QString kKey = QStringLiteral("engine/backend");
 const QString kDevices = QStringLiteral("devices");
 
-QString gibibytes(std::int64_t bytes) {
-  return QObject::tr("%1 GiB").arg(static_cast<double>(bytes) / (1 << 30), 0, 'f', 1);
+QString size(std::int64_t bytes) {
+  return QString::fromStdString(format_bytes(static_cast<std::size_t>(bytes)));
 }
 
 }  // namespace
@@ -51,7 +53,7 @@ bool BackendSetting::differs_from(const BackendInfo& info) const {
 }
 
 QString device_name(const DeviceInfo& device) {
-  return QStringLiteral("%1 (%2)").arg(QString::fromStdString(device.name), gibibytes(device.memory_total));
+  return QStringLiteral("%1 (%2)").arg(QString::fromStdString(device.name), size(device.memory_total));
 }
 
 QString backend_details(const QString& description, const BackendInfo& info) {
@@ -65,11 +67,11 @@ QString backend_details(const QString& description, const BackendInfo& info) {
     add(QObject::tr("device"), device_name(info.device));
     add(QObject::tr("UUID"), QString::fromStdString(info.device.uuid));
     add(QObject::tr("driver"), QString::fromStdString(info.device.driver));
-    add(QObject::tr("weights there"), gibibytes(info.memory.weights + info.memory.expert_cache));
+    add(QObject::tr("weights there"), size(info.memory.weights + info.memory.expert_cache));
     if (info.memory.host_weights > 0)
-      add(QObject::tr("experts in host memory"), gibibytes(info.memory.host_weights));
+      add(QObject::tr("experts in host memory"), size(info.memory.host_weights));
   }
-  add(QObject::tr("KV cache"), gibibytes(info.memory.kv_cache));
+  add(QObject::tr("KV cache"), size(info.memory.kv_cache));
   return QStringLiteral("<table>%1</table>").arg(rows.join(QString()));
 }
 
