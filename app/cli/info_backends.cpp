@@ -9,13 +9,11 @@
 #include "app/cli/run_options.h"
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/model/sizes.h"
+#include "engine/model/usual_options.h"
 #include "engine/text/visible_text.h"
 
 namespace expertscope::cli {
 namespace {
-
-/// Tokens of context where nobody says how many: what the window asks for.
-constexpr int kUsualContext = 4096;
 
 std::string cpu_level() {
   std::string level = cpu::cpu_level_name(cpu::choose_cpu_level());
@@ -63,8 +61,6 @@ nlohmann::ordered_json plan_json(const BackendSurvey::Plan& plan) {
 }
 
 void add_plans(const BackendChoice& choice, const Model& model, BackendSurvey& survey) {
-  BackendOptions options;
-  options.max_context = survey.context;
   std::vector<BackendChoice> places;
   if (choice.kind == BackendKind::automatic) {
     places.push_back({BackendKind::cpu, 0});
@@ -76,8 +72,8 @@ void add_plans(const BackendChoice& choice, const Model& model, BackendSurvey& s
     places.push_back(choice);
   }
   for (const BackendChoice& place : places) {
-    options.choice = place;
-    survey.plans.push_back({place, plan_memory(model, Session::resolve_options(model, options))});
+    const BackendOptions options = Session::resolve_options(model, usual_options(place, survey.context));
+    survey.plans.push_back({place, plan_memory(model, options)});
   }
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Where a model runs, on a machine with GPUs (made of the tests' own driver and plugin) and without.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include "engine/model/sizes.h"
 #include "tests/app/cli_process.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
 
@@ -18,6 +20,9 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 const std::string kModel = "models/top8";
+// What the fake GPU takes for a token of a step, and for the cache of a sequence.
+constexpr std::size_t kStepBytes = std::size_t{1} << 18;
+constexpr std::size_t kSequenceBytes = std::size_t{1} << 27;
 const std::string kOffer = "; --backend cpu runs it on the CPU\n";
 
 class CliBackend : public ::testing::Test {
@@ -32,6 +37,18 @@ class CliBackend : public ::testing::Test {
   static json generate_json(std::vector<std::string> more = {}) {
     more.push_back("--json");
     return run_cli_json(generate(more));
+  }
+  /// What is told of the plan before weights are on their way to the GPU.
+  static std::string loading(int sequences, int step) {
+    const std::string weights = format_bytes(model_bytes());
+    return fmt::format(
+        "note: loading to a GPU: {} of weights, {} of KV cache, {} of workspace, 256.0 MiB of probes, 128.0 "
+        "MiB of pinned host memory for transfers; 7.0 GiB free: fits\n",
+        weights, format_bytes(kSequenceBytes * static_cast<std::size_t>(sequences)),
+        format_bytes(kStepBytes * static_cast<std::size_t>(step)));
+  }
+  static std::size_t model_bytes() {
+    return run_cli_json({"info", data_path(kModel), "--json", "--backend", "cpu"})["total_bytes"];
   }
   static std::string failure(const std::vector<std::string>& arguments) {
     const ProcessResult result = run_cli(arguments);
@@ -72,6 +89,20 @@ TEST_F(CliBackend, GpusAreNumbered) {
             "error: there is no device cuda:2; there is cuda:0 NVIDIA Fake, cuda:1 NVIDIA Fake" + kOffer);
 }
 
+TEST_F(CliBackend, ThePlanOfTheMemoryIsToldAlsoWhereThereIsNoTerminal) {
+  const ProcessResult result = run_cli(generate({"--context", "1024"}));
+  EXPECT_THAT(result.err, StartsWith(loading(1, 1024))) << "before the weights are on their way";
+  EXPECT_THAT(run_cli(generate({"--backend", "cpu"})).err, Not(HasSubstr("loading")));
+}
+
+TEST_F(CliBackend, InfoPlansWhatAGenerationTakes) {
+  const json plan = run_cli_json({"info", data_path(kModel), "--json"})["memory"]["plans"][1];
+  EXPECT_EQ(plan["backend"], "cuda:0");
+  EXPECT_EQ(plan["workspace"], kStepBytes * 1024) << "with the step of a GPU, up to what the context holds";
+  const std::string told = run_cli(generate({"--context", "1024"})).err;
+  EXPECT_THAT(told, StartsWith(loading(1, 1024)));
+}
+
 TEST_F(CliBackend, EveryCommandThatRunsAModelCanBePlaced) {
   write_file(scratch_ / "data.txt", "In the beginning God created the heaven and the earth.");
   const json ppl = run_cli_json({"ppl", data_path(kModel), "--data", scratch_ / "data.txt", "--ctx", "8",
@@ -104,7 +135,7 @@ TEST_F(CliBackend, AModelTheGpuRefusesRunsOnTheCpuAndTheReasonIsTold) {
     machine_.behave(behaviour);
     const ProcessResult result = run_cli(generate());
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    EXPECT_THAT(result.err, StartsWith("note: runs on the CPU: ")) << behaviour;
+    EXPECT_THAT(result.err, HasSubstr("note: runs on the CPU: ")) << behaviour;
   }
   machine_.behave("out-of-memory");
   EXPECT_EQ(generate_json()["backend_reason"],
@@ -119,7 +150,7 @@ TEST_F(CliBackend, AModelTheGpuRefusesThatWasAskedForSaysHowToGoOn) {
   EXPECT_THAT(failure(generate({"--backend", "cuda"})), EndsWith("7.0 GiB of 8.0 GiB are free" + kOffer));
   machine_.behave("broken");
   EXPECT_EQ(failure(generate({"--backend", "cuda"})),
-            "error: copying the weights: unspecified failure" + kOffer);
+            loading(1, 11) + "error: copying the weights: unspecified failure" + kOffer);
   environment_.set("EXPERTSCOPE_CUDA", "off");
   EXPECT_EQ(failure(generate({"--backend", "cuda"})),
             "error: CUDA is switched off by EXPERTSCOPE_CUDA=off" + kOffer);
@@ -128,7 +159,7 @@ TEST_F(CliBackend, AModelTheGpuRefusesThatWasAskedForSaysHowToGoOn) {
 TEST_F(CliBackend, ADeviceLostInMidRunEndsTheRunAndClosesTheTrace) {
   machine_.behave("lost-after=4");
   EXPECT_EQ(failure(generate({"--trace", scratch_ / "t.db"})),
-            "error: moe, layer 1: an illegal memory access was encountered" + kOffer);
+            loading(1, 11) + "error: moe, layer 1: an illegal memory access was encountered" + kOffer);
   const json run = run_cli_json({"info", scratch_ / "t.db", "--json"})["runs"][0];
   EXPECT_EQ(run["status"], "failed");
   EXPECT_EQ(run["message"], "moe, layer 1: an illegal memory access was encountered");
@@ -170,7 +201,7 @@ TEST_F(CliBackend, WeightsOnTheirWayAreStoppedByCtrlC) {
     kill(pid, SIGINT);
   });
   EXPECT_EQ(result.exit_code, 130);
-  EXPECT_EQ(result.err, "error: stopped\n");
+  EXPECT_EQ(result.err, loading(1, 11) + "error: stopped\n");
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "t.db"));
 }
 
@@ -218,7 +249,7 @@ TEST_F(CliBackend, InfoPlansTheMemoryOfAModelForEveryBackend) {
   EXPECT_EQ(plans[0]["weights"], small["total_bytes"]);
   EXPECT_EQ(plans[0]["kv_cache"], 64 * small["kv_bytes_per_token"]["bf16"].get<int>());
   EXPECT_EQ(plans[1]["backend"], "cuda:0");
-  EXPECT_EQ(plans[1]["kv_cache"], std::int64_t{1} << 30);
+  EXPECT_EQ(plans[1]["kv_cache"], kSequenceBytes);
   const json usual = run_cli_json({"info", data_path(kModel), "--json"});
   EXPECT_EQ(usual["memory"]["context"], 1024) << "all that the model can, up to 4096";
   const json one = run_cli_json({"info", data_path(kModel), "--json", "--backend", "cpu"});

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/model/backend_choice.h"
+#include "engine/model/usual_options.h"
 #include "probes/capture/generation.h"
 
 namespace expertscope {
@@ -18,21 +19,10 @@ namespace {
 const QString kOpen = QStringLiteral("open model");
 const QString kWork = QStringLiteral("engine");
 const QString kRetire = QStringLiteral("retire");
-constexpr int kMaxContext = 4096;  // tokens of a sequence the window asks a session for
-constexpr int kGpuBatch = 2048;    // tokens of a step on a GPU
-constexpr int kSequences = 2;      // the second one scores edits beside the first
+constexpr int kSequences = 2;  // the second one scores edits beside the first
 
 // Of a model's way into the window: its files are mapped, its weights may have to go to a device.
 constexpr double kMapped = 0.3;
-
-BackendOptions window_backend_options(const BackendChoice& backend) {
-  BackendOptions options;
-  options.choice = backend;
-  options.max_context = kMaxContext;
-  options.max_sequences = kSequences;
-  options.gpu_batch = kGpuBatch;
-  return options;
-}
 
 }  // namespace
 
@@ -112,7 +102,8 @@ Result<EngineController::Opened> EngineController::open_session(std::shared_ptr<
   const auto progress = [&](const std::string& what, double fraction) {
     context.report(QString::fromStdString(what), done + (1 - done) * fraction);
   };
-  auto session = Session::create(model, window_backend_options(backend), progress, context.stop);
+  auto session =
+      Session::create(model, usual_options(backend, kUsualContext, kSequences), progress, context.stop);
   if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
   if (session) {
     std::string refusal =

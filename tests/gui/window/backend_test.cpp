@@ -155,7 +155,7 @@ TEST_F(BackendTest, AModelThatNoGpuWasChosenForRunsOnTheCpuAndTheReasonIsTold) {
 TEST_F(BackendTest, ThePlanOfTheMemoryShowsWhileWeightsAreOnTheirWayWhichCanBeCancelled) {
   machine_.behave("endless");
   workspace_.open(model());
-  ASSERT_TRUE(wait_until([this] { return banner().contains("1.0 GiB of KV cache"); }))
+  ASSERT_TRUE(wait_until([this] { return banner().contains("256.0 MiB of KV cache"); }))
       << banner().toStdString();
   EXPECT_TRUE(banner().contains("7.0 GiB free: fits")) << banner().toStdString();
   click(part<QPushButton>("banner_cancel"));

@@ -73,7 +73,7 @@ class FakeBackend final : public Backend {
   int steps_ = 0;
 };
 
-Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions&) {
+Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options) {
   if (told("unsupported"))
     return fail(ErrorCode::unsupported, "the CUDA backend has no kernels for a head size of 24");
   if (told("out-of-memory")) {
@@ -81,8 +81,8 @@ Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions&) {
   }
   MemoryPlan plan;
   plan.weights = model.identity().total_bytes;
-  plan.kv_cache = kGiB;
-  plan.workspace = kGiB / 2;
+  plan.kv_cache = kGiB / 8 * options.max_sequences;
+  plan.workspace = kGiB / 4096 * options.max_batch;
   plan.capture = kGiB / 4;
   plan.staging = kGiB / 8;
   plan.available = 7 * kGiB;
