@@ -71,7 +71,6 @@ Status ppl(const PplArguments& arguments) {
   if (!model) return forward_error(model);
   SessionShape shape;
   shape.max_context = session_context(arguments, (*model)->config());
-  shape.all_logits = true;
   const auto session = open_session(std::move(*model), arguments.run, shape);
   if (!session) return forward_error(session);
 

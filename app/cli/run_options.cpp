@@ -8,7 +8,6 @@
 #include "app/cli/console.h"
 #include "engine/model/backend_choice.h"
 #include "engine/model/routing_policy.h"
-#include "engine/model/usual_options.h"
 
 namespace expertscope::cli {
 namespace {
@@ -26,6 +25,8 @@ int with_all_logits(const ModelConfig& config, int batch) {
 BackendOptions backend_options(const ModelConfig& config, const BackendChoice& choice,
                                const RunOptions& options, const SessionShape& shape) {
   BackendOptions backend = usual_options(choice, std::max(shape.max_context, 1), shape.max_sequences);
+  backend.gpu_batch = shape.gpu_batch;
+  backend.gpu_sequences = shape.gpu_sequences;
   backend.math = options.math == "f32" ? MathMode::f32 : MathMode::bf16;
   backend.threads = options.threads;
   if (shape.all_logits) {

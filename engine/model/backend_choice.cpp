@@ -84,6 +84,7 @@ Result<BackendDecision> decide_backend(const BackendChoice& choice, const GpuBac
 BackendOptions on_gpu(const BackendOptions& options) {
   BackendOptions gpu = options;
   gpu.max_batch = std::max(options.max_batch, options.gpu_batch);
+  gpu.max_sequences = std::max(options.max_sequences, options.gpu_sequences);
   return gpu;
 }
 

@@ -50,7 +50,7 @@ Result<WantedBackend> wanted_backend(const BackendChoice& choice);
 /// that was asked for cannot be used. GPUs are looked at only where they matter.
 Result<BackendDecision> decide_backend(const BackendChoice& choice, const GpuBackends& gpu);
 
-/// The options as a GPU takes them: with its own step size.
+/// The options as a GPU takes them: with its own step size and number of sequences.
 BackendOptions on_gpu(const BackendOptions& options);
 
 /// The backend of options.choice; BackendInfo::reason says why it is that one. Where nobody asked for the GPU

@@ -13,9 +13,11 @@ namespace expertscope {
 BackendOptions Session::resolve_options(const Model& model, const BackendOptions& options) {
   BackendOptions resolved = options;
   resolved.max_context = std::min(options.max_context, model.config().max_position_embeddings);
-  const std::int64_t most = std::int64_t{resolved.max_context} * options.max_sequences;
-  resolved.max_batch = static_cast<int>(std::min<std::int64_t>(options.max_batch, most));
-  resolved.gpu_batch = static_cast<int>(std::min<std::int64_t>(options.gpu_batch, most));
+  const auto at_most = [&](int batch, int sequences) {
+    return static_cast<int>(std::min<std::int64_t>(batch, std::int64_t{resolved.max_context} * sequences));
+  };
+  resolved.max_batch = at_most(options.max_batch, options.max_sequences);
+  resolved.gpu_batch = at_most(options.gpu_batch, std::max(options.max_sequences, options.gpu_sequences));
   return resolved;
 }
 
@@ -37,8 +39,8 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   if (backend->info().kind == BackendKind::cuda) session->options_ = on_gpu(session->options_);
   session->model_ = std::move(model);
   session->backend_ = std::move(backend);
-  session->lengths_.assign(static_cast<std::size_t>(options.max_sequences), 0);
-  session->next_token_.resize(options.max_sequences);
+  session->lengths_.assign(static_cast<std::size_t>(session->options_.max_sequences), 0);
+  session->next_token_.resize(session->options_.max_sequences);
   session->own_routing_ = *own_routing;
   session->table_ = *own_routing;
   return session;

@@ -116,6 +116,23 @@ TEST_F(CliBackend, EveryCommandThatRunsAModelCanBePlaced) {
   EXPECT_EQ(run_cli_json({"info", scratch_ / "t.db", "--json"})["runs"][0]["device"]["name"], "NVIDIA Fake");
 }
 
+TEST_F(CliBackend, ProfilingFillsTheStepsOfAGpuWithSequences) {
+  write_file(scratch_ / "data.txt", "In the beginning God created the heaven and the earth.");
+  const auto profile = [this](const std::string& length, const std::string& most) {
+    return run_cli({"profile", data_path(kModel), "--data", scratch_ / "data.txt", "--trace",
+                    scratch_ / "t.db", "--seq-len", length, "--sequences", most});
+  };
+  EXPECT_THAT(profile("1024", "0").err, StartsWith(loading(8, 8192)));
+  EXPECT_THAT(profile("1000", "0").err, StartsWith(loading(8, 8000)));
+  EXPECT_THAT(profile("1024", "3").err, StartsWith(loading(3, 3072))) << "there are no more";
+}
+
+TEST_F(CliBackend, APerplexityTakesTheUsualStepOfAGpu) {
+  write_file(scratch_ / "data.txt", "In the beginning God created the heaven and the earth.");
+  EXPECT_THAT(run_cli({"ppl", data_path(kModel), "--data", scratch_ / "data.txt", "--ctx", "1024"}).err,
+              StartsWith(loading(1, 1024)));
+}
+
 TEST_F(CliBackend, ABackendThatDoesNotExistIsWrongUsage) {
   const ProcessResult result = run_cli(generate({"--backend", "tpu"}));
   EXPECT_EQ(result.exit_code, 2);
