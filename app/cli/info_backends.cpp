@@ -35,9 +35,11 @@ std::string name(const BackendChoice& choice) {
 }
 
 std::string device_text(const DeviceInfo& device) {
+  if (device.name.empty()) return "cannot be used: " + device.problem;
   std::string text = fmt::format("{}, {} of memory", device.name, size(device.memory_total));
   if (device.memory_free > 0) text += fmt::format(", {} free", size(device.memory_free));
-  return text + fmt::format(", compute capability {}, driver {}", device.compute_capability, device.driver);
+  text += fmt::format(", compute capability {}, driver {}", device.compute_capability, device.driver);
+  return device.problem.empty() ? text : text + "; cannot be used: " + device.problem;
 }
 
 nlohmann::ordered_json plan_json(const BackendSurvey::Plan& plan) {
@@ -65,8 +67,9 @@ void add_plans(const BackendChoice& choice, const Model& model, BackendSurvey& s
   if (choice.kind == BackendKind::automatic) {
     places.push_back({BackendKind::cpu, 0});
     if (survey.devices) {
-      for (const DeviceInfo& device : *survey.devices)
-        places.push_back({BackendKind::cuda, device.index});
+      for (const DeviceInfo& device : *survey.devices) {
+        if (device.problem.empty()) places.push_back({BackendKind::cuda, device.index});
+      }
     }
   } else {
     places.push_back(choice);
@@ -95,9 +98,11 @@ void add_json(const BackendSurvey& survey, nlohmann::ordered_json& json) {
   nlohmann::ordered_json available = nlohmann::ordered_json::array();
   available.push_back({{"backend", "cpu"}, {"level", cpu_level()}});
   if (survey.devices) {
-    for (const DeviceInfo& device : *survey.devices)
-      available.push_back(
-          {{"backend", name({BackendKind::cuda, device.index})}, {"device", device_json(device)}});
+    for (const DeviceInfo& device : *survey.devices) {
+      nlohmann::ordered_json& entry = available.emplace_back();
+      entry = {{"backend", name({BackendKind::cuda, device.index})}, {"device", device_json(device)}};
+      if (!device.problem.empty()) entry["problem"] = device.problem;
+    }
   }
   json["backends"] = {{"chosen", name(survey.chosen.choice)},
                       {"reason", survey.chosen.reason},

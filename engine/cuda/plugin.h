@@ -30,7 +30,8 @@ struct Plugin {
   /// trusted.
   const char* abi;
 
-  /// The devices CUDA_VISIBLE_DEVICES leaves, in CUDA's order; empty: the driver has none. Fails with
+  /// The devices CUDA_VISIBLE_DEVICES leaves, in CUDA's order; empty: the driver has none. One that cannot be
+  /// described or is older than the kernels is among them, with its `problem`. Fails with
   /// ErrorCode::unsupported when the driver is too old, naming both versions, and with ErrorCode::device when
   /// it does not work.
   Result<std::vector<DeviceInfo>> (*list_devices)();

@@ -36,6 +36,10 @@ std::string to_string(const BackendChoice& choice) {
   return "auto";
 }
 
+std::string device_label(const DeviceInfo& device) {
+  return fmt::format("cuda:{}{}{}", device.index, device.name.empty() ? "" : " ", device.name);
+}
+
 std::string describe(const MemoryPlan& plan, BackendKind kind) {
   const auto size = [](std::int64_t bytes) { return format_bytes(static_cast<std::size_t>(bytes)); };
   const bool cpu = kind == BackendKind::cpu;

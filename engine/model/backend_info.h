@@ -10,7 +10,7 @@
 namespace expertscope {
 
 enum class BackendKind : std::uint8_t {
-  automatic,  ///< the first GPU when there is a usable one, else the CPU
+  automatic,  ///< the first GPU that can be used and takes the model, else the CPU
   cpu,
   cuda,
 };
@@ -36,7 +36,11 @@ struct DeviceInfo {
   std::string driver;  ///< version of the driver and the newest CUDA it runs: "580.159.04, CUDA 13.0"
   std::int64_t memory_total = 0;  ///< bytes
   std::int64_t memory_free = 0;   ///< bytes, when it was asked
+  std::string problem = {};       ///< why no model can run on it; empty: it can be tried
 };
+
+/// "cuda:1 NVIDIA H200"; the number alone where the driver gave no name.
+std::string device_label(const DeviceInfo& device);
 
 /// Where the bytes of a run go, computed before anything is loaded. The CPU backend fills what it has.
 struct MemoryPlan {

@@ -240,6 +240,26 @@ TEST_F(CliBackend, InfoNamesTheBackendsOfTheMachine) {
   EXPECT_THAT(text.out, HasSubstr("chosen         cuda:0 (automatic: the first usable GPU)"));
 }
 
+TEST_F(CliBackend, AGpuThatCannotBeUsedDoesNotHideTheOthers) {
+  machine_.behave("devices=2 old-device=0");
+  const json backends = run_cli_json({"info", "--json"})["backends"];
+  EXPECT_EQ(backends["chosen"], "cuda:1");
+  EXPECT_EQ(backends["available"][1]["problem"], "compute capability 7.5; 8.0 or newer is needed");
+  EXPECT_FALSE(backends["available"][2].contains("problem"));
+  EXPECT_THAT(run_cli({"info"}).out, HasSubstr("; cannot be used: compute capability 7.5"));
+  EXPECT_EQ(run_cli_json({"info", data_path(kModel), "--json"})["memory"]["plans"].size(), 2u);
+  const json made = generate_json();
+  EXPECT_EQ(made["device"]["index"], 1);
+  EXPECT_THAT(made["backend_reason"], HasSubstr("; cuda:0 NVIDIA Fake: compute capability 7.5"));
+}
+
+TEST_F(CliBackend, TheNextGpuRunsWhatTheFirstRefuses) {
+  machine_.behave("devices=2 refuses=0");
+  const json made = generate_json();
+  EXPECT_EQ(made["device"]["index"], 1);
+  EXPECT_THAT(made["backend_reason"], HasSubstr("; cuda:0 NVIDIA Fake: the CUDA backend has no kernels"));
+}
+
 TEST_F(CliBackend, InfoSaysWhyThereIsNoGpu) {
   machine_.behave("devices=0");
   EXPECT_EQ(cuda_missing(), "the NVIDIA driver has no device");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/models/backend_setting.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/model/sizes.h"
@@ -13,6 +14,13 @@ const QString kDevices = QStringLiteral("devices");
 
 QString size(std::int64_t bytes) {
   return QString::fromStdString(format_bytes(static_cast<std::size_t>(bytes)));
+}
+
+const DeviceInfo* first_usable(const Result<std::vector<DeviceInfo>>& devices) {
+  if (!devices) return nullptr;
+  const auto found = std::find_if(devices->begin(), devices->end(),
+                                  [](const DeviceInfo& device) { return device.problem.empty(); });
+  return found != devices->end() ? &*found : nullptr;
 }
 
 }  // namespace
@@ -46,14 +54,19 @@ bool BackendSetting::differs_from(const BackendInfo& info) const {
   if (!wanted) return true;  // opening says what is wrong
   BackendChoice where = wanted->choice;
   if (where.kind == BackendKind::automatic) {
-    const bool gpu = devices_ ? devices_->has_value() : info.kind == BackendKind::cuda;
-    where = {gpu ? BackendKind::cuda : BackendKind::cpu, 0};
+    where = {devices_ ? BackendKind::cpu : info.kind, 0};
+    const DeviceInfo* usable = devices_ ? first_usable(*devices_) : nullptr;
+    if (usable != nullptr) where = {BackendKind::cuda, usable->index};
   }
   return where.kind != info.kind || (where.kind == BackendKind::cuda && where.device != info.device.index);
 }
 
 QString device_name(const DeviceInfo& device) {
-  return QStringLiteral("%1 (%2)").arg(QString::fromStdString(device.name), size(device.memory_total));
+  const QString problem = QString::fromStdString(device.problem);
+  if (device.name.empty()) return problem;
+  const QString name =
+      QStringLiteral("%1 (%2)").arg(QString::fromStdString(device.name), size(device.memory_total));
+  return problem.isEmpty() ? name : QStringLiteral("%1, %2").arg(name, problem);
 }
 
 QString backend_details(const QString& description, const BackendInfo& info) {

@@ -52,14 +52,12 @@ Result<int> count_devices() {
               version_text(driver), version_text(runtime));
 }
 
-}  // namespace
+std::string too_old(const cudaDeviceProp& properties) {
+  return fmt::format("compute capability {}.{}; {}.0 or newer is needed", properties.major, properties.minor,
+                     kOldestMajor);
+}
 
-Result<DeviceInfo> describe_device(int index) {
-  const auto count = count_devices();
-  if (!count) return forward_error(count);
-  if (index < 0 || index >= *count)
-    return fail(ErrorCode::invalid_argument, "there is no GPU {}: {} can be used", index,
-                *count == 0 ? "none" : fmt::format("{} (0 to {})", *count, *count - 1));
+Result<DeviceInfo> describe(int index) {
   cudaDeviceProp properties;
   if (auto ok = check(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
     return forward_error(ok);
@@ -72,7 +70,19 @@ Result<DeviceInfo> describe_device(int index) {
   info.compute_capability = fmt::format("{}.{}", properties.major, properties.minor);
   info.driver = driver_text(driver);
   info.memory_total = static_cast<std::int64_t>(properties.totalGlobalMem);
+  if (properties.major < kOldestMajor) info.problem = too_old(properties);
   return info;
+}
+
+}  // namespace
+
+Result<DeviceInfo> describe_device(int index) {
+  const auto count = count_devices();
+  if (!count) return forward_error(count);
+  if (index < 0 || index >= *count)
+    return fail(ErrorCode::invalid_argument, "there is no GPU {}: {} can be used", index,
+                *count == 0 ? "none" : fmt::format("{} (0 to {})", *count, *count - 1));
+  return describe(index);
 }
 
 Result<std::vector<DeviceInfo>> list_devices() {
@@ -80,9 +90,14 @@ Result<std::vector<DeviceInfo>> list_devices() {
   if (!count) return forward_error(count);
   std::vector<DeviceInfo> devices;
   for (int i = 0; i < *count; ++i) {
-    auto info = describe_device(i);
-    if (!info) return forward_error(info);
-    devices.push_back(std::move(*info));
+    auto info = describe(i);
+    DeviceInfo& device = devices.emplace_back();
+    if (info) {
+      device = std::move(*info);
+    } else {
+      device.index = i;
+      device.problem = std::move(info.error().message);
+    }
   }
   return devices;
 }
@@ -92,8 +107,7 @@ Result<DeviceLimits> open_device(int index) {
   if (auto ok = check(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
     return forward_error(ok);
   if (properties.major < kOldestMajor)
-    return fail(ErrorCode::unsupported, "{} has compute capability {}.{}; {}.0 or newer is needed",
-                properties.name, properties.major, properties.minor, kOldestMajor);
+    return fail(ErrorCode::unsupported, "{} has {}", properties.name, too_old(properties));
   if (auto ok = check(cudaSetDevice(index), "opening the GPU"); !ok) return forward_error(ok);
   return DeviceLimits{properties.multiProcessorCount, properties.sharedMemPerBlockOptin, properties.major,
                       properties.minor};

@@ -18,8 +18,9 @@ struct DeviceLimits {
   int minor = 0;
 };
 
-/// The devices CUDA_VISIBLE_DEVICES leaves; empty: there are none. Fails when the driver is too old, naming
-/// both versions, and when it does not work.
+/// The devices CUDA_VISIBLE_DEVICES leaves; empty: there are none. One that no model can run on says why in
+/// its `problem` and does not hide the others. Fails when the driver is too old, naming both versions, and
+/// when it does not work.
 Result<std::vector<DeviceInfo>> list_devices();
 
 /// One of them; the error says how many there are.

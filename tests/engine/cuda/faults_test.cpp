@@ -73,8 +73,23 @@ TEST_F(Faults, NoDeviceAndADeviceThatIsNotThere) {
   }
 }
 
+TEST_F(Faults, ACardThatCannotBeDescribedDoesNotHideTheOthers) {
+  simt::reset({.devices = 3});
+  simt::fail_call("cudaGetDeviceProperties", 2, cudaErrorUnknown);
+  const auto listed = list_devices();
+  ASSERT_TRUE(listed);
+  const std::vector<DeviceInfo>& devices = *listed;
+  ASSERT_EQ(devices.size(), 3u);
+  EXPECT_EQ(devices[0].problem, "");
+  EXPECT_THAT(devices[1].problem, HasSubstr("describing the GPU failed"));
+  EXPECT_EQ(devices[1].index, 1);
+  EXPECT_EQ(devices[2].problem, "");
+  EXPECT_EQ(devices[2].name, "Emulated GPU");
+}
+
 TEST_F(Faults, ACardOlderThanTheKernelsIsRefused) {
   simt::reset({.compute_major = 7, .compute_minor = 5});
+  EXPECT_EQ(list_devices()->front().problem, "compute capability 7.5; 8.0 or newer is needed");
   const Error error = error_of_opening();
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_THAT(error.message, HasSubstr("compute capability 7.5; 8.0 or newer"));

@@ -67,6 +67,17 @@ TEST_F(BackendTest, TheMenuListsTheGpusAndWhatIsChosen) {
   EXPECT_EQ(workspace_.engine().backend_info().device.uuid, "GPU-fake-1");
 }
 
+TEST_F(BackendTest, AGpuThatCannotBeUsedCannotBeChosenAndSaysWhy) {
+  machine_.behave("devices=2 old-device=0");
+  choose("backend_cuda_1");
+  EXPECT_FALSE(action("backend_cuda_0").isEnabled());
+  EXPECT_TRUE(action("backend_cuda_0").text().contains("compute capability 7.5; 8.0 or newer is needed"));
+  EXPECT_TRUE(action("backend_cuda_1").isEnabled());
+  open_model();
+  choose("backend_auto");
+  EXPECT_TRUE(banner().isEmpty()) << "it runs on the first usable one already: " << banner().toStdString();
+}
+
 TEST_F(BackendTest, TheMenuSaysWhyThereIsNoGpu) {
   machine_.behave("devices=0");
   choose("backend_cpu");

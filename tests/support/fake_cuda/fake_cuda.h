@@ -36,6 +36,8 @@ struct FakeCuda {
 /// words separated by blanks, read at every call into the plugin:
 ///   devices=N      N devices (1 when nothing is said)
 ///   old-driver     listing the devices fails
+///   old-device=N   device N is too old for every model
+///   refuses=N      device N has no kernels for the model
 ///   unsupported    it has no kernels for the model
 ///   out-of-memory  the model does not fit
 ///   broken         the device fails while the weights are on their way

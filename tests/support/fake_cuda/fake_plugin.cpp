@@ -40,6 +40,7 @@ DeviceInfo device(int index) {
   info.driver = "999.1, CUDA 13.0";
   info.memory_total = 8 * kGiB;
   info.memory_free = 7 * kGiB;
+  if (told("old-device") == index) info.problem = "compute capability 7.5; 8.0 or newer is needed";
   return info;
 }
 
@@ -74,7 +75,7 @@ class FakeBackend final : public Backend {
 };
 
 Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options) {
-  if (told("unsupported"))
+  if (told("unsupported") || told("refuses") == options.choice.device)
     return fail(ErrorCode::unsupported, "the CUDA backend has no kernels for a head size of 24");
   if (told("out-of-memory")) {
     return fail(ErrorCode::out_of_memory, "80.0 GiB are needed on the device, 7.0 GiB of 8.0 GiB are free");
