@@ -24,7 +24,7 @@ inline constexpr const char* kPluginFunction = "expertscope_cuda_plugin";
 inline constexpr const char* kPluginFile = "libexpertscope_cuda.so";
 
 /// What the program asks of libexpertscope_cuda.so. Objects made behind it hold code of the plugin, which is
-/// therefore never unloaded. No exception crosses.
+/// therefore never unloaded. No exception crosses: plugin.cpp guards every function.
 struct Plugin {
   /// kPluginAbi of the plugin's build. First, and a C string, so that it can be read before anything is
   /// trusted.
