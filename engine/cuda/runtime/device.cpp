@@ -13,6 +13,20 @@ namespace {
 
 constexpr int kOldestMajor = 8;
 
+/// After one of these every call of the process for a GPU fails, whatever it asks for.
+bool ends_cuda(cudaError_t code) {
+  return code == cudaErrorECCUncorrectable || code == cudaErrorIllegalAddress ||
+         code == cudaErrorLaunchTimeout || code == cudaErrorAssert ||
+         (code >= cudaErrorHardwareStackError && code <= cudaErrorLaunchFailure);
+}
+
+/// check() for what opens a device: what failed here may have failed in a step long ago.
+Status check_open(cudaError_t code, const std::string& operation) {
+  Status ok = check(code, operation);
+  if (!ok && ends_cuda(code)) ok.error().message += "; start the program again to use the GPU";
+  return ok;
+}
+
 std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
@@ -42,7 +56,7 @@ Result<int> count_devices() {
   if (code == cudaSuccess) return count;
   cudaGetLastError();
   if (code == cudaErrorNoDevice) return 0;
-  if (code != cudaErrorInsufficientDriver) return tl::unexpected<Error>(cuda_error(code, "looking for GPUs"));
+  if (code != cudaErrorInsufficientDriver) return forward_error(check_open(code, "looking for GPUs"));
   int driver = 0;
   int runtime = 0;
   cudaDriverGetVersion(&driver);
@@ -59,7 +73,7 @@ std::string too_old(const cudaDeviceProp& properties) {
 
 Result<DeviceInfo> describe(int index) {
   cudaDeviceProp properties;
-  if (auto ok = check(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
+  if (auto ok = check_open(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
     return forward_error(ok);
   int driver = 0;
   cudaDriverGetVersion(&driver);
@@ -104,11 +118,13 @@ Result<std::vector<DeviceInfo>> list_devices() {
 
 Result<DeviceLimits> open_device(int index) {
   cudaDeviceProp properties;
-  if (auto ok = check(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
+  if (auto ok = check_open(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
     return forward_error(ok);
   if (properties.major < kOldestMajor)
     return fail(ErrorCode::unsupported, "{} has {}", properties.name, too_old(properties));
-  if (auto ok = check(cudaSetDevice(index), "opening the GPU"); !ok) return forward_error(ok);
+  if (auto ok = check_open(cudaSetDevice(index), "opening the GPU"); !ok) return forward_error(ok);
+  // Frees nothing; the others may be answered without a look at the device.
+  if (auto ok = check_open(cudaFree(nullptr), "opening the GPU"); !ok) return forward_error(ok);
   return DeviceLimits{properties.multiProcessorCount, properties.sharedMemPerBlockOptin, properties.major,
                       properties.minor};
 }

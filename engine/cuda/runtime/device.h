@@ -27,7 +27,8 @@ Result<std::vector<DeviceInfo>> list_devices();
 Result<DeviceInfo> describe_device(int index);
 
 /// Makes the device the calling thread's and tells its limits. Refuses one older than the kernels were built
-/// for (compute capability 8.0).
+/// for (compute capability 8.0). Where an earlier failure keeps this process from using any GPU, the error
+/// says that the program has to be started again; so do those of the functions above.
 Result<DeviceLimits> open_device(int index);
 
 }  // namespace expertscope::cuda

@@ -12,7 +12,9 @@ namespace {
 
 using testing::AllOf;
 using testing::AnyOf;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Not;
 
 class Faults : public testing::Test {
  protected:
@@ -93,6 +95,27 @@ TEST_F(Faults, ACardOlderThanTheKernelsIsRefused) {
   const Error error = error_of_opening();
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_THAT(error.message, HasSubstr("compute capability 7.5; 8.0 or newer"));
+}
+
+TEST_F(Faults, AfterAFaultOfAKernelTheProgramHasToBeStartedAgain) {
+  constexpr const char* kAgain = "; start the program again to use the GPU";
+  for (const cudaError_t lasting : {cudaErrorIllegalAddress, cudaErrorLaunchFailure, cudaErrorAssert}) {
+    simt::reset({.print_failures = false});
+    {
+      const auto session = must(open_cuda(model(), options()));
+      simt::lose_device(lasting);
+      const auto output = session->run(next_batch(*session, {{0, 3}}));
+      ASSERT_FALSE(output);
+      EXPECT_THAT(output.error().message, Not(HasSubstr(kAgain)));
+    }
+    const auto session = open_cuda(model(), options());
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().code, ErrorCode::device);
+    EXPECT_THAT(session.error().message, EndsWith(kAgain));
+  }
+  simt::reset();
+  simt::fail_call("cudaSetDevice", 1, cudaErrorUnknown);
+  EXPECT_THAT(error_of_opening().message, Not(HasSubstr(kAgain))) << "which may be over next time";
 }
 
 TEST_F(Faults, TheSecondDeviceRunsLikeTheFirst) {
