@@ -85,7 +85,7 @@ Status ppl(const PplArguments& arguments) {
                              progress.update(done, total, fmt::format("perplexity {:.3f}", so_far));
                            });
   }();
-  if (!scored) return forward_error(scored);
+  if (!scored) return run_failure(**session, scored.error());
   return arguments.json ? write_json(as_json(*scored, **session, arguments)) : write_text(as_text(*scored));
 }
 

@@ -100,7 +100,7 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
         **session, *data, options, arguments.trace,
         [&](std::int64_t done, std::int64_t total) { progress.update(done, total); }, stop.token());
   }();
-  if (!result) return forward_error(result);
+  if (!result) return run_failure(**session, result.error());
   return arguments.json ? write_json(as_json(*result, arguments.trace))
                         : write_text(as_text(*result, arguments.trace));
 }

@@ -47,6 +47,11 @@ Result<std::unique_ptr<Session>> create_session(std::shared_ptr<const Model> mod
   });
 }
 
+/// The error of a GPU with the way out of it.
+Error with_cpu_offered(const Error& error) {
+  return {error.code, error.message + "; --backend cpu runs it on the CPU"};
+}
+
 /// The GPU was asked for, here or by the environment.
 bool asks_for_gpu(const BackendChoice& choice) {
   const auto wanted = wanted_backend(choice);
@@ -127,10 +132,8 @@ void add_backend(nlohmann::ordered_json& json, const Session& session) {
   json["device"] = info.kind == BackendKind::cpu ? nlohmann::ordered_json() : device_json(info.device);
 }
 
-Error with_cpu_offered(Error error) {
-  constexpr std::string_view kOffer = "; --backend cpu runs it on the CPU";
-  if (!std::string_view(error.message).ends_with(kOffer)) error.message += kOffer;
-  return error;
+tl::unexpected<Error> run_failure(const Session& session, Error error) {
+  return tl::unexpected<Error>(session.failed_on_gpu(error) ? with_cpu_offered(error) : std::move(error));
 }
 
 Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config) {

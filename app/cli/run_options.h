@@ -50,8 +50,8 @@ Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model
 void add_backend(nlohmann::ordered_json& json, const Session& session);
 nlohmann::ordered_json device_json(const DeviceInfo& device);
 
-/// The error of a GPU with the way out of it.
-Error with_cpu_offered(Error error);
+/// The error of a run that a session did not finish; one of its GPU comes with the way out of it.
+tl::unexpected<Error> run_failure(const Session& session, Error error);
 
 /// Every id names a row of the embedding.
 Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config);

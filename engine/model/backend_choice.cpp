@@ -63,11 +63,11 @@ void choose_device(const std::vector<DeviceInfo>& devices, BackendDecision& deci
   decision.reason = problems.any() ? fmt::format("{}; {}", kFirstUsable, problems.labelled()) : kFirstUsable;
 }
 
-bool refuses_model(ErrorCode code) {
+}  // namespace
+
+bool is_refusal(ErrorCode code) {
   return code == ErrorCode::unsupported || code == ErrorCode::out_of_memory || code == ErrorCode::device;
 }
-
-}  // namespace
 
 Result<WantedBackend> wanted_backend(const BackendChoice& choice) {
   if (choice.kind != BackendKind::automatic) return WantedBackend{choice, kAskedFor};
@@ -148,7 +148,7 @@ Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model
     std::string reason = decision->reason;
     if (refusals.any()) reason += "; " + refusals.labelled();
     auto made = gpu.make(model, on_gpu(options), std::move(reason), progress, stop);
-    if (made || !decision->automatic || !refuses_model(made.error().code)) return made;
+    if (made || !decision->automatic || !is_refusal(made.error().code)) return made;
     refusals.add(device, made.error().message);
   }
   options.choice = {BackendKind::cpu, 0};

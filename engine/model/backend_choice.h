@@ -29,6 +29,9 @@ struct GpuBackends {
 /// Those of the CUDA plugin. Nothing is loaded before one of the functions is called.
 GpuBackends installed_gpu_backends();
 
+/// An error of a GPU after which the CPU may run the model: ErrorCode::unsupported, out_of_memory or device.
+bool is_refusal(ErrorCode code);
+
 /// What a choice comes to on this machine.
 struct BackendDecision {
   BackendChoice choice;            ///< cpu or cuda, no longer automatic

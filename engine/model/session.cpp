@@ -128,6 +128,7 @@ Status Session::check(const Batch& batch) const {
 }
 
 Result<const StepOutput*> Session::run(Batch batch) {
+  step_failed_ = false;
   if (auto ok = check(batch); !ok) return forward_error(ok);
   for (SequenceChunk& chunk : batch.chunks)
     chunk.start = lengths_[static_cast<std::size_t>(chunk.sequence)];
@@ -137,8 +138,10 @@ Result<const StepOutput*> Session::run(Batch batch) {
   const bool scored = block != nullptr && request_.log_prob;
   if (scored) score_first_tokens(batch);
   next_token_.before_step(batch, output_, scored);
-  if (auto ok = backend_->forward(batch, table, request_, output_, block.get()); !ok)
+  if (auto ok = backend_->forward(batch, table, request_, output_, block.get()); !ok) {
+    step_failed_ = true;
     return forward_error(ok);
+  }
   for (const SequenceChunk& chunk : batch.chunks) {
     lengths_[static_cast<std::size_t>(chunk.sequence)] += chunk.count;
   }
@@ -149,6 +152,10 @@ Result<const StepOutput*> Session::run(Batch batch) {
     if (auto ok = sink_->deliver(std::move(block)); !ok) return forward_error(ok);
   }
   return &output_;
+}
+
+bool Session::failed_on_gpu(const Error& error) const {
+  return step_failed_ && backend_->info().kind == BackendKind::cuda && is_refusal(error.code);
 }
 
 Result<std::span<const float>> Session::step(Batch batch) {

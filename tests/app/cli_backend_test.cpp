@@ -185,6 +185,28 @@ TEST_F(CliBackend, ADeviceLostInMidRunEndsTheRunAndClosesTheTrace) {
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "t.db-wal"));
 }
 
+TEST_F(CliBackend, WhateverTheGpuFailsWithInMidRunTheCpuIsOffered) {
+  write_file(scratch_ / "data.txt", "In the beginning God created the heaven and the earth.");
+  const std::string data = scratch_ / "data.txt";
+  machine_.behave("full-after=2");
+  EXPECT_THAT(failure(generate()), EndsWith("the capture buffer needs 1.0 GiB on the device" + kOffer));
+  machine_.behave("lacks-after=2");
+  EXPECT_THAT(failure(generate()), EndsWith("no kernels for 40 experts a token" + kOffer));
+  machine_.behave("full-after=0");
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"profile", data_path(kModel), "--data", data, "--trace", scratch_ / "t.db"},
+           {"ppl", data_path(kModel), "--data", data, "--ctx", "8"},
+           {"logits", data_path(kModel), "--ids", "1,2,3", "--out", scratch_ / "l.npy"}}) {
+    const std::string message = failure(command);
+    EXPECT_THAT(message, HasSubstr("error: the capture buffer needs 1.0 GiB on the device"));
+    EXPECT_THAT(message, EndsWith(kOffer)) << command.front();
+  }
+  machine_.behave("");
+  EXPECT_THAT(failure({"ppl", data_path(kModel), "--data", data, "--ctx", "8", "--stride", "9"}),
+              EndsWith("a stride of 9 is not between 1 and the context of 8\n"))
+      << "which is not the GPU's fault";
+}
+
 TEST_F(CliBackend, ATraceSaysWhatRanAndWhy) {
   EXPECT_EQ(run_cli(generate({"--trace", scratch_ / "t.db"})).exit_code, 0);
   EXPECT_EQ(run_cli(generate({"--trace", scratch_ / "t.db", "--backend", "cpu"})).exit_code, 0);

@@ -42,7 +42,9 @@ struct FakeCuda {
 ///   out-of-memory  the model does not fit
 ///   broken         the device fails while the weights are on their way
 ///   endless        the weights are on their way until told to stop
-///   lost-after=N   the device is lost at step N
+///   lost-after=N   the device is lost after N steps
+///   full-after=N   the device has no memory left after N steps
+///   lacks-after=N  the device lacks a kernel after N steps
 /// The file that EXPERTSCOPE_FAKE_CUDA_MARK names is made when weights begin their way.
 class FakeGpuMachine {
  public:

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <thread>
@@ -18,6 +19,7 @@
 namespace expertscope::testing {
 namespace {
 
+constexpr int kNever = std::numeric_limits<int>::max();
 constexpr std::int64_t kGiB = std::int64_t{1} << 30;
 
 /// The number after "word=", 1 for the word alone; empty when it was not said.
@@ -61,9 +63,13 @@ class FakeBackend final : public Backend {
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
                  const CaptureRequest& request, StepOutput& output, CaptureBlock* capture) override {
-    const auto last = told("lost-after");
-    if (last && ++steps_ > *last)
+    ++steps_;
+    if (steps_ > told("lost-after").value_or(kNever))
       return fail(ErrorCode::device, "moe, layer 1: an illegal memory access was encountered");
+    if (steps_ > told("full-after").value_or(kNever))
+      return fail(ErrorCode::out_of_memory, "the capture buffer needs 1.0 GiB on the device");
+    if (steps_ > told("lacks-after").value_or(kNever))
+      return fail(ErrorCode::unsupported, "the CUDA backend has no kernels for 40 experts a token");
     return cpu_->forward(batch, table, request, output, capture);
   }
   void set_observer(TensorObserver* observer) override { cpu_->set_observer(observer); }
