@@ -116,7 +116,8 @@ Result<EngineController::Opened> EngineController::open_session(std::shared_ptr<
   return Opened{std::move(model), nullptr, {}, session.error()};
 }
 
-bool EngineController::accept_session(const Result<Opened>& opened, const QString& folder) {
+bool EngineController::accept_session(const Result<Opened>& opened, GpuFailure failure,
+                                      const QString& folder) {
   Q_EMIT opening_ended();
   Q_EMIT state_changed();
   // Also when the model was ready already and only its delivery was on the way.
@@ -127,14 +128,15 @@ bool EngineController::accept_session(const Result<Opened>& opened, const QStrin
   }
   if (opened->session) return true;
   Q_EMIT failed(*opened->gpu_error);
-  Q_EMIT failed_on_gpu(*opened->gpu_error, folder);
+  Q_EMIT failed_on_gpu(*opened->gpu_error, failure, folder);
   return false;
 }
 
 void EngineController::report_failure(const Error& error) {
   if (error.code == ErrorCode::cancelled) return;
   Q_EMIT failed(error);
-  if (error.code == ErrorCode::device) Q_EMIT failed_on_gpu(error, {});
+  if (!session_->failed_on_gpu(error)) return;
+  Q_EMIT failed_on_gpu(error, GpuFailure::run, QString::fromStdString(model_->identity().path));
 }
 
 void EngineController::open_model(const std::filesystem::path& folder, const BackendChoice& backend) {
@@ -155,7 +157,7 @@ void EngineController::open_model(const std::filesystem::path& folder, const Bac
         return open_session(std::move(*model), backend, context, kMapped);
       },
       [this, name](Result<Opened> opened) {
-        if (accept_session(opened, name)) install(std::move(*opened));
+        if (accept_session(opened, GpuFailure::open, name)) install(std::move(*opened));
       });
   Q_EMIT opening(name);
   Q_EMIT state_changed();
@@ -171,8 +173,8 @@ void EngineController::move_model(const BackendChoice& backend) {
       [model = model_, backend](const JobContext& context) {
         return open_session(model, backend, context, 0);
       },
-      [this](Result<Opened> opened) {
-        if (!accept_session(opened, {}) || opened->model != model_) return;
+      [this, name](Result<Opened> opened) {
+        if (!accept_session(opened, GpuFailure::move, name) || opened->model != model_) return;
         use_session(std::move(*opened));
         if (routing_) session_->set_routing(routing_);
         Q_EMIT state_changed();

@@ -23,6 +23,13 @@ struct PromptRequest {
   double tokens_per_second = 0;  ///< slowest pace a person can follow; 0: as fast as the engine runs
 };
 
+/// What a GPU did not do.
+enum class GpuFailure : std::uint8_t {
+  open,  ///< take the model of a folder: none is open there
+  move,  ///< take the open model, which stays where it was
+  run,   ///< finish what the open model was running
+};
+
 enum class EngineState : std::uint8_t { no_model, ready, generating, comparing };
 
 /// Owns the open model and its session. All work happens on one engine thread, one job at a time; this
@@ -82,9 +89,9 @@ class EngineController final : public QObject {
   void comparison_progressed(const QString& what, double fraction);
   void comparison_finished();
   void failed(const expertscope::Error& error);
-  /// After failed(): the GPU does not run the model, and the CPU could. `folder` could not be opened there;
-  /// empty: the open model.
-  void failed_on_gpu(const expertscope::Error& error, const QString& folder);
+  /// After failed(): it was a GPU that failed, and the CPU could do it. `folder`: of the model that was to be
+  /// opened or is open.
+  void failed_on_gpu(const expertscope::Error& error, expertscope::GpuFailure failure, const QString& folder);
 
  public:
   /// The newest comparison; null before the first.
@@ -105,7 +112,7 @@ class EngineController final : public QObject {
   void use_session(Opened opened);
   void retire_session();
   /// What comes of opening or moving; true: a session is there.
-  bool accept_session(const Result<Opened>& opened, const QString& folder);
+  bool accept_session(const Result<Opened>& opened, GpuFailure failure, const QString& folder);
   void report_failure(const Error& error);
   void set_state(EngineState state);
   void take_live_text(const std::shared_ptr<LiveText>& live);

@@ -14,6 +14,7 @@ namespace {
 
 const QString kFiles = QStringLiteral("files");
 const QString kOldTraces = QStringLiteral("old traces");
+constexpr BackendChoice kCpu{BackendKind::cpu, 0};
 
 std::filesystem::path to_path(const QString& text) {
   return std::filesystem::path(text.toStdString());
@@ -186,13 +187,12 @@ void Workspace::move_to_setting() {
   engine_.move_model(backend_.choice());
 }
 
-void Workspace::continue_on_cpu(const QString& folder) {
-  const BackendChoice cpu{BackendKind::cpu, 0};
-  if (folder.isEmpty()) {
-    engine_.move_model(cpu);
-  } else {
-    engine_.open_model(to_path(folder), cpu);
-  }
+void Workspace::open_on_cpu(const QString& folder) {
+  engine_.open_model(to_path(folder), kCpu);
+}
+
+void Workspace::move_to_cpu() {
+  engine_.move_model(kCpu);
 }
 
 void Workspace::use_model() {

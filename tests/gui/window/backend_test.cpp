@@ -180,13 +180,40 @@ TEST_F(BackendTest, ThePlanOfTheMemoryShowsWhileWeightsAreOnTheirWayWhichCanBeCa
 TEST_F(BackendTest, AMoveThatFailsLeavesTheModelWhereItIs) {
   workspace_.backend().choose({BackendKind::cpu, 0});
   open_model();
-  machine_.behave("broken");
-  workspace_.backend().choose({BackendKind::cuda, 0});
-  click(offer());
-  ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
-  EXPECT_TRUE(summary().contains("CPU bf16"));
-  EXPECT_TRUE(workspace_.engine().can_run());
-  generate();
+  for (const char* behaviour : {"broken", "out-of-memory", "unsupported"}) {
+    SCOPED_TRACE(behaviour);
+    errors_.clear();
+    machine_.behave(behaviour);
+    workspace_.backend().choose({BackendKind::cuda, 0});
+    click(offer());
+    ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+    EXPECT_TRUE(summary().contains("CPU bf16"));
+    EXPECT_TRUE(window_.banner().is_error());
+    EXPECT_TRUE(banner().contains(". The model still runs on CPU bf16")) << banner().toStdString();
+    EXPECT_FALSE(banner().contains("record") || banner().contains("KV cache")) << banner().toStdString();
+    EXPECT_FALSE(offer().isVisible()) << "it is on the CPU";
+    EXPECT_TRUE(workspace_.engine().can_run());
+    generate();
+    workspace_.backend().choose({BackendKind::cpu, 0});
+  }
+}
+
+TEST_F(BackendTest, TheCpuIsOfferedWhateverTheGpuFailsWithInMidRun) {
+  for (const char* behaviour : {"full-after=6", "lacks-after=6"}) {
+    SCOPED_TRACE(behaviour);
+    errors_.clear();
+    machine_.behave("");
+    workspace_.open(model());
+    ASSERT_TRUE(wait_until([this] { return summary().contains("CUDA"); }));
+    machine_.behave(behaviour);
+    type_prompt("In the beginning");
+    part<QSpinBox>("max_tokens").setValue(24);
+    click(part<QPushButton>("generate"));
+    ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+    ASSERT_TRUE(offer().isVisible()) << banner().toStdString();
+    click(offer());
+    wait_for_cpu();
+  }
 }
 
 TEST_F(BackendTest, TheGpuIsFreedBeforeItTakesAnotherModel) {
