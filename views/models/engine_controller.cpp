@@ -18,7 +18,6 @@ namespace {
 
 const QString kOpen = QStringLiteral("open model");
 const QString kWork = QStringLiteral("engine");
-const QString kRetire = QStringLiteral("retire");
 constexpr int kSequences = 2;  // the second one scores edits beside the first
 
 // Of a model's way into the window: its files are mapped, its weights may have to go to a device.
@@ -116,12 +115,14 @@ Result<EngineController::Opened> EngineController::open_session(std::shared_ptr<
   return Opened{std::move(model), nullptr, {}, session.error()};
 }
 
-bool EngineController::accept_session(const Result<Opened>& opened, GpuFailure failure,
-                                      const QString& folder) {
+bool EngineController::accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder) {
   Q_EMIT opening_ended();
   Q_EMIT state_changed();
   // Also when the model was ready already and only its delivery was on the way.
-  if (open_cancelled_) return false;
+  if (open_cancelled_) {
+    if (opened) runner_.dispose(std::move(opened->session));
+    return false;
+  }
   if (!opened) {
     if (opened.error().code != ErrorCode::cancelled) Q_EMIT failed(opened.error());
     return false;
@@ -174,7 +175,11 @@ void EngineController::move_model(const BackendChoice& backend) {
         return open_session(model, backend, context, 0);
       },
       [this, name](Result<Opened> opened) {
-        if (!accept_session(opened, GpuFailure::move, name) || opened->model != model_) return;
+        if (!accept_session(opened, GpuFailure::move, name)) return;
+        if (opened->model != model_) {
+          runner_.dispose(std::move(opened->session));
+          return;
+        }
         use_session(std::move(*opened));
         if (routing_) session_->set_routing(routing_);
         Q_EMIT state_changed();
@@ -200,16 +205,8 @@ void EngineController::install(Opened opened) {
 /// Giving back what a session holds takes time, on a GPU above all: the engine's thread does it, before
 /// anything else that is asked of it.
 void EngineController::retire_session() {
-  if (!session_) return;
-  // One place for all copies of the job.
-  auto held = std::make_shared<std::shared_ptr<Session>>(std::exchange(session_, nullptr));
-  runner_.run<bool>(
-      kRetire, tr("Closing a session"),
-      [held](const JobContext&) -> Result<bool> {
-        held->reset();
-        return true;
-      },
-      [](const Result<bool>&) {});
+  ++session_number_;
+  if (session_) runner_.dispose(std::exchange(session_, nullptr));
 }
 
 void EngineController::use_session(Opened opened) {
@@ -252,7 +249,8 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
   auto live = std::make_shared<LiveText>();
   runner_.run<GenerateResult>(
       kWork, tr("Generating"),
-      [this, session = session_, request, trace, live](const JobContext& context) -> Result<GenerateResult> {
+      [this, session = session_, number = session_number_, request, trace,
+       live](const JobContext& context) -> Result<GenerateResult> {
         const auto ids = encode_prompt(session->model(), request.prompt, request.chat_template);
         if (!ids) return forward_error(ids);
         std::error_code error;
@@ -263,8 +261,8 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         if (!recorder) return forward_error(recorder);
         QMetaObject::invokeMethod(
             this,
-            [this, session, run = (*recorder)->run_id()] {
-              if (session == session_) Q_EMIT generation_started(run);
+            [this, number, run = (*recorder)->run_id()] {
+              if (number == session_number_) Q_EMIT generation_started(run);
             },
             Qt::QueuedConnection);
         const auto on_token = [&, this](const GeneratedToken& token) {
@@ -276,8 +274,8 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         };
         return generate_recorded(*session, **recorder, probes, *ids, request.options, on_token, context.stop);
       },
-      [this, session = session_, live](Result<GenerateResult> result) {
-        if (session != session_) return;
+      [this, number = session_number_, live](Result<GenerateResult> result) {
+        if (number != session_number_) return;
         take_live_text(live);
         set_state(EngineState::ready);
         if (!result) {
@@ -308,8 +306,8 @@ void EngineController::compare(const ComparisonRequest& request) {
             },
             context.stop);
       },
-      [this, session = session_](Result<ComparisonResult> result) {
-        if (session != session_) return;
+      [this, number = session_number_](Result<ComparisonResult> result) {
+        if (number != session_number_) return;
         set_state(EngineState::ready);
         session_->set_routing(routing_);
         if (!result) {

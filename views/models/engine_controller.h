@@ -112,7 +112,7 @@ class EngineController final : public QObject {
   void use_session(Opened opened);
   void retire_session();
   /// What comes of opening or moving; true: a session is there.
-  bool accept_session(const Result<Opened>& opened, GpuFailure failure, const QString& folder);
+  bool accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder);
   void report_failure(const Error& error);
   void set_state(EngineState state);
   void take_live_text(const std::shared_ptr<LiveText>& live);
@@ -120,7 +120,8 @@ class EngineController final : public QObject {
   JobRunner runner_;
   EngineState state_ = EngineState::no_model;
   std::shared_ptr<const Model> model_;
-  std::shared_ptr<Session> session_;  ///< stepped by the runner's thread only
+  std::shared_ptr<Session> session_;  ///< stepped and destroyed by the runner's thread only
+  quint64 session_number_ = 0;        ///< of session_: what a job tells later is about this one
   std::shared_ptr<const RoutingTable> routing_;
   std::shared_ptr<const ComparisonResult> comparison_;
   QString backend_;
