@@ -115,18 +115,23 @@ Result<EngineController::Opened> EngineController::open_session(std::shared_ptr<
   return Opened{std::move(model), nullptr, {}, session.error()};
 }
 
-bool EngineController::accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder) {
+template <class T>
+bool EngineController::accept(const Result<T>& result) {
+  // Also when the result was ready already and only its delivery was on the way.
+  if (result && !open_cancelled_) return true;
   Q_EMIT opening_ended();
   Q_EMIT state_changed();
-  // Also when the model was ready already and only its delivery was on the way.
-  if (open_cancelled_) {
+  if (!open_cancelled_ && result.error().code != ErrorCode::cancelled) Q_EMIT failed(result.error());
+  return false;
+}
+
+bool EngineController::accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder) {
+  if (!accept(opened)) {
     if (opened) runner_.dispose(std::move(opened->session));
     return false;
   }
-  if (!opened) {
-    if (opened.error().code != ErrorCode::cancelled) Q_EMIT failed(opened.error());
-    return false;
-  }
+  Q_EMIT opening_ended();
+  Q_EMIT state_changed();
   if (opened->session) return true;
   Q_EMIT failed(*opened->gpu_error);
   Q_EMIT failed_on_gpu(*opened->gpu_error, failure, folder);
@@ -141,27 +146,43 @@ void EngineController::report_failure(const Error& error) {
 }
 
 void EngineController::open_model(const std::filesystem::path& folder, const BackendChoice& backend) {
+  using Opening = std::shared_ptr<const Model>;
   stop();
   open_cancelled_ = false;
   const QString name = QString::fromStdString(folder.string());
-  runner_.run<Opened>(
+  runner_.run<Opening>(
       kOpen, tr("Opening %1").arg(name),
-      [folder, backend](const JobContext& context) -> Result<Opened> {
+      [folder](const JobContext& context) -> Result<Opening> {
         auto model = Model::open(
             folder,
             [&](const std::string& what, double fraction) {
               context.report(QString::fromStdString(what), fraction * kMapped);
             },
             context.stop);
-        if (!model) return forward_error(model);
-        if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
-        return open_session(std::move(*model), backend, context, kMapped);
+        if (model && context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
+        return model;
       },
-      [this, name](Result<Opened> opened) {
-        if (accept_session(opened, GpuFailure::open, name)) install(std::move(*opened));
+      [this, name, backend](const Result<Opening>& model) {
+        if (accept(model)) load_model(*model, backend, name);
       });
   Q_EMIT opening(name);
   Q_EMIT state_changed();
+}
+
+/// The folder holds a model: only now something may happen to the one that is open.
+void EngineController::load_model(std::shared_ptr<const Model> model, const BackendChoice& backend,
+                                  const QString& folder) {
+  const auto wanted = wanted_backend(backend);
+  const bool to_cpu = wanted && wanted->choice.kind == BackendKind::cpu;
+  if (session_ && backend_info_.kind == BackendKind::cuda && !to_cpu) Q_EMIT room_needed();
+  runner_.run<Opened>(
+      kOpen, tr("Opening %1").arg(folder),
+      [model = std::move(model), backend](const JobContext& context) {
+        return open_session(model, backend, context, kMapped);
+      },
+      [this, folder](Result<Opened> opened) {
+        if (accept_session(opened, GpuFailure::open, folder)) install(std::move(*opened));
+      });
 }
 
 void EngineController::move_model(const BackendChoice& backend) {

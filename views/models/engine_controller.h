@@ -53,7 +53,8 @@ class EngineController final : public QObject {
   const std::string& gpu_refusal() const { return gpu_refusal_; }
   int max_context() const { return max_context_; }
 
-  /// Opens a folder; the old model stays until the new one is there. Ends in model_opened() or failed().
+  /// Opens a folder and stops what runs; the old model stays until the new one is there, but for what
+  /// room_needed() says. Ends in model_opened() or failed().
   void open_model(const std::filesystem::path& folder, const BackendChoice& backend = {});
   /// Gives the open model another backend and stops what runs. What the old one held of the text (its KV
   /// cache) is gone. Ends in model_moved() or failed(), and then the old backend stays.
@@ -81,6 +82,9 @@ class EngineController final : public QObject {
   void model_opened();
   void model_closed();
   void model_moved();
+  /// A new model was read and is about to go to a GPU, which has no room beside the old one: close_model()
+  /// now.
+  void room_needed();
   /// The recorder has begun; `run` can be read from the trace.
   void generation_started(qint64 run);
   /// New text, tokens so far and the engine's rate, pauses of a chosen pace left out.
@@ -108,10 +112,13 @@ class EngineController final : public QObject {
 
   static Result<Opened> open_session(std::shared_ptr<const Model> model, const BackendChoice& backend,
                                      const JobContext& context, double done);
+  void load_model(std::shared_ptr<const Model> model, const BackendChoice& backend, const QString& folder);
   void install(Opened opened);
   void use_session(Opened opened);
   void retire_session();
-  /// What comes of opening or moving; true: a session is there.
+  /// Whether opening or moving goes on with what comes of it; else says why not.
+  template <class T>
+  bool accept(const Result<T>& result);
   bool accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder);
   void report_failure(const Error& error);
   void set_state(EngineState state);

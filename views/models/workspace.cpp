@@ -40,6 +40,7 @@ void Workspace::connect_engine() {
   connect(&engine_, &EngineController::opening_ended, this, &Workspace::opening_ended);
   connect(&engine_, &EngineController::failed, this, &Workspace::failed);
   connect(&engine_, &EngineController::failed_on_gpu, this, &Workspace::failed_on_gpu);
+  connect(&engine_, &EngineController::room_needed, this, &Workspace::close);
   connect(&engine_, &EngineController::model_moved, this, [this] { Q_EMIT moved(engine_.backend()); });
   connect(&backend_, &BackendSetting::changed, this, [this] {
     if (engine_.model() && backend_.differs_from(engine_.backend_info())) Q_EMIT move_offered();
@@ -153,11 +154,7 @@ void Workspace::open(const QString& path) {
 }
 
 void Workspace::open_model(const std::filesystem::path& folder) {
-  const BackendChoice choice = backend_.choice();
-  // Most cards have no room for two models: the one that is there goes first.
-  const bool on_gpu = engine_.model() && engine_.backend_info().kind == BackendKind::cuda;
-  if (on_gpu && choice.kind != BackendKind::cpu) close();
-  engine_.open_model(folder, choice);
+  engine_.open_model(folder, backend_.choice());
 }
 
 void Workspace::open_demo() {

@@ -5,10 +5,12 @@
 #include <QLabel>
 #include <QMenu>
 #include <QSpinBox>
+#include <fstream>
 
 #include "probes/store/trace_reader.h"
 #include "tests/gui/window/window_fixture.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
+#include "tests/support/temporary_folder.h"
 #include "views/window/backend_menu.h"
 
 namespace expertscope::testing {
@@ -217,12 +219,43 @@ TEST_F(BackendTest, TheCpuIsOfferedWhateverTheGpuFailsWithInMidRun) {
 }
 
 TEST_F(BackendTest, TheGpuIsFreedBeforeItTakesAnotherModel) {
+  machine_.behave("one-model");
   open_model();
+  ASSERT_TRUE(summary().contains("CUDA")) << summary().toStdString();
+  for (int times = 0; times < 3; ++times) {
+    workspace_.open(model());
+    ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+    EXPECT_TRUE(summary().contains("CUDA")) << banner().toStdString();
+  }
   machine_.behave("endless");
   workspace_.open(model());
-  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::nothing; }));
   workspace_.cancel_open();
   ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+  machine_.behave("one-model");
+  open_model();
+  EXPECT_TRUE(summary().contains("CUDA")) << "what was cancelled is gone as well: " << banner().toStdString();
+}
+
+TEST_F(BackendTest, AFolderThatIsNoModelLeavesTheOneOnTheGpuAsItIs) {
+  open_model();
+  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  const TemporaryFolder folder;
+  for (const char* config : {"", "this is no JSON"}) {
+    errors_.clear();
+    if (*config != '\0') std::ofstream(folder / "config.json") << config;
+    workspace_.open(QString::fromStdString(folder.path().string()));
+    ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+    EXPECT_EQ(workspace_.content(), Workspace::Content::model);
+    EXPECT_TRUE(summary().contains("CUDA")) << summary().toStdString();
+    EXPECT_EQ(workspace_.edits().rowCount(), 1);
+    EXPECT_FALSE(offer().isVisible());
+  }
+  workspace_.open(model());
+  workspace_.cancel_open();
+  ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+  EXPECT_EQ(workspace_.edits().rowCount(), 1) << "also when it was a model, but not wanted any more";
+  generate();
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ struct FakeCuda {
 ///   refuses=N      device N has no kernels for the model
 ///   unsupported    it has no kernels for the model
 ///   out-of-memory  the model does not fit
+///   one-model      a model does not fit beside another one
 ///   broken         the device fails while the weights are on their way
 ///   endless        the weights are on their way until told to stop
 ///   lost-after=N   the device is lost after N steps

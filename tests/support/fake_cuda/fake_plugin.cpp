@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A CUDA plugin without CUDA: the CPU computes, and the environment variable EXPERTSCOPE_FAKE_CUDA says what
 // goes wrong (the words are in fake_cuda.h).
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -57,8 +58,14 @@ Result<std::vector<DeviceInfo>> list_devices() {
 
 class FakeBackend final : public Backend {
  public:
-  FakeBackend(std::unique_ptr<Backend> cpu, BackendInfo info)
-      : cpu_(std::move(cpu)), info_(std::move(info)) {}
+  FakeBackend(std::unique_ptr<Backend> cpu, BackendInfo info) : cpu_(std::move(cpu)), info_(std::move(info)) {
+    ++alive;
+  }
+  ~FakeBackend() override { --alive; }
+  FakeBackend(const FakeBackend&) = delete;
+  FakeBackend& operator=(const FakeBackend&) = delete;
+
+  static std::atomic<int> alive;
   std::string description() const override { return "CUDA bf16 (NVIDIA Fake)"; }
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
@@ -79,6 +86,8 @@ class FakeBackend final : public Backend {
   BackendInfo info_;
   int steps_ = 0;
 };
+
+std::atomic<int> FakeBackend::alive = 0;
 
 Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options) {
   if (told("unsupported") || told("refuses") == options.choice.device)
@@ -116,6 +125,8 @@ Status load_weights(const MemoryPlan& plan, const OpenProgress& progress, const 
 Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model,
                                               const BackendOptions& options, std::string reason,
                                               const OpenProgress& progress, const std::stop_token& stop) {
+  if (told("one-model") && FakeBackend::alive > 0)
+    return fail(ErrorCode::out_of_memory, "the device holds another model");
   auto plan = plan_memory(*model, options);
   if (!plan) return forward_error(plan);
   if (auto loaded = load_weights(*plan, progress, stop); !loaded) return forward_error(loaded);
