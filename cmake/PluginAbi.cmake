@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What a plugin and a program must have in common: the headers the plugin's interface is made of, and the
-# compiler. expertscope_plugin_abi(VARIABLE) sets "0.1.0-1f2e3d4c5b6a".
+# What a plugin and a program must have in common: the headers the plugin's interface is made of, the compiler,
+# and the libraries whose types are in those headers. expertscope_plugin_abi(VARIABLE) sets "0.1.0-1f2e3d4c5b6a".
 function(expertscope_plugin_abi variable)
   # plugin.h and every header of the project that it includes, directly or not.
   set(pending engine/cuda/plugin.h)
@@ -19,6 +19,12 @@ function(expertscope_plugin_abi variable)
   endwhile()
   list(SORT headers)
   set(facts "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} ${EXPERTSCOPE_SANITIZE}")
+  foreach(library fmt tl-expected)
+    if(NOT ${library}_VERSION)
+      message(FATAL_ERROR "the version of ${library} is not known")
+    endif()
+    string(APPEND facts "\n${library} ${${library}_VERSION}")
+  endforeach()
   foreach(header IN LISTS headers)
     file(SHA256 "${PROJECT_SOURCE_DIR}/${header}" hash)
     string(APPEND facts "\n${header} ${hash}")

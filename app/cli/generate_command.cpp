@@ -246,7 +246,7 @@ Status run_generate(const GenerateArguments& arguments, const CommandContext& co
   if (!session) return forward_error(session);
 
   const auto outcome = run_prompt(**session, *prompt, options, arguments, context);
-  if (!outcome) return forward_error(outcome);
+  if (!outcome) return run_failure(**session, outcome.error());
   if (arguments.json) {
     auto written = write_json(as_json(*outcome, *prompt, options, arguments, **session));
     if (!written) return written;

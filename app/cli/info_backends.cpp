@@ -9,13 +9,11 @@
 #include "app/cli/run_options.h"
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/model/sizes.h"
+#include "engine/model/usual_options.h"
 #include "engine/text/visible_text.h"
 
 namespace expertscope::cli {
 namespace {
-
-/// Tokens of context where nobody says how many: what the window asks for.
-constexpr int kUsualContext = 4096;
 
 std::string cpu_level() {
   std::string level = cpu::cpu_level_name(cpu::choose_cpu_level());
@@ -37,9 +35,11 @@ std::string name(const BackendChoice& choice) {
 }
 
 std::string device_text(const DeviceInfo& device) {
+  if (device.name.empty()) return "cannot be used: " + device.problem;
   std::string text = fmt::format("{}, {} of memory", device.name, size(device.memory_total));
   if (device.memory_free > 0) text += fmt::format(", {} free", size(device.memory_free));
-  return text + fmt::format(", compute capability {}, driver {}", device.compute_capability, device.driver);
+  text += fmt::format(", compute capability {}, driver {}", device.compute_capability, device.driver);
+  return device.problem.empty() ? text : text + "; cannot be used: " + device.problem;
 }
 
 nlohmann::ordered_json plan_json(const BackendSurvey::Plan& plan) {
@@ -56,27 +56,27 @@ nlohmann::ordered_json plan_json(const BackendSurvey::Plan& plan) {
   json["workspace"] = memory.workspace;
   json["capture"] = memory.capture;
   json["staging"] = memory.staging;
-  json["available"] = memory.available;
+  json["available"] =
+      memory.available_known() ? nlohmann::ordered_json(memory.available) : nlohmann::ordered_json();
   json["resident_experts"] = memory.resident_experts;
   return json;
 }
 
 void add_plans(const BackendChoice& choice, const Model& model, BackendSurvey& survey) {
-  BackendOptions options;
-  options.max_context = survey.context;
   std::vector<BackendChoice> places;
   if (choice.kind == BackendKind::automatic) {
     places.push_back({BackendKind::cpu, 0});
     if (survey.devices) {
-      for (const DeviceInfo& device : *survey.devices)
-        places.push_back({BackendKind::cuda, device.index});
+      for (const DeviceInfo& device : *survey.devices) {
+        if (device.problem.empty()) places.push_back({BackendKind::cuda, device.index});
+      }
     }
   } else {
     places.push_back(choice);
   }
   for (const BackendChoice& place : places) {
-    options.choice = place;
-    survey.plans.push_back({place, plan_memory(model, Session::resolve_options(model, options))});
+    const BackendOptions options = Session::resolve_options(model, usual_options(place, survey.context));
+    survey.plans.push_back({place, plan_memory(model, options)});
   }
 }
 
@@ -98,9 +98,11 @@ void add_json(const BackendSurvey& survey, nlohmann::ordered_json& json) {
   nlohmann::ordered_json available = nlohmann::ordered_json::array();
   available.push_back({{"backend", "cpu"}, {"level", cpu_level()}});
   if (survey.devices) {
-    for (const DeviceInfo& device : *survey.devices)
-      available.push_back(
-          {{"backend", name({BackendKind::cuda, device.index})}, {"device", device_json(device)}});
+    for (const DeviceInfo& device : *survey.devices) {
+      nlohmann::ordered_json& entry = available.emplace_back();
+      entry = {{"backend", name({BackendKind::cuda, device.index})}, {"device", device_json(device)}};
+      if (!device.problem.empty()) entry["problem"] = device.problem;
+    }
   }
   json["backends"] = {{"chosen", name(survey.chosen.choice)},
                       {"reason", survey.chosen.reason},

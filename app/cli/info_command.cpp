@@ -11,6 +11,7 @@
 #include "app/cli/info_model.h"
 #include "app/cli/info_trace.h"
 #include "app/cli/run_options.h"
+#include "engine/model/usual_options.h"
 #include "probes/store/trace_reader.h"
 
 namespace expertscope::cli {
@@ -82,7 +83,8 @@ CommandBody define_info(Arguments& options) {
   add_backend_option(options, arguments->backend);
   options
       .add("--context", arguments->context,
-           "Tokens of context to plan a model's memory for (default: 4096, or all the model can)")
+           fmt::format("Tokens of context to plan a model's memory for (default: {}, or all the model can)",
+                       kUsualContext))
       .range(1, 1e7);
   return [arguments](const CommandContext&) { return info(*arguments); };
 }

@@ -84,7 +84,6 @@ nlohmann::ordered_json run_json(const RunSummary& summary) {
       {"dataset_sha256", run.dataset_sha256},
       {"prompt", run.prompt},
       {"text", run.text},
-      {"text", run.text},
       {"probes", probes_json(run.probes)},
       {"expert_cache", cache_json(summary.cache)},
   };

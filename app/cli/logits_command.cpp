@@ -59,7 +59,8 @@ Status logits(const LogitsArguments& arguments, const CommandContext& context) {
   const auto rows = static_cast<std::int64_t>(arguments.ids.size());
   auto file = NpyWriter::create(arguments.out, rows, vocab);
   if (!file) return forward_error(file);
-  if (auto written = write_logits(**session, arguments.ids, *file, context); !written) return written;
+  if (auto written = write_logits(**session, arguments.ids, *file, context); !written)
+    return run_failure(**session, written.error());
   if (!arguments.json) return {};
   nlohmann::ordered_json json = {{"out", arguments.out}, {"shape", {rows, vocab}}, {"dtype", "float32"}};
   add_backend(json, **session);

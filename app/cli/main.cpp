@@ -10,7 +10,6 @@
 #include "app/cli/command.h"
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
-#include "app/cli/run_options.h"
 
 namespace expertscope::cli {
 namespace {
@@ -47,8 +46,7 @@ int run_command(const CommandBody& body) {
   InterruptWatcher watcher;
   const Status done = body(CommandContext{watcher});
   if (done) return 0;
-  const bool device = done.error().code == ErrorCode::device;
-  print_error(device ? with_cpu_offered(done.error()).message : done.error().message);
+  print_error(done.error().message);
   return watcher.interrupted() && done.error().code == ErrorCode::cancelled ? kInterrupted : kFailed;
 }
 

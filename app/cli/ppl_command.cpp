@@ -71,7 +71,6 @@ Status ppl(const PplArguments& arguments) {
   if (!model) return forward_error(model);
   SessionShape shape;
   shape.max_context = session_context(arguments, (*model)->config());
-  shape.all_logits = true;
   const auto session = open_session(std::move(*model), arguments.run, shape);
   if (!session) return forward_error(session);
 
@@ -86,7 +85,7 @@ Status ppl(const PplArguments& arguments) {
                              progress.update(done, total, fmt::format("perplexity {:.3f}", so_far));
                            });
   }();
-  if (!scored) return forward_error(scored);
+  if (!scored) return run_failure(**session, scored.error());
   return arguments.json ? write_json(as_json(*scored, **session, arguments)) : write_text(as_text(*scored));
 }
 

@@ -16,9 +16,9 @@
 namespace expertscope::cli {
 namespace {
 
-/// Short sequences run side by side, as many as fill a step.
-constexpr int kStepTokens = 512;
+/// At most so many sequences run side by side.
 constexpr int kMaxSequences = 16;
+constexpr int kMaxGpuSequences = 256;
 
 struct ProfileArguments {
   RunOptions run;
@@ -58,6 +58,19 @@ nlohmann::ordered_json as_json(const ProfileResult& result, const std::string& t
   return json;
 }
 
+/// Short sequences share a step, as many as fill it. `most`: there are no more of them; 0: not known.
+SessionShape shape_for(int length, int most) {
+  const auto together = [&](int step, int limit) {
+    return std::clamp(step / length, 1, most > 0 ? std::min(most, limit) : limit);
+  };
+  SessionShape shape;
+  shape.max_context = length;
+  shape.max_sequences = together(kCpuBatch, kMaxSequences);
+  shape.gpu_sequences = together(kGpuJobBatch, kMaxGpuSequences);
+  shape.gpu_batch = kGpuJobBatch;
+  return shape;
+}
+
 Status run_profile(const ProfileArguments& arguments, const CommandContext& context) {
   Status output = check_output("--trace", arguments.trace,
                                {{"--data", arguments.data}, {"--policy", arguments.run.policy}});
@@ -76,11 +89,8 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
   }
   options.max_sequences = arguments.sequences;
   options.probes.router_logits = arguments.router_logits;
-  SessionShape shape;
-  shape.max_context = options.sequence_length;
-  shape.max_sequences = std::clamp(kStepTokens / options.sequence_length, 1, kMaxSequences);
-  shape.all_logits = true;
-  const auto session = open_session(std::move(*model), arguments.run, shape);
+  const auto session =
+      open_session(std::move(*model), arguments.run, shape_for(options.sequence_length, arguments.sequences));
   if (!session) return forward_error(session);
 
   Result<ProfileResult> result = [&] {
@@ -90,7 +100,7 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
         **session, *data, options, arguments.trace,
         [&](std::int64_t done, std::int64_t total) { progress.update(done, total); }, stop.token());
   }();
-  if (!result) return forward_error(result);
+  if (!result) return run_failure(**session, result.error());
   return arguments.json ? write_json(as_json(*result, arguments.trace))
                         : write_text(as_text(*result, arguments.trace));
 }

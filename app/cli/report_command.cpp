@@ -46,8 +46,10 @@ Result<ReportDivergence> measure_divergence(const TraceReader& baseline, const T
   const auto session = open_session(std::move(*model), run, shape);
   if (!session) return forward_error(session);
   Progress progress("KL", "tokens");
-  return replay_divergence(**session, *replay,
-                           [&](std::int64_t done) { progress.update(done, replay->tokens); });
+  auto measured = replay_divergence(**session, *replay,
+                                    [&](std::int64_t done) { progress.update(done, replay->tokens); });
+  if (!measured) return run_failure(**session, measured.error());
+  return measured;
 }
 
 Status choose_baseline(const TraceReader& baseline, const TraceReader& trace,

@@ -12,27 +12,44 @@
 namespace expertscope::cli {
 namespace {
 
-/// Tokens a step takes when logits do not limit it: larger ones gain nothing on a CPU, and on a GPU they
-/// share the weights of an expert among more tokens.
-constexpr std::int64_t kMaxBatch = 512;
-constexpr std::int64_t kGpuBatch = 2048;
 /// Memory for the logits of one step: a full step up to a vocabulary of 196,608.
 constexpr std::int64_t kLogitsBytes = 384 << 20;
 
-int step_size(const ModelConfig& config, const SessionShape& shape, std::int64_t most) {
-  std::int64_t tokens = std::min(std::int64_t{shape.max_context} * shape.max_sequences, most);
+/// `batch`, or as many tokens as there is memory for the logits of.
+int with_all_logits(const ModelConfig& config, int batch) {
+  const std::int64_t row = static_cast<std::int64_t>(config.vocab_size) * 4;
+  const std::int64_t fits = kLogitsBytes / std::max<std::int64_t>(row, 1);
+  return static_cast<int>(std::max<std::int64_t>(std::min<std::int64_t>(batch, fits), 1));
+}
+
+BackendOptions backend_options(const ModelConfig& config, const BackendChoice& choice,
+                               const RunOptions& options, const SessionShape& shape) {
+  BackendOptions backend = usual_options(choice, std::max(shape.max_context, 1), shape.max_sequences);
+  backend.gpu_batch = shape.gpu_batch;
+  backend.gpu_sequences = shape.gpu_sequences;
+  backend.math = options.math == "f32" ? MathMode::f32 : MathMode::bf16;
+  backend.threads = options.threads;
   if (shape.all_logits) {
-    const std::int64_t row = static_cast<std::int64_t>(config.vocab_size) * 4;
-    tokens = std::min(tokens, kLogitsBytes / std::max<std::int64_t>(row, 1));
+    backend.max_batch = with_all_logits(config, backend.max_batch);
+    backend.gpu_batch = with_all_logits(config, backend.gpu_batch);
   }
-  return static_cast<int>(std::max<std::int64_t>(tokens, 1));
+  return backend;
 }
 
 Result<std::unique_ptr<Session>> create_session(std::shared_ptr<const Model> model,
                                                 const BackendOptions& options) {
   Progress progress("loading " + model->identity().name, "");
-  return Session::create(std::move(model), options,
-                         [&](const std::string& what, double fraction) { progress.update(what, fraction); });
+  std::string told;
+  return Session::create(std::move(model), options, [&](const std::string& what, double fraction) {
+    // The plan of the memory stays to be read; progress is drawn over, and on terminals only.
+    if (what != std::exchange(told, what)) note(what);
+    progress.update(what, fraction);
+  });
+}
+
+/// The error of a GPU with the way out of it.
+Error with_cpu_offered(const Error& error) {
+  return {error.code, error.message + "; --backend cpu runs it on the CPU"};
 }
 
 /// The GPU was asked for, here or by the environment.
@@ -90,14 +107,7 @@ Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model
   }
   const auto choice = parse_backend_choice(options.backend);
   if (!choice) return forward_error(choice);
-  BackendOptions backend;
-  backend.choice = *choice;
-  backend.math = options.math == "f32" ? MathMode::f32 : MathMode::bf16;
-  backend.threads = options.threads;
-  backend.max_sequences = shape.max_sequences;
-  backend.max_context = std::max(shape.max_context, 1);
-  backend.max_batch = step_size(model->config(), shape, kMaxBatch);
-  backend.gpu_batch = step_size(model->config(), shape, kGpuBatch);
+  const BackendOptions backend = backend_options(model->config(), *choice, options, shape);
   auto session = create_session(std::move(model), backend);
   if (!session) {
     const bool gpu = session.error().code != ErrorCode::cancelled && asks_for_gpu(*choice);
@@ -122,10 +132,8 @@ void add_backend(nlohmann::ordered_json& json, const Session& session) {
   json["device"] = info.kind == BackendKind::cpu ? nlohmann::ordered_json() : device_json(info.device);
 }
 
-Error with_cpu_offered(Error error) {
-  constexpr std::string_view kOffer = "; --backend cpu runs it on the CPU";
-  if (!std::string_view(error.message).ends_with(kOffer)) error.message += kOffer;
-  return error;
+tl::unexpected<Error> run_failure(const Session& session, Error error) {
+  return tl::unexpected<Error>(session.failed_on_gpu(error) ? with_cpu_offered(error) : std::move(error));
 }
 
 Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config) {

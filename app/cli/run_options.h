@@ -12,6 +12,7 @@
 #include "app/cli/command.h"
 #include "engine/model/model.h"
 #include "engine/model/session.h"
+#include "engine/model/usual_options.h"
 
 namespace expertscope::cli {
 
@@ -34,9 +35,11 @@ Result<std::shared_ptr<const Model>> open_model(const std::string& folder);
 
 /// How large a session has to be for what it will run.
 struct SessionShape {
-  int max_context = 0;      ///< tokens of one sequence
-  int max_sequences = 1;    ///< sequences side by side
-  bool all_logits = false;  ///< logits of every token are asked for: smaller steps keep them in memory
+  int max_context = 0;        ///< tokens of one sequence
+  int max_sequences = 1;      ///< sequences side by side
+  bool all_logits = false;    ///< logits of every token are asked for: smaller steps keep them in memory
+  int gpu_batch = kGpuBatch;  ///< tokens of a step on a GPU
+  int gpu_sequences = 0;      ///< sequences side by side on a GPU; 0: max_sequences
 };
 /// A session with the policy of the options in force; the error names the policy file, and where a GPU that
 /// was asked for does not run the model, what does. Shows weights on their way to a device.
@@ -47,8 +50,8 @@ Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model
 void add_backend(nlohmann::ordered_json& json, const Session& session);
 nlohmann::ordered_json device_json(const DeviceInfo& device);
 
-/// The error of a GPU with the way out of it.
-Error with_cpu_offered(Error error);
+/// The error of a run that a session did not finish; one of its GPU comes with the way out of it.
+tl::unexpected<Error> run_failure(const Session& session, Error error);
 
 /// Every id names a row of the embedding.
 Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config);

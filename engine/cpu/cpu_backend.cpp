@@ -60,7 +60,7 @@ Status CpuBackend::allocate() {
   info_.memory = plan_memory(*model_, options_);
   const MemoryPlan& plan = info_.memory;
   const std::int64_t needed = plan.kv_cache + plan.workspace;
-  const bool known = plan.available > 0;
+  const bool known = plan.available_known();
   const auto short_of_memory = [&]() -> Status {
     const auto text = [](std::int64_t bytes) { return format_bytes(static_cast<std::size_t>(bytes)); };
     return fail(

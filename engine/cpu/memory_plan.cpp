@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "engine/cpu/kv_cache.h"
-#include "engine/cpu/memory.h"
 #include "engine/cpu/rope_table.h"
 #include "engine/cpu/workspace.h"
 #include "engine/model/model.h"
@@ -21,14 +20,15 @@ std::int64_t bounded(std::size_t bytes) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const Model& model, const BackendOptions& options) {
+MemoryPlan plan_memory(const Model& model, const BackendOptions& options,
+                       const std::optional<std::size_t>& available) {
   const ModelConfig& config = model.config();
   const CheckedSize rope = RopeTable::floats(config, options.max_context) * CheckedSize(sizeof(float));
   MemoryPlan plan;
   plan.weights = model.identity().total_bytes;
   plan.kv_cache = bounded(KvCache::bytes(config, options).value());
   plan.workspace = bounded((Workspace::bytes(config, options) + rope).value());
-  plan.available = bounded(available_memory().value_or(0));
+  if (available) plan.available = bounded(*available);
   plan.resident_experts = config.num_experts;
   return plan;
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstddef>
+#include <optional>
+
+#include "engine/cpu/memory.h"
 #include "engine/model/backend.h"
 #include "engine/model/backend_info.h"
 
@@ -11,7 +15,9 @@ class Model;
 namespace expertscope::cpu {
 
 /// What the CPU backend takes for the model: the weights as they are mapped, the KV cache, and in `workspace`
-/// everything else of a step. A size that no machine has reads as the largest number there is.
-MemoryPlan plan_memory(const Model& model, const BackendOptions& options);
+/// everything else of a step. A size that no machine has reads as the largest number there is. `available` is
+/// the memory there is for it, empty where that is not known.
+MemoryPlan plan_memory(const Model& model, const BackendOptions& options,
+                       const std::optional<std::size_t>& available = available_memory());
 
 }  // namespace expertscope::cpu

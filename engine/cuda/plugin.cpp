@@ -3,14 +3,19 @@
 
 #include "engine/cuda/baseline/expert_rates.h"
 #include "engine/cuda/cuda_backend.h"
+#include "engine/cuda/guarded.h"
 #include "engine/cuda/runtime/device.h"
 #include "engine/cuda/runtime/rates.h"
 
 namespace expertscope::cuda {
 namespace {
 
-constexpr Plugin kPlugin = {kPluginAbi,   &list_devices,  &make_cuda_backend,
-                            &plan_memory, &measure_rates, &measure_experts};
+constexpr Plugin kPlugin = {kPluginAbi,
+                            guarded<&list_devices>,
+                            guarded<&make_cuda_backend>,
+                            guarded<&plan_memory>,
+                            guarded<&measure_rates>,
+                            guarded<&measure_experts>};
 
 }  // namespace
 }  // namespace expertscope::cuda

@@ -25,13 +25,14 @@ inline constexpr const char* kPluginFunction = "expertscope_cuda_plugin";
 inline constexpr const char* kPluginFile = "libexpertscope_cuda.so";
 
 /// What the program asks of libexpertscope_cuda.so. Objects made behind it hold code of the plugin, which is
-/// therefore never unloaded. No exception crosses.
+/// therefore never unloaded. No exception crosses: plugin.cpp guards every function.
 struct Plugin {
   /// kPluginAbi of the plugin's build. First, and a C string, so that it can be read before anything is
   /// trusted.
   const char* abi;
 
-  /// The devices CUDA_VISIBLE_DEVICES leaves, in CUDA's order; empty: the driver has none. Fails with
+  /// The devices CUDA_VISIBLE_DEVICES leaves, in CUDA's order; empty: the driver has none. One that cannot be
+  /// described or is older than the kernels is among them, with its `problem`. Fails with
   /// ErrorCode::unsupported when the driver is too old, naming both versions, and with ErrorCode::device when
   /// it does not work.
   Result<std::vector<DeviceInfo>> (*list_devices)();

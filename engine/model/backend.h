@@ -87,6 +87,7 @@ struct BackendOptions {
   int max_context = 4096;          ///< tokens per slot
   int max_batch = 512;             ///< tokens per step
   int gpu_batch = 0;               ///< tokens per step on a GPU, where larger steps pay; 0: max_batch
+  int gpu_sequences = 0;           ///< KV cache slots on a GPU, to fill those steps; 0: max_sequences
   std::int64_t device_memory = 0;  ///< bytes of GPU memory a run may take; 0: what is free
 };
 

@@ -13,21 +13,61 @@ namespace {
 
 constexpr const char* kVariable = "EXPERTSCOPE_BACKEND";
 constexpr const char* kAskedFor = "asked for";
+constexpr const char* kFirstUsable = "automatic: the first usable GPU";
 
 Result<DeviceInfo> find_device(const std::vector<DeviceInfo>& devices, int index) {
   std::string names;
   for (const DeviceInfo& device : devices) {
+    if (device.index == index && !device.problem.empty())
+      return fail(ErrorCode::unsupported, "{} cannot be used: {}", device_label(device), device.problem);
     if (device.index == index) return device;
-    names += fmt::format("{}cuda:{} {}", names.empty() ? "" : ", ", device.index, device.name);
+    names += (names.empty() ? "" : ", ") + device_label(device);
   }
   return fail(ErrorCode::unsupported, "there is no device cuda:{}; there is {}", index, names);
 }
 
-bool refuses_model(ErrorCode code) {
-  return code == ErrorCode::unsupported || code == ErrorCode::out_of_memory || code == ErrorCode::device;
+/// What several devices say, each by its name; one alone, or all alike, without.
+class Refusals {
+ public:
+  void add(const DeviceInfo& device, const std::string& why) {
+    alike_ = labelled_.empty() || (alike_ && why == last_);
+    last_ = why;
+    labelled_ += fmt::format("{}{}: {}", labelled_.empty() ? "" : "; ", device_label(device), why);
+  }
+  bool any() const { return !labelled_.empty(); }
+  const std::string& labelled() const { return labelled_; }
+  const std::string& text() const { return alike_ ? last_ : labelled_; }
+
+ private:
+  std::string labelled_;
+  std::string last_;
+  bool alike_ = true;
+};
+
+/// The first device that can be used, why not those before it, and the usable ones after it.
+void choose_device(const std::vector<DeviceInfo>& devices, BackendDecision& decision) {
+  Refusals problems;
+  for (const DeviceInfo& device : devices) {
+    const bool chosen = decision.choice.kind == BackendKind::cuda;
+    if (!device.problem.empty()) {
+      if (!chosen) problems.add(device, device.problem);
+    } else if (chosen) {
+      decision.others.push_back(device);
+    } else {
+      decision.choice = {BackendKind::cuda, device.index};
+      decision.device = device;
+    }
+  }
+  decision.reason = problems.labelled();
+  if (decision.choice.kind == BackendKind::cpu) return;
+  decision.reason = problems.any() ? fmt::format("{}; {}", kFirstUsable, problems.labelled()) : kFirstUsable;
 }
 
 }  // namespace
+
+bool is_refusal(ErrorCode code) {
+  return code == ErrorCode::unsupported || code == ErrorCode::out_of_memory || code == ErrorCode::device;
+}
 
 Result<WantedBackend> wanted_backend(const BackendChoice& choice) {
   if (choice.kind != BackendKind::automatic) return WantedBackend{choice, kAskedFor};
@@ -70,9 +110,13 @@ Result<BackendDecision> decide_backend(const BackendChoice& choice, const GpuBac
   if (wanted->choice.kind == BackendKind::cpu) return decision;
   const auto devices = gpu.devices();
   if (decision.automatic) {
-    decision.choice = {devices ? BackendKind::cuda : BackendKind::cpu, 0};
-    decision.reason = devices ? "automatic: the first usable GPU" : devices.error().message;
-    if (!devices) return decision;
+    decision.choice = {BackendKind::cpu, 0};
+    if (devices) {
+      choose_device(*devices, decision);
+    } else {
+      decision.reason = devices.error().message;
+    }
+    return decision;
   }
   if (!devices) return forward_error(devices);
   auto device = find_device(*devices, decision.choice.device);
@@ -84,6 +128,7 @@ Result<BackendDecision> decide_backend(const BackendChoice& choice, const GpuBac
 BackendOptions on_gpu(const BackendOptions& options) {
   BackendOptions gpu = options;
   gpu.max_batch = std::max(options.max_batch, options.gpu_batch);
+  gpu.max_sequences = std::max(options.max_sequences, options.gpu_sequences);
   return gpu;
 }
 
@@ -95,16 +140,26 @@ Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model
   options.choice = decision->choice;
   if (decision->choice.kind == BackendKind::cpu)
     return make_cpu_backend(std::move(model), options, decision->reason);
-  auto made = gpu.make(model, on_gpu(options), decision->reason, progress, stop);
-  if (made || !decision->automatic || !refuses_model(made.error().code)) return made;
+  std::vector<DeviceInfo> devices = {decision->device};
+  devices.insert(devices.end(), decision->others.begin(), decision->others.end());
+  Refusals refusals;
+  for (const DeviceInfo& device : devices) {
+    options.choice.device = device.index;
+    std::string reason = decision->reason;
+    if (refusals.any()) reason += "; " + refusals.labelled();
+    auto made = gpu.make(model, on_gpu(options), std::move(reason), progress, stop);
+    if (made || !decision->automatic || !is_refusal(made.error().code)) return made;
+    refusals.add(device, made.error().message);
+  }
   options.choice = {BackendKind::cpu, 0};
-  return make_cpu_backend(std::move(model), options, made.error().message);
+  return make_cpu_backend(std::move(model), options, refusals.text());
 }
 
 std::string gpu_refusal(const BackendChoice& choice, const BackendInfo& info, const GpuBackends& gpu) {
-  if (choice.kind != BackendKind::automatic || info.kind != BackendKind::cpu) return {};
-  const auto decision = decide_backend(choice, gpu);
-  return decision && decision->choice.kind == BackendKind::cuda ? info.reason : std::string();
+  if (info.kind != BackendKind::cpu) return {};
+  const auto wanted = wanted_backend(choice);
+  if (!wanted || wanted->choice.kind != BackendKind::automatic) return {};
+  return gpu.devices() ? info.reason : std::string();
 }
 
 Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options, const GpuBackends& gpu) {

@@ -36,6 +36,10 @@ std::string to_string(const BackendChoice& choice) {
   return "auto";
 }
 
+std::string device_label(const DeviceInfo& device) {
+  return fmt::format("cuda:{}{}{}", device.index, device.name.empty() ? "" : " ", device.name);
+}
+
 std::string describe(const MemoryPlan& plan, BackendKind kind) {
   const auto size = [](std::int64_t bytes) { return format_bytes(static_cast<std::size_t>(bytes)); };
   const bool cpu = kind == BackendKind::cpu;
@@ -46,6 +50,8 @@ std::string describe(const MemoryPlan& plan, BackendKind kind) {
     text += fmt::format(", {} for {} experts a layer at a time, the others in {} of host memory",
                         size(plan.expert_cache), plan.resident_experts, size(plan.host_weights));
   }
+  if (plan.staging > 0) text += fmt::format(", {} of pinned host memory for transfers", size(plan.staging));
+  if (!plan.available_known()) return text + "; how much is free is not known";
   const std::int64_t needed = cpu ? plan.kv_cache + plan.workspace : plan.device_total();
   const char* verdict = needed <= plan.available ? "fits" : "does not fit";
   return text + fmt::format("; {} free: {}", size(plan.available), verdict);

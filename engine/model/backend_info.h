@@ -10,7 +10,7 @@
 namespace expertscope {
 
 enum class BackendKind : std::uint8_t {
-  automatic,  ///< the first GPU when there is a usable one, else the CPU
+  automatic,  ///< the first GPU that can be used and takes the model, else the CPU
   cpu,
   cuda,
 };
@@ -36,21 +36,28 @@ struct DeviceInfo {
   std::string driver;  ///< version of the driver and the newest CUDA it runs: "580.159.04, CUDA 13.0"
   std::int64_t memory_total = 0;  ///< bytes
   std::int64_t memory_free = 0;   ///< bytes, when it was asked
+  std::string problem = {};       ///< why no model can run on it; empty: it can be tried
 };
+
+/// "cuda:1 NVIDIA H200"; the number alone where the driver gave no name.
+std::string device_label(const DeviceInfo& device);
 
 /// Where the bytes of a run go, computed before anything is loaded. The CPU backend fills what it has.
 struct MemoryPlan {
+  static constexpr std::int64_t kNotKnown = -1;
+
   std::int64_t weights = 0;  ///< bytes on the device: all weights but those of `expert_cache`
   std::int64_t expert_cache =
       0;  ///< bytes on the device for the experts that are resident at a time; 0: all are
-  std::int64_t host_weights = 0;  ///< bytes of pinned host memory: the experts when they do not fit
-  std::int64_t kv_cache = 0;      ///< bytes
-  std::int64_t workspace = 0;     ///< bytes: activations, logits, tables
-  std::int64_t capture = 0;       ///< bytes of the capture buffers, on the device
-  std::int64_t staging = 0;       ///< bytes of pinned host memory for transfers
-  std::int64_t available = 0;     ///< bytes that were free on the device
-  int resident_experts = 0;       ///< experts a MoE layer keeps on the device; num_experts when all fit
+  std::int64_t host_weights = 0;       ///< bytes of pinned host memory: the experts when they do not fit
+  std::int64_t kv_cache = 0;           ///< bytes
+  std::int64_t workspace = 0;          ///< bytes: activations, logits, tables
+  std::int64_t capture = 0;            ///< bytes of the capture buffers, on the device
+  std::int64_t staging = 0;            ///< bytes of pinned host memory for transfers
+  std::int64_t available = kNotKnown;  ///< bytes that were free on the device
+  int resident_experts = 0;            ///< experts a MoE layer keeps on the device; num_experts when all fit
 
+  bool available_known() const { return available != kNotKnown; }
   std::int64_t device_total() const { return weights + expert_cache + kv_cache + workspace + capture; }
 };
 

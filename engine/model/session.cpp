@@ -13,9 +13,11 @@ namespace expertscope {
 BackendOptions Session::resolve_options(const Model& model, const BackendOptions& options) {
   BackendOptions resolved = options;
   resolved.max_context = std::min(options.max_context, model.config().max_position_embeddings);
-  const std::int64_t most = std::int64_t{resolved.max_context} * options.max_sequences;
-  resolved.max_batch = static_cast<int>(std::min<std::int64_t>(options.max_batch, most));
-  resolved.gpu_batch = static_cast<int>(std::min<std::int64_t>(options.gpu_batch, most));
+  const auto at_most = [&](int batch, int sequences) {
+    return static_cast<int>(std::min<std::int64_t>(batch, std::int64_t{resolved.max_context} * sequences));
+  };
+  resolved.max_batch = at_most(options.max_batch, options.max_sequences);
+  resolved.gpu_batch = at_most(options.gpu_batch, std::max(options.max_sequences, options.gpu_sequences));
   return resolved;
 }
 
@@ -37,8 +39,8 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   if (backend->info().kind == BackendKind::cuda) session->options_ = on_gpu(session->options_);
   session->model_ = std::move(model);
   session->backend_ = std::move(backend);
-  session->lengths_.assign(static_cast<std::size_t>(options.max_sequences), 0);
-  session->next_token_.resize(options.max_sequences);
+  session->lengths_.assign(static_cast<std::size_t>(session->options_.max_sequences), 0);
+  session->next_token_.resize(session->options_.max_sequences);
   session->own_routing_ = *own_routing;
   session->table_ = *own_routing;
   return session;
@@ -126,6 +128,7 @@ Status Session::check(const Batch& batch) const {
 }
 
 Result<const StepOutput*> Session::run(Batch batch) {
+  step_failed_ = false;
   if (auto ok = check(batch); !ok) return forward_error(ok);
   for (SequenceChunk& chunk : batch.chunks)
     chunk.start = lengths_[static_cast<std::size_t>(chunk.sequence)];
@@ -135,8 +138,10 @@ Result<const StepOutput*> Session::run(Batch batch) {
   const bool scored = block != nullptr && request_.log_prob;
   if (scored) score_first_tokens(batch);
   next_token_.before_step(batch, output_, scored);
-  if (auto ok = backend_->forward(batch, table, request_, output_, block.get()); !ok)
+  if (auto ok = backend_->forward(batch, table, request_, output_, block.get()); !ok) {
+    step_failed_ = true;
     return forward_error(ok);
+  }
   for (const SequenceChunk& chunk : batch.chunks) {
     lengths_[static_cast<std::size_t>(chunk.sequence)] += chunk.count;
   }
@@ -147,6 +152,10 @@ Result<const StepOutput*> Session::run(Batch batch) {
     if (auto ok = sink_->deliver(std::move(block)); !ok) return forward_error(ok);
   }
   return &output_;
+}
+
+bool Session::failed_on_gpu(const Error& error) const {
+  return step_failed_ && backend_->info().kind == BackendKind::cuda && is_refusal(error.code);
 }
 
 Result<std::span<const float>> Session::step(Batch batch) {

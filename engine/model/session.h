@@ -60,6 +60,9 @@ class Session {
   /// Runs one batch of at most max_batch tokens; fills chunk starts itself from length(). What batch.logits
   /// asks for is in the output, valid until the next step.
   Result<const StepOutput*> run(Batch batch);
+  /// After something that steps failed with `error`: whether that was the GPU, in a way that the CPU may not
+  /// (ErrorCode::device, out_of_memory or unsupported of the newest step).
+  bool failed_on_gpu(const Error& error) const;
   /// run() for its logits: the span is [rows, vocab].
   Result<std::span<const float>> step(Batch batch);
 
@@ -93,6 +96,7 @@ class Session {
   std::vector<float> first_log_probs_;  ///< [chunks] of a step's batch, known before it runs
   CaptureRequest request_;
   CaptureSink* sink_ = nullptr;
+  bool step_failed_ = false;  ///< the newest step, in the backend
   mutable std::mutex table_mutex_;
   std::shared_ptr<const RoutingTable> own_routing_;  ///< the model's, unedited
   std::shared_ptr<const RoutingTable> table_;

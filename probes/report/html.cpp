@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
 #include <cstddef>
 
@@ -131,17 +130,6 @@ std::string number(double value) {
 std::string percent(double share) {
   if (!std::isfinite(share)) return "—";
   return fmt::format("{:.3g} %", 100 * share);
-}
-
-std::string bytes(std::int64_t value) {
-  constexpr std::array units = {"B", "kB", "MB", "GB", "TB"};
-  double scaled = static_cast<double>(value);
-  std::size_t unit = 0;
-  while (scaled >= 1000 && unit + 1 < units.size()) {
-    scaled /= 1000;
-    ++unit;
-  }
-  return fmt::format("{:.3g} {}", scaled, units[unit]);
 }
 
 std::string table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows) {

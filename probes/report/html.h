@@ -25,8 +25,6 @@ std::string grouped(std::int64_t value);
 std::string number(double value);
 /// 0.03125 as "3.13 %".
 std::string percent(double share);
-/// 1234567 as "1.23 MB".
-std::string bytes(std::int64_t value);
 
 /// <table> with a header row; cells are HTML already. Columns named in `numeric` are right-aligned.
 struct Column {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "engine/model/sizes.h"
 #include "probes/report/html.h"
 #include "probes/report/plots.h"
 
@@ -223,7 +224,8 @@ std::string title_section(const ReportInput& input) {
 
 std::string device_text(const RunInfo& info) {
   if (info.device.empty()) return {};
-  return fmt::format("{}, {} of memory, driver {}", info.device, bytes(info.device_memory), info.driver);
+  return fmt::format("{}, {} of memory, driver {}", info.device,
+                     format_bytes(static_cast<std::size_t>(info.device_memory)), info.driver);
 }
 
 std::string identity_section(const ReportInput& input) {
@@ -237,7 +239,7 @@ std::string identity_section(const ReportInput& input) {
                                         info.top_k, info.hidden_size));
   out += entry("config.json SHA-256", info.model.config_sha256, true);
   out += entry("Weights", fmt::format("{} tensors, {}", grouped(info.model.tensor_count),
-                                      bytes(info.model.total_bytes)));
+                                      format_bytes(static_cast<std::size_t>(info.model.total_bytes))));
   out += entry("Backend", info.backend);
   out += entry("Chosen because", info.backend_reason);
   out += entry("Device", device_text(info));
@@ -301,8 +303,9 @@ std::string cache_text(const RunData& run) {
   return fmt::format(
       "<p>The device held a part of the experts: {} of {} selections found theirs there; {} were read from "
       "the host, {} a token.</p>\n",
-      percent(cache->hit_rate()), grouped(cache->hits + cache->misses), bytes(cache->bytes),
-      bytes(per_token));
+      percent(cache->hit_rate()), grouped(cache->hits + cache->misses),
+      format_bytes(static_cast<std::size_t>(cache->bytes)),
+      format_bytes(static_cast<std::size_t>(per_token)));
 }
 
 std::string layer_section(const ReportInput& input) {

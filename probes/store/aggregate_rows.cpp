@@ -6,6 +6,8 @@
 #include <limits>
 #include <string>
 
+#include "probes/store/schema.h"
+
 namespace expertscope {
 namespace {
 
@@ -102,12 +104,13 @@ void read_attention(RowReader& read, const RunInfo& run, LayerStats& stats) {
 }
 
 // All three are NULL where the backend held all experts.
-void read_cache(RowReader& read, LayerStats& stats) {
+void read_cache(RowReader& read, const RunInfo& run, LayerStats& stats) {
   if (read.null()) return;
-  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  // Half of it, so that hits and misses of all layers can be added up.
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max() / kMaxLayers / 2;
   CacheStats cache;
-  cache.hits = read.integer(0, kMost);
-  cache.misses = read.integer(0, kMost);
+  cache.hits = read.integer(0, std::min(kMost, run.tokens * run.experts));
+  cache.misses = read.integer(0, std::min(kMost, run.tokens * run.experts));
   cache.bytes = read.integer(0, kMost);
   stats.cache = cache;
 }
@@ -129,7 +132,7 @@ Status read_layer_row(const Database& database, const RunInfo& run, const Statem
   stats.entropy_max = read.real(probe);
   read.maximum(stats.hidden_max, stats.hidden_channel, stats.hidden_token);
   read_attention(read, run, stats);
-  read_cache(read, stats);
+  read_cache(read, run, stats);
   if (read.good()) return {};
   return damaged(database, "layer_stats", run, fmt::format(", layer {}: a number is out of range", layer));
 }

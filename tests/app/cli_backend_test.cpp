@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Where a model runs, on a machine with GPUs (made of the tests' own driver and plugin) and without.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include "engine/model/sizes.h"
 #include "tests/app/cli_process.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
 
@@ -18,6 +20,9 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 const std::string kModel = "models/top8";
+// What the fake GPU takes for a token of a step, and for the cache of a sequence.
+constexpr std::size_t kStepBytes = std::size_t{1} << 18;
+constexpr std::size_t kSequenceBytes = std::size_t{1} << 27;
 const std::string kOffer = "; --backend cpu runs it on the CPU\n";
 
 class CliBackend : public ::testing::Test {
@@ -32,6 +37,18 @@ class CliBackend : public ::testing::Test {
   static json generate_json(std::vector<std::string> more = {}) {
     more.push_back("--json");
     return run_cli_json(generate(more));
+  }
+  /// What is told of the plan before weights are on their way to the GPU.
+  static std::string loading(int sequences, int step) {
+    const std::string weights = format_bytes(model_bytes());
+    return fmt::format(
+        "note: loading to a GPU: {} of weights, {} of KV cache, {} of workspace, 256.0 MiB of probes, 128.0 "
+        "MiB of pinned host memory for transfers; 7.0 GiB free: fits\n",
+        weights, format_bytes(kSequenceBytes * static_cast<std::size_t>(sequences)),
+        format_bytes(kStepBytes * static_cast<std::size_t>(step)));
+  }
+  static std::size_t model_bytes() {
+    return run_cli_json({"info", data_path(kModel), "--json", "--backend", "cpu"})["total_bytes"];
   }
   static std::string failure(const std::vector<std::string>& arguments) {
     const ProcessResult result = run_cli(arguments);
@@ -72,6 +89,20 @@ TEST_F(CliBackend, GpusAreNumbered) {
             "error: there is no device cuda:2; there is cuda:0 NVIDIA Fake, cuda:1 NVIDIA Fake" + kOffer);
 }
 
+TEST_F(CliBackend, ThePlanOfTheMemoryIsToldAlsoWhereThereIsNoTerminal) {
+  const ProcessResult result = run_cli(generate({"--context", "1024"}));
+  EXPECT_THAT(result.err, StartsWith(loading(1, 1024))) << "before the weights are on their way";
+  EXPECT_THAT(run_cli(generate({"--backend", "cpu"})).err, Not(HasSubstr("loading")));
+}
+
+TEST_F(CliBackend, InfoPlansWhatAGenerationTakes) {
+  const json plan = run_cli_json({"info", data_path(kModel), "--json"})["memory"]["plans"][1];
+  EXPECT_EQ(plan["backend"], "cuda:0");
+  EXPECT_EQ(plan["workspace"], kStepBytes * 1024) << "with the step of a GPU, up to what the context holds";
+  const std::string told = run_cli(generate({"--context", "1024"})).err;
+  EXPECT_THAT(told, StartsWith(loading(1, 1024)));
+}
+
 TEST_F(CliBackend, EveryCommandThatRunsAModelCanBePlaced) {
   write_file(scratch_ / "data.txt", "In the beginning God created the heaven and the earth.");
   const json ppl = run_cli_json({"ppl", data_path(kModel), "--data", scratch_ / "data.txt", "--ctx", "8",
@@ -83,6 +114,23 @@ TEST_F(CliBackend, EveryCommandThatRunsAModelCanBePlaced) {
   run_cli_json({"profile", data_path(kModel), "--data", scratch_ / "data.txt", "--trace", scratch_ / "t.db",
                 "--backend", "cuda", "--json"});
   EXPECT_EQ(run_cli_json({"info", scratch_ / "t.db", "--json"})["runs"][0]["device"]["name"], "NVIDIA Fake");
+}
+
+TEST_F(CliBackend, ProfilingFillsTheStepsOfAGpuWithSequences) {
+  write_file(scratch_ / "data.txt", "In the beginning God created the heaven and the earth.");
+  const auto profile = [this](const std::string& length, const std::string& most) {
+    return run_cli({"profile", data_path(kModel), "--data", scratch_ / "data.txt", "--trace",
+                    scratch_ / "t.db", "--seq-len", length, "--sequences", most});
+  };
+  EXPECT_THAT(profile("1024", "0").err, StartsWith(loading(8, 8192)));
+  EXPECT_THAT(profile("1000", "0").err, StartsWith(loading(8, 8000)));
+  EXPECT_THAT(profile("1024", "3").err, StartsWith(loading(3, 3072))) << "there are no more";
+}
+
+TEST_F(CliBackend, APerplexityTakesTheUsualStepOfAGpu) {
+  write_file(scratch_ / "data.txt", "In the beginning God created the heaven and the earth.");
+  EXPECT_THAT(run_cli({"ppl", data_path(kModel), "--data", scratch_ / "data.txt", "--ctx", "1024"}).err,
+              StartsWith(loading(1, 1024)));
 }
 
 TEST_F(CliBackend, ABackendThatDoesNotExistIsWrongUsage) {
@@ -104,7 +152,7 @@ TEST_F(CliBackend, AModelTheGpuRefusesRunsOnTheCpuAndTheReasonIsTold) {
     machine_.behave(behaviour);
     const ProcessResult result = run_cli(generate());
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    EXPECT_THAT(result.err, StartsWith("note: runs on the CPU: ")) << behaviour;
+    EXPECT_THAT(result.err, HasSubstr("note: runs on the CPU: ")) << behaviour;
   }
   machine_.behave("out-of-memory");
   EXPECT_EQ(generate_json()["backend_reason"],
@@ -119,7 +167,7 @@ TEST_F(CliBackend, AModelTheGpuRefusesThatWasAskedForSaysHowToGoOn) {
   EXPECT_THAT(failure(generate({"--backend", "cuda"})), EndsWith("7.0 GiB of 8.0 GiB are free" + kOffer));
   machine_.behave("broken");
   EXPECT_EQ(failure(generate({"--backend", "cuda"})),
-            "error: copying the weights: unspecified failure" + kOffer);
+            loading(1, 11) + "error: copying the weights: unspecified failure" + kOffer);
   environment_.set("EXPERTSCOPE_CUDA", "off");
   EXPECT_EQ(failure(generate({"--backend", "cuda"})),
             "error: CUDA is switched off by EXPERTSCOPE_CUDA=off" + kOffer);
@@ -128,13 +176,35 @@ TEST_F(CliBackend, AModelTheGpuRefusesThatWasAskedForSaysHowToGoOn) {
 TEST_F(CliBackend, ADeviceLostInMidRunEndsTheRunAndClosesTheTrace) {
   machine_.behave("lost-after=4");
   EXPECT_EQ(failure(generate({"--trace", scratch_ / "t.db"})),
-            "error: moe, layer 1: an illegal memory access was encountered" + kOffer);
+            loading(1, 11) + "error: moe, layer 1: an illegal memory access was encountered" + kOffer);
   const json run = run_cli_json({"info", scratch_ / "t.db", "--json"})["runs"][0];
   EXPECT_EQ(run["status"], "failed");
   EXPECT_EQ(run["message"], "moe, layer 1: an illegal memory access was encountered");
   EXPECT_GT(run["tokens"], 3) << "what was recorded before is there";
   EXPECT_FALSE(run.at("text").get<std::string>().empty()) << "and so is what was said";
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "t.db-wal"));
+}
+
+TEST_F(CliBackend, WhateverTheGpuFailsWithInMidRunTheCpuIsOffered) {
+  write_file(scratch_ / "data.txt", "In the beginning God created the heaven and the earth.");
+  const std::string data = scratch_ / "data.txt";
+  machine_.behave("full-after=2");
+  EXPECT_THAT(failure(generate()), EndsWith("the capture buffer needs 1.0 GiB on the device" + kOffer));
+  machine_.behave("lacks-after=2");
+  EXPECT_THAT(failure(generate()), EndsWith("no kernels for 40 experts a token" + kOffer));
+  machine_.behave("full-after=0");
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"profile", data_path(kModel), "--data", data, "--trace", scratch_ / "t.db"},
+           {"ppl", data_path(kModel), "--data", data, "--ctx", "8"},
+           {"logits", data_path(kModel), "--ids", "1,2,3", "--out", scratch_ / "l.npy"}}) {
+    const std::string message = failure(command);
+    EXPECT_THAT(message, HasSubstr("error: the capture buffer needs 1.0 GiB on the device"));
+    EXPECT_THAT(message, EndsWith(kOffer)) << command.front();
+  }
+  machine_.behave("");
+  EXPECT_THAT(failure({"ppl", data_path(kModel), "--data", data, "--ctx", "8", "--stride", "9"}),
+              EndsWith("a stride of 9 is not between 1 and the context of 8\n"))
+      << "which is not the GPU's fault";
 }
 
 TEST_F(CliBackend, ATraceSaysWhatRanAndWhy) {
@@ -154,7 +224,7 @@ TEST_F(CliBackend, ATraceSaysWhatRanAndWhy) {
 
   ASSERT_EQ(run_cli({"report", scratch_ / "t.db", "--run", "1", "--out", scratch_ / "r.html"}).exit_code, 0);
   const std::string html = read_file(scratch_ / "r.html");
-  for (const char* said : {"<dd>NVIDIA Fake, 8.59", "of memory, driver 999.1, CUDA 13.0", "GPU-fake-0",
+  for (const char* said : {"<dd>NVIDIA Fake, 8.0 GiB of memory, driver 999.1, CUDA 13.0", "GPU-fake-0",
                            "automatic: the first usable GPU"}) {
     EXPECT_NE(html.find(said), std::string::npos) << said;
   }
@@ -170,7 +240,7 @@ TEST_F(CliBackend, WeightsOnTheirWayAreStoppedByCtrlC) {
     kill(pid, SIGINT);
   });
   EXPECT_EQ(result.exit_code, 130);
-  EXPECT_EQ(result.err, "error: stopped\n");
+  EXPECT_EQ(result.err, loading(1, 11) + "error: stopped\n");
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "t.db"));
 }
 
@@ -190,6 +260,26 @@ TEST_F(CliBackend, InfoNamesTheBackendsOfTheMachine) {
   EXPECT_EQ(text.exit_code, 0);
   EXPECT_THAT(text.out, HasSubstr("cuda:1         NVIDIA Fake, 8.0 GiB of memory, 7.0 GiB free"));
   EXPECT_THAT(text.out, HasSubstr("chosen         cuda:0 (automatic: the first usable GPU)"));
+}
+
+TEST_F(CliBackend, AGpuThatCannotBeUsedDoesNotHideTheOthers) {
+  machine_.behave("devices=2 old-device=0");
+  const json backends = run_cli_json({"info", "--json"})["backends"];
+  EXPECT_EQ(backends["chosen"], "cuda:1");
+  EXPECT_EQ(backends["available"][1]["problem"], "compute capability 7.5; 8.0 or newer is needed");
+  EXPECT_FALSE(backends["available"][2].contains("problem"));
+  EXPECT_THAT(run_cli({"info"}).out, HasSubstr("; cannot be used: compute capability 7.5"));
+  EXPECT_EQ(run_cli_json({"info", data_path(kModel), "--json"})["memory"]["plans"].size(), 2u);
+  const json made = generate_json();
+  EXPECT_EQ(made["device"]["index"], 1);
+  EXPECT_THAT(made["backend_reason"], HasSubstr("; cuda:0 NVIDIA Fake: compute capability 7.5"));
+}
+
+TEST_F(CliBackend, TheNextGpuRunsWhatTheFirstRefuses) {
+  machine_.behave("devices=2 refuses=0");
+  const json made = generate_json();
+  EXPECT_EQ(made["device"]["index"], 1);
+  EXPECT_THAT(made["backend_reason"], HasSubstr("; cuda:0 NVIDIA Fake: the CUDA backend has no kernels"));
 }
 
 TEST_F(CliBackend, InfoSaysWhyThereIsNoGpu) {
@@ -218,7 +308,7 @@ TEST_F(CliBackend, InfoPlansTheMemoryOfAModelForEveryBackend) {
   EXPECT_EQ(plans[0]["weights"], small["total_bytes"]);
   EXPECT_EQ(plans[0]["kv_cache"], 64 * small["kv_bytes_per_token"]["bf16"].get<int>());
   EXPECT_EQ(plans[1]["backend"], "cuda:0");
-  EXPECT_EQ(plans[1]["kv_cache"], std::int64_t{1} << 30);
+  EXPECT_EQ(plans[1]["kv_cache"], kSequenceBytes);
   const json usual = run_cli_json({"info", data_path(kModel), "--json"});
   EXPECT_EQ(usual["memory"]["context"], 1024) << "all that the model can, up to 4096";
   const json one = run_cli_json({"info", data_path(kModel), "--json", "--backend", "cpu"});
@@ -226,7 +316,8 @@ TEST_F(CliBackend, InfoPlansTheMemoryOfAModelForEveryBackend) {
 
   const std::string text = run_cli({"info", data_path(kModel)}).out;
   EXPECT_THAT(text, HasSubstr("memory with 1,024 tokens of context\n"));
-  EXPECT_THAT(text, HasSubstr("256.0 MiB of probes; 7.0 GiB free: fits"));
+  EXPECT_THAT(text, HasSubstr("256.0 MiB of probes, 128.0 MiB of pinned host memory for transfers; 7.0 GiB "
+                              "free: fits"));
   machine_.behave("out-of-memory");
   EXPECT_THAT(run_cli({"info", data_path(kModel)}).out, HasSubstr("cuda:0         80.0 GiB are needed"));
 }

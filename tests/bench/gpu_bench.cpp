@@ -34,7 +34,7 @@ struct Options {
   int steps = 32;
   int pairs = 5;
   int prompt = 2048;
-  int max_batch = 8192;
+  int max_batch = kGpuJobBatch;
   JobRun job;
   bool run_job = true;
   bool run_cache = false;

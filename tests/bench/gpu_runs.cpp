@@ -5,6 +5,7 @@
 #include <chrono>
 #include <system_error>
 
+#include "engine/model/usual_options.h"
 #include "probes/capture/recorder.h"
 #include "probes/store/trace_reader.h"
 #include "tests/support/random_model.h"
@@ -203,7 +204,7 @@ Status record_job(Session& session, const JobRun& run, const std::vector<std::in
   auto recorder = Recorder::start(file, info);
   if (!recorder) return forward_error(recorder);
   session.set_capture(probes, recorder->get());
-  const int together = std::clamp(session.options().max_batch / run.length, 1,
+  const int together = std::clamp(std::min(session.options().max_batch, kGpuJobBatch) / run.length, 1,
                                   std::min(session.options().max_sequences, run.sequences));
   const Status ran = run_sequences(session, run, together, tokens);
   session.set_capture({}, nullptr);

@@ -59,8 +59,8 @@ struct JobResult {
   ExpertTable table;  ///< read back from the trace
 };
 
-/// The calibration job: all sequences with job_probes(), as many at once as a step holds, recorded to a trace
-/// in `folder`, which is removed again.
+/// The calibration job: all sequences with job_probes(), as many at once as a step of the program's `profile`
+/// holds (kGpuJobBatch), recorded to a trace in `folder`, which is removed again.
 Result<JobResult> measure_job(Session& session, const JobRun& run, const std::vector<std::int32_t>& tokens,
                               const std::filesystem::path& folder);
 

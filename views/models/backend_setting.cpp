@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/models/backend_setting.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "engine/model/sizes.h"
 
 namespace expertscope {
 namespace {
@@ -9,8 +12,15 @@ namespace {
 const QString kKey = QStringLiteral("engine/backend");
 const QString kDevices = QStringLiteral("devices");
 
-QString gibibytes(std::int64_t bytes) {
-  return QObject::tr("%1 GiB").arg(static_cast<double>(bytes) / (1 << 30), 0, 'f', 1);
+QString size(std::int64_t bytes) {
+  return QString::fromStdString(format_bytes(static_cast<std::size_t>(bytes)));
+}
+
+const DeviceInfo* first_usable(const Result<std::vector<DeviceInfo>>& devices) {
+  if (!devices) return nullptr;
+  const auto found = std::find_if(devices->begin(), devices->end(),
+                                  [](const DeviceInfo& device) { return device.problem.empty(); });
+  return found != devices->end() ? &*found : nullptr;
 }
 
 }  // namespace
@@ -44,14 +54,19 @@ bool BackendSetting::differs_from(const BackendInfo& info) const {
   if (!wanted) return true;  // opening says what is wrong
   BackendChoice where = wanted->choice;
   if (where.kind == BackendKind::automatic) {
-    const bool gpu = devices_ ? devices_->has_value() : info.kind == BackendKind::cuda;
-    where = {gpu ? BackendKind::cuda : BackendKind::cpu, 0};
+    where = {devices_ ? BackendKind::cpu : info.kind, 0};
+    const DeviceInfo* usable = devices_ ? first_usable(*devices_) : nullptr;
+    if (usable != nullptr) where = {BackendKind::cuda, usable->index};
   }
   return where.kind != info.kind || (where.kind == BackendKind::cuda && where.device != info.device.index);
 }
 
 QString device_name(const DeviceInfo& device) {
-  return QStringLiteral("%1 (%2)").arg(QString::fromStdString(device.name), gibibytes(device.memory_total));
+  const QString problem = QString::fromStdString(device.problem);
+  if (device.name.empty()) return problem;
+  const QString name =
+      QStringLiteral("%1 (%2)").arg(QString::fromStdString(device.name), size(device.memory_total));
+  return problem.isEmpty() ? name : QStringLiteral("%1, %2").arg(name, problem);
 }
 
 QString backend_details(const QString& description, const BackendInfo& info) {
@@ -65,11 +80,11 @@ QString backend_details(const QString& description, const BackendInfo& info) {
     add(QObject::tr("device"), device_name(info.device));
     add(QObject::tr("UUID"), QString::fromStdString(info.device.uuid));
     add(QObject::tr("driver"), QString::fromStdString(info.device.driver));
-    add(QObject::tr("weights there"), gibibytes(info.memory.weights + info.memory.expert_cache));
+    add(QObject::tr("weights there"), size(info.memory.weights + info.memory.expert_cache));
     if (info.memory.host_weights > 0)
-      add(QObject::tr("experts in host memory"), gibibytes(info.memory.host_weights));
+      add(QObject::tr("experts in host memory"), size(info.memory.host_weights));
   }
-  add(QObject::tr("KV cache"), gibibytes(info.memory.kv_cache));
+  add(QObject::tr("KV cache"), size(info.memory.kv_cache));
   return QStringLiteral("<table>%1</table>").arg(rows.join(QString()));
 }
 

@@ -40,7 +40,7 @@ class BackendSetting final : public QObject {
   JobRunner runner_;
 };
 
-/// "NVIDIA H200 (139.8 GiB)".
+/// "NVIDIA H200 (139.8 GiB)"; with what is wrong with one that cannot be used.
 QString device_name(const DeviceInfo& device);
 /// A tooltip: what runs a model and why, its device, and where the memory went.
 QString backend_details(const QString& description, const BackendInfo& info);

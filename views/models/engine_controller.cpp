@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/model/backend_choice.h"
+#include "engine/model/usual_options.h"
 #include "probes/capture/generation.h"
 
 namespace expertscope {
@@ -17,22 +18,10 @@ namespace {
 
 const QString kOpen = QStringLiteral("open model");
 const QString kWork = QStringLiteral("engine");
-const QString kRetire = QStringLiteral("retire");
-constexpr int kMaxContext = 4096;  // tokens of a sequence the window asks a session for
-constexpr int kGpuBatch = 2048;    // tokens of a step on a GPU
-constexpr int kSequences = 2;      // the second one scores edits beside the first
+constexpr int kSequences = 2;  // the second one scores edits beside the first
 
 // Of a model's way into the window: its files are mapped, its weights may have to go to a device.
 constexpr double kMapped = 0.3;
-
-BackendOptions window_backend_options(const BackendChoice& backend) {
-  BackendOptions options;
-  options.choice = backend;
-  options.max_context = kMaxContext;
-  options.max_sequences = kSequences;
-  options.gpu_batch = kGpuBatch;
-  return options;
-}
 
 }  // namespace
 
@@ -112,7 +101,8 @@ Result<EngineController::Opened> EngineController::open_session(std::shared_ptr<
   const auto progress = [&](const std::string& what, double fraction) {
     context.report(QString::fromStdString(what), done + (1 - done) * fraction);
   };
-  auto session = Session::create(model, window_backend_options(backend), progress, context.stop);
+  auto session =
+      Session::create(model, usual_options(backend, kUsualContext, kSequences), progress, context.stop);
   if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
   if (session) {
     std::string refusal =
@@ -125,49 +115,74 @@ Result<EngineController::Opened> EngineController::open_session(std::shared_ptr<
   return Opened{std::move(model), nullptr, {}, session.error()};
 }
 
-bool EngineController::accept_session(const Result<Opened>& opened, const QString& folder) {
+template <class T>
+bool EngineController::accept(const Result<T>& result) {
+  // Also when the result was ready already and only its delivery was on the way.
+  if (result && !open_cancelled_) return true;
   Q_EMIT opening_ended();
   Q_EMIT state_changed();
-  // Also when the model was ready already and only its delivery was on the way.
-  if (open_cancelled_) return false;
-  if (!opened) {
-    if (opened.error().code != ErrorCode::cancelled) Q_EMIT failed(opened.error());
+  if (!open_cancelled_ && result.error().code != ErrorCode::cancelled) Q_EMIT failed(result.error());
+  return false;
+}
+
+bool EngineController::accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder) {
+  if (!accept(opened)) {
+    if (opened) runner_.dispose(std::move(opened->session));
     return false;
   }
+  Q_EMIT opening_ended();
+  Q_EMIT state_changed();
   if (opened->session) return true;
   Q_EMIT failed(*opened->gpu_error);
-  Q_EMIT failed_on_gpu(*opened->gpu_error, folder);
+  Q_EMIT failed_on_gpu(*opened->gpu_error, failure, folder);
   return false;
 }
 
 void EngineController::report_failure(const Error& error) {
   if (error.code == ErrorCode::cancelled) return;
   Q_EMIT failed(error);
-  if (error.code == ErrorCode::device) Q_EMIT failed_on_gpu(error, {});
+  if (!session_->failed_on_gpu(error)) return;
+  Q_EMIT failed_on_gpu(error, GpuFailure::run, QString::fromStdString(model_->identity().path));
 }
 
 void EngineController::open_model(const std::filesystem::path& folder, const BackendChoice& backend) {
+  using Opening = std::shared_ptr<const Model>;
   stop();
   open_cancelled_ = false;
   const QString name = QString::fromStdString(folder.string());
-  runner_.run<Opened>(
+  runner_.run<Opening>(
       kOpen, tr("Opening %1").arg(name),
-      [folder, backend](const JobContext& context) -> Result<Opened> {
+      [folder](const JobContext& context) -> Result<Opening> {
         auto model = Model::open(
             folder,
             [&](const std::string& what, double fraction) {
               context.report(QString::fromStdString(what), fraction * kMapped);
             },
             context.stop);
-        if (!model) return forward_error(model);
-        if (context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
-        return open_session(std::move(*model), backend, context, kMapped);
+        if (model && context.stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
+        return model;
       },
-      [this, name](Result<Opened> opened) {
-        if (accept_session(opened, name)) install(std::move(*opened));
+      [this, name, backend](const Result<Opening>& model) {
+        if (accept(model)) load_model(*model, backend, name);
       });
   Q_EMIT opening(name);
   Q_EMIT state_changed();
+}
+
+/// The folder holds a model: only now something may happen to the one that is open.
+void EngineController::load_model(std::shared_ptr<const Model> model, const BackendChoice& backend,
+                                  const QString& folder) {
+  const auto wanted = wanted_backend(backend);
+  const bool to_cpu = wanted && wanted->choice.kind == BackendKind::cpu;
+  if (session_ && backend_info_.kind == BackendKind::cuda && !to_cpu) Q_EMIT room_needed();
+  runner_.run<Opened>(
+      kOpen, tr("Opening %1").arg(folder),
+      [model = std::move(model), backend](const JobContext& context) {
+        return open_session(model, backend, context, kMapped);
+      },
+      [this, folder](Result<Opened> opened) {
+        if (accept_session(opened, GpuFailure::open, folder)) install(std::move(*opened));
+      });
 }
 
 void EngineController::move_model(const BackendChoice& backend) {
@@ -180,8 +195,12 @@ void EngineController::move_model(const BackendChoice& backend) {
       [model = model_, backend](const JobContext& context) {
         return open_session(model, backend, context, 0);
       },
-      [this](Result<Opened> opened) {
-        if (!accept_session(opened, {}) || opened->model != model_) return;
+      [this, name](Result<Opened> opened) {
+        if (!accept_session(opened, GpuFailure::move, name)) return;
+        if (opened->model != model_) {
+          runner_.dispose(std::move(opened->session));
+          return;
+        }
         use_session(std::move(*opened));
         if (routing_) session_->set_routing(routing_);
         Q_EMIT state_changed();
@@ -207,16 +226,8 @@ void EngineController::install(Opened opened) {
 /// Giving back what a session holds takes time, on a GPU above all: the engine's thread does it, before
 /// anything else that is asked of it.
 void EngineController::retire_session() {
-  if (!session_) return;
-  // One place for all copies of the job.
-  auto held = std::make_shared<std::shared_ptr<Session>>(std::exchange(session_, nullptr));
-  runner_.run<bool>(
-      kRetire, tr("Closing a session"),
-      [held](const JobContext&) -> Result<bool> {
-        held->reset();
-        return true;
-      },
-      [](const Result<bool>&) {});
+  ++session_number_;
+  if (session_) runner_.dispose(std::exchange(session_, nullptr));
 }
 
 void EngineController::use_session(Opened opened) {
@@ -259,7 +270,8 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
   auto live = std::make_shared<LiveText>();
   runner_.run<GenerateResult>(
       kWork, tr("Generating"),
-      [this, session = session_, request, trace, live](const JobContext& context) -> Result<GenerateResult> {
+      [this, session = session_, number = session_number_, request, trace,
+       live](const JobContext& context) -> Result<GenerateResult> {
         const auto ids = encode_prompt(session->model(), request.prompt, request.chat_template);
         if (!ids) return forward_error(ids);
         std::error_code error;
@@ -270,8 +282,8 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         if (!recorder) return forward_error(recorder);
         QMetaObject::invokeMethod(
             this,
-            [this, session, run = (*recorder)->run_id()] {
-              if (session == session_) Q_EMIT generation_started(run);
+            [this, number, run = (*recorder)->run_id()] {
+              if (number == session_number_) Q_EMIT generation_started(run);
             },
             Qt::QueuedConnection);
         const auto on_token = [&, this](const GeneratedToken& token) {
@@ -283,8 +295,8 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         };
         return generate_recorded(*session, **recorder, probes, *ids, request.options, on_token, context.stop);
       },
-      [this, session = session_, live](Result<GenerateResult> result) {
-        if (session != session_) return;
+      [this, number = session_number_, live](Result<GenerateResult> result) {
+        if (number != session_number_) return;
         take_live_text(live);
         set_state(EngineState::ready);
         if (!result) {
@@ -315,8 +327,8 @@ void EngineController::compare(const ComparisonRequest& request) {
             },
             context.stop);
       },
-      [this, session = session_](Result<ComparisonResult> result) {
-        if (session != session_) return;
+      [this, number = session_number_](Result<ComparisonResult> result) {
+        if (number != session_number_) return;
         set_state(EngineState::ready);
         session_->set_routing(routing_);
         if (!result) {

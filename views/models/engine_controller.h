@@ -23,6 +23,13 @@ struct PromptRequest {
   double tokens_per_second = 0;  ///< slowest pace a person can follow; 0: as fast as the engine runs
 };
 
+/// What a GPU did not do.
+enum class GpuFailure : std::uint8_t {
+  open,  ///< take the model of a folder: none is open there
+  move,  ///< take the open model, which stays where it was
+  run,   ///< finish what the open model was running
+};
+
 enum class EngineState : std::uint8_t { no_model, ready, generating, comparing };
 
 /// Owns the open model and its session. All work happens on one engine thread, one job at a time; this
@@ -46,7 +53,8 @@ class EngineController final : public QObject {
   const std::string& gpu_refusal() const { return gpu_refusal_; }
   int max_context() const { return max_context_; }
 
-  /// Opens a folder; the old model stays until the new one is there. Ends in model_opened() or failed().
+  /// Opens a folder and stops what runs; the old model stays until the new one is there, but for what
+  /// room_needed() says. Ends in model_opened() or failed().
   void open_model(const std::filesystem::path& folder, const BackendChoice& backend = {});
   /// Gives the open model another backend and stops what runs. What the old one held of the text (its KV
   /// cache) is gone. Ends in model_moved() or failed(), and then the old backend stays.
@@ -74,6 +82,9 @@ class EngineController final : public QObject {
   void model_opened();
   void model_closed();
   void model_moved();
+  /// A new model was read and is about to go to a GPU, which has no room beside the old one: close_model()
+  /// now.
+  void room_needed();
   /// The recorder has begun; `run` can be read from the trace.
   void generation_started(qint64 run);
   /// New text, tokens so far and the engine's rate, pauses of a chosen pace left out.
@@ -82,9 +93,9 @@ class EngineController final : public QObject {
   void comparison_progressed(const QString& what, double fraction);
   void comparison_finished();
   void failed(const expertscope::Error& error);
-  /// After failed(): the GPU does not run the model, and the CPU could. `folder` could not be opened there;
-  /// empty: the open model.
-  void failed_on_gpu(const expertscope::Error& error, const QString& folder);
+  /// After failed(): it was a GPU that failed, and the CPU could do it. `folder`: of the model that was to be
+  /// opened or is open.
+  void failed_on_gpu(const expertscope::Error& error, expertscope::GpuFailure failure, const QString& folder);
 
  public:
   /// The newest comparison; null before the first.
@@ -101,11 +112,14 @@ class EngineController final : public QObject {
 
   static Result<Opened> open_session(std::shared_ptr<const Model> model, const BackendChoice& backend,
                                      const JobContext& context, double done);
+  void load_model(std::shared_ptr<const Model> model, const BackendChoice& backend, const QString& folder);
   void install(Opened opened);
   void use_session(Opened opened);
   void retire_session();
-  /// What comes of opening or moving; true: a session is there.
-  bool accept_session(const Result<Opened>& opened, const QString& folder);
+  /// Whether opening or moving goes on with what comes of it; else says why not.
+  template <class T>
+  bool accept(const Result<T>& result);
+  bool accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder);
   void report_failure(const Error& error);
   void set_state(EngineState state);
   void take_live_text(const std::shared_ptr<LiveText>& live);
@@ -113,7 +127,8 @@ class EngineController final : public QObject {
   JobRunner runner_;
   EngineState state_ = EngineState::no_model;
   std::shared_ptr<const Model> model_;
-  std::shared_ptr<Session> session_;  ///< stepped by the runner's thread only
+  std::shared_ptr<Session> session_;  ///< stepped and destroyed by the runner's thread only
+  quint64 session_number_ = 0;        ///< of session_: what a job tells later is about this one
   std::shared_ptr<const RoutingTable> routing_;
   std::shared_ptr<const ComparisonResult> comparison_;
   QString backend_;

@@ -22,7 +22,11 @@ JobRunner::JobId JobRunner::enqueue(const QString& channel, const QString& label
   newest_.insert(channel, id);
   {
     const std::lock_guard lock(mutex_);
-    std::erase_if(queue_, [&](const Job& job) { return job.channel == channel; });
+    const auto replaced = std::stable_partition(queue_.begin(), queue_.end(),
+                                                [&](const Job& job) { return job.channel != channel; });
+    for (auto job = replaced; job != queue_.end(); ++job)
+      unwanted_.push_back(std::make_shared<Job>(std::move(*job)));
+    queue_.erase(replaced, queue_.end());
     if (running_ && running_->channel == channel) running_->stop.request_stop();
     queue_.push_back({id, channel, label, std::move(work), std::stop_source()});
   }
@@ -46,12 +50,23 @@ void JobRunner::cancel_all() {
   if (running_) running_->stop.request_stop();
 }
 
+void JobRunner::dispose(std::shared_ptr<void> thing) {
+  {
+    const std::lock_guard lock(mutex_);
+    unwanted_.push_back(std::move(thing));
+  }
+  wake_.notify_one();
+}
+
 void JobRunner::work_loop(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
+    std::vector<std::shared_ptr<void>> unwanted;
     Job job;
     {
       std::unique_lock lock(mutex_);
-      if (!wake_.wait(lock, stop, [this] { return !queue_.empty(); })) return;
+      if (!wake_.wait(lock, stop, [this] { return !queue_.empty() || !unwanted_.empty(); })) return;
+      unwanted.swap(unwanted_);
+      if (!unwanted.empty()) continue;  // destroyed here, with the lock given back
       job = std::move(queue_.front());
       queue_.pop_front();
       running_ = job;
@@ -80,14 +95,17 @@ void JobRunner::run_job(const Job& job) {
   Delivery delivery = job.work(context);
   QMetaObject::invokeMethod(
       this,
-      [this, id = job.id, channel = job.channel, delivery = std::move(delivery)] {
-        deliver(id, channel, delivery);
+      [this, id = job.id, channel = job.channel, delivery = std::move(delivery)]() mutable {
+        deliver(id, channel, std::move(delivery));
       },
       Qt::QueuedConnection);
 }
 
-void JobRunner::deliver(JobId id, const QString& channel, const Delivery& delivery) {
-  if (newest_.value(channel) != id) return;
+void JobRunner::deliver(JobId id, const QString& channel, Delivery delivery) {
+  if (newest_.value(channel) != id) {
+    dispose(std::make_shared<Delivery>(std::move(delivery)));
+    return;
+  }
   newest_.remove(channel);
   delivery();
   Q_EMIT finished(channel);

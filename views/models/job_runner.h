@@ -14,6 +14,7 @@
 #include <optional>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include "engine/error.h"
 
@@ -28,7 +29,8 @@ struct JobContext {
 
 /// Runs jobs one after another on one worker thread and delivers each result to the thread the runner lives
 /// in, by one queued call. A newer job of the same channel replaces an older one: what is queued is
-/// forgotten, what runs is asked to stop, and its late result is dropped.
+/// forgotten, what runs is asked to stop, and its late result is dropped. What is forgotten or dropped is
+/// destroyed on the worker thread: giving back what it holds may take time.
 class JobRunner final : public QObject {
   Q_OBJECT
  public:
@@ -55,6 +57,8 @@ class JobRunner final : public QObject {
   /// Asks the job to stop; it still delivers its result (usually ErrorCode::cancelled).
   void cancel(const QString& channel);
   void cancel_all();
+  /// Destroys it on the worker thread, after the job that runs and before the next one.
+  void dispose(std::shared_ptr<void> thing);
   /// True from run() until the delivery of the newest job of the channel.
   bool is_busy(const QString& channel) const { return newest_.contains(channel); }
 
@@ -91,7 +95,7 @@ class JobRunner final : public QObject {
                 std::function<Delivery(const JobContext&)> work);
   void work_loop(const std::stop_token& stop);
   void run_job(const Job& job);
-  void deliver(JobId id, const QString& channel, const Delivery& delivery);
+  void deliver(JobId id, const QString& channel, Delivery delivery);
 
   QHash<QString, JobId> newest_;  ///< this object's thread only
   JobId next_id_ = 1;
@@ -99,6 +103,7 @@ class JobRunner final : public QObject {
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::deque<Job> queue_;
+  std::vector<std::shared_ptr<void>> unwanted_;
   std::optional<Job> running_;
   std::jthread worker_;
 };

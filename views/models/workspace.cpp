@@ -14,6 +14,7 @@ namespace {
 
 const QString kFiles = QStringLiteral("files");
 const QString kOldTraces = QStringLiteral("old traces");
+constexpr BackendChoice kCpu{BackendKind::cpu, 0};
 
 std::filesystem::path to_path(const QString& text) {
   return std::filesystem::path(text.toStdString());
@@ -39,6 +40,7 @@ void Workspace::connect_engine() {
   connect(&engine_, &EngineController::opening_ended, this, &Workspace::opening_ended);
   connect(&engine_, &EngineController::failed, this, &Workspace::failed);
   connect(&engine_, &EngineController::failed_on_gpu, this, &Workspace::failed_on_gpu);
+  connect(&engine_, &EngineController::room_needed, this, &Workspace::close);
   connect(&engine_, &EngineController::model_moved, this, [this] { Q_EMIT moved(engine_.backend()); });
   connect(&backend_, &BackendSetting::changed, this, [this] {
     if (engine_.model() && backend_.differs_from(engine_.backend_info())) Q_EMIT move_offered();
@@ -152,11 +154,7 @@ void Workspace::open(const QString& path) {
 }
 
 void Workspace::open_model(const std::filesystem::path& folder) {
-  const BackendChoice choice = backend_.choice();
-  // Most cards have no room for two models: the one that is there goes first.
-  const bool on_gpu = engine_.model() && engine_.backend_info().kind == BackendKind::cuda;
-  if (on_gpu && choice.kind != BackendKind::cpu) close();
-  engine_.open_model(folder, choice);
+  engine_.open_model(folder, backend_.choice());
 }
 
 void Workspace::open_demo() {
@@ -186,13 +184,12 @@ void Workspace::move_to_setting() {
   engine_.move_model(backend_.choice());
 }
 
-void Workspace::continue_on_cpu(const QString& folder) {
-  const BackendChoice cpu{BackendKind::cpu, 0};
-  if (folder.isEmpty()) {
-    engine_.move_model(cpu);
-  } else {
-    engine_.open_model(to_path(folder), cpu);
-  }
+void Workspace::open_on_cpu(const QString& folder) {
+  engine_.open_model(to_path(folder), kCpu);
+}
+
+void Workspace::move_to_cpu() {
+  engine_.move_model(kCpu);
 }
 
 void Workspace::use_model() {

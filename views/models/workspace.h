@@ -70,8 +70,9 @@ class Workspace final : public QObject {
   void close();
   /// Gives the open model the backend of the setting; edits and recordings stay.
   void move_to_setting();
-  /// After failed_on_gpu(): opens the folder on the CPU, or moves the open model there.
-  void continue_on_cpu(const QString& folder);
+  /// After failed_on_gpu(): what it names can be done on the CPU, whatever the setting says.
+  void open_on_cpu(const QString& folder);
+  void move_to_cpu();
 
   /// Runs a prompt, recording into this model's live trace.
   void generate(const PromptRequest& request);
@@ -97,8 +98,8 @@ class Workspace final : public QObject {
   void opening_ended();
   void saved(const QString& file);
   void failed(const expertscope::Error& error);
-  /// After failed(): continue_on_cpu(folder) would run the model.
-  void failed_on_gpu(const expertscope::Error& error, const QString& folder);
+  /// After failed(): EngineController::failed_on_gpu().
+  void failed_on_gpu(const expertscope::Error& error, expertscope::GpuFailure failure, const QString& folder);
   /// The open model has another backend.
   void moved(const QString& backend);
   /// The setting names another backend than the one that runs the open model.

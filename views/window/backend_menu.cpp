@@ -40,8 +40,10 @@ void BackendMenu::add_devices() {
       listed = listed || chosen.device == device.index;
       // The device's name is the driver's: an ampersand in it is no shortcut.
       const QString name = device_name(device).replace(QLatin1Char('&'), QLatin1String("&&"));
-      add_choice({BackendKind::cuda, device.index}, QStringLiteral("backend_cuda_%1").arg(device.index),
-                 tr("CUDA &%1: %2").arg(QString::number(device.index), name));
+      QAction* choice =
+          add_choice({BackendKind::cuda, device.index}, QStringLiteral("backend_cuda_%1").arg(device.index),
+                     tr("CUDA &%1: %2").arg(QString::number(device.index), name));
+      choice->setEnabled(device.problem.empty());
     }
   } else {
     add_note(tr("CUDA: %1").arg(QString::fromStdString(devices.error().message)));
@@ -53,7 +55,7 @@ void BackendMenu::add_devices() {
   }
 }
 
-void BackendMenu::add_choice(const BackendChoice& choice, const QString& name, const QString& text) {
+QAction* BackendMenu::add_choice(const BackendChoice& choice, const QString& name, const QString& text) {
   QAction* action = addAction(text);
   action->setObjectName(name);
   action->setCheckable(true);
@@ -63,6 +65,7 @@ void BackendMenu::add_choice(const BackendChoice& choice, const QString& name, c
   connect(
       action, &QAction::triggered, &setting_, [this, choice] { setting_.choose(choice); },
       Qt::QueuedConnection);
+  return action;
 }
 
 void BackendMenu::add_note(const QString& text) {

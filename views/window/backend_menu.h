@@ -20,7 +20,7 @@ class BackendMenu final : public QMenu {
 
  private:
   void fill();
-  void add_choice(const BackendChoice& choice, const QString& name, const QString& text);
+  QAction* add_choice(const BackendChoice& choice, const QString& name, const QString& text);
   void add_devices();
   void add_note(const QString& text);
 

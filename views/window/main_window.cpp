@@ -126,7 +126,7 @@ void MainWindow::connect_file_actions() {
 
 void MainWindow::connect_workspace() {
   connect(&workspace_, &Workspace::failed, this, &MainWindow::show_error);
-  connect(&workspace_, &Workspace::failed_on_gpu, this, &MainWindow::offer_cpu);
+  connect(&workspace_, &Workspace::failed_on_gpu, this, &MainWindow::explain_gpu_failure);
   connect(&workspace_, &Workspace::move_offered, this, &MainWindow::offer_move);
   connect(&workspace_, &Workspace::moved, this, [this](const QString& backend) {
     banner_->show_notice(
@@ -212,14 +212,22 @@ void MainWindow::show_error(const Error& error) {
   banner_->show_error(QString::fromStdString(error.message));
 }
 
-void MainWindow::offer_cpu(const Error& error, const QString& folder) {
-  const QString message = QString::fromStdString(error.message);
-  const QString loss =
-      folder.isEmpty() ? tr(" The recording up to here is closed. On the CPU the model starts without what "
-                            "the GPU held of the text (its KV cache).")
-                       : QString();
-  banner_->show_error(message + QLatin1Char('.') + loss,
-                      {tr("Continue on the CPU"), [this, folder] { workspace_.continue_on_cpu(folder); }});
+void MainWindow::explain_gpu_failure(const Error& error, GpuFailure failure, const QString& folder) {
+  const QString message = QString::fromStdString(error.message) + QLatin1Char('.');
+  const QString on_cpu = tr("Continue on the CPU");
+  switch (failure) {
+    case GpuFailure::open:
+      banner_->show_error(message, {on_cpu, [this, folder] { workspace_.open_on_cpu(folder); }});
+      break;
+    case GpuFailure::move:
+      banner_->show_error(message + tr(" The model still runs on %1.").arg(workspace_.engine().backend()));
+      break;
+    case GpuFailure::run:
+      banner_->show_error(message + tr(" What was recorded up to here is kept. On the CPU the model starts "
+                                       "without what the GPU held of the text (its KV cache)."),
+                          {on_cpu, [this] { workspace_.move_to_cpu(); }});
+      break;
+  }
 }
 
 void MainWindow::offer_move() {

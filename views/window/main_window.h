@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QMainWindow>
+#include <cstdint>
 #include <memory>
 
 #include "views/window/window_actions.h"
@@ -27,6 +28,7 @@ class RunsPanel;
 class TablePanel;
 class TokenPanel;
 class Workspace;
+enum class GpuFailure : std::uint8_t;
 struct Error;
 
 /// Arranges the panels around the routing map and connects the actions; what a panel shows is its own matter.
@@ -73,7 +75,7 @@ class MainWindow final : public QMainWindow {
   void show_panels(bool visible);
   QByteArray panel_state() const;
   void show_error(const Error& error);
-  void offer_cpu(const Error& error, const QString& folder);
+  void explain_gpu_failure(const Error& error, GpuFailure failure, const QString& folder);
   void offer_move();
   void show_cell_menu(const QPoint& global);
   void start_pick();

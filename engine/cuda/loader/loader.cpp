@@ -43,22 +43,26 @@ std::string dl_message() {
 
 /// Code is loaded only from a file that belongs to whom the program belongs to, or to root: a folder above a
 /// program in /tmp may be anybody's.
-bool trusted(const std::filesystem::path& file, const std::filesystem::path& program) {
-  struct stat of_file = {};
-  struct stat of_program = {};
-  if (stat(file.c_str(), &of_file) != 0 || stat(program.c_str(), &of_program) != 0) return false;
-  return S_ISREG(of_file.st_mode) && (of_file.st_uid == 0 || of_file.st_uid == of_program.st_uid);
+bool trusted(const std::filesystem::path& file, const PluginPlaces& places) {
+  const auto of_file = places.owner(file);
+  return of_file && (*of_file == 0 || of_file == places.owner(places.program));
 }
 
-/// Empty when there is none.
-std::filesystem::path find_plugin(const PluginPlaces& places) {
+Result<std::filesystem::path> find_plugin(const PluginPlaces& places) {
   if (!places.plugin.empty()) return places.plugin;
-  if (places.program.empty()) return {};
+  std::filesystem::path of_somebody_else;
+  std::error_code error;
   for (const char* folder : kFolders) {
+    if (places.program.empty()) break;
     const auto file = places.program / folder / kPluginFile;
-    if (trusted(file, places.program)) return file.lexically_normal();
+    if (!std::filesystem::is_regular_file(file, error)) continue;
+    if (trusted(file, places)) return file.lexically_normal();
+    if (of_somebody_else.empty()) of_somebody_else = file.lexically_normal();
   }
-  return {};
+  if (of_somebody_else.empty()) return fail(ErrorCode::unsupported, "{}", kNoFile);
+  return fail(ErrorCode::unsupported,
+              "{}: is not loaded, because it belongs neither to root nor to the owner of the program",
+              of_somebody_else.string());
 }
 
 /// Why the plugin cannot be loaded, from what dlopen() says; for cuBLAS, which is not part of the driver,
@@ -82,8 +86,28 @@ Error load_error(const std::string& message) {
               library, major, package)};
 }
 
-Result<const Plugin*> open_plugin(const std::filesystem::path& file) {
+/// What dlopen() says is translated and names any library that is missing: not only the driver. One that it
+/// looked for in its folders and did not find, it names as it was asked for; one that it found, with its
+/// folder.
+bool is_missing(const std::string& library, const std::string& message) {
+  if (library.find('/') == std::string::npos) return message.starts_with(library + ":");
   std::error_code error;
+  return !std::filesystem::exists(library, error);
+}
+
+Status open_driver(const std::string& driver) {
+  if (dlopen(driver.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return {};
+  const std::string message = dl_message();
+  if (is_missing(driver, message))
+    return fail(ErrorCode::unsupported, "no NVIDIA driver: {} was not found", driver);
+  return fail(ErrorCode::unsupported, "the NVIDIA driver cannot be loaded: {}", message);
+}
+
+Result<const Plugin*> open_plugin(const std::filesystem::path& given) {
+  std::error_code error;
+  // dlopen() takes a name without a folder for one to look for elsewhere.
+  const auto absolute = std::filesystem::absolute(given, error);
+  const auto& file = error ? given : absolute;
   if (!std::filesystem::is_regular_file(file, error))
     return fail(ErrorCode::unsupported, "{}: there is no such file", file.string());
   // Never closed: backends, and the deleters of what they return, are code of the plugin.
@@ -102,6 +126,12 @@ Result<const Plugin*> open_plugin(const std::filesystem::path& file) {
 
 }  // namespace
 
+std::optional<unsigned> file_owner(const std::filesystem::path& file) {
+  struct stat status = {};
+  if (stat(file.c_str(), &status) != 0) return std::nullopt;
+  return status.st_uid;
+}
+
 PluginPlaces plugin_places() {
   PluginPlaces places;
   std::error_code error;
@@ -115,18 +145,13 @@ Result<const Plugin*> load_plugin(const PluginPlaces& places) {
   if (switched_off())
     return fail(ErrorCode::unsupported, "CUDA is switched off by EXPERTSCOPE_CUDA={}",
                 environment("EXPERTSCOPE_CUDA"));
-  if (dlopen(places.driver.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
-    const std::string message = dl_message();
-    if (message.find("No such file") != std::string::npos)
-      return fail(ErrorCode::unsupported, "no NVIDIA driver: {} was not found", places.driver);
-    return fail(ErrorCode::unsupported, "the NVIDIA driver cannot be loaded: {}", message);
-  }
+  if (auto ok = open_driver(places.driver); !ok) return forward_error(ok);
   const char* visible = environment("CUDA_VISIBLE_DEVICES");
   if (visible != nullptr && *visible == '\0')
     return fail(ErrorCode::unsupported, "CUDA_VISIBLE_DEVICES is empty");
   const auto file = find_plugin(places);
-  if (file.empty()) return fail(ErrorCode::unsupported, "{}", kNoFile);
-  return open_plugin(file);
+  if (!file) return forward_error(file);
+  return open_plugin(*file);
 }
 
 Result<std::vector<DeviceInfo>> list_devices(const Plugin& plugin) {

@@ -14,6 +14,20 @@ namespace {
 
 constexpr int kOldestMajor = 8;
 
+/// After one of these every call of the process for a GPU fails, whatever it asks for.
+bool ends_cuda(cudaError_t code) {
+  return code == cudaErrorECCUncorrectable || code == cudaErrorIllegalAddress ||
+         code == cudaErrorLaunchTimeout || code == cudaErrorAssert ||
+         (code >= cudaErrorHardwareStackError && code <= cudaErrorLaunchFailure);
+}
+
+/// check() for what opens a device: what failed here may have failed in a step long ago.
+Status check_open(cudaError_t code, const std::string& operation) {
+  Status ok = check(code, operation);
+  if (!ok && ends_cuda(code)) ok.error().message += "; start the program again to use the GPU";
+  return ok;
+}
+
 std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
@@ -43,7 +57,7 @@ Result<int> count_devices() {
   if (code == cudaSuccess) return count;
   cudaGetLastError();
   if (code == cudaErrorNoDevice) return 0;
-  if (code != cudaErrorInsufficientDriver) return tl::unexpected<Error>(cuda_error(code, "looking for GPUs"));
+  if (code != cudaErrorInsufficientDriver) return forward_error(check_open(code, "looking for GPUs"));
   int driver = 0;
   int runtime = 0;
   cudaDriverGetVersion(&driver);
@@ -69,19 +83,17 @@ Status check_kernels(const cudaDeviceProp& properties) {
                 "{} has compute capability {}.{}, and this build has no kernels for it: build it with "
                 "-DEXPERTSCOPE_CUDA_ARCHITECTURES=native",
                 properties.name, properties.major, properties.minor);
-  return check(code, "looking for the kernels");
+  return check_open(code, "looking for the kernels");
 }
 
-}  // namespace
+std::string too_old(const cudaDeviceProp& properties) {
+  return fmt::format("compute capability {}.{}; {}.0 or newer is needed", properties.major, properties.minor,
+                     kOldestMajor);
+}
 
-Result<DeviceInfo> describe_device(int index) {
-  const auto count = count_devices();
-  if (!count) return forward_error(count);
-  if (index < 0 || index >= *count)
-    return fail(ErrorCode::invalid_argument, "there is no GPU {}: {} can be used", index,
-                *count == 0 ? "none" : fmt::format("{} (0 to {})", *count, *count - 1));
+Result<DeviceInfo> describe(int index) {
   cudaDeviceProp properties;
-  if (auto ok = check(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
+  if (auto ok = check_open(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
     return forward_error(ok);
   int driver = 0;
   cudaDriverGetVersion(&driver);
@@ -92,7 +104,19 @@ Result<DeviceInfo> describe_device(int index) {
   info.compute_capability = fmt::format("{}.{}", properties.major, properties.minor);
   info.driver = driver_text(driver);
   info.memory_total = static_cast<std::int64_t>(properties.totalGlobalMem);
+  if (properties.major < kOldestMajor) info.problem = too_old(properties);
   return info;
+}
+
+}  // namespace
+
+Result<DeviceInfo> describe_device(int index) {
+  const auto count = count_devices();
+  if (!count) return forward_error(count);
+  if (index < 0 || index >= *count)
+    return fail(ErrorCode::invalid_argument, "there is no GPU {}: {} can be used", index,
+                *count == 0 ? "none" : fmt::format("{} (0 to {})", *count, *count - 1));
+  return describe(index);
 }
 
 Result<std::vector<DeviceInfo>> list_devices() {
@@ -100,21 +124,27 @@ Result<std::vector<DeviceInfo>> list_devices() {
   if (!count) return forward_error(count);
   std::vector<DeviceInfo> devices;
   for (int i = 0; i < *count; ++i) {
-    auto info = describe_device(i);
-    if (!info) return forward_error(info);
-    devices.push_back(std::move(*info));
+    auto info = describe(i);
+    DeviceInfo& device = devices.emplace_back();
+    if (info) {
+      device = std::move(*info);
+    } else {
+      device.index = i;
+      device.problem = std::move(info.error().message);
+    }
   }
   return devices;
 }
 
 Result<DeviceLimits> open_device(int index) {
   cudaDeviceProp properties;
-  if (auto ok = check(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
+  if (auto ok = check_open(cudaGetDeviceProperties(&properties, index), "describing the GPU"); !ok)
     return forward_error(ok);
   if (properties.major < kOldestMajor)
-    return fail(ErrorCode::unsupported, "{} has compute capability {}.{}; {}.0 or newer is needed",
-                properties.name, properties.major, properties.minor, kOldestMajor);
-  if (auto ok = check(cudaSetDevice(index), "opening the GPU"); !ok) return forward_error(ok);
+    return fail(ErrorCode::unsupported, "{} has {}", properties.name, too_old(properties));
+  if (auto ok = check_open(cudaSetDevice(index), "opening the GPU"); !ok) return forward_error(ok);
+  // Frees nothing; the others may be answered without a look at the device.
+  if (auto ok = check_open(cudaFree(nullptr), "opening the GPU"); !ok) return forward_error(ok);
   if (auto ok = check_kernels(properties); !ok) return forward_error(ok);
   return DeviceLimits{properties.multiProcessorCount, properties.sharedMemPerBlockOptin, properties.major,
                       properties.minor};

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "engine/cpu/kernels/thread_pool.h"
-#include "engine/cpu/memory.h"
+#include "engine/cpu/memory_plan.h"
 #include "engine/model/backend.h"
 #include "engine/model/routing_policy.h"
 #include "engine/model/session.h"
@@ -215,6 +215,17 @@ TEST(CpuMemory, KnowsHowMuchIsFree) {
   const auto available = cpu::available_memory();
   ASSERT_TRUE(available);
   EXPECT_GT(*available, 0u);
+}
+
+TEST(CpuMemory, NothingLeftIsAnotherThingThanNotKnown) {
+  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const BackendOptions options = options_for(MathMode::f32, 1);
+  const MemoryPlan full = cpu::plan_memory(*model, options, 0);
+  EXPECT_TRUE(full.available_known());
+  EXPECT_TRUE(describe(full, BackendKind::cpu).ends_with("; 0 B free: does not fit"));
+  const MemoryPlan unknown = cpu::plan_memory(*model, options, std::nullopt);
+  EXPECT_FALSE(unknown.available_known());
+  EXPECT_TRUE(describe(unknown, BackendKind::cpu).ends_with("; how much is free is not known"));
 }
 
 }  // namespace

@@ -13,7 +13,9 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::AnyOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Faults : public ::testing::Test {
  protected:
@@ -74,8 +76,23 @@ TEST_F(Faults, NoDeviceAndADeviceThatIsNotThere) {
   }
 }
 
+TEST_F(Faults, ACardThatCannotBeDescribedDoesNotHideTheOthers) {
+  simt::reset({.devices = 3});
+  simt::fail_call("cudaGetDeviceProperties", 2, cudaErrorUnknown);
+  const auto listed = list_devices();
+  ASSERT_TRUE(listed);
+  const std::vector<DeviceInfo>& devices = *listed;
+  ASSERT_EQ(devices.size(), 3u);
+  EXPECT_EQ(devices[0].problem, "");
+  EXPECT_THAT(devices[1].problem, HasSubstr("describing the GPU failed"));
+  EXPECT_EQ(devices[1].index, 1);
+  EXPECT_EQ(devices[2].problem, "");
+  EXPECT_EQ(devices[2].name, "Emulated GPU");
+}
+
 TEST_F(Faults, ACardOlderThanTheKernelsIsRefused) {
   simt::reset({.compute_major = 7, .compute_minor = 5});
+  EXPECT_EQ(list_devices()->front().problem, "compute capability 7.5; 8.0 or newer is needed");
   const Error error = error_of_opening();
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_THAT(error.message, HasSubstr("compute capability 7.5; 8.0 or newer"));
@@ -95,6 +112,27 @@ TEST_F(Faults, ACardThatTheBuildHasNoKernelsForIsRefusedBeforeWeightsAreLoaded) 
   simt::reset();
   simt::fail_call("cudaFuncGetAttributes", 1, cudaErrorUnsupportedPtxVersion);
   EXPECT_THAT(error_of_opening().message, HasSubstr("driver is too old to translate"));
+}
+
+TEST_F(Faults, AfterAFaultOfAKernelTheProgramHasToBeStartedAgain) {
+  constexpr const char* kAgain = "; start the program again to use the GPU";
+  for (const cudaError_t lasting : {cudaErrorIllegalAddress, cudaErrorLaunchFailure, cudaErrorAssert}) {
+    simt::reset({.print_failures = false});
+    {
+      const auto session = must(open_cuda(model(), options()));
+      simt::lose_device(lasting);
+      const auto output = session->run(next_batch(*session, {{0, 3}}));
+      ASSERT_FALSE(output);
+      EXPECT_THAT(output.error().message, Not(HasSubstr(kAgain)));
+    }
+    const auto session = open_cuda(model(), options());
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().code, ErrorCode::device);
+    EXPECT_THAT(session.error().message, EndsWith(kAgain));
+  }
+  simt::reset();
+  simt::fail_call("cudaSetDevice", 1, cudaErrorUnknown);
+  EXPECT_THAT(error_of_opening().message, Not(HasSubstr(kAgain))) << "which may be over next time";
 }
 
 TEST_F(Faults, TheSecondDeviceRunsLikeTheFirst) {

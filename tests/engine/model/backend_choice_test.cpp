@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <utility>
 
 #include "engine/cpu/memory_plan.h"
@@ -26,10 +27,11 @@ class Machine {
   std::vector<DeviceInfo> devices{{0, "A", "GPU-a", "9.0", "580.1", 100, 90},
                                   {1, "B", "GPU-b", "9.0", "580.1", 50, 40}};
   std::optional<Error> no_devices;
-  std::optional<Error> refusal;
-  int looked = 0;                   ///< at the devices
-  std::vector<int> made;            ///< device of every backend that was asked for
-  std::vector<std::string> told{};  ///< by its progress
+  std::optional<Error> refusal;          ///< of every device
+  std::map<int, Error> device_refusals;  ///< of one
+  int looked = 0;                        ///< at the devices
+  std::vector<int> made;                 ///< device of every backend that was asked for
+  std::vector<std::string> told{};       ///< by its progress
 
   GpuBackends gpu() {
     GpuBackends functions;
@@ -44,6 +46,8 @@ class Machine {
       made.push_back(options.choice.device);
       if (stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
       if (refusal) return tl::unexpected<Error>(*refusal);
+      const auto refused = device_refusals.find(options.choice.device);
+      if (refused != device_refusals.end()) return tl::unexpected<Error>(refused->second);
       if (progress) progress("weights", 1);
       return make_cpu_backend(std::move(model), options, "GPU: " + reason);
     };
@@ -129,6 +133,29 @@ TEST_F(BackendChoosing, AutomaticTakesTheCpuWhereTheGpuRefusesTheModelAndSaysWhy
     EXPECT_EQ(gpu_refusal(kAuto, info, machine_.gpu()), "not this one");
     EXPECT_EQ(gpu_refusal(kCpu, info, machine_.gpu()), "");
   }
+}
+
+TEST_F(BackendChoosing, AutomaticPassesOverADeviceThatNoModelCanRunOn) {
+  machine_.devices[0].problem = "too old";
+  EXPECT_EQ(reason(kAuto), "GPU: automatic: the first usable GPU; cuda:0 A: too old");
+  EXPECT_EQ(machine_.made, std::vector<int>{1});
+  EXPECT_EQ(reason(kCuda), "error: cuda:0 A cannot be used: too old");
+  machine_.devices[1].name.clear();
+  machine_.devices[1].problem = "it fell off the bus";
+  EXPECT_EQ(reason(kAuto), "cuda:0 A: too old; cuda:1: it fell off the bus");
+  EXPECT_EQ(gpu_refusal(kAuto, (*make(kAuto))->info(), machine_.gpu()),
+            "cuda:0 A: too old; cuda:1: it fell off the bus");
+  machine_.devices[0].problem.clear();
+  EXPECT_EQ(reason(kAuto), "GPU: automatic: the first usable GPU") << "the second one hides nothing";
+}
+
+TEST_F(BackendChoosing, AutomaticTriesTheNextGpuBeforeTheCpu) {
+  machine_.device_refusals = {{0, {ErrorCode::unsupported, "no kernels"}}};
+  EXPECT_EQ(reason(kAuto), "GPU: automatic: the first usable GPU; cuda:0 A: no kernels");
+  EXPECT_EQ(machine_.made, (std::vector<int>{0, 1}));
+  machine_.device_refusals[1] = {ErrorCode::out_of_memory, "too small"};
+  EXPECT_EQ(reason(kAuto), "cuda:0 A: no kernels; cuda:1 B: too small");
+  EXPECT_EQ(reason(kCuda), "error: no kernels") << "who asks for one device does not get another";
 }
 
 TEST_F(BackendChoosing, WhatIsNotTheGpusFaultIsNotTriedOnTheCpu) {

@@ -211,5 +211,75 @@ TEST(JobRunner, ADeliveryMayStartTheNextJobOfItsChannel) {
   EXPECT_FALSE(runner.is_busy("a"));
 }
 
+/// Says on which thread it ends.
+struct Heavy {
+  explicit Heavy(std::atomic<QThread*>& where) : ended_on(&where) {}
+  ~Heavy() { *ended_on = QThread::currentThread(); }
+  Heavy(const Heavy&) = delete;
+  Heavy& operator=(const Heavy&) = delete;
+  std::atomic<QThread*>* ended_on;
+};
+using HeavyResult = Result<std::shared_ptr<Heavy>>;
+
+TEST(JobRunner, DestroysWhatItIsGivenOnTheWorkersThreadBeforeTheNextJob) {
+  JobRunner runner;
+  std::atomic<QThread*> ended_on{nullptr};
+  QThread* worker = nullptr;
+  bool ended_before = false;
+  bool done = false;
+  runner.dispose(std::make_shared<Heavy>(ended_on));
+  runner.run<int>(
+      "a", "A",
+      [&](const JobContext&) -> IntResult {
+        worker = QThread::currentThread();
+        ended_before = ended_on != nullptr;
+        return 0;
+      },
+      [&](const IntResult&) { done = true; });
+  ASSERT_TRUE(wait_until([&] { return done; }));
+  EXPECT_TRUE(ended_before);
+  EXPECT_EQ(ended_on, worker);
+}
+
+TEST(JobRunner, DestroysAResultThatCameTooLateOnTheWorkersThread) {
+  JobRunner runner;
+  std::atomic<QThread*> ended_on{nullptr};
+  std::latch made{1};
+  runner.run<std::shared_ptr<Heavy>>(
+      "a", "A",
+      [&](const JobContext&) -> HeavyResult {
+        auto heavy = std::make_shared<Heavy>(ended_on);
+        made.count_down();
+        return heavy;
+      },
+      [&](const HeavyResult&) { FAIL() << "it is stale"; });
+  made.wait();
+  bool done = false;
+  runner.run<std::shared_ptr<Heavy>>(
+      "a", "A", [](const JobContext&) -> HeavyResult { return nullptr; },
+      [&](const HeavyResult&) { done = true; });
+  ASSERT_TRUE(wait_until([&] { return done && ended_on != nullptr; }));
+  EXPECT_NE(ended_on, QThread::currentThread());
+}
+
+TEST(JobRunner, DestroysAReplacedJobOnTheWorkersThread) {
+  JobRunner runner;
+  Gate gate;
+  std::atomic<QThread*> ended_on{nullptr};
+  runner.run<int>(
+      "gate", "Gate", [&](const JobContext& context) { return gate.pass(context, 1); },
+      [](const IntResult&) {});
+  gate.entered.wait();
+  runner.run<int>(
+      "a", "A", [heavy = std::make_shared<Heavy>(ended_on)](const JobContext&) -> IntResult { return 0; },
+      [](const IntResult&) {});
+  runner.run<int>(
+      "a", "A", [](const JobContext&) -> IntResult { return 1; }, [](const IntResult&) {});
+  EXPECT_EQ(ended_on, nullptr) << "not here and now";
+  gate.open = true;
+  ASSERT_TRUE(wait_until([&] { return ended_on != nullptr; }));
+  EXPECT_NE(ended_on, QThread::currentThread());
+}
+
 }  // namespace
 }  // namespace expertscope::testing

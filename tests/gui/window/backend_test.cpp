@@ -5,10 +5,12 @@
 #include <QLabel>
 #include <QMenu>
 #include <QSpinBox>
+#include <fstream>
 
 #include "probes/store/trace_reader.h"
 #include "tests/gui/window/window_fixture.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
+#include "tests/support/temporary_folder.h"
 #include "views/window/backend_menu.h"
 
 namespace expertscope::testing {
@@ -65,6 +67,17 @@ TEST_F(BackendTest, TheMenuListsTheGpusAndWhatIsChosen) {
   EXPECT_TRUE(banner().isEmpty()) << "there is no model to move";
   open_model();
   EXPECT_EQ(workspace_.engine().backend_info().device.uuid, "GPU-fake-1");
+}
+
+TEST_F(BackendTest, AGpuThatCannotBeUsedCannotBeChosenAndSaysWhy) {
+  machine_.behave("devices=2 old-device=0");
+  choose("backend_cuda_1");
+  EXPECT_FALSE(action("backend_cuda_0").isEnabled());
+  EXPECT_TRUE(action("backend_cuda_0").text().contains("compute capability 7.5; 8.0 or newer is needed"));
+  EXPECT_TRUE(action("backend_cuda_1").isEnabled());
+  open_model();
+  choose("backend_auto");
+  EXPECT_TRUE(banner().isEmpty()) << "it runs on the first usable one already: " << banner().toStdString();
 }
 
 TEST_F(BackendTest, TheMenuSaysWhyThereIsNoGpu) {
@@ -155,7 +168,7 @@ TEST_F(BackendTest, AModelThatNoGpuWasChosenForRunsOnTheCpuAndTheReasonIsTold) {
 TEST_F(BackendTest, ThePlanOfTheMemoryShowsWhileWeightsAreOnTheirWayWhichCanBeCancelled) {
   machine_.behave("endless");
   workspace_.open(model());
-  ASSERT_TRUE(wait_until([this] { return banner().contains("1.0 GiB of KV cache"); }))
+  ASSERT_TRUE(wait_until([this] { return banner().contains("256.0 MiB of KV cache"); }))
       << banner().toStdString();
   EXPECT_TRUE(banner().contains("7.0 GiB free: fits")) << banner().toStdString();
   click(part<QPushButton>("banner_cancel"));
@@ -169,22 +182,80 @@ TEST_F(BackendTest, ThePlanOfTheMemoryShowsWhileWeightsAreOnTheirWayWhichCanBeCa
 TEST_F(BackendTest, AMoveThatFailsLeavesTheModelWhereItIs) {
   workspace_.backend().choose({BackendKind::cpu, 0});
   open_model();
-  machine_.behave("broken");
-  workspace_.backend().choose({BackendKind::cuda, 0});
-  click(offer());
-  ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
-  EXPECT_TRUE(summary().contains("CPU bf16"));
-  EXPECT_TRUE(workspace_.engine().can_run());
-  generate();
+  for (const char* behaviour : {"broken", "out-of-memory", "unsupported"}) {
+    SCOPED_TRACE(behaviour);
+    errors_.clear();
+    machine_.behave(behaviour);
+    workspace_.backend().choose({BackendKind::cuda, 0});
+    click(offer());
+    ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+    EXPECT_TRUE(summary().contains("CPU bf16"));
+    EXPECT_TRUE(window_.banner().is_error());
+    EXPECT_TRUE(banner().contains(". The model still runs on CPU bf16")) << banner().toStdString();
+    EXPECT_FALSE(banner().contains("record") || banner().contains("KV cache")) << banner().toStdString();
+    EXPECT_FALSE(offer().isVisible()) << "it is on the CPU";
+    EXPECT_TRUE(workspace_.engine().can_run());
+    generate();
+    workspace_.backend().choose({BackendKind::cpu, 0});
+  }
+}
+
+TEST_F(BackendTest, TheCpuIsOfferedWhateverTheGpuFailsWithInMidRun) {
+  for (const char* behaviour : {"full-after=6", "lacks-after=6"}) {
+    SCOPED_TRACE(behaviour);
+    errors_.clear();
+    machine_.behave("");
+    workspace_.open(model());
+    ASSERT_TRUE(wait_until([this] { return summary().contains("CUDA"); }));
+    machine_.behave(behaviour);
+    type_prompt("In the beginning");
+    part<QSpinBox>("max_tokens").setValue(24);
+    click(part<QPushButton>("generate"));
+    ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+    ASSERT_TRUE(offer().isVisible()) << banner().toStdString();
+    click(offer());
+    wait_for_cpu();
+  }
 }
 
 TEST_F(BackendTest, TheGpuIsFreedBeforeItTakesAnotherModel) {
+  machine_.behave("one-model");
   open_model();
+  ASSERT_TRUE(summary().contains("CUDA")) << summary().toStdString();
+  for (int times = 0; times < 3; ++times) {
+    workspace_.open(model());
+    ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+    EXPECT_TRUE(summary().contains("CUDA")) << banner().toStdString();
+  }
   machine_.behave("endless");
   workspace_.open(model());
-  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::nothing; }));
   workspace_.cancel_open();
   ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+  machine_.behave("one-model");
+  open_model();
+  EXPECT_TRUE(summary().contains("CUDA")) << "what was cancelled is gone as well: " << banner().toStdString();
+}
+
+TEST_F(BackendTest, AFolderThatIsNoModelLeavesTheOneOnTheGpuAsItIs) {
+  open_model();
+  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  const TemporaryFolder folder;
+  for (const char* config : {"", "this is no JSON"}) {
+    errors_.clear();
+    if (*config != '\0') std::ofstream(folder / "config.json") << config;
+    workspace_.open(QString::fromStdString(folder.path().string()));
+    ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
+    EXPECT_EQ(workspace_.content(), Workspace::Content::model);
+    EXPECT_TRUE(summary().contains("CUDA")) << summary().toStdString();
+    EXPECT_EQ(workspace_.edits().rowCount(), 1);
+    EXPECT_FALSE(offer().isVisible());
+  }
+  workspace_.open(model());
+  workspace_.cancel_open();
+  ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+  EXPECT_EQ(workspace_.edits().rowCount(), 1) << "also when it was a model, but not wanted any more";
+  generate();
 }
 
 }  // namespace

@@ -36,11 +36,16 @@ struct FakeCuda {
 /// words separated by blanks, read at every call into the plugin:
 ///   devices=N      N devices (1 when nothing is said)
 ///   old-driver     listing the devices fails
+///   old-device=N   device N is too old for every model
+///   refuses=N      device N has no kernels for the model
 ///   unsupported    it has no kernels for the model
 ///   out-of-memory  the model does not fit
+///   one-model      a model does not fit beside another one
 ///   broken         the device fails while the weights are on their way
 ///   endless        the weights are on their way until told to stop
-///   lost-after=N   the device is lost at step N
+///   lost-after=N   the device is lost after N steps
+///   full-after=N   the device has no memory left after N steps
+///   lacks-after=N  the device lacks a kernel after N steps
 /// The file that EXPERTSCOPE_FAKE_CUDA_MARK names is made when weights begin their way.
 class FakeGpuMachine {
  public:

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A CUDA plugin without CUDA: the CPU computes, and the environment variable EXPERTSCOPE_FAKE_CUDA says what
 // goes wrong (the words are in fake_cuda.h).
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <thread>
@@ -18,6 +20,7 @@
 namespace expertscope::testing {
 namespace {
 
+constexpr int kNever = std::numeric_limits<int>::max();
 constexpr std::int64_t kGiB = std::int64_t{1} << 30;
 
 /// The number after "word=", 1 for the word alone; empty when it was not said.
@@ -40,6 +43,7 @@ DeviceInfo device(int index) {
   info.driver = "999.1, CUDA 13.0";
   info.memory_total = 8 * kGiB;
   info.memory_free = 7 * kGiB;
+  if (told("old-device") == index) info.problem = "compute capability 7.5; 8.0 or newer is needed";
   return info;
 }
 
@@ -54,15 +58,25 @@ Result<std::vector<DeviceInfo>> list_devices() {
 
 class FakeBackend final : public Backend {
  public:
-  FakeBackend(std::unique_ptr<Backend> cpu, BackendInfo info)
-      : cpu_(std::move(cpu)), info_(std::move(info)) {}
+  FakeBackend(std::unique_ptr<Backend> cpu, BackendInfo info) : cpu_(std::move(cpu)), info_(std::move(info)) {
+    ++alive;
+  }
+  ~FakeBackend() override { --alive; }
+  FakeBackend(const FakeBackend&) = delete;
+  FakeBackend& operator=(const FakeBackend&) = delete;
+
+  static std::atomic<int> alive;
   std::string description() const override { return "CUDA bf16 (NVIDIA Fake)"; }
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
                  const CaptureRequest& request, StepOutput& output, CaptureBlock* capture) override {
-    const auto last = told("lost-after");
-    if (last && ++steps_ > *last)
+    ++steps_;
+    if (steps_ > told("lost-after").value_or(kNever))
       return fail(ErrorCode::device, "moe, layer 1: an illegal memory access was encountered");
+    if (steps_ > told("full-after").value_or(kNever))
+      return fail(ErrorCode::out_of_memory, "the capture buffer needs 1.0 GiB on the device");
+    if (steps_ > told("lacks-after").value_or(kNever))
+      return fail(ErrorCode::unsupported, "the CUDA backend has no kernels for 40 experts a token");
     return cpu_->forward(batch, table, request, output, capture);
   }
   void set_observer(TensorObserver* observer) override { cpu_->set_observer(observer); }
@@ -73,16 +87,18 @@ class FakeBackend final : public Backend {
   int steps_ = 0;
 };
 
-Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions&) {
-  if (told("unsupported"))
+std::atomic<int> FakeBackend::alive = 0;
+
+Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options) {
+  if (told("unsupported") || told("refuses") == options.choice.device)
     return fail(ErrorCode::unsupported, "the CUDA backend has no kernels for a head size of 24");
   if (told("out-of-memory")) {
     return fail(ErrorCode::out_of_memory, "80.0 GiB are needed on the device, 7.0 GiB of 8.0 GiB are free");
   }
   MemoryPlan plan;
   plan.weights = model.identity().total_bytes;
-  plan.kv_cache = kGiB;
-  plan.workspace = kGiB / 2;
+  plan.kv_cache = kGiB / 8 * options.max_sequences;
+  plan.workspace = kGiB / 4096 * options.max_batch;
   plan.capture = kGiB / 4;
   plan.staging = kGiB / 8;
   plan.available = 7 * kGiB;
@@ -109,6 +125,8 @@ Status load_weights(const MemoryPlan& plan, const OpenProgress& progress, const 
 Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model,
                                               const BackendOptions& options, std::string reason,
                                               const OpenProgress& progress, const std::stop_token& stop) {
+  if (told("one-model") && FakeBackend::alive > 0)
+    return fail(ErrorCode::out_of_memory, "the device holds another model");
   auto plan = plan_memory(*model, options);
   if (!plan) return forward_error(plan);
   if (auto loaded = load_weights(*plan, progress, stop); !loaded) return forward_error(loaded);

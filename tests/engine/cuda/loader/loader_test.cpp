@@ -67,6 +67,14 @@ TEST_F(Loader, ADriverThatCannotBeLoadedIsToldFromOneThatIsNotThere) {
   EXPECT_THAT(refusal(damaged), StartsWith("the NVIDIA driver cannot be loaded: " + damaged.driver));
 }
 
+TEST_F(Loader, ADriverWhoseLibrariesAreMissingIsThere) {
+  PluginPlaces incomplete = places();
+  incomplete.driver = FakeCuda::plugin_without_cublas();
+  EXPECT_THAT(refusal(incomplete),
+              AllOf(StartsWith("the NVIDIA driver cannot be loaded: libfakecublas.so.12"),
+                    HasSubstr("No such file")));
+}
+
 TEST_F(Loader, TheEnvironmentSwitchesCudaOff) {
   for (const char* value : {"off", "OFF", "0"}) {
     environment_.set("EXPERTSCOPE_CUDA", value);
@@ -79,6 +87,15 @@ TEST_F(Loader, TheEnvironmentSwitchesCudaOff) {
 TEST_F(Loader, AnEmptyListOfVisibleDevicesIsNamed) {
   environment_.set("CUDA_VISIBLE_DEVICES", "");
   EXPECT_EQ(refusal(places()), "CUDA_VISIBLE_DEVICES is empty");
+}
+
+TEST_F(Loader, APluginIsNamedRelativeToTheFolderTheProgramRunsIn) {
+  put_plugin("here");
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(scratch_.path() / "here");
+  const auto plugin = load_plugin(places(kPluginFile));
+  std::filesystem::current_path(before);
+  EXPECT_TRUE(plugin) << plugin.error().message;
 }
 
 TEST_F(Loader, APluginFileThatIsNotThere) {
@@ -121,6 +138,26 @@ TEST_F(Loader, LooksBesideTheProgramWhereItIsInstalledAndInABuildTree) {
   }
   put_plugin("somewhere");
   EXPECT_FALSE(load_plugin(program)) << "and nowhere else";
+}
+
+TEST_F(Loader, APluginBesideTheProgramHasItsOwnerOrRoot) {
+  constexpr unsigned kProgrammer = 1000;
+  unsigned owner = kProgrammer;
+  PluginPlaces program = places("");
+  program.program = scratch_.path() / "build/bin";
+  program.owner = [&](const std::filesystem::path& file) -> std::optional<unsigned> {
+    return file.filename() == kPluginFile ? owner : kProgrammer;
+  };
+  put_plugin("build/bin");
+  EXPECT_TRUE(load_plugin(program));
+  owner = 0;
+  EXPECT_TRUE(load_plugin(program));
+  owner = 1001;
+  EXPECT_EQ(refusal(program), (program.program / kPluginFile).string() +
+                                  ": is not loaded, because it belongs neither to root nor to the owner of "
+                                  "the program");
+  program.owner = [](const std::filesystem::path&) { return std::optional<unsigned>(); };
+  EXPECT_THAT(refusal(program), HasSubstr("is not loaded")) << "whose owner is not known";
 }
 
 TEST_F(Loader, FindsItsOwnProgram) {
