@@ -67,7 +67,7 @@ void attend_with_tensor_cores(ForwardContext& context, const DeviceHeads& heads,
 
 int query_tile(MathMode math, int head_dim) {
   if (math == MathMode::f32) return kTileQueries;
-  return with_mma_width(head_dim, []<int kWidth>() { return mma_queries(kWidth); });
+  return with_mma_width(head_dim, [&]<int kWidth>() { return mma_queries(kWidth); });
 }
 
 void attend_many(ForwardContext& context, int index, int stride, bool rounds) {

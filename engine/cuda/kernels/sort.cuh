@@ -73,14 +73,15 @@ __global__ void __launch_bounds__(kRowThreads)
 
 /// What the warps of a block know of the outputs of a few slots: one barrier serves all of them.
 inline constexpr int kMeasuredSlots = 16;
+inline constexpr int kPartsOfASlot = kRowThreads / kWarp;
 struct WarpParts {
-  float squares[kMeasuredSlots][kRowThreads / kWarp];
-  Peak peak[kMeasuredSlots][kRowThreads / kWarp];
+  float (*squares)[kPartsOfASlot];  ///< [kMeasuredSlots], in shared memory like the next
+  Peak (*peak)[kPartsOfASlot];
 };
 
 /// sums += weight * output for one slot; its warp's squares and largest value go to `parts`, if wanted.
 __device__ inline void add_output(const float* output, float weight, int width, float* sums, int at,
-                                  WarpParts* parts) {
+                                  const WarpParts* parts) {
   float squares = 0;
   Peak peak{0.0f, 0x7fffffff};
 #pragma unroll 4
@@ -103,11 +104,10 @@ __device__ inline void add_output(const float* output, float weight, int width, 
 /// channel 0, an empty slot channel -1.
 __device__ inline void store_output(const DeviceCapture& capture, const WarpParts& parts, int at, int expert,
                                     float scale, std::size_t to) {
-  constexpr int kParts = kRowThreads / kWarp;
   float squares = 0;
   Peak peak{0.0f, expert >= 0 ? 0 : -1};
   if (scale != 0.0f) {
-    const bool mine = lane_index() < kParts;
+    const bool mine = lane_index() < kPartsOfASlot;
     squares = warp_sum(mine ? parts.squares[at][lane_index()] : 0.0f);
     peak = warp_peak(mine ? parts.peak[at][lane_index()] : Peak{0.0f, 0x7fffffff});
   }
@@ -123,8 +123,10 @@ __device__ inline void store_output(const DeviceCapture& capture, const WarpPart
 __global__ void __launch_bounds__(kRowThreads)
     combine_rows(const DeviceStep* step, const DeviceRouting* routing, DeviceSlots slots, SortedRows sorted,
                  const float* output, int width, int first_token, int layer, int moe_layer, float* hidden) {
-  __shared__ WarpParts parts;
-  __shared__ Peak peaks[kRowThreads / kWarp];
+  __shared__ float squares[kMeasuredSlots][kPartsOfASlot];
+  __shared__ Peak peak[kMeasuredSlots][kPartsOfASlot];
+  __shared__ Peak peaks[kPartsOfASlot];
+  const WarpParts parts{squares, peak};
   auto* sums = reinterpret_cast<float*>(dynamic_shared());
   const int token = first_token + static_cast<int>(blockIdx.x);
   if (token >= step->tokens) return;
