@@ -73,16 +73,21 @@ __device__ inline Peak warp_peak(Peak peak) {
 
 /// Counts blocks that have finished a piece of work; true in all threads of the one that came last, and then
 /// everything the others wrote before is visible. `counter` is zero again afterwards.
+///
+/// One thread's fences stand for the whole block: a barrier orders what the block's threads wrote before what
+/// thread 0 does behind it, and fences are cumulative, so thread 0 publishes their writes with its own; the
+/// same way back, what thread 0 has come to see the others see behind the second barrier. The grid barrier of
+/// cooperative groups is built like that. A fence by every thread would only make each of them wait for it.
 __device__ inline bool is_last_block(unsigned* counter, unsigned blocks) {
   __shared__ bool last;
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
+    __threadfence();
     last = atomicAdd(counter, 1u) == blocks - 1;
+    __threadfence();
     if (last) *counter = 0;
   }
   __syncthreads();
-  if (last) __threadfence();
   return last;
 }
 
