@@ -116,7 +116,7 @@ struct DeviceHeads {
 /// Pieces of a decode step's attention on their way to the block that puts them together:
 /// [tokens][heads][splits].
 struct AttentionPieces {
-  float* out = nullptr;          ///< [.., stride] not yet divided by the sum
+  float* out = nullptr;          ///< [.., stride] not yet divided by the sum; `splits` is room, not use
   float* stats = nullptr;        ///< [.., 3] largest score, sum, score of position 0 (-inf: in another piece)
   unsigned* arrived = nullptr;   ///< [tokens][kv_heads] zero between steps
   float* first_token = nullptr;  ///< [tokens][heads] softmax weight of position 0, for the probe
@@ -218,6 +218,8 @@ inline constexpr int kDecodeSlots = 32;
 /// What a kernel has room for; a model beyond is refused when it is opened.
 inline constexpr int kMaxExperts = 1024;
 inline constexpr int kMaxHeadDim = 256;
+/// Pieces that a decode step's attention splits a context into, at most.
+inline constexpr int kMaxSplits = 32;
 
 /// Elements of a row on the device: rows begin at multiples of 16 bytes whatever the type.
 constexpr int padded(int width) {
