@@ -66,7 +66,8 @@ void output_few(ForwardContext& context, const DeviceLayer& layer) {
   with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
     with_bucket(context.bucket, [&]<int kTokens>() {
       context.queue.launch(&add_product<kType, X, kTokens>,
-                           {dim3(product_blocks(context, w.rows)), kProductThreads, 0},
+                           {dim3(product_blocks(context, w.rows)), kProductThreads,
+                            static_cast<std::size_t>(kTokens * w.stride) * sizeof(X)},
                            context.input.device(), static_cast<const X*>(context.work.attended), w,
                            layer.o_bias, context.work.hidden);
     });

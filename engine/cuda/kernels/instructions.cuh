@@ -34,12 +34,13 @@ __device__ inline float widen_f16(std::uint16_t bits) {
 }
 
 /// 16 bytes that this kernel reads once: weights pass through without pushing activations out of the first
-/// level cache. `from` is aligned to 16 bytes and written by no one while the kernel runs.
+/// level cache. `from` is aligned to 16 bytes and written by no one while the kernel runs. Volatile, so that
+/// a load asked for before a barrier is not put behind it.
 __device__ inline uint4 load_streaming(const void* from) {
   uint4 value;
-  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-      : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-      : "l"(from));
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(from));
   return value;
 }
 

@@ -211,6 +211,13 @@ inline constexpr int kRouterPieces = 3;
 
 /// Tokens whose products are read row by row of the weights: more share matrix tiles better.
 inline constexpr int kDecodeTokens = 4;
+/// Warps of a block of such products, each of which owns a row of weights at a time.
+inline constexpr int kProductWarps = 8;
+/// Blocks that are resident on a multiprocessor: the kernels' registers, which the sums of more tokens take,
+/// are bounded so that they are.
+constexpr int product_blocks_resident(int tokens) {
+  return tokens == 1 ? 4 : 2;
+}
 /// Sequences of a recorded step at most.
 inline constexpr int kBatchTokens = 64;
 /// Slots per token that such products have room for; a policy that asks for more takes the path of a prefill.

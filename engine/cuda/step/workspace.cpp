@@ -7,7 +7,6 @@
 namespace expertscope::cuda {
 namespace {
 
-constexpr int kBlockChannels = 8;                               // channels a block of the expert kernels owns
 constexpr std::int64_t kLogitsBytes = std::int64_t{160} << 20;  // of one slice of the head
 
 int widest_inner(const ModelConfig& config) {
@@ -30,7 +29,7 @@ void Workspace::measure(const ModelConfig& config, const BackendOptions& options
                                                         std::max(options.max_batch, kDecodeTokens)));
   shares = (config.vocab_size + kCandidateShare - 1) / kCandidateShare;
   decode_slots = std::clamp(config.num_experts, 1, kDecodeSlots);
-  output_blocks = (config.hidden_size + kBlockChannels - 1) / kBlockChannels;
+  output_blocks = (config.hidden_size + kProductWarps - 1) / kProductWarps;  // a channel a warp
   multiprocessors_ = multiprocessors;
   kv_heads_ = config.num_key_value_heads;
   // attend_token takes pieces of 32 positions at least, but for the last.

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: GPL-3.0-or-later
-// Products of a decode step: one to four tokens, a warp a row of weights.
+// SPDX-License-Identifier: GPL-3.0-or-later Products of a decode step: one to four tokens, a warp a row of
+// weights.
 #include "tests/engine/cuda/kernels.h"
 
 #include <gmock/gmock.h>
@@ -118,8 +118,9 @@ void expect_add_product(const Sizes& size, int tokens, bool with_bias) {
   DeviceStep step;
   step.tokens = tokens;
   Array<DeviceStep> device_step(std::vector{step});
-  run(&add_product<kType, X, kTokens>, {blocks(grid), kProductThreads, 0}, device_step.data(),
-      reinterpret_cast<const X*>(device_x.data()), weights.matrix(),
+  run(&add_product<kType, X, kTokens>,
+      {blocks(grid), kProductThreads, static_cast<std::size_t>(kTokens * padded(size.width)) * sizeof(X)},
+      device_step.data(), reinterpret_cast<const X*>(device_x.data()), weights.matrix(),
       with_bias ? device_bias.data() : static_cast<const float*>(nullptr), device_hidden.data());
   std::vector<float> expected = hidden;
   for (int t = 0; t < tokens; ++t) {
