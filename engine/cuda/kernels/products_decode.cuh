@@ -154,11 +154,16 @@ __global__ void __launch_bounds__(kProductThreads)
     for (int t = 0; t < kTokens; ++t)
       if (t < tokens) logits[t * w.rows + n] = sum[t];
   });
+  // Asked for before the blocks wait for each other, and once.
+  const DeviceRouting table = *routing;
   if (!is_last_block(arrived, gridDim.x)) return;
-  const int floats = route_scratch_floats(w.rows, routing->top_k);
-  for (int t = warp_index(); t < tokens; t += kProductWarps)
-    route_token(*step, *routing, logits + t * w.rows, w.rows, moe_layer, t,
-                route_scratch(x + t * floats, w.rows, routing->top_k), slots);
+  static_assert(2 * kTokens <= kProductWarps, "the probes of the logits have warps of their own");
+  const int t = warp_index() % kTokens;
+  if (warp_index() >= 2 * kTokens || t >= tokens) return;
+  const float* row = logits + t * w.rows;
+  if (warp_index() >= kTokens) return note_logits(*step, row, w.rows, moe_layer, t);
+  float* memory = x + t * route_scratch_floats(w.rows, table.top_k);
+  route_token(*step, table, row, w.rows, moe_layer, t, route_scratch(memory, w.rows, table.top_k), slots);
 }
 
 }  // namespace expertscope::cuda
