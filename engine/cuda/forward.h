@@ -107,8 +107,9 @@ void norm_tokens(ForwardContext& context, const float* weight, DType reader, boo
 void capture_attention(ForwardContext& context, int layer);
 void capture_hidden(ForwardContext& context, int layer);
 
-/// Blocks for `rows` rows of weights, no more than are resident at a time: each begins with the same norm,
-/// and one that came after another would repeat it.
+/// Blocks for `rows` rows of weights, no more than are resident at a time: each begins with the same norm, or
+/// with a copy of its inputs, and one that came after another would repeat it. (Where fewer are resident, the
+/// rest follow: add_product has less to repeat, the router few rows.)
 inline unsigned product_blocks(const ForwardContext& context, int rows) {
   const int resident = context.multiprocessors * product_blocks_resident(context.bucket);
   return static_cast<unsigned>(std::clamp((rows + kProductWarps - 1) / kProductWarps, 1, resident));

@@ -141,12 +141,14 @@ struct NormShare {
     for (int j = 0; j < kKept; ++j)
       squares += value[j] * value[j];
 #pragma unroll 4
+#pragma unroll 4
     for (int i = me + kKept * kThreads; i < width; i += kThreads)
       squares += row[i] * row[i];
     const float scale = 1.0f / sqrtf(block_sum(squares, scratch) / static_cast<float>(width) + eps);
 #pragma unroll
     for (int j = 0; j < kKept; ++j)
       if (me + j * kThreads < padded) put(me + j * kThreads, weight[j] * (value[j] * scale));
+#pragma unroll 4
 #pragma unroll 4
     for (int i = me + kKept * kThreads; i < padded; i += kThreads)
       put(i, i < width ? norm[i] * (row[i] * scale) : 0.0f);
@@ -166,6 +168,7 @@ struct NormShare {
 template <int kThreads, class X>
 __device__ inline void start_copy_of_row(X* to, const X* from, int count) {
   constexpr int kElements = 16 / static_cast<int>(sizeof(X));
+#pragma unroll 1
   for (int i = static_cast<int>(threadIdx.x) * kElements; i < count; i += kThreads * kElements)
     copy_async_16(to + i, from + i, true);
 }

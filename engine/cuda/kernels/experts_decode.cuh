@@ -136,6 +136,7 @@ struct SlotTile {
     constexpr int kPiece = 16 / static_cast<int>(sizeof(X));
     constexpr int kPieces = kWidth / kPiece;
 #pragma unroll 1
+#pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < kSlots * kPieces; i += kProductThreads) {
       const int slot = i / kPieces;
       const int at = i % kPieces * kPiece;

@@ -16,7 +16,7 @@ enum class ProductRows : std::uint8_t { tokens, output_rows };
 
 /// What a warp of a product does: rows of the weights, as many as it takes for the grid's warps to share
 /// them. The first one's weights are asked for when this is made, which should be early.
-template <DType kType, int kTokens>
+template <DType kType, int kTokens, int kAhead = 8>
 class RowProduct {
  public:
   __device__ explicit RowProduct(const DeviceMatrix& w)
@@ -53,7 +53,7 @@ class RowProduct {
 
   const DeviceMatrix& w_;
   int n_;
-  Chunks<kType, 1, 8> chunks_;
+  Chunks<kType, 1, kAhead> chunks_;
 };
 
 /// put(t, i, x) for every element x of the normed rows of kTokens tokens, by the whole block; zeros for the
@@ -66,6 +66,7 @@ __device__ inline void norm_tokens_of_block(const NormShare<kProductThreads>& fi
   NormShare<kProductThreads> share = first;
   for (int t = 0; t < kTokens; ++t) {
     if (t >= tokens) {
+#pragma unroll 1
 #pragma unroll 1
       for (int i = static_cast<int>(threadIdx.x); i < w.stride; i += kProductThreads)
         put(t, i, 0.0f);
@@ -107,15 +108,21 @@ __global__ void __launch_bounds__(kProductThreads, product_blocks_resident(kToke
   });
 }
 
+/// Chunks of a row that add_product asks for at a time. Its rows are few (a hidden state's channels, two
+/// blocks a multiprocessor on Qwen3-30B-A3B) and long (4096 elements there: one round in bf16).
+constexpr int add_product_ahead(int tokens) {
+  return tokens == 1 ? 16 : 8;
+}
+
 /// hidden[t][n] += bias[n] + sum_k x[t][k] w[n][k]. Dynamic shared memory: kTokens * w.stride activations of
 /// type X.
 template <DType kType, class X, int kTokens>
-__global__ void __launch_bounds__(kProductThreads, product_blocks_resident(kTokens))
+__global__ void __launch_bounds__(kProductThreads, 2)
     add_product(const DeviceStep* step, const X* x, DeviceMatrix w, const float* bias, float* hidden) {
   auto* shared = reinterpret_cast<X*>(dynamic_shared());
   start_copy_of_row<kProductThreads>(shared, x, kTokens * w.stride);
   copy_async_commit();
-  RowProduct<kType, kTokens> product(w);
+  RowProduct<kType, kTokens, add_product_ahead(kTokens)> product(w);
   const int tokens = step->tokens;
   copy_async_wait<0>();
   __syncthreads();

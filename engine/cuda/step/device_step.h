@@ -213,8 +213,8 @@ inline constexpr int kRouterPieces = 3;
 inline constexpr int kDecodeTokens = 4;
 /// Warps of a block of such products, each of which owns a row of weights at a time.
 inline constexpr int kProductWarps = 8;
-/// Blocks that are resident on a multiprocessor: the kernels' registers, which the sums of more tokens take,
-/// are bounded so that they are.
+/// Blocks of a product behind a norm that are resident on a multiprocessor: the kernel's registers, which the
+/// sums of more tokens take, are bounded so that they are.
 constexpr int product_blocks_resident(int tokens) {
   return tokens == 1 ? 4 : 2;
 }

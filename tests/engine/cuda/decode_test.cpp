@@ -19,7 +19,8 @@ struct Sizes {
 };
 
 const std::vector<Sizes>& sizes() {
-  static const std::vector<Sizes> all = {{1, 1}, {7, 24}, {63, 7}, {130, 65}, {9, 200}, {17, 2100}};
+  static const std::vector<Sizes> all = {{1, 1},   {7, 24},    {63, 7},  {130, 65},
+                                         {9, 200}, {17, 2100}, {5, 4200}};
   return all;
 }
 
