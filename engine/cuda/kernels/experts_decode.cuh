@@ -16,13 +16,13 @@ __device__ inline bool slot_runs(const DeviceRouting& routing, int expert) {
 
 /// What the kernels have to know of a step before anything else, asked for at once.
 struct StepSlots {
-  int tokens;
-  int used;   ///< slots of a token that may run, one at least
+  int used;   ///< slots of the token that may run; none in the padding of a bucket
   int first;  ///< slot of the token
 };
 
 __device__ inline StepSlots step_slots(const DeviceStep& step, const DeviceRouting& routing, int token) {
-  return {step.tokens, min(routing.top_k, step.slots), token * step.slots};
+  const int used = min(routing.top_k, step.slots);
+  return {token < step.tokens ? used : 0, token * step.slots};
 }
 
 /// A slot's expert, ready to be computed.
@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kProductThreads, 3)
   auto* x = reinterpret_cast<X*>(dynamic_shared());
   const int token = static_cast<int>(blockIdx.z);
   const StepSlots of = step_slots(*step, *routing, token);
-  if (token >= of.tokens || static_cast<int>(blockIdx.y) >= of.used) return;
+  if (static_cast<int>(blockIdx.y) >= of.used) return;
   start_copy_of_row<kProductThreads>(
       x, normed + static_cast<std::size_t>(token) * static_cast<std::size_t>(experts.hidden_stride),
       experts.hidden_stride);
@@ -187,17 +187,18 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
   __shared__ float outputs[kDecodeSlots][kProductWarps];
   __shared__ Peak scratch[kProductWarps];
   const int token = static_cast<int>(blockIdx.y);
-  if (token >= step->tokens) return;
-  const int top_k = routing->top_k;
-  const int first_index = token * step->slots;
+  const StepSlots of = step_slots(*step, *routing, token);
+  if (of.used <= 0) return;
+  const bool note_output = step->capture.output_norm != nullptr;
+  const bool note_state = step->capture.hidden_max != nullptr;
   const int stride = experts.inner_stride;
-  const X* from = inner + static_cast<std::size_t>(first_index) * static_cast<std::size_t>(stride);
-  Tile::start_inputs(inputs[0], from, stride, 0, top_k);
+  const X* from = inner + static_cast<std::size_t>(of.first) * static_cast<std::size_t>(stride);
+  Tile::start_inputs(inputs[0], from, stride, 0, of.used);
   copy_async_commit();
   if (static_cast<int>(threadIdx.x) < kDecodeSlots + Tile::kSlots)
     expert[threadIdx.x] =
-        static_cast<int>(threadIdx.x) < top_k
-            ? weights_of_slot(experts.down, *routing, slots, first_index + static_cast<int>(threadIdx.x))
+        static_cast<int>(threadIdx.x) < of.used
+            ? weights_of_slot(experts.down, *routing, slots, of.first + static_cast<int>(threadIdx.x))
             : SlotWeights{};
   const int n = static_cast<int>(blockIdx.x) * kProductWarps + warp_index();
   const bool mine = n < experts.hidden;
@@ -205,7 +206,7 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
   float total = mine ? *to : 0.0f;
   __syncthreads();
   int buffer = 0;
-  for (int first = 0; first < top_k; first += Tile::kSlots) {
+  for (int first = 0; first < of.used; first += Tile::kSlots) {
     const void* rows[Tile::kSlots];
     float sum[Tile::kSlots] = {};
 #pragma unroll
@@ -221,7 +222,7 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
       const bool on = k + Tile::kWidth < stride;  // the next tile is of the same slots
       const int slot = on ? first : first + Tile::kSlots;
       Tile::start_inputs(inputs[buffer ^ 1], from + static_cast<std::size_t>(slot) * stride, stride,
-                         on ? k + Tile::kWidth : 0, top_k - slot);
+                         on ? k + Tile::kWidth : 0, of.used - slot);
       copy_async_commit();
       tile.multiply(inputs[buffer], sum);
     }
@@ -230,13 +231,12 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
       // What nobody has computed may be anything, and its sum is left out.
       const float output = rows[i] != nullptr ? warp_sum(sum[i]) : 0.0f;
       if (rows[i] != nullptr) total += expert[first + i].scale * output;
-      if (lane_index() == 0 && first + i < top_k) outputs[first + i][warp_index()] = output;
+      if (lane_index() == 0 && first + i < of.used) outputs[first + i][warp_index()] = output;
     }
   }
   if (mine && lane_index() == 0) *to = total;
-  if (step->capture.output_norm != nullptr) note_outputs(outputs, top_k, first_index, parts.output);
-  if (step->capture.hidden_max == nullptr) return;
-  note_hidden(parts.hidden, token, Peak{mine ? fabsf(total) : 0.0f, n}, scratch);
+  if (note_output) note_outputs(outputs, of.used, of.first, parts.output);
+  if (note_state) note_hidden(parts.hidden, token, Peak{mine ? fabsf(total) : 0.0f, n}, scratch);
 }
 
 }  // namespace expertscope::cuda

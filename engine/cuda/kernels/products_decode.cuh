@@ -15,7 +15,8 @@ inline constexpr int kProductThreads = kProductWarps * kWarp;
 enum class ProductRows : std::uint8_t { tokens, output_rows };
 
 /// What a warp of a product does: rows of the weights, as many as it takes for the grid's warps to share
-/// them. The first one's weights are asked for when this is made, which should be early.
+/// them, kAhead chunks at a time. The first one's weights are asked for when this is made, which should be
+/// early.
 template <DType kType, int kTokens, int kAhead = 8>
 class RowProduct {
  public:
