@@ -36,16 +36,15 @@ void project_few(ForwardContext& context, const DeviceLayer& layer) {
   });
 }
 
-template <class C, class X, int kPairs>
+template <class C, class X, int kHeads>
 void launch_each(ForwardContext& context, const DeviceHeads& heads, const AttentionPieces& pieces,
                  int stride) {
   const DeviceCache& cache = context.cache.view();
   const Shape shape{
       dim3(static_cast<unsigned>(heads.kv_heads), static_cast<unsigned>(context.work.splits(context.bucket)),
            static_cast<unsigned>(context.bucket)),
-      kDecodeAttentionThreads,
-      static_cast<std::size_t>(decode_attention_floats(heads.group(), cache.stride)) * sizeof(float)};
-  context.queue.launch(&attend_token<C, X, kPairs>, shape, context.input.device(), heads, cache,
+      kDecodeAttentionThreads, decode_attention_bytes<C>(heads.group(), cache.stride)};
+  context.queue.launch(&attend_token<C, X, kHeads>, shape, context.input.device(), heads, cache,
                        context.work.qkv, pieces, static_cast<X*>(context.work.attended), stride);
 }
 
@@ -54,11 +53,10 @@ void attend_each(ForwardContext& context, int index, int stride, bool rounds) {
   const DeviceHeads heads = heads_of(context, index);
   AttentionPieces pieces = context.work.pieces;
   if (context.few()) pieces.first_token += index * kDecodeTokens * heads.heads;
-  const int pairs = (heads.group() * context.cache.view().stride / 2 + kDecodeAttentionThreads - 1) /
-                    kDecodeAttentionThreads;
+  const int each = decode_heads(heads.group(), context.cache.view().stride);
   with_cache(context.bf16, rounds, [&]<class C, class X>() {
-    if (pairs <= 2) return launch_each<C, X, 2>(context, heads, pieces, stride);
-    if (pairs <= 8) return launch_each<C, X, 8>(context, heads, pieces, stride);
+    if (each <= 2) return launch_each<C, X, 2>(context, heads, pieces, stride);
+    if (each <= 8) return launch_each<C, X, 8>(context, heads, pieces, stride);
     launch_each<C, X, 16>(context, heads, pieces, stride);
   });
 }
@@ -68,7 +66,8 @@ void output_few(ForwardContext& context, const DeviceLayer& layer) {
   with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
     with_bucket(context.bucket, [&]<int kTokens>() {
       context.queue.launch(&add_product<kType, X, kTokens>,
-                           {dim3(product_blocks(context, w.rows)), kProductThreads, 0},
+                           {dim3(product_blocks(context, w.rows)), kProductThreads,
+                            static_cast<std::size_t>(kTokens * w.stride) * sizeof(X)},
                            context.input.device(), static_cast<const X*>(context.work.attended), w,
                            layer.o_bias, context.work.hidden);
     });

@@ -11,8 +11,7 @@ template <class C>
 void finish_all_heads(ForwardContext& context, const DeviceHeads& heads) {
   const DeviceCache& cache = context.cache.view();
   context.queue.launch(&finish_heads<C>,
-                       {dim3(static_cast<unsigned>(context.tokens)), kFinishWarps * kWarp,
-                        static_cast<std::size_t>(kFinishWarps * cache.stride) * sizeof(float)},
+                       {dim3(static_cast<unsigned>(context.tokens)), kFinishWarps * kWarp, 0},
                        context.input.device(), heads, cache, context.work.qkv);
 }
 

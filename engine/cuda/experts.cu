@@ -118,7 +118,8 @@ void run_few(ForwardContext& context, int layer, const DeviceExperts& experts, D
   const DeviceRouting* routing = context.routing.layer(layer);
   with_types(experts.dtype, context.rounds(experts.dtype), [&]<DType kType, class X>() {
     const auto blocks = static_cast<unsigned>((experts.inner_stride + kProductWarps - 1) / kProductWarps);
-    context.queue.launch(&expert_gate_up<kType, X>, {dim3(blocks, lanes, tokens), kProductThreads, 0},
+    const std::size_t row = static_cast<std::size_t>(experts.hidden_stride) * sizeof(X);
+    context.queue.launch(&expert_gate_up<kType, X>, {dim3(blocks, lanes, tokens), kProductThreads, row},
                          context.input.device(), experts, routing, slots,
                          static_cast<const X*>(context.work.normed), static_cast<X*>(context.work.inner));
     context.queue.launch(

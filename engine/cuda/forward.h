@@ -107,12 +107,12 @@ void norm_tokens(ForwardContext& context, const float* weight, DType reader, boo
 void capture_attention(ForwardContext& context, int layer);
 void capture_hidden(ForwardContext& context, int layer);
 
-/// Blocks of eight warps for `rows` rows of weights, no more than the device runs at a time.
+/// Blocks for `rows` rows of weights, no more than are resident at a time: each begins with the same norm, or
+/// with a copy of its inputs, and one that came after another would repeat it. (Where fewer are resident, the
+/// rest follow: add_product has less to repeat, the router few rows.)
 inline unsigned product_blocks(const ForwardContext& context, int rows) {
-  constexpr int kWarps = 8;
-  constexpr int kBlocksOfAMultiprocessor = 8;
-  return static_cast<unsigned>(
-      std::clamp((rows + kWarps - 1) / kWarps, 1, context.multiprocessors * kBlocksOfAMultiprocessor));
+  const int resident = context.multiprocessors * product_blocks_resident(context.bucket);
+  return static_cast<unsigned>(std::clamp((rows + kProductWarps - 1) / kProductWarps, 1, resident));
 }
 
 }  // namespace expertscope::cuda

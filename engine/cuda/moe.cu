@@ -17,15 +17,21 @@ Shape slots_shape(int tokens, int slots) {
 /// The tokens of one round, sorted by expert without a word to the host.
 void sort_rows(ForwardContext& context, int index, int experts, int first, int last, int tile_rows) {
   const SortedRows& sorted = context.work.sorted;
-  const Shape shape = slots_shape(last - first, context.top_k(index));
   const DeviceRouting* routing = context.routing.layer(index);
-  context.queue.clear(sorted.count, static_cast<std::size_t>(experts) * sizeof(std::int32_t));
-  context.queue.launch(&count_rows, shape, context.input.device(), routing, context.layer_slots(index), first,
-                       last, sorted);
+  const DeviceSlots slots = context.layer_slots(index);
   const int threads = (experts + kWarp - 1) / kWarp * kWarp;
+  const int count = (last - first) * context.top_k(index);
+  if (count <= kFewRows) {
+    const int most = std::min((count + kWarp - 1) / kWarp * kWarp, kMaxExperts);
+    context.queue.launch(&sort_few_rows, {dim3(1), std::max(threads, most), 0}, context.input.device(),
+                         routing, slots, first, last, experts, tile_rows, sorted);
+    return;
+  }
+  const Shape shape = slots_shape(last - first, context.top_k(index));
+  context.queue.clear(sorted.count, static_cast<std::size_t>(experts) * sizeof(std::int32_t));
+  context.queue.launch(&count_rows, shape, context.input.device(), routing, slots, first, last, sorted);
   context.queue.launch(&plan_tiles, {dim3(1), threads, 0}, experts, tile_rows, sorted);
-  context.queue.launch(&place_rows, shape, context.input.device(), routing, context.layer_slots(index), first,
-                       last, sorted);
+  context.queue.launch(&place_rows, shape, context.input.device(), routing, slots, first, last, sorted);
 }
 
 void combine(ForwardContext& context, int index, int moe_layer, int first, int last) {

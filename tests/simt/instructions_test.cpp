@@ -58,6 +58,19 @@ TEST(SimtInstructions, Tf32RoundsToNearestAwayFromZero) {
   }
 }
 
+__global__ void count(unsigned* counter, unsigned* before) {
+  const unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
+  before[index] = cuda::add_acquire_release(counter, 2);
+}
+
+TEST(SimtInstructions, AddReturnsWhatWasThere) {
+  Array<unsigned> counter(std::vector<unsigned>{5});
+  Array<unsigned> before(6);
+  ASSERT_EQ(launch_now(2, 3, count, counter.data(), before.data()), cudaSuccess);
+  EXPECT_EQ(counter.read()[0], 17u);
+  EXPECT_THAT(before.read(), ::testing::UnorderedElementsAre(5u, 7u, 9u, 11u, 13u, 15u));
+}
+
 __global__ void load(const unsigned char* from, uint4* to) {
   *to = cuda::load_streaming(from);
 }

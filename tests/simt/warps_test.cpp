@@ -3,7 +3,7 @@
 
 #include "tests/simt/testing.h"
 
-/// Shuffles and votes.
+/// Shuffles, votes and reductions.
 
 namespace expertscope::simt {
 namespace {
@@ -53,6 +53,25 @@ TEST(SimtWarps, ShufflesReadWhereCudaSays) {
     // Over the end of its segment a lane reads back, never forward.
     expect_sources<Shuffle::exclusive_or>(8, 8, [](int lane) { return (lane & 8) != 0 ? lane ^ 8 : lane; });
   }
+}
+
+__global__ void reduce_lanes(unsigned* largest, int* smallest, unsigned mask) {
+  const int lane = int(threadIdx.x);
+  if ((mask >> lane & 1u) == 0) return;
+  largest[lane] = __reduce_max_sync(mask, 0x80000000u + unsigned(lane));
+  smallest[lane] = __reduce_min_sync(mask, 5 - lane);
+}
+
+TEST(SimtWarps, ReducesTheLanesOfTheMask) {
+  Array<unsigned> largest(std::vector<unsigned>(32));
+  Array<int> smallest(std::vector<int>(32));
+  ASSERT_EQ(launch_now(1, 32, reduce_lanes, largest.data(), smallest.data(), kAll), cudaSuccess);
+  EXPECT_EQ(largest.read(), std::vector<unsigned>(32, 0x8000001fu));
+  EXPECT_EQ(smallest.read(), std::vector<int>(32, -26));
+  ASSERT_EQ(launch_now(1, 32, reduce_lanes, largest.data(), smallest.data(), 0x16u), cudaSuccess);
+  EXPECT_EQ(largest.read()[1], 0x80000004u);
+  EXPECT_EQ(smallest.read()[4], 1);
+  EXPECT_EQ(largest.read()[0], 0x8000001fu) << "a lane outside the mask takes no part";
 }
 
 __global__ void shuffle_types(double* d, long long* l, float* f) {

@@ -1,238 +1,252 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "engine/cuda/kernels/heads.cuh"
+#include "engine/cuda/kernels/attention_pieces.cuh"
 
 /// Attention of one token a sequence: q/k norm, rotation, the cache write and softmax(q k^T) v over the whole
 /// context in one kernel. The context is split between blocks; the block that finishes last puts the pieces
 /// together. (Dao et al. 2023, "Flash-Decoding"; the online softmax of Milakov and Gimelshein 2018)
 namespace expertscope::cuda {
 
-inline constexpr int kDecodeAttentionThreads = 256;
-inline constexpr int kDecodeTile = 64;  ///< positions whose scores lie in shared memory at a time
-
-/// Floats of dynamic shared memory.
-constexpr int decode_attention_floats(int group, int stride) {
-  const int scores = group * kDecodeTile;
-  return group * (stride + 4) + (scores > stride ? scores : stride);  // a new key passes through the scores
+/// scores[head][p] = scale * q[head] k[p] of the tile's first `count` positions: four lanes share a position,
+/// and a thread takes four heads at a time.
+template <class C>
+__device__ inline void score_tile(const DecodeScratch<C>& s, int group, int stride, int count, float scale) {
+  constexpr int kLanes = 4;
+  constexpr int kHeads = 4;
+  constexpr int kChunk = 16 / static_cast<int>(sizeof(C));
+  constexpr int kShares = kDecodeAttentionThreads / (kLanes * kDecodeTile<C>);
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const int p = static_cast<int>(threadIdx.x) / kLanes % kDecodeTile<C>;
+  const int share = static_cast<int>(threadIdx.x) / (kLanes * kDecodeTile<C>);
+  const C* key = s.keys + p * tile_pitch<C>(stride);
+  for (int first = share * kHeads; first < group; first += kShares * kHeads) {
+    float score[kHeads] = {};
+#pragma unroll 2
+    for (int i = lane * kChunk; i < stride; i += kLanes * kChunk) {
+      float k[kChunk];
+      load_activations<kChunk>(key + i, k);
+#pragma unroll
+      for (int j = 0; j < kHeads; ++j) {
+        float q[kChunk];
+        load_activations<kChunk>(s.q + min(first + j, group - 1) * stride + i, q);
+#pragma unroll
+        for (int c = 0; c < kChunk; ++c)
+          score[j] += q[c] * k[c];
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kHeads; ++j) {
+      score[j] += __shfl_xor_sync(kAllLanes, score[j], 1);
+      score[j] += __shfl_xor_sync(kAllLanes, score[j], 2);
+      if (lane == j && first + j < group && p < count)
+        s.scores[(first + j) * kDecodeTile<C> + p] = score[j] * scale;
+    }
+  }
 }
 
-struct DecodeScratch {
-  float* q;        ///< [group][stride]
-  float* largest;  ///< [group]
-  float* sum;      ///< [group]
-  float* rescale;  ///< [group]
-  float* first;    ///< [group] score of position 0
-  float* scores;   ///< [group][kDecodeTile]
+/// The tile's scores become exp(score - largest), zeros behind `count`; sum and largest of each head go on.
+/// One warp a head, one lane a position.
+template <class C>
+__device__ inline void soften_tile(const DecodeScratch<C>& s, int group, int first, int count) {
+  static_assert(kDecodeTile<C> <= kWarp);
+  const int lane = lane_index();
+  for (int h = warp_index(); h < group; h += kDecodeAttentionThreads / kWarp) {
+    float* scores = s.scores + h * kDecodeTile<C>;
+    const float before = s.largest[h];
+    const float score = lane < count ? scores[lane] : -INFINITY;
+    const float largest = warp_max(fmaxf(before, score));
+    const float weight = lane < count ? expf(score - largest) : 0.0f;
+    if (lane < kDecodeTile<C>) scores[lane] = weight;
+    const float sum = warp_sum(weight);
+    if (lane != 0) continue;
+    const float rescale = expf(before - largest);
+    s.rescale[h] = rescale;
+    s.sum[h] = s.sum[h] * rescale + sum;
+    s.largest[h] = largest;
+    if (first == 0) s.first[h] = score;
+  }
+}
+
+/// Head `i` of the kHeads whose channels 2 * column and 2 * column + 1 a thread sums up.
+struct DecodeColumn {
+  int column;
+  int first_head;
+  int together;  ///< heads that the block's threads cover at a time
+
+  __device__ explicit DecodeColumn(int stride)
+      : column(static_cast<int>(threadIdx.x) % (stride / 2)),
+        first_head(static_cast<int>(threadIdx.x) / (stride / 2)),
+        together(kDecodeAttentionThreads / (stride / 2)) {
+    if (first_head >= together) first_head = 1 << 16;  // a thread too many: it has no head
+  }
+  __device__ int head(int i) const { return first_head + i * together; }
 };
 
-__device__ inline DecodeScratch decode_scratch(int group, int stride) {
-  auto* memory = reinterpret_cast<float*>(dynamic_shared());
-  DecodeScratch s;
-  s.q = memory;
-  s.largest = s.q + group * stride;
-  s.sum = s.largest + group;
-  s.rescale = s.sum + group;
-  s.first = s.rescale + group;
-  s.scores = s.first + group;
-  return s;
-}
-
-/// 8 elements of a cached row.
-template <class C>
-__device__ inline void load_cached(const C* from, float (&values)[8]) {
-  load_activations<8>(from, values);
-}
-
-/// scores[head][p] = scale * q[head] k[base + p]: `lanes` lanes of a warp share a position.
-template <class C>
-__device__ inline void score_tile(const C* keys, const DecodeScratch& s, int group, int stride, int base,
-                                  int count, float scale) {
-  const int lanes = stride > 128  ? 32
-                    : stride > 64 ? 16
-                    : stride > 32 ? 8
-                    : stride > 16 ? 4
-                    : stride > 8  ? 2
-                                  : 1;
-  const int together = kWarp / lanes;
-  const int element = lane_index() % lanes * 8;
-  for (int first = warp_index() * together; first < count; first += warps_per_block() * together) {
-    const int p = first + lane_index() / lanes;
-    const bool there = p < count && element < stride;
-    float key[8] = {};
-    if (there)
-      load_cached(keys + static_cast<std::size_t>(base + p) * static_cast<std::size_t>(stride) + element,
-                  key);
-    for (int h = 0; h < group; ++h) {
-      float score = 0;
-      if (there) {
-        const float* q = s.q + h * stride + element;
+/// sums[i] = sums[i] * rescale + sum over the tile's positions of weight * value. Rows behind `count` are
+/// zeros, and so are their weights.
+template <class C, int kHeads>
+__device__ inline void add_values(const DecodeScratch<C>& s, const DecodeColumn& mine, int group, int stride,
+                                  int count, float2 (&sums)[kHeads]) {
+  if (mine.head(0) >= group) return;
+  const float* weights[kHeads];
 #pragma unroll
-        for (int i = 0; i < 8; ++i)
-          score += q[i] * key[i];
-      }
-      for (int offset = lanes / 2; offset > 0; offset /= 2)
-        score += __shfl_xor_sync(kAllLanes, score, offset);
-      if (p < count && element == 0) s.scores[h * kDecodeTile + p] = score * scale;
-    }
+  for (int i = 0; i < kHeads; ++i) {
+    const int h = min(mine.head(i), group - 1);
+    weights[i] = s.scores + h * kDecodeTile<C>;
+    sums[i].x *= s.rescale[h];
+    sums[i].y *= s.rescale[h];
   }
-}
-
-/// The tile's scores become exp(score - largest); sum and largest of each head go on. One warp a head.
-__device__ inline void soften_tile(const DecodeScratch& s, int group, int base, int count) {
-  for (int h = warp_index(); h < group; h += warps_per_block()) {
-    float* scores = s.scores + h * kDecodeTile;
-    float largest = s.largest[h];
-    for (int p = lane_index(); p < count; p += kWarp)
-      largest = fmaxf(largest, scores[p]);
-    largest = warp_max(largest);
-    if (base == 0 && lane_index() == 0) s.first[h] = scores[0];
-    __syncwarp();
-    float sum = 0;
-    for (int p = lane_index(); p < count; p += kWarp) {
-      scores[p] = expf(scores[p] - largest);
-      sum += scores[p];
-    }
-    sum = warp_sum(sum);
-    if (lane_index() == 0) {
-      const float rescale = expf(s.largest[h] - largest);
-      s.rescale[h] = rescale;
-      s.sum[h] = s.sum[h] * rescale + sum;
-      s.largest[h] = largest;
-    }
-    __syncwarp();
-  }
-}
-
-/// The last block of a (token, key/value head): the pieces of all splits become the attended heads.
-template <class X>
-__device__ inline void merge_pieces(const DeviceHeads& heads, const AttentionPieces& pieces, int token,
-                                    int kv_head, int splits, int stride, X* attended, int attended_stride) {
-  const int group = heads.group();
-  for (int h = warp_index(); h < group; h += warps_per_block()) {
-    const int head = kv_head * group + h;
-    const std::size_t first = (static_cast<std::size_t>(token) * static_cast<std::size_t>(heads.heads) +
-                               static_cast<std::size_t>(head)) *
-                              static_cast<std::size_t>(splits);
-    const float* stats = pieces.stats + first * 3;
-    float largest = -INFINITY;
-    for (int i = 0; i < splits; ++i)
-      largest = fmaxf(largest, stats[3 * i]);
-    float sum = 0;
-    float first_token = 0;
-    for (int i = 0; i < splits; ++i) {
-      sum += stats[3 * i + 1] * expf(stats[3 * i] - largest);
-      first_token += expf(stats[3 * i + 2] - largest);
-    }
-    if (lane_index() == 0) pieces.first_token[token * heads.heads + head] = first_token / sum;
-    X* row = attended + static_cast<std::size_t>(token) * static_cast<std::size_t>(attended_stride);
-    X* to = row + head * heads.head_dim;
-    clear_padding(heads, head, row, attended_stride);
-    for (int d = lane_index(); d < heads.head_dim; d += kWarp) {
-      float value = 0;
-      for (int i = 0; i < splits; ++i) {
-        const std::size_t at = (first + static_cast<std::size_t>(i)) * static_cast<std::size_t>(stride);
-        value += pieces.out[at + static_cast<std::size_t>(d)] * expf(stats[3 * i] - largest);
-      }
-      store_activation(value / sum, to + d);
-    }
-  }
-}
-
-/// Blocks: (kv_heads, splits, tokens). kPairs: (head, pair of channels) combinations a thread sums up, at
-/// least group * stride / 2 / kDecodeAttentionThreads. `attended` is [tokens][attended_stride], as the next
-/// product wants it.
-template <class C, class X, int kPairs>
-__global__ void __launch_bounds__(kDecodeAttentionThreads)
-    attend_token(const DeviceStep* step, DeviceHeads heads, DeviceCache cache, const float* qkv,
-                 AttentionPieces pieces, X* attended, int attended_stride) {
-  tell_layer(*step, heads.layer);
-  const int token = static_cast<int>(blockIdx.z);
-  if (token >= step->tokens) return;
-  const int kv_head = static_cast<int>(blockIdx.x);
-  const int group = heads.group();
-  const int stride = cache.stride;
-  const int splits = static_cast<int>(gridDim.y);
-  const int split = static_cast<int>(blockIdx.y);
-  const int position = step->position[token];
-  const int sequence = step->sequence[token];
-  const float* projected = qkv + static_cast<std::size_t>(token) * static_cast<std::size_t>(heads.row());
-  const DecodeScratch s = decode_scratch(group, stride);
-
-  const int share = (position + splits) / splits;  // positions of a piece, rounded up
-  const int begin = split * share;
-  const int end = min(begin + share, position + 1);
-  for (int h = warp_index(); h < group; h += warps_per_block()) {
-    const int at = (kv_head * group + h) * heads.head_dim;
-    finish_head(heads, projected + at, heads.bias != nullptr ? heads.bias + at : nullptr, heads.q_norm,
-                position, stride, s.q + h * stride);
-    if (lane_index() == 0) {
-      s.largest[h] = -INFINITY;
-      s.sum[h] = 0;
-      s.first[h] = -INFINITY;
-    }
-  }
-  // The block that needs the new position writes it, and reads it back like any other. The scores' memory is
-  // free until then.
-  if (begin <= position && position < end && warp_index() == 0)
-    store_position<C>(heads, cache, projected, sequence, position, kv_head, s.scores);
-  __syncthreads();
-
-  const C* base = static_cast<const C*>(cache.data);
-  const C* keys = base + cache.head(sequence, heads.layer, 0, kv_head);
-  const C* values = base + cache.head(sequence, heads.layer, 1, kv_head);
-  const float scale = 1.0f / sqrtf(static_cast<float>(heads.head_dim));
-  const int pairs = group * stride / 2;
-  float2 sums[kPairs];
+  const int pitch = tile_pitch<C>(stride);
+  const C* value = s.values + 2 * mine.column;
+  for (int p = 0; p < count; p += 4, value += 4 * pitch) {
+    const float2 v[4] = {load_pair(value), load_pair(value + pitch), load_pair(value + 2 * pitch),
+                         load_pair(value + 3 * pitch)};
 #pragma unroll
-  for (int i = 0; i < kPairs; ++i)
-    sums[i] = float2{0, 0};
-  for (int tile = begin; tile < end; tile += kDecodeTile) {
-    const int count = min(kDecodeTile, end - tile);
-    score_tile(keys, s, group, stride, tile, count, scale);
+    for (int i = 0; i < kHeads; ++i) {
+      const float4 w = *reinterpret_cast<const float4*>(weights[i] + p);
+      sums[i].x += w.x * v[0].x;
+      sums[i].y += w.x * v[0].y;
+      sums[i].x += w.y * v[1].x;
+      sums[i].y += w.y * v[1].y;
+      sums[i].x += w.z * v[2].x;
+      sums[i].y += w.z * v[2].y;
+      sums[i].x += w.w * v[3].x;
+      sums[i].y += w.w * v[3].y;
+    }
+  }
+}
+
+/// softmax(q k^T) v over the piece, not yet divided by the sum. The copies of its first keys and values are
+/// on their way; those of the next tile follow as soon as this one's are used, the keys while the values are
+/// summed up and the other way round.
+template <class C, int kHeads>
+__device__ inline void attend_piece(const DecodePiece& piece, const DecodeScratch<C>& s, const C* keys,
+                                    const C* values, float scale, float2 (&sums)[kHeads]) {
+  const DecodeColumn mine(piece.stride);
+  for (int tile = piece.begin;; tile += kDecodeTile<C>) {
+    const int count = min(kDecodeTile<C>, piece.end - tile);
+    const int next = tile + kDecodeTile<C>;
+    copy_async_wait<1>();
     __syncthreads();
-    soften_tile(s, group, tile, count);
+    score_tile<C>(s, piece.group, piece.stride, count, scale);
     __syncthreads();
-#pragma unroll
-    for (int i = 0; i < kPairs; ++i) {
-      const int pair = static_cast<int>(threadIdx.x) + i * kDecodeAttentionThreads;
-      if (pair >= pairs) continue;
-      const int h = pair / (stride / 2);
-      const int d = pair % (stride / 2) * 2;
-      const C* value = values + static_cast<std::size_t>(tile) * static_cast<std::size_t>(stride) + d;
-      const float* weights = s.scores + h * kDecodeTile;
-      float2 sum{sums[i].x * s.rescale[h], sums[i].y * s.rescale[h]};
-      for (int p = 0; p < count; ++p, value += stride) {
-        const float2 two = load_pair(value);
-        sum.x += weights[p] * two.x;
-        sum.y += weights[p] * two.y;
-      }
-      sums[i] = sum;
-    }
+    if (next < piece.end) start_tile(keys, s.keys, piece.stride, next, piece.end, -1);
+    copy_async_commit();
+    soften_tile<C>(s, piece.group, tile, count);
+    copy_async_wait<1>();
     __syncthreads();
+    add_values<C, kHeads>(s, mine, piece.group, piece.stride, count, sums);
+    if (next >= piece.end) return;
+    __syncthreads();
+    start_tile(values, s.values, piece.stride, next, piece.end, -1);
+    copy_async_commit();
   }
+}
 
-  const std::size_t first = (static_cast<std::size_t>(token) * static_cast<std::size_t>(heads.heads) +
-                             static_cast<std::size_t>(kv_head * group)) *
-                                static_cast<std::size_t>(splits) +
-                            static_cast<std::size_t>(split);
+/// What the block that merges needs of this one.
+template <class C, int kHeads>
+__device__ inline void leave_piece(const DeviceHeads& heads, const DecodePiece& piece,
+                                   const DecodeScratch<C>& s, const float2 (&sums)[kHeads],
+                                   const AttentionPieces& pieces) {
+  const DecodeColumn mine(piece.stride);
 #pragma unroll
-  for (int i = 0; i < kPairs; ++i) {
-    const int pair = static_cast<int>(threadIdx.x) + i * kDecodeAttentionThreads;
-    if (pair >= pairs) continue;
-    const std::size_t head = first + static_cast<std::size_t>(pair / (stride / 2) * splits);
-    float* out = pieces.out + head * static_cast<std::size_t>(stride) + pair % (stride / 2) * 2;
-    out[0] = sums[i].x;
-    out[1] = sums[i].y;
+  for (int i = 0; i < kHeads; ++i) {
+    if (mine.head(i) >= piece.group) continue;
+    float* out = pieces.out + piece.index(heads, mine.head(i)) * static_cast<std::size_t>(piece.stride) +
+                 2 * mine.column;
+    *reinterpret_cast<float2*>(out) = sums[i];
   }
-  for (int h = static_cast<int>(threadIdx.x); h < group; h += kDecodeAttentionThreads) {
-    float* stats = pieces.stats + (first + static_cast<std::size_t>(h * splits)) * 3;
+  for (int h = static_cast<int>(threadIdx.x); h < piece.group; h += kDecodeAttentionThreads) {
+    float* stats = pieces.stats + piece.index(heads, h) * 3;
     stats[0] = s.largest[h];
     stats[1] = s.sum[h];
     stats[2] = s.first[h];
   }
-  if (is_last_block(pieces.arrived + token * heads.kv_heads + kv_head, static_cast<unsigned>(splits)))
-    merge_pieces(heads, pieces, token, kv_head, splits, stride, attended, attended_stride);
+}
+
+/// The pieces of all splits become one attended head, by one warp: a lane weighs a piece, then every lane
+/// sums up four channels over all of them.
+template <class X>
+__device__ inline void merge_head(const DeviceHeads& heads, const AttentionPieces& pieces,
+                                  const DecodePiece& piece, int h, X* row, int attended_stride) {
+  const int head = piece.kv_head * piece.group + h;
+  const std::size_t first = piece.index(heads, h) - static_cast<std::size_t>(piece.split);
+  const int lane = lane_index();
+  float stats[3] = {-INFINITY, 0.0f, -INFINITY};
+  if (lane < piece.used) {
+#pragma unroll
+    for (int i = 0; i < 3; ++i)
+      stats[i] = pieces.stats[(first + static_cast<std::size_t>(lane)) * 3 + static_cast<std::size_t>(i)];
+  }
+  const float largest = warp_max(stats[0]);
+  float weight = expf(stats[0] - largest);
+  const float sum = warp_sum(stats[1] * weight);
+  const float first_token = warp_sum(expf(stats[2] - largest));
+  if (lane == 0) pieces.first_token[piece.token * heads.heads + head] = first_token / sum;
+  weight /= sum;
+  clear_padding(heads, head, row, attended_stride);
+  X* to = row + head * heads.head_dim;
+  const auto stride = static_cast<std::size_t>(piece.stride);
+  for (int base = 0; base < piece.stride; base += 4 * kWarp) {
+    const int d = base + 4 * lane;
+    const float* out = pieces.out + first * stride + (d < piece.stride ? d : 0);
+    float value[4] = {};
+#pragma unroll 8
+    for (int i = 0; i < piece.used; ++i) {
+      const float w = __shfl_sync(kAllLanes, weight, i);
+      const float4 four = *reinterpret_cast<const float4*>(out + static_cast<std::size_t>(i) * stride);
+      value[0] += w * four.x;
+      value[1] += w * four.y;
+      value[2] += w * four.z;
+      value[3] += w * four.w;
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (d + i < heads.head_dim) store_activation(value[i], to + d + i);
+  }
+}
+
+/// Blocks: (kv_heads, splits, tokens), kMaxSplits splits at most. kHeads: decode_heads(group, stride) or
+/// more. `attended` is [tokens][attended_stride], as the next product wants it.
+template <class C, class X, int kHeads>
+__global__ void __launch_bounds__(kDecodeAttentionThreads, sizeof(C) == 2 && kHeads <= 8 ? 2 : 1)
+    attend_token(const DeviceStep* step, DeviceHeads heads, DeviceCache cache, const float* qkv,
+                 AttentionPieces pieces, X* attended, int attended_stride) {
+  static_assert(kMaxSplits <= kWarp, "a lane weighs a piece");
+  tell_layer(*step, heads.layer);
+  const int token = static_cast<int>(blockIdx.z);
+  const int tokens = step->tokens;
+  // Position and sequence are asked for together, and before anything is decided: a block that waits for one
+  // number after the other begins its copies late. (No sequence is negative; the test keeps its load here.)
+  const int row_of_step = min(token, tokens - 1);
+  const int sequence = step->sequence[row_of_step];
+  const DecodePiece piece = decode_piece(heads, cache.stride, token, step->position[row_of_step]);
+  if (token >= tokens || sequence < 0 || piece.split >= piece.used) return;
+  const DecodeScratch<C> s = decode_scratch<C>(piece.group, piece.stride);
+  C* keys = static_cast<C*>(cache.data) + cache.head(sequence, heads.layer, 0, piece.kv_head);
+  C* values = static_cast<C*>(cache.data) + cache.head(sequence, heads.layer, 1, piece.kv_head);
+  // The cache does not wait for the projections: it comes while the heads are made ready.
+  const int except = piece.owns_position() ? piece.position : -1;
+  start_tile(keys, s.keys, piece.stride, piece.begin, piece.end, except);
+  copy_async_commit();
+  start_tile(values, s.values, piece.stride, piece.begin, piece.end, except);
+  copy_async_commit();
+  prepare_heads<C>(heads, piece,
+                   qkv + static_cast<std::size_t>(token) * static_cast<std::size_t>(heads.row()), s, keys,
+                   values);
+  float2 sums[kHeads];
+#pragma unroll
+  for (int i = 0; i < kHeads; ++i)
+    sums[i] = float2{0, 0};
+  const float scale = 1.0f / sqrtf(static_cast<float>(heads.head_dim));
+  attend_piece<C, kHeads>(piece, s, keys, values, scale, sums);
+  leave_piece<C, kHeads>(heads, piece, s, sums, pieces);
+  const auto used = static_cast<unsigned>(piece.used);
+  if (!is_last_block(pieces.arrived + token * heads.kv_heads + piece.kv_head, used)) return;
+  X* row = attended + static_cast<std::size_t>(token) * static_cast<std::size_t>(attended_stride);
+  for (int h = warp_index(); h < piece.group; h += kDecodeAttentionThreads / kWarp)
+    merge_head(heads, pieces, piece, h, row, attended_stride);
 }
 
 }  // namespace expertscope::cuda

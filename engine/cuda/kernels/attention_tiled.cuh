@@ -11,24 +11,23 @@ namespace expertscope::cuda {
 inline constexpr int kFinishWarps = 8;
 
 /// Finishes all heads of all tokens: queries in place, keys and values into the cache. Blocks: (tokens); a
-/// warp a head. Dynamic shared memory: kFinishWarps * cache.stride floats.
+/// warp a head.
 template <class C>
-__global__ void __launch_bounds__(kFinishWarps* kWarp)
+__global__ void __launch_bounds__(kFinishWarps* kWarp, 1)
     finish_heads(const DeviceStep* step, DeviceHeads heads, DeviceCache cache, float* qkv) {
   tell_layer(*step, heads.layer);
   const int token = static_cast<int>(blockIdx.x);
   if (token >= step->tokens) return;
   float* row = qkv + static_cast<std::size_t>(token) * static_cast<std::size_t>(heads.row());
-  float* scratch = reinterpret_cast<float*>(dynamic_shared()) + warp_index() * cache.stride;
   for (int h = warp_index(); h < heads.heads + heads.kv_heads; h += kFinishWarps) {
     float* head = row + h * heads.head_dim;
     if (h >= heads.heads) {
-      store_position<C>(heads, cache, row, step->sequence[token], step->position[token], h - heads.heads,
-                        scratch);
+      store_position<C>(heads, cache, row, step->sequence[token], step->position[token], h - heads.heads);
       continue;
     }
-    finish_head(heads, head, heads.bias != nullptr ? heads.bias + h * heads.head_dim : nullptr, heads.q_norm,
-                step->position[token], heads.head_dim, head);
+    finish_head<kWarp>(heads, true, head, heads.bias != nullptr ? heads.bias + h * heads.head_dim : nullptr,
+                       heads.q_norm, step->position[token], heads.head_dim,
+                       [&](int i, float q) { head[i] = q; });
   }
 }
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "engine/cuda/kernels/instructions.cuh"
+
 /// Sums and maxima over a warp and a block. The order of every sum is fixed by the lane and warp numbers, so
 /// results do not change from run to run.
 namespace expertscope::cuda {
@@ -73,16 +75,19 @@ __device__ inline Peak warp_peak(Peak peak) {
 
 /// Counts blocks that have finished a piece of work; true in all threads of the one that came last, and then
 /// everything the others wrote before is visible. `counter` is zero again afterwards.
+///
+/// One thread's atomic stands for the whole block: a barrier orders what the block's threads wrote before
+/// what thread 0 does behind it, and a release is cumulative, so thread 0 publishes their writes with its
+/// own; the same way back, what thread 0 acquires the others see behind the second barrier. The grid barrier
+/// of cooperative groups rests on the same. A fence by every thread would only make each of them wait for it.
 __device__ inline bool is_last_block(unsigned* counter, unsigned blocks) {
   __shared__ bool last;
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
-    last = atomicAdd(counter, 1u) == blocks - 1;
+    last = add_acquire_release(counter, 1u) == blocks - 1;
     if (last) *counter = 0;
   }
   __syncthreads();
-  if (last) __threadfence();
   return last;
 }
 

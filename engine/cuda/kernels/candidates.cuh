@@ -11,6 +11,9 @@
 namespace expertscope::cuda {
 
 inline constexpr int kCandidateThreads = 256;
+inline constexpr int kLogitsOfAThread = kCandidateShare / kCandidateThreads;
+/// Shares that a row's candidates are put together from; the host looks at the logits of larger vocabularies.
+inline constexpr int kMostShares = 512;
 
 /// The k-th largest of `count` keys in shared memory, by the block: four rounds of eight bits, from the top.
 /// `histogram` is [256]. All keys when there are fewer than k.
@@ -82,16 +85,23 @@ __global__ void __launch_bounds__(kCandidateThreads)
   const float* row = logits + static_cast<std::size_t>(blockIdx.y) * static_cast<std::size_t>(vocab);
   const int first = static_cast<int>(blockIdx.x) * kCandidateShare;
   const int count = min(kCandidateShare, vocab - first);
+  float logit[kLogitsOfAThread];
   float largest = -INFINITY;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kCandidateThreads) {
-    const float logit = row[first + i];
-    keys[i] = ordered(logit);
-    largest = fmaxf(largest, logit);
+#pragma unroll
+  for (int j = 0; j < kLogitsOfAThread; ++j) {
+    const int i = static_cast<int>(threadIdx.x) + j * kCandidateThreads;
+    logit[j] = i < count ? row[first + i] : -INFINITY;
+  }
+#pragma unroll
+  for (int j = 0; j < kLogitsOfAThread; ++j) {
+    keys[static_cast<int>(threadIdx.x) + j * kCandidateThreads] = ordered(logit[j]);
+    largest = fmaxf(largest, logit[j]);
   }
   largest = block_max(largest, scratch);
   float sum = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kCandidateThreads)
-    sum += expf(row[first + i] - largest);
+#pragma unroll
+  for (int j = 0; j < kLogitsOfAThread; ++j)
+    if (static_cast<int>(threadIdx.x) + j * kCandidateThreads < count) sum += expf(logit[j] - largest);
   sum = block_sum(sum, scratch);
   const std::size_t part = static_cast<std::size_t>(blockIdx.y) * gridDim.x + blockIdx.x;
   if (threadIdx.x == 0) {
@@ -101,13 +111,57 @@ __global__ void __launch_bounds__(kCandidateThreads)
   }
   const std::uint32_t least = kth_largest(keys, count, step->candidates, histogram);
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kCandidateThreads) {
-    if (keys[i] < least) continue;
+#pragma unroll
+  for (int j = 0; j < kLogitsOfAThread; ++j) {
+    const int i = static_cast<int>(threadIdx.x) + j * kCandidateThreads;
+    if (i >= count || keys[i] < least) continue;
     const int at = atomicAdd(&taken, 1);
-    if (at < kCandidateRoom) parts.candidate[part * kCandidateRoom + at] = {first + i, row[first + i]};
+    if (at < kCandidateRoom) parts.candidate[part * kCandidateRoom + at] = {first + i, logit[j]};
   }
   __syncthreads();
   if (threadIdx.x == 0) parts.count[part] = taken;
+}
+
+/// What merge_candidates knows of a row's shares, in shared memory.
+struct ShareSums {
+  int first[kMostShares + 1];  ///< where a share's candidates begin among those of all shares
+  bool crowded;                ///< there are more than there is room for
+};
+
+/// The sums over a row's shares, by one warp; the row's log_sum_exp and the beginning of its count.
+__device__ inline void sum_shares(const CandidateParts& parts, std::size_t first, int shares, ShareSums& sums,
+                                  RowCandidates& out, unsigned* not_finite) {
+  float largest = -INFINITY;
+  for (int s = lane_index(); s < shares; s += kWarp)
+    largest = fmaxf(largest, parts.largest[first + static_cast<std::size_t>(s)]);
+  largest = warp_max(largest);
+  double sum = 0;
+  int total = 0;
+  bool full = shares > kMostShares;
+  for (int base = 0; base < shares; base += kWarp) {
+    const int s = base + lane_index();
+    const std::size_t at = first + static_cast<std::size_t>(min(s, shares - 1));
+    const float relative = parts.largest[at] - largest;
+    if (s < shares) sum += static_cast<double>(parts.sum[at]) * exp(static_cast<double>(relative));
+    const int count = s < shares ? parts.count[at] : 0;
+    full = full || count > kCandidateRoom;
+    int before = count;
+    for (int offset = 1; offset < kWarp; offset *= 2) {
+      const int other = __shfl_up_sync(kAllLanes, before, static_cast<unsigned>(offset));
+      if (lane_index() >= offset) before += other;
+    }
+    if (s < min(shares, kMostShares)) sums.first[s + 1] = total + before;
+    total += __shfl_sync(kAllLanes, before, kWarp - 1);
+  }
+  for (int offset = kWarp / 2; offset > 0; offset /= 2)
+    sum += __shfl_xor_sync(kAllLanes, sum, offset);
+  full = __any_sync(kAllLanes, full) || total > kCandidateShare;
+  if (lane_index() != 0) return;
+  sums.first[0] = 0;
+  sums.crowded = full;
+  out.log_sum_exp = static_cast<double>(largest) + log(sum);
+  out.count = full ? kCandidateRoom + 1 : 0;
+  if (!isfinite(sum) || !isfinite(largest)) atomicOr(not_finite, 1u);
 }
 
 /// Blocks: rows. Puts the shares together: the `wanted` largest of all and those that equal the last. A count
@@ -118,57 +172,42 @@ __global__ void __launch_bounds__(kCandidateThreads)
                      unsigned* not_finite) {
   __shared__ std::uint32_t keys[kCandidateShare];
   __shared__ int histogram[256];
-  __shared__ int total;
-  __shared__ bool crowded;
+  __shared__ ShareSums sums;
   if (static_cast<int>(blockIdx.x) >= step->output_rows) return;
   const std::size_t first = static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(shares);
   RowCandidates& out = rows[blockIdx.x];
-  if (warp_index() == 0) {
-    float largest = -INFINITY;
-    for (int s = lane_index(); s < shares; s += kWarp)
-      largest = fmaxf(largest, parts.largest[first + s]);
-    largest = warp_max(largest);
-    double sum = 0;
-    int count = 0;
-    bool full = false;
-    for (int s = lane_index(); s < shares; s += kWarp) {
-      const float relative = parts.largest[first + s] - largest;
-      sum += static_cast<double>(parts.sum[first + s]) * exp(static_cast<double>(relative));
-      count += parts.count[first + s];
-      full = full || parts.count[first + s] > kCandidateRoom;
+  if (warp_index() == 0) sum_shares(parts, first, shares, sums, out, not_finite);
+  __syncthreads();
+  if (sums.crowded) return;
+  // All places of all shares, empty ones among them: the loads of a thread do not wait for each other.
+  const DeviceCandidate* const candidate = parts.candidate + first * kCandidateRoom;
+  const int places = shares * kCandidateRoom;
+  constexpr int kAtOnce = 8;
+  for (int base = static_cast<int>(threadIdx.x); base < places; base += kAtOnce * kCandidateThreads) {
+    float logit[kAtOnce];
+    int at[kAtOnce];
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const int place = base + j * kCandidateThreads;
+      const int s = min(place / kCandidateRoom, shares - 1);
+      at[j] = place < places ? sums.first[s] + place % kCandidateRoom : kCandidateShare;
+      if (at[j] >= sums.first[s + 1]) at[j] = -1;
+      logit[j] = at[j] >= 0 ? candidate[place].logit : 0.0f;
     }
-    for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-      sum += __shfl_xor_sync(kAllLanes, sum, offset);
-      count += __shfl_xor_sync(kAllLanes, count, offset);
-    }
-    full = __any_sync(kAllLanes, full) || count > kCandidateShare;
-    if (lane_index() == 0) {
-      total = count;
-      crowded = full;
-      out.log_sum_exp = static_cast<double>(largest) + log(sum);
-      out.count = full ? kCandidateRoom + 1 : 0;
-      if (!isfinite(sum) || !isfinite(largest)) atomicOr(not_finite, 1u);
-    }
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j)
+      if (at[j] >= 0) keys[at[j]] = ordered(logit[j]);
   }
   __syncthreads();
-  if (crowded) return;
-  for (int s = 0, at = 0; s < shares; ++s) {
-    const int count = parts.count[first + s];
-    for (int i = static_cast<int>(threadIdx.x); i < count; i += kCandidateThreads)
-      keys[at + i] = ordered(parts.candidate[(first + s) * kCandidateRoom + i].logit);
-    at += count;
-  }
-  __syncthreads();
+  const int total = sums.first[shares];
   const std::uint32_t least = kth_largest(keys, total, step->candidates, histogram);
   __syncthreads();
-  for (int s = 0, at = 0; s < shares; ++s) {
-    const int count = parts.count[first + s];
-    for (int i = static_cast<int>(threadIdx.x); i < count; i += kCandidateThreads) {
-      if (keys[at + i] < least) continue;
-      const int place = atomicAdd(&out.count, 1);
-      if (place < kCandidateRoom) out.candidate[place] = parts.candidate[(first + s) * kCandidateRoom + i];
-    }
-    at += count;
+  for (int place = static_cast<int>(threadIdx.x); place < places; place += kCandidateThreads) {
+    const int s = place / kCandidateRoom;
+    const int at = sums.first[s] + place % kCandidateRoom;
+    if (at >= sums.first[s + 1] || keys[at] < least) continue;
+    const int to = atomicAdd(&out.count, 1);
+    if (to < kCandidateRoom) out.candidate[to] = candidate[place];
   }
 }
 

@@ -5,7 +5,8 @@
 
 #include <cstdint>
 
-/// The instructions C++ has no word for: tensor cores, asynchronous copies, streaming loads, conversions.
+/// The instructions C++ has no word for: tensor cores, asynchronous copies, streaming loads, ordered atomics,
+/// conversions.
 /// Everything else in this folder is plain CUDA C++. A build for the host (the emulator of tests/simt) brings
 /// its own definitions of the same functions, so that the kernels above them are one source.
 #if !defined(__CUDACC__)
@@ -42,13 +43,22 @@ __device__ inline std::uint32_t round_tf32(float value) {
 }
 
 /// 16 bytes that this kernel reads once: weights pass through without pushing activations out of the first
-/// level cache. `from` is aligned to 16 bytes and written by no one while the kernel runs.
+/// level cache. `from` is aligned to 16 bytes and written by no one while the kernel runs. Volatile, so that
+/// a load asked for before a barrier is not put behind it.
 __device__ inline uint4 load_streaming(const void* from) {
   uint4 value;
-  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-      : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-      : "l"(from));
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(from));
   return value;
+}
+
+/// Adds to a counter in global memory and returns what it was: what this thread knows to be written becomes
+/// visible to those who see the new value by the same function, and theirs to this one.
+__device__ inline unsigned add_acquire_release(unsigned* counter, unsigned value) {
+  unsigned before;
+  asm volatile("atom.add.acq_rel.gpu.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(value) : "memory");
+  return before;
 }
 
 /// Starts a copy of 16 bytes from global to shared memory, both aligned to 16; zeros when `valid` is false

@@ -9,46 +9,97 @@
 /// because a decode step is a long chain of short kernels.
 namespace expertscope::cuda {
 
-inline constexpr int kProductThreads = 256;
-inline constexpr int kProductWarps = kProductThreads / kWarp;
+inline constexpr int kProductThreads = kProductWarps * kWarp;
 
 /// Which rows of the batch a product runs for.
 enum class ProductRows : std::uint8_t { tokens, output_rows };
 
-/// put(n, sums) for every row n of the weights, in lane 0 of the warp that multiplied it with all tokens; `x`
-/// is [kTokens][w.stride]. The grid's warps share the rows.
-template <DType kType, int kTokens, class X, class Put>
-__device__ inline void multiply_rows(const DeviceMatrix& w, const X* x, Put&& put) {
-  const int all_warps = static_cast<int>(gridDim.x) * kProductWarps;
-  for (int n = static_cast<int>(blockIdx.x) * kProductWarps + warp_index(); n < w.rows; n += all_warps) {
-    const void* row[1] = {row_of(w.data, dtype_size(kType), w.stride, n)};
-    float sum[1][kTokens];
-    dot_rows<kType, 1, kTokens>(row, x, w.stride, w.stride, sum);
-    if (lane_index() == 0) put(n, sum[0]);
+/// What a warp of a product does: rows of the weights, as many as it takes for the grid's warps to share
+/// them, kAhead chunks at a time. The first one's weights are asked for when this is made, which should be
+/// early.
+template <DType kType, int kTokens, int kAhead = 8>
+class RowProduct {
+ public:
+  __device__ explicit RowProduct(const DeviceMatrix& w)
+      : w_(w), n_(static_cast<int>(blockIdx.x) * kProductWarps + warp_index()) {
+    if (n_ < w_.rows) load();
+  }
+
+  /// put(n, sums) for every row n, in lane 0 of the warp that multiplied it with all tokens; `x` is
+  /// [kTokens][w.stride].
+  template <class X, class Put>
+  __device__ void run(const X* x, Put&& put) {
+    while (n_ < w_.rows) {
+      const void* row[1] = {address()};
+      float sum[1][kTokens];
+      dot_rows(chunks_, row, x, w_.stride, w_.stride, sum);
+      const int n = n_;
+      n_ += static_cast<int>(gridDim.x) * kProductWarps;
+      if (n_ < w_.rows) load();  // on its way while the lanes' sums are added up
+#pragma unroll
+      for (int t = 0; t < kTokens; ++t)
+        sum[0][t] = warp_sum(sum[0][t]);
+      if (lane_index() == 0) put(n, sum[0]);
+    }
+  }
+
+ private:
+  __device__ const void* address() const {
+    return row_of(w_.data, dtype_size(kType), w_.stride, n_);
+  }
+  __device__ void load() {
+    const void* row[1] = {address()};
+    chunks_.load(row, 0, w_.stride);
+  }
+
+  const DeviceMatrix& w_;
+  int n_;
+  Chunks<kType, 1, kAhead> chunks_;
+};
+
+/// put(t, i, x) for every element x of the normed rows of kTokens tokens, by the whole block; zeros for the
+/// padding of a bucket. `first` is on its way: token 0, row `row` of the batch.
+template <int kTokens, class RowOf, class Put>
+__device__ inline void norm_tokens_of_block(const NormShare<kProductThreads>& first, const float* hidden,
+                                            const float* norm, float eps, const DeviceMatrix& w, int tokens,
+                                            RowOf&& row_of_token, Put&& put) {
+  __shared__ float scratch[kProductWarps];
+  NormShare<kProductThreads> share = first;
+  for (int t = 0; t < kTokens; ++t) {
+    if (t >= tokens) {
+#pragma unroll 1
+#pragma unroll 1
+      for (int i = static_cast<int>(threadIdx.x); i < w.stride; i += kProductThreads)
+        put(t, i, 0.0f);
+      continue;
+    }
+    const float* row = hidden + static_cast<std::size_t>(row_of_token(t)) * static_cast<std::size_t>(w.cols);
+    if (t > 0) share.load(row, norm, w.cols);
+    share.finish(row, norm, w.cols, w.stride, eps, scratch, [&](int i, float x) { put(t, i, x); });
   }
 }
 
 /// y[t][n] = sum_k norm(hidden[row t])[k] w[n][k] for kTokens rows at most. Dynamic shared memory:
 /// kTokens * w.stride activations of type X.
 template <DType kType, class X, int kTokens, ProductRows kRows>
-__global__ void __launch_bounds__(kProductThreads)
+__global__ void __launch_bounds__(kProductThreads, product_blocks_resident(kTokens))
     norm_product(const DeviceStep* step, const float* hidden, const float* norm, float eps, DeviceMatrix w,
                  float* y, int y_stride) {
-  __shared__ float scratch[kProductWarps];
   auto* x = reinterpret_cast<X*>(dynamic_shared());
   const int tokens = kRows == ProductRows::tokens ? step->tokens : step->output_rows;
-  for (int t = 0; t < kTokens; ++t) {
-    if (t >= tokens) {  // the padding of a bucket: any finite numbers do
-      for (int i = static_cast<int>(threadIdx.x); i < w.stride; i += kProductThreads)
-        store_activation(0.0f, x + t * w.stride + i);
-      continue;
-    }
-    const int row = kRows == ProductRows::tokens ? t : step->output_row[t];
-    norm_row(hidden + static_cast<std::size_t>(row) * static_cast<std::size_t>(w.cols), norm, w.cols,
-             w.stride, eps, scratch, x + t * w.stride);
-  }
+  const auto row_of_token = [&](int t) {
+    if constexpr (kRows == ProductRows::tokens) return t;
+    return t < tokens ? step->output_row[t] : 0;
+  };
+  NormShare<kProductThreads> first;
+  first.load(hidden + static_cast<std::size_t>(row_of_token(0)) * static_cast<std::size_t>(w.cols), norm,
+             w.cols);
+  RowProduct<kType, kTokens> product(w);
+  norm_tokens_of_block<kTokens>(
+      first, hidden, norm, eps, w, tokens, row_of_token,
+      [&](int t, int i, float value) { store_activation(value, x + t * w.stride + i); });
   __syncthreads();
-  multiply_rows<kType, kTokens>(w, x, [&](int n, const float(&sum)[kTokens]) {
+  product.run(x, [&](int n, const float(&sum)[kTokens]) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       if (t < tokens)
@@ -58,12 +109,25 @@ __global__ void __launch_bounds__(kProductThreads)
   });
 }
 
-/// hidden[t][n] += bias[n] + sum_k x[t][k] w[n][k].
+/// Chunks of a row that add_product asks for at a time. Its rows are few (a hidden state's channels, two
+/// blocks a multiprocessor on Qwen3-30B-A3B) and long (4096 elements there: one round in bf16).
+constexpr int add_product_ahead(int tokens) {
+  return tokens == 1 ? 16 : 8;
+}
+
+/// hidden[t][n] += bias[n] + sum_k x[t][k] w[n][k]. Dynamic shared memory: kTokens * w.stride activations of
+/// type X.
 template <DType kType, class X, int kTokens>
-__global__ void __launch_bounds__(kProductThreads)
+__global__ void __launch_bounds__(kProductThreads, 2)
     add_product(const DeviceStep* step, const X* x, DeviceMatrix w, const float* bias, float* hidden) {
+  auto* shared = reinterpret_cast<X*>(dynamic_shared());
+  start_copy_of_row<kProductThreads>(shared, x, kTokens * w.stride);
+  copy_async_commit();
+  RowProduct<kType, kTokens, add_product_ahead(kTokens)> product(w);
   const int tokens = step->tokens;
-  multiply_rows<kType, kTokens>(w, x, [&](int n, const float(&sum)[kTokens]) {
+  copy_async_wait<0>();
+  __syncthreads();
+  product.run(shared, [&](int n, const float(&sum)[kTokens]) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       if (t < tokens)
@@ -80,32 +144,34 @@ __global__ void __launch_bounds__(kProductThreads)
     route_tokens_decode(const DeviceStep* step, const float* hidden, const float* norm, float eps,
                         DeviceMatrix w, const DeviceRouting* routing, int moe_layer, float* logits,
                         DeviceSlots slots, X* normed, int normed_stride, unsigned* arrived) {
-  __shared__ float scratch[kProductWarps];
   auto* x = reinterpret_cast<float*>(dynamic_shared());
   const int tokens = step->tokens;
-  for (int t = 0; t < tokens; ++t) {
-    norm_row(hidden + static_cast<std::size_t>(t) * static_cast<std::size_t>(w.cols), norm, w.cols, w.stride,
-             eps, scratch, x + t * w.stride);
-  }
-  for (int i = tokens * w.stride + static_cast<int>(threadIdx.x); i < kTokens * w.stride;
-       i += kProductThreads)
-    x[i] = 0;
+  NormShare<kProductThreads> first;
+  first.load(hidden, norm, w.cols);
+  RowProduct<kType, kTokens> product(w);
+  norm_tokens_of_block<kTokens>(
+      first, hidden, norm, eps, w, tokens, [](int t) { return t; },
+      [&](int t, int i, float value) {
+        x[t * w.stride + i] = value;
+        if (blockIdx.x == 0 && i < normed_stride && t < tokens)
+          store_activation(value, normed + t * normed_stride + i);
+      });
   __syncthreads();
-  if (blockIdx.x == 0) {
-    for (int t = 0; t < tokens; ++t)
-      for (int i = static_cast<int>(threadIdx.x); i < normed_stride; i += kProductThreads)
-        store_activation(i < w.cols ? x[t * w.stride + i] : 0.0f, normed + t * normed_stride + i);
-  }
-  multiply_rows<kType, kTokens>(w, x, [&](int n, const float(&sum)[kTokens]) {
+  product.run(x, [&](int n, const float(&sum)[kTokens]) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t)
       if (t < tokens) logits[t * w.rows + n] = sum[t];
   });
+  // Asked for before the blocks wait for each other, and once.
+  const DeviceRouting table = *routing;
   if (!is_last_block(arrived, gridDim.x)) return;
-  const int floats = route_scratch_floats(w.rows, routing->top_k);
-  for (int t = warp_index(); t < tokens; t += kProductWarps)
-    route_token(*step, *routing, logits + t * w.rows, w.rows, moe_layer, t,
-                route_scratch(x + t * floats, w.rows, routing->top_k), slots);
+  static_assert(2 * kTokens <= kProductWarps, "the probes of the logits have warps of their own");
+  const int t = warp_index() % kTokens;
+  if (warp_index() >= 2 * kTokens || t >= tokens) return;
+  const float* row = logits + t * w.rows;
+  if (warp_index() >= kTokens) return note_logits(*step, row, w.rows, moe_layer, t);
+  float* memory = x + t * route_scratch_floats(w.rows, table.top_k);
+  route_token(*step, table, row, w.rows, moe_layer, t, route_scratch(memory, w.rows, table.top_k), slots);
 }
 
 }  // namespace expertscope::cuda

@@ -10,7 +10,6 @@ namespace expertscope::cuda {
 
 /// Shared memory of one warp that routes: `route_scratch_floats(experts, top_k)` floats.
 struct RouteScratch {
-  float* key = nullptr;                 ///< [experts]
   float* probability = nullptr;         ///< [experts]
   float* slot_probability = nullptr;    ///< [top_k]
   float* slot_weight = nullptr;         ///< [top_k]
@@ -18,12 +17,12 @@ struct RouteScratch {
 };
 
 constexpr int route_scratch_floats(int experts, int top_k) {
-  return 2 * experts + 3 * top_k;
+  return experts + 3 * top_k;
 }
 
 __device__ inline RouteScratch route_scratch(float* memory, int experts, int top_k) {
-  return {memory, memory + experts, memory + 2 * experts, memory + 2 * experts + top_k,
-          reinterpret_cast<std::int32_t*>(memory + 2 * experts + 2 * top_k)};
+  return {memory, memory + experts, memory + experts + top_k,
+          reinterpret_cast<std::int32_t*>(memory + experts + 2 * top_k)};
 }
 
 /// A float as an integer of the same order: NaN below everything, the two zeros equal.
@@ -33,58 +32,96 @@ __device__ inline std::uint32_t ordered(float value) {
   return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
-/// keys = logits with their biases (forced: infinity); probabilities = softmax of the biased logits.
+/// scratch.probability = softmax of the logits with their biases. key[j] is the rank of expert
+/// j * kWarp + lane among the experts: larger before smaller, NaN behind every number (1), and 0 for experts
+/// that there are not; forced ones come first. kEach experts a lane at most.
+template <int kEach>
 __device__ inline void softmax_and_keys(const float* logits, const DeviceRouting& routing, int experts,
-                                        const RouteScratch& scratch) {
+                                        const RouteScratch& scratch, std::uint32_t (&key)[kEach]) {
+  float value[kEach];
   float largest = -INFINITY;
-  for (int e = lane_index(); e < experts; e += kWarp) {
-    const float logit = routing.edited ? logits[e] + routing.logit_bias[e] : logits[e];
-    scratch.key[e] = logit;
-    largest = fmaxf(largest, logit);
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const int e = j * kWarp + lane_index();
+    value[j] = e < experts ? logits[e] : -INFINITY;
+  }
+  if (routing.edited) {
+#pragma unroll
+    for (int j = 0; j < kEach; ++j) {
+      const int e = j * kWarp + lane_index();
+      if (e < experts) value[j] += routing.logit_bias[e];
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const int e = j * kWarp + lane_index();
+    key[j] = e < experts ? max(ordered(value[j]), 1u) : 0u;
+    if (e < experts && routing.edited && routing.force[e]) key[j] = ordered(INFINITY);
+    largest = fmaxf(largest, value[j]);
   }
   largest = warp_max(largest);
   float sum = 0;
-  for (int e = lane_index(); e < experts; e += kWarp) {
-    scratch.probability[e] = expf(scratch.key[e] - largest);
-    sum += scratch.probability[e];
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    value[j] = expf(value[j] - largest);
+    if (j * kWarp + lane_index() < experts) sum += value[j];
   }
   sum = warp_sum(sum);
-  for (int e = lane_index(); e < experts; e += kWarp) {
-    scratch.probability[e] /= sum;
-    if (routing.edited && routing.force[e]) scratch.key[e] = INFINITY;
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const int e = j * kWarp + lane_index();
+    if (e < experts) scratch.probability[e] = value[j] / sum;
   }
   __syncwarp();
 }
 
-/// The top_k largest keys in descending order, of equals the lower index first. NaN loses against every
-/// number: whatever the logits, the result is a set of distinct experts.
-__device__ inline void select_experts(const RouteScratch& scratch, int experts, int top_k) {
-  std::uint32_t taken = 0;  // one bit for each expert this lane looks after
+/// The top_k largest keys in descending order, of equals the lower index first: whatever the logits, the
+/// result is a set of distinct experts.
+template <int kEach>
+__device__ inline void select_experts(const RouteScratch& scratch, int experts, int top_k,
+                                      std::uint32_t (&key)[kEach]) {
   for (int slot = 0; slot < top_k; ++slot) {
     std::uint32_t best = 0;
-    int index = experts;
-    for (int e = lane_index(), bit = 0; e < experts; e += kWarp, ++bit) {
-      if ((taken >> bit & 1u) != 0) continue;
-      const std::uint32_t key = ordered(scratch.key[e]);
-      if (index < experts && key <= best) continue;
-      best = key;
-      index = e;
-    }
-    for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-      const std::uint32_t other = __shfl_xor_sync(kAllLanes, best, offset);
-      const int other_index = __shfl_xor_sync(kAllLanes, index, offset);
-      const bool there = other_index < experts;
-      if (there && (index >= experts || other > best || (other == best && other_index < index))) {
-        best = other;
-        index = other_index;
-      }
-    }
-    if (index % kWarp == lane_index()) taken |= 1u << (index / kWarp);
-    if (lane_index() == 0) {
-      scratch.slot_expert[slot] = index;
-      scratch.slot_probability[slot] = scratch.probability[index];
-    }
+#pragma unroll
+    for (int j = 0; j < kEach; ++j)
+      best = max(best, key[j]);
+    best = __reduce_max_sync(kAllLanes, best);
+    auto index = static_cast<unsigned>(experts);
+#pragma unroll
+    for (int j = kEach - 1; j >= 0; --j)
+      if (key[j] == best) index = static_cast<unsigned>(j * kWarp + lane_index());
+    index = __reduce_min_sync(kAllLanes, index);
+#pragma unroll
+    for (int j = 0; j < kEach; ++j)
+      if (index == static_cast<unsigned>(j * kWarp + lane_index())) key[j] = 0;
+    if (lane_index() == 0) scratch.slot_expert[slot] = static_cast<std::int32_t>(index);
   }
+  __syncwarp();
+  for (int slot = lane_index(); slot < top_k; slot += kWarp)
+    scratch.slot_probability[slot] = scratch.probability[scratch.slot_expert[slot]];
+  __syncwarp();
+}
+
+/// Steps 1 and 2 of engine/cpu/router.h, the keys in registers.
+template <int kEach>
+__device__ inline void fill_slots(const float* logits, const DeviceRouting& routing, int experts,
+                                  const RouteScratch& scratch) {
+  std::uint32_t key[kEach];
+  softmax_and_keys(logits, routing, experts, scratch, key);
+  select_experts(scratch, experts, routing.top_k, key);
+}
+
+/// What weigh_slots does where no expert is edited and none is cut off by top_p, by one warp, a lane a slot.
+/// The sum has the order of the CPU all the same.
+__device__ inline void weigh_plain_slots(const DeviceRouting& routing, const RouteScratch& s) {
+  const int slot = lane_index();
+  const float probability = slot < routing.top_k ? s.slot_probability[slot] : 0.0f;
+  float sum = 0;
+#pragma unroll 8
+  for (int i = 0; i < routing.top_k; ++i)
+    sum += __shfl_sync(kAllLanes, probability, i);
+  if (slot >= routing.top_k) return;
+  s.slot_weight[slot] = !routing.renormalise ? probability : sum == 0 ? 0.0f : probability / sum;
 }
 
 /// Steps 3 to 6 of engine/cpu/router.h, slot after slot by one thread: the sums have the order of the CPU.
@@ -158,14 +195,31 @@ __device__ inline float router_entropy(const float* logits, int experts) {
   return logf(sum) - weighted / sum;
 }
 
-/// Routes one token by one warp: what engine/cpu/router.h describes, with the probes of the router. `token`
-/// is the row of the batch; slots behind the layer's top_k are marked empty.
+/// Row of a token in the arrays of the probes.
+__device__ inline std::size_t capture_row(const DeviceStep& step, int moe_layer, int token) {
+  return static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(step.tokens) +
+         static_cast<std::size_t>(token);
+}
+
+/// Routes one token by one warp: what engine/cpu/router.h describes, with the probes of the slots. `token` is
+/// the row of the batch; slots behind the layer's top_k are marked empty.
 __device__ inline void route_token(const DeviceStep& step, const DeviceRouting& routing, const float* logits,
                                    int experts, int moe_layer, int token, const RouteScratch& scratch,
                                    const DeviceSlots& slots) {
-  softmax_and_keys(logits, routing, experts, scratch);
-  select_experts(scratch, experts, routing.top_k);
-  if (lane_index() == 0) {
+  const int room = step.slots;
+  const std::size_t row = capture_row(step, moe_layer, token) * static_cast<std::size_t>(room);
+  std::uint16_t* const captured_expert = step.capture.expert;
+  float* const captured_probability = step.capture.probability;
+  float* const captured_weight = step.capture.weight;
+  if (experts <= 4 * kWarp)
+    fill_slots<4>(logits, routing, experts, scratch);
+  else if (experts <= 8 * kWarp)
+    fill_slots<8>(logits, routing, experts, scratch);
+  else
+    fill_slots<kMaxExperts / kWarp>(logits, routing, experts, scratch);
+  if (!routing.edited && routing.top_p >= 1.0f && routing.top_k <= kWarp) {
+    weigh_plain_slots(routing, scratch);
+  } else if (lane_index() == 0) {
     weigh_slots(routing, scratch);
     if (routing.edited) {
       drop_slots(routing, scratch);
@@ -173,30 +227,35 @@ __device__ inline void route_token(const DeviceStep& step, const DeviceRouting& 
     }
   }
   __syncwarp();
-  const DeviceCapture& capture = step.capture;
-  const std::size_t row = static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(step.tokens) +
-                          static_cast<std::size_t>(token);
-  for (int i = lane_index(); i < step.slots; i += kWarp) {
+  for (int i = lane_index(); i < room; i += kWarp) {
     const bool filled = i < routing.top_k;
     const int expert = filled ? scratch.slot_expert[i] : -1;
     const float weight = filled ? scratch.slot_weight[i] : 0.0f;
-    slots.expert[token * step.slots + i] = expert;
-    slots.weight[token * step.slots + i] = weight;
-    const std::size_t at = row * static_cast<std::size_t>(step.slots) + static_cast<std::size_t>(i);
-    if (capture.expert != nullptr) capture.expert[at] = static_cast<std::uint16_t>(expert);  // -1: kNoExpert
-    if (capture.probability != nullptr) capture.probability[at] = filled ? scratch.slot_probability[i] : 0.0f;
-    if (capture.weight != nullptr) capture.weight[at] = weight;
-  }
-  if (capture.entropy != nullptr) {
-    const float entropy = router_entropy(logits, experts);
-    if (lane_index() == 0) capture.entropy[row] = entropy;
-  }
-  if (capture.router_logits != nullptr) {
-    for (int e = lane_index(); e < experts; e += kWarp)
-      capture.router_logits[row * static_cast<std::size_t>(experts) + static_cast<std::size_t>(e)] =
-          logits[e];
+    slots.expert[token * room + i] = expert;
+    slots.weight[token * room + i] = weight;
+    const std::size_t at = row + static_cast<std::size_t>(i);
+    if (captured_expert != nullptr)
+      captured_expert[at] = static_cast<std::uint16_t>(expert);  // -1: kNoExpert
+    if (captured_probability != nullptr)
+      captured_probability[at] = filled ? scratch.slot_probability[i] : 0.0f;
+    if (captured_weight != nullptr) captured_weight[at] = weight;
   }
   __syncwarp();
+}
+
+/// The probes of a token's logits, by one warp.
+__device__ inline void note_logits(const DeviceStep& step, const float* logits, int experts, int moe_layer,
+                                   int token) {
+  const std::size_t row = capture_row(step, moe_layer, token);
+  float* const captured_entropy = step.capture.entropy;
+  float* const captured_logits = step.capture.router_logits;
+  if (captured_entropy != nullptr) {
+    const float entropy = router_entropy(logits, experts);
+    if (lane_index() == 0) captured_entropy[row] = entropy;
+  }
+  if (captured_logits == nullptr) return;
+  for (int e = lane_index(); e < experts; e += kWarp)
+    captured_logits[row * static_cast<std::size_t>(experts) + static_cast<std::size_t>(e)] = logits[e];
 }
 
 }  // namespace expertscope::cuda

@@ -14,10 +14,13 @@ __global__ void __launch_bounds__(kRouteWarps* kWarp)
                int moe_layer, DeviceSlots slots) {
   const int token = static_cast<int>(blockIdx.x) * warps_per_block() + warp_index();
   if (token >= step->tokens) return;
-  auto* memory = reinterpret_cast<float*>(dynamic_shared()) +
-                 warp_index() * route_scratch_floats(experts, routing->top_k);
-  route_token(*step, *routing, logits + static_cast<std::size_t>(token) * static_cast<std::size_t>(experts),
-              experts, moe_layer, token, route_scratch(memory, experts, routing->top_k), slots);
+  const DeviceRouting table = *routing;
+  auto* memory =
+      reinterpret_cast<float*>(dynamic_shared()) + warp_index() * route_scratch_floats(experts, table.top_k);
+  const float* row = logits + static_cast<std::size_t>(token) * static_cast<std::size_t>(experts);
+  route_token(*step, table, row, experts, moe_layer, token, route_scratch(memory, experts, table.top_k),
+              slots);
+  note_logits(*step, row, experts, moe_layer, token);
 }
 
 }  // namespace expertscope::cuda

@@ -22,34 +22,40 @@ __global__ void __launch_bounds__(kRowThreads)
   }
 }
 
-/// Exclusive sum over the block's threads, kMaxExperts of them at most.
+/// Exclusive sum over the block's threads, a multiple of a warp and kMaxExperts at most. `memory` has room
+/// for one number a warp, which lies there until the next barrier.
 __device__ inline int block_scan(int value, int* memory) {
-  const int me = static_cast<int>(threadIdx.x);
-  memory[me] = value;
-  __syncthreads();
-  for (int offset = 1; offset < static_cast<int>(blockDim.x); offset *= 2) {
-    const int before = me >= offset ? memory[me - offset] : 0;
-    __syncthreads();
-    memory[me] += before;
-    __syncthreads();
+  int sum = value;
+  for (int offset = 1; offset < kWarp; offset *= 2) {
+    const int before = __shfl_up_sync(kAllLanes, sum, static_cast<unsigned>(offset));
+    if (lane_index() >= offset) sum += before;
   }
-  const int sum = memory[me] - value;
+  if (lane_index() == kWarp - 1) memory[warp_index()] = sum;
   __syncthreads();
-  return sum;
+  for (int warp = 0; warp < warp_index(); ++warp)
+    sum += memory[warp];
+  __syncthreads();
+  return sum - value;
+}
+
+/// Where each expert's rows begin, a thread an expert, and the tiles of all experts; `rows` of the thread's.
+__device__ inline int plan_experts(int expert, int rows, int tile_rows, const SortedRows& sorted) {
+  __shared__ int memory[kMaxExperts / kWarp];
+  const int first = block_scan(rows, memory);
+  const int tiles = (rows + tile_rows - 1) / tile_rows;
+  const int first_tile = block_scan(tiles, memory);
+  for (int i = 0; i < tiles; ++i)
+    sorted.tile[first_tile + i] = {expert, first + i * tile_rows, min(tile_rows, rows - i * tile_rows)};
+  if (expert == static_cast<int>(blockDim.x) - 1) *sorted.tiles = first_tile + tiles;
+  return first;
 }
 
 /// One block of at least `experts` threads: where each expert's rows begin, and the tiles of all experts.
 __global__ void __launch_bounds__(kMaxExperts) plan_tiles(int experts, int tile_rows, SortedRows sorted) {
-  __shared__ int memory[kMaxExperts];
   const int expert = static_cast<int>(threadIdx.x);
   const int rows = expert < experts ? sorted.count[expert] : 0;
-  const int first = block_scan(rows, memory);
-  const int tiles = (rows + tile_rows - 1) / tile_rows;
-  const int first_tile = block_scan(tiles, memory);
+  const int first = plan_experts(expert, rows, tile_rows, sorted);
   if (expert < experts) sorted.next[expert] = first;
-  for (int i = 0; i < tiles; ++i)
-    sorted.tile[first_tile + i] = {expert, first + i * tile_rows, min(tile_rows, rows - i * tile_rows)};
-  if (expert == static_cast<int>(blockDim.x) - 1) *sorted.tiles = first_tile + tiles;
 }
 
 /// Gives every slot that runs a row among those of its expert. The order of an expert's rows may differ from
@@ -71,6 +77,43 @@ __global__ void __launch_bounds__(kRowThreads)
   }
 }
 
+/// Slots that sort_few_rows sorts; a thread may take several.
+inline constexpr int kFewRows = 1024;
+
+/// count_rows, plan_tiles and place_rows in one block of at least `experts` threads, for few slots: what
+/// takes the device four launches one after the other takes a block some microseconds.
+__global__ void __launch_bounds__(kMaxExperts)
+    sort_few_rows(const DeviceStep* step, const DeviceRouting* routing, DeviceSlots slots, int first_token,
+                  int last_token, int experts, int tile_rows, SortedRows sorted) {
+  __shared__ int count[kMaxExperts];
+  const int me = static_cast<int>(threadIdx.x);
+  const int threads = static_cast<int>(blockDim.x);
+  const int room = step->slots;
+  const int begin = first_token * room;
+  const int end = min(last_token, step->tokens) * room;
+  count[me] = 0;
+  __syncthreads();
+  for (int index = begin + me; index < end; index += threads) {
+    const int expert = slots.expert[index];
+    if (slot_runs(*routing, expert)) atomicAdd(count + expert, 1);
+  }
+  __syncthreads();
+  const int rows = count[me];
+  const int first = plan_experts(me, rows, tile_rows, sorted);
+  if (me < experts) sorted.count[me] = rows;
+  count[me] = first;  // from here on: where the expert's next row goes
+  __syncthreads();
+  for (int index = begin + me; index < end; index += threads) {
+    const int expert = slots.expert[index];
+    int row = -1;
+    if (slot_runs(*routing, expert)) {
+      row = atomicAdd(count + expert, 1);
+      sorted.token_of_row[row] = index / room;
+    }
+    sorted.row_of_slot[index] = row;
+  }
+}
+
 /// What the warps of a block know of the outputs of a few slots: one barrier serves all of them.
 inline constexpr int kMeasuredSlots = 16;
 inline constexpr int kPartsOfASlot = kRowThreads / kWarp;
@@ -79,9 +122,9 @@ struct WarpParts {
   Peak (*peak)[kPartsOfASlot];
 };
 
-/// sums += weight * output for one slot; its warp's squares and largest value go to `parts`, if wanted.
+/// sums += weight * output for one slot; its warp's squares and largest value go to `parts`, if `measured`.
 __device__ inline void add_output(const float* output, float weight, int width, float* sums, int at,
-                                  const WarpParts* parts) {
+                                  const WarpParts& parts, bool measured) {
   float squares = 0;
   Peak peak{0.0f, 0x7fffffff};
 #pragma unroll 4
@@ -92,12 +135,12 @@ __device__ inline void add_output(const float* output, float weight, int width, 
     const Peak now{fabsf(value), i};
     if (beats(now, peak)) peak = now;
   }
-  if (parts == nullptr) return;
+  if (!measured) return;
   squares = warp_sum(squares);
   peak = warp_peak(peak);
   if (lane_index() != 0) return;
-  parts->squares[at][warp_index()] = squares;
-  parts->peak[at][warp_index()] = peak;
+  parts.squares[at][warp_index()] = squares;
+  parts.peak[at][warp_index()] = peak;
 }
 
 /// The probe of one slot from what the warps know, by one warp. A silenced expert has norm and maximum 0 at
@@ -148,7 +191,7 @@ __global__ void __launch_bounds__(kRowThreads)
       const int index = first_slot + slot;
       add_output(
           output + static_cast<std::size_t>(sorted.row_of_slot[index]) * static_cast<std::size_t>(width),
-          slots.weight[index] * scale, width, sums, slot - first, measured ? &parts : nullptr);
+          slots.weight[index] * scale, width, sums, slot - first, parts, measured);
     }
     if (!measured) continue;
     __syncthreads();

@@ -117,7 +117,7 @@ struct DeviceHeads {
 /// Pieces of a decode step's attention on their way to the block that puts them together:
 /// [tokens][heads][splits].
 struct AttentionPieces {
-  float* out = nullptr;          ///< [.., stride] not yet divided by the sum
+  float* out = nullptr;          ///< [.., stride] not yet divided by the sum; `splits` is room, not use
   float* stats = nullptr;        ///< [.., 3] largest score, sum, score of position 0 (-inf: in another piece)
   unsigned* arrived = nullptr;   ///< [tokens][kv_heads] zero between steps
   float* first_token = nullptr;  ///< [tokens][heads] softmax weight of position 0, for the probe
@@ -212,6 +212,13 @@ inline constexpr int kRouterPieces = 3;
 
 /// Tokens whose products are read row by row of the weights: more share matrix tiles better.
 inline constexpr int kDecodeTokens = 4;
+/// Warps of a block of such products, each of which owns a row of weights at a time.
+inline constexpr int kProductWarps = 8;
+/// Blocks of a product behind a norm that are resident on a multiprocessor: the kernel's registers, which the
+/// sums of more tokens take, are bounded so that they are.
+constexpr int product_blocks_resident(int tokens) {
+  return tokens == 1 ? 4 : 2;
+}
 /// Sequences of a recorded step at most.
 inline constexpr int kBatchTokens = 64;
 /// Slots per token that such products have room for; a policy that asks for more takes the path of a prefill.
@@ -219,6 +226,8 @@ inline constexpr int kDecodeSlots = 32;
 /// What a kernel has room for; a model beyond is refused when it is opened.
 inline constexpr int kMaxExperts = 1024;
 inline constexpr int kMaxHeadDim = 256;
+/// Pieces that a decode step's attention splits a context into, at most.
+inline constexpr int kMaxSplits = 32;
 
 /// Elements of a row on the device: rows begin at multiples of 16 bytes whatever the type.
 constexpr int padded(int width) {

@@ -7,9 +7,7 @@
 namespace expertscope::cuda {
 namespace {
 
-constexpr int kBlockChannels = 8;                               // channels a block of the expert kernels owns
 constexpr std::int64_t kLogitsBytes = std::int64_t{160} << 20;  // of one slice of the head
-constexpr int kMaxSplits = 32;
 
 int widest_inner(const ModelConfig& config) {
   const bool dense = config.num_moe_layers() < config.num_hidden_layers;
@@ -32,11 +30,11 @@ void Workspace::measure(const ModelConfig& config, const BackendOptions& options
                                                         std::max(options.max_batch, kDecodeTokens)));
   shares = (config.vocab_size + kCandidateShare - 1) / kCandidateShare;
   decode_slots = std::clamp(config.num_experts, 1, kDecodeSlots);
-  output_blocks = (config.hidden_size + kBlockChannels - 1) / kBlockChannels;
+  output_blocks = (config.hidden_size + kProductWarps - 1) / kProductWarps;  // a channel a warp
   multiprocessors_ = multiprocessors;
   kv_heads_ = config.num_key_value_heads;
-  // A piece of fewer than 16 positions is not worth its merge.
-  most_splits_ = std::clamp(options.max_context / 16, 1, kMaxSplits);
+  // attend_token takes pieces of 32 positions at least, but for the last.
+  most_splits_ = std::clamp((options.max_context + 31) / 32, 1, kMaxSplits);
 }
 
 void Workspace::place(const ModelConfig& config, const BackendOptions& options, Arena& arena) {

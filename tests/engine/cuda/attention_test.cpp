@@ -240,10 +240,8 @@ void expect_tiled(const Problem& problem) {
   SCOPED_TRACE(testing::PrintToString(problem));
   Attention<C> attention(problem, kTileQueries);
   const int stride = attention.stride();
-  run(&finish_heads<C>,
-      {blocks(attention.tokens()), kFinishWarps * kWarp,
-       static_cast<std::size_t>(kFinishWarps * stride) * sizeof(float)},
-      attention.step(), attention.device_heads(), attention.cache(), attention.qkv());
+  run(&finish_heads<C>, {blocks(attention.tokens()), kFinishWarps * kWarp, 0}, attention.step(),
+      attention.device_heads(), attention.cache(), attention.qkv());
   expect_cache(attention);
   Array<float> attended(static_cast<std::size_t>(attention.tokens() * attention.attended_stride()));
   Array<float> first_token(static_cast<std::size_t>(attention.tokens() * attention.heads()));
@@ -262,10 +260,8 @@ template <class X, int kWidth>
 void expect_mma(const Problem& problem) {
   SCOPED_TRACE(testing::PrintToString(problem));
   Attention<Bf16> attention(problem, mma_queries(kWidth));
-  run(&finish_heads<Bf16>,
-      {blocks(attention.tokens()), kFinishWarps * kWarp,
-       static_cast<std::size_t>(kFinishWarps * attention.stride()) * sizeof(float)},
-      attention.step(), attention.device_heads(), attention.cache(), attention.qkv());
+  run(&finish_heads<Bf16>, {blocks(attention.tokens()), kFinishWarps * kWarp, 0}, attention.step(),
+      attention.device_heads(), attention.cache(), attention.qkv());
   Array<X> attended(static_cast<std::size_t>(attention.tokens() * attention.attended_stride()));
   Array<float> first_token(static_cast<std::size_t>(attention.tokens() * attention.heads()));
   run(&attend_mma<X, kWidth>,
@@ -279,7 +275,7 @@ void expect_mma(const Problem& problem) {
 }
 
 /// One token a chunk; `splits` pieces of the context.
-template <class C, class X, int kPairs>
+template <class C, class X, int kHeads>
 void expect_decode(const Problem& problem, int splits) {
   SCOPED_TRACE(testing::PrintToString(problem) + ", " + std::to_string(splits) + " pieces");
   Attention<C> attention(problem, 1);
@@ -292,8 +288,9 @@ void expect_decode(const Problem& problem, int splits) {
   Array<float> first_token(static_cast<std::size_t>(tokens * heads));
   Array<X> attended(static_cast<std::size_t>(tokens * attention.attended_stride()));
   const Shape shape{blocks(problem.kv_heads, splits, tokens + 1), kDecodeAttentionThreads,
-                    static_cast<std::size_t>(decode_attention_floats(problem.group, stride)) * sizeof(float)};
-  run(&attend_token<C, X, kPairs>, shape, attention.step(), attention.device_heads(), attention.cache(),
+                    decode_attention_bytes<C>(problem.group, stride)};
+  ASSERT_LE(decode_heads(problem.group, stride), kHeads);
+  run(&attend_token<C, X, kHeads>, shape, attention.step(), attention.device_heads(), attention.cache(),
       attention.qkv(), AttentionPieces{out.data(), stats.data(), arrived.data(), first_token.data()},
       attended.data(), attention.attended_stride());
   expect_cache(attention);
@@ -353,9 +350,11 @@ TEST(DecodeAttention, TakesEveryHeadSizeAndGroup) {
 }
 
 TEST(DecodeAttention, SplitsContextsOfEveryLength) {
-  for (const int position : {0, 1, 15, 63, 64, 65, 300}) {
-    for (const int splits : {1, 2, 7, 32})
+  for (const int position : {0, 1, 15, 16, 31, 32, 63, 64, 65, 300, 1100}) {
+    for (const int splits : {1, 2, 7, 32}) {
       expect_decode<float, float, 1>({12, 1, 3, {{1, position, 1}}}, splits);
+      expect_decode<Bf16, Bf16, 1>({16, 2, 4, {{1, position, 1}}}, splits);
+    }
   }
 }
 

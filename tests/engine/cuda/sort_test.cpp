@@ -59,7 +59,13 @@ class Sorted {
     step_ = std::make_unique<Array<DeviceStep>>(std::vector{step});
   }
 
+  /// By `grid` blocks; 0: by one block that does everything.
   void sort(int grid) {
+    if (grid == 0) {
+      run(&sort_few_rows, {blocks(1), (p_.experts + kWarp - 1) / kWarp * kWarp, 0}, step_->data(), routing(),
+          slots(nullptr), p_.first, p_.last, p_.experts, p_.tile_rows, arrays());
+      return;
+    }
     const Shape shape{blocks(grid), kRowThreads, 0};
     run(&count_rows, shape, step_->data(), routing(), slots(nullptr), p_.first, p_.last, arrays());
     run(&plan_tiles, {blocks(1), (p_.experts + kWarp - 1) / kWarp * kWarp, 0}, p_.experts, p_.tile_rows,
@@ -101,7 +107,8 @@ bool runs(const Problem& p, std::size_t index) {
 }
 
 /// Every slot that runs has a row of its own among those of its expert, and the tiles cover all rows once.
-void expect_sorted(const Problem& p, int grid = 2) {
+void expect_sorted_by(const Problem& p, int grid) {
+  SCOPED_TRACE(testing::Message() << "by " << grid << " blocks");
   Sorted sorted(p);
   sorted.sort(grid);
   std::vector<std::int32_t> loads(static_cast<std::size_t>(p.experts));
@@ -138,6 +145,10 @@ void expect_sorted(const Problem& p, int grid = 2) {
     next += tile.rows;
   }
   EXPECT_EQ(next, first.back());
+}
+void expect_sorted(const Problem& p, int grid = 2) {
+  expect_sorted_by(p, grid);
+  expect_sorted_by(p, 0);
 }
 
 TEST(Sort, GivesEverySlotARowOfItsExpert) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "cuda_runtime.h"
@@ -18,6 +19,10 @@ std::uint32_t pack_bf16(float low, float high);
 float widen_f16(std::uint16_t bits);
 std::uint32_t round_tf32(float value);
 uint4 load_streaming(const void* from, simt::Where where = simt::Where::current());
+
+inline unsigned add_acquire_release(unsigned* counter, unsigned value) {
+  return std::atomic_ref<unsigned>(*counter).fetch_add(value, std::memory_order_acq_rel);
+}
 
 /// The copy is done as late as a GPU may do it, in copy_async_wait; until then the 16 bytes are 0xFF, which
 /// is NaN in bf16 and f32. So both show: a read without a wait, and a copy into what others still read.

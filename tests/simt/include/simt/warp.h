@@ -7,8 +7,8 @@
 
 #include "simt/thread.h"
 
-/// Shuffles and votes. The last lane to arrive exchanges the values for all, so that no lane can overwrite
-/// what another has not read yet.
+/// Shuffles, votes and reductions. The last lane to arrive exchanges the values for all, so that no lane can
+/// overwrite what another has not read yet.
 
 namespace expertscope::simt {
 
@@ -63,6 +63,18 @@ T shuffle(unsigned mask, T value, unsigned argument, int width, Where where) {
   return mine.value;
 }
 
+/// One lane's part in a reduction: its value, replaced by the largest or the smallest of all.
+template <class T, bool kLargest>
+void complete_reduce(void* const (&lanes)[32], unsigned mask) {
+  T result = *static_cast<const T*>(lanes[std::countr_zero(mask)]);
+  for (unsigned rest = mask; rest != 0; rest &= rest - 1) {
+    const T value = *static_cast<const T*>(lanes[std::countr_zero(rest)]);
+    if (kLargest ? value > result : value < result) result = value;
+  }
+  for (unsigned rest = mask; rest != 0; rest &= rest - 1)
+    *static_cast<T*>(lanes[std::countr_zero(rest)]) = result;
+}
+
 /// One lane's part in a vote: its predicate, replaced by the lanes whose predicate is not 0.
 void complete_ballot(void* const (&lanes)[32], unsigned mask);
 void complete_nothing(void* const (&lanes)[32], unsigned mask);
@@ -113,4 +125,20 @@ inline int __any_sync(unsigned mask, int predicate,
 inline int __all_sync(unsigned mask, int predicate,
                       expertscope::simt::Where where = expertscope::simt::Where::current()) {
   return __ballot_sync(mask, predicate, where) == mask;
+}
+
+/// Compute capability 8.0 reduces 32-bit integers only.
+template <class T>
+T __reduce_max_sync(unsigned mask, T value,
+                    expertscope::simt::Where where = expertscope::simt::Where::current()) {
+  static_assert(std::is_same_v<T, unsigned> || std::is_same_v<T, int>, "CUDA reduces 32-bit integers only");
+  expertscope::simt::meet(mask, &value, &expertscope::simt::complete_reduce<T, true>, where);
+  return value;
+}
+template <class T>
+T __reduce_min_sync(unsigned mask, T value,
+                    expertscope::simt::Where where = expertscope::simt::Where::current()) {
+  static_assert(std::is_same_v<T, unsigned> || std::is_same_v<T, int>, "CUDA reduces 32-bit integers only");
+  expertscope::simt::meet(mask, &value, &expertscope::simt::complete_reduce<T, false>, where);
+  return value;
 }
