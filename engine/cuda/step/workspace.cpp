@@ -34,7 +34,7 @@ void Workspace::measure(const ModelConfig& config, const BackendOptions& options
   multiprocessors_ = multiprocessors;
   kv_heads_ = config.num_key_value_heads;
   // attend_token takes pieces of 32 positions at least, but for the last.
-  most_splits_ = std::clamp((options.max_context + 31) / 32, 1, kMaxSplits);
+  most_splits_ = std::clamp((options.max_context - 1) / 32 + 1, 1, kMaxSplits);
 }
 
 void Workspace::place(const ModelConfig& config, const BackendOptions& options, Arena& arena) {
