@@ -57,7 +57,7 @@ void attend_each(ForwardContext& context, int index, int stride, bool rounds) {
   with_cache(context.bf16, rounds, [&]<class C, class X>() {
     if (each <= 2) return launch_each<C, X, 2>(context, heads, pieces, stride);
     if (each <= 8) return launch_each<C, X, 8>(context, heads, pieces, stride);
-    launch_each<C, X, 16>(context, heads, pieces, stride);
+    launch_each<C, X, kMostDecodeHeads>(context, heads, pieces, stride);
   });
 }
 

@@ -85,6 +85,7 @@ class CudaBackend final : public Backend {
   BackendOptions options_;
   BackendInfo info_;
   DeviceLimits limits_;
+  int most_few_ = 0;  ///< tokens of a step of few
   Stream stream_;
   DeviceWeights weights_;
   Workspace work_;
@@ -148,6 +149,7 @@ Status CudaBackend::open(std::string reason, const OpenProgress& progress, const
   const auto free = free_memory();
   if (!free) return forward_error(free);
   const WeightLayout layout(model_->config(), model_->weights());
+  most_few_ = most_few_tokens(layout, model_->config(), options_.math, limits_);
   auto memory = plan(layout, model_->config(), options_, limits_, *free);
   if (!memory) return forward_error(memory);
   info_ = {BackendKind::cuda, std::move(reason), std::move(*device), *memory};
@@ -174,7 +176,8 @@ int CudaBackend::bucket_of(const Batch& batch, const RoutingTable& table) const 
                                   [](const SequenceChunk& chunk) { return chunk.count == 1; });
   if (!single || tokens > kBatchTokens) return 0;
   const auto rounded = static_cast<int>(std::bit_ceil(static_cast<unsigned>(tokens)));
-  if (rounded <= kDecodeTokens) return table.max_top_k <= work_.decode_slots ? rounded : 0;
+  if (rounded <= kDecodeTokens)
+    return rounded <= most_few_ && table.max_top_k <= work_.decode_slots ? rounded : 0;
   const int bucket = std::min(rounded, options_.max_batch);
   return table.max_top_k <= model_->config().num_experts_per_tok && bucket <= work_.head_rows ? bucket : 0;
 }

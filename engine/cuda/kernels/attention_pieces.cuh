@@ -7,8 +7,6 @@
 /// copies of the cache, the query heads, the new key and value.
 namespace expertscope::cuda {
 
-inline constexpr int kDecodeAttentionThreads = 256;
-
 /// Positions whose keys and values lie in shared memory at a time: a tile.
 template <class C>
 inline constexpr int kDecodeTile = sizeof(C) == 2 ? 32 : 16;
@@ -17,11 +15,6 @@ inline constexpr int kDecodeTile = sizeof(C) == 2 ? 32 : 16;
 template <class C>
 constexpr int tile_pitch(int stride) {
   return stride + 64 / static_cast<int>(sizeof(C));
-}
-/// Query heads of a thread, which owns two channels of each: kHeads of attend_token at least.
-constexpr int decode_heads(int group, int stride) {
-  const int together = kDecodeAttentionThreads / (stride / 2);
-  return (group + together - 1) / together;
 }
 /// Bytes of dynamic shared memory.
 template <class C>

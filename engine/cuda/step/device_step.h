@@ -234,4 +234,14 @@ constexpr int padded(int width) {
   return (width + 7) / 8 * 8;
 }
 
+/// Threads of a block of the decode attention.
+inline constexpr int kDecodeAttentionThreads = 256;
+/// Query heads of one key/value head that a thread of it attends for, owning two channels of each. `stride`
+/// is head_dim, padded.
+constexpr int decode_heads(int group, int stride) {
+  const int together = kDecodeAttentionThreads / (stride / 2);
+  return (group + together - 1) / together;
+}
+inline constexpr int kMostDecodeHeads = 16;
+
 }  // namespace expertscope::cuda

@@ -15,8 +15,7 @@
 namespace expertscope::cuda {
 namespace {
 
-constexpr int kMostPairs =
-    8192;  // query heads of a group times padded head_dim: what a block's threads sum up
+constexpr std::size_t kOtherShared = 4096;  // of a kernel, beside the rows it keeps
 constexpr int kMostGroup = 128;  // query heads of a group: their scores lie in the shared memory of a block
 
 /// Bytes of a capture block with the standard probes.
@@ -77,19 +76,31 @@ Status check_supported(const ModelConfig& config, const DeviceLimits& limits) {
     return refuse("num_experts", config.num_experts,
                   fmt::format("the CUDA kernels take up to {} experts per layer", kMaxExperts));
   const int group = config.num_attention_heads / std::max(1, config.num_key_value_heads);
-  if (group > kMostGroup || group * padded(config.head_dim) > kMostPairs)
+  if (group > kMostGroup || decode_heads(group, padded(config.head_dim)) > kMostDecodeHeads)
     return refuse(
         "num_attention_heads", config.num_attention_heads,
         fmt::format("{} query heads of {} share one key/value head, more than the CUDA kernels take", group,
                     config.head_dim));
-  // The widest rows that a block keeps in shared memory: the normed tokens of a decode step, in f32 at most.
-  const std::size_t rows = static_cast<std::size_t>(kDecodeTokens) *
-                           static_cast<std::size_t>(padded(config.hidden_size)) * sizeof(float);
-  if (rows + 4096 > limits.shared_bytes)
+  // Experts are combined in a row that a block keeps in shared memory.
+  if (static_cast<std::size_t>(config.hidden_size) * sizeof(float) + kOtherShared > limits.shared_bytes)
     return refuse("hidden_size", config.hidden_size,
-                  fmt::format("{} rows of it do not fit into the {} of shared memory of this GPU",
-                              kDecodeTokens, format_bytes(limits.shared_bytes)));
+                  fmt::format("a row of it does not fit into the {} of shared memory of this GPU",
+                              format_bytes(limits.shared_bytes)));
   return {};
+}
+
+int most_few_tokens(const WeightLayout& layout, const ModelConfig& config, MathMode math,
+                    const DeviceLimits& limits) {
+  // Normed tokens are f32 in front of the router, attended ones what o_proj takes.
+  std::size_t row = static_cast<std::size_t>(padded(config.hidden_size)) * sizeof(float);
+  for (const PlacedLayer& layer : layout.layers()) {
+    const bool rounds = math == MathMode::bf16 && layer.o_proj.dtype == DType::bf16;
+    row = std::max(row, static_cast<std::size_t>(padded(layer.o_proj.cols)) * (rounds ? 2 : sizeof(float)));
+  }
+  int tokens = kDecodeTokens;
+  while (tokens > 0 && static_cast<std::size_t>(tokens) * row + kOtherShared > limits.shared_bytes)
+    tokens /= 2;
+  return tokens;
 }
 
 Result<MemoryPlan> plan(const WeightLayout& layout, const ModelConfig& config, const BackendOptions& options,

@@ -121,18 +121,29 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Agreement,
                                   (std::get<1>(test.param) == MathMode::f32 ? "_f32" : "_bf16");
                          });
 
-/// Four rows of 3072 floats are exactly the shared memory that a block has without asking.
-TEST(WideModels, DecodeFourTokensAtOnce) {
+/// Four rows of 3072 floats are exactly the shared memory that a block has without asking, four of 16384 more
+/// than there is, and so are four of 48 heads of 136.
+class WideModels : public testing::TestWithParam<std::pair<int, int>> {};
+
+TEST_P(WideModels, DecodeFourTokensAtOnce) {
   ModelConfig config = odd_config();
-  config.hidden_size = 3072;
+  config.hidden_size = GetParam().first;
+  config.num_attention_heads = GetParam().second;
+  config.num_key_value_heads = 1;
+  config.head_dim = GetParam().second > 1 ? 136 : 8;
+  config.moe_intermediate_size = 4;
   config.num_hidden_layers = 1;
   config.moe_layer = {1};
   const auto model = make_model(config);
   const auto cuda = must(open_cuda(model, small_options(MathMode::f32)));
   const auto cpu = must(open_cpu(model, small_options(MathMode::f32)));
   ASSERT_TRUE(cuda && cpu);
-  expect_agreement(record(*cuda, {one_each(4)}), record(*cpu, {one_each(4)}), MathMode::f32);
+  const std::vector<Counts> steps = {one_each(4), one_each(1)};
+  expect_agreement(record(*cuda, steps), record(*cpu, steps), MathMode::f32);
 }
+
+INSTANTIATE_TEST_SUITE_P(Widths, WideModels,
+                         testing::Values(std::pair(3072, 1), std::pair(16384, 1), std::pair(16, 48)));
 
 /// Activations of super experts grow far beyond the largest f16 number; F16 weights must bear them. Not in
 /// front of a router, whose probabilities would all be 0 and 1.

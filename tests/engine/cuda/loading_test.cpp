@@ -218,12 +218,18 @@ TEST_F(Loading, WhatNoKernelTakesIsRefusedByNameAndValue) {
          c.num_experts = 1025;
          c.moe_intermediate_size = 1;
        }},
-      {"hidden_size", 16384,
+      {"hidden_size", 60000,
        [](ModelConfig& c) {
-         c.hidden_size = 16384;
+         c.hidden_size = 60000;
          c.num_hidden_layers = 1;
          c.moe_layer = {1};
          c.moe_intermediate_size = 1;
+       }},
+      {"num_attention_heads", 60,
+       [](ModelConfig& c) {
+         c.num_attention_heads = 60;  // three at a time, 20 times: a thread takes up to 16
+         c.num_key_value_heads = 1;
+         c.head_dim = 136;
        }},
       {"num_attention_heads", 1024,
        [](ModelConfig& c) {
