@@ -71,7 +71,7 @@ TEST_F(Loader, ADriverWhoseLibrariesAreMissingIsThere) {
   PluginPlaces incomplete = places();
   incomplete.driver = FakeCuda::plugin_without_cublas();
   EXPECT_THAT(refusal(incomplete),
-              AllOf(StartsWith("the NVIDIA driver cannot be loaded: libfakecublas.so.12"),
+              AllOf(StartsWith("the NVIDIA driver cannot be loaded: libcublas.so.99"),
                     HasSubstr("No such file")));
 }
 
