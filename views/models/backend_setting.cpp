@@ -62,7 +62,7 @@ bool BackendSetting::differs_from(const BackendInfo& info) const {
 }
 
 QString device_name(const DeviceInfo& device) {
-  const QString problem = QString::fromStdString(device.problem);
+  QString problem = QString::fromStdString(device.problem);
   if (device.name.empty()) return problem;
   const QString name =
       QStringLiteral("%1 (%2)").arg(QString::fromStdString(device.name), size(device.memory_total));
