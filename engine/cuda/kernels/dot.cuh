@@ -141,14 +141,12 @@ struct NormShare {
     for (int j = 0; j < kKept; ++j)
       squares += value[j] * value[j];
 #pragma unroll 4
-#pragma unroll 4
     for (int i = me + kKept * kThreads; i < width; i += kThreads)
       squares += row[i] * row[i];
     const float scale = 1.0f / sqrtf(block_sum(squares, scratch) / static_cast<float>(width) + eps);
 #pragma unroll
     for (int j = 0; j < kKept; ++j)
       if (me + j * kThreads < padded) put(me + j * kThreads, weight[j] * (value[j] * scale));
-#pragma unroll 4
 #pragma unroll 4
     for (int i = me + kKept * kThreads; i < padded; i += kThreads)
       put(i, i < width ? norm[i] * (row[i] * scale) : 0.0f);

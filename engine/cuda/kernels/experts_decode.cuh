@@ -73,8 +73,7 @@ __global__ void __launch_bounds__(kProductThreads, 3)
           row_of(expert.weights, dtype_size(kType), experts.hidden_stride, experts.inner + row)};
       Chunks<kType, 2, 4> chunks;
       chunks.load(rows, 0, experts.hidden_stride);
-      if (!waited) {  // by all of the block: slots and groups of rows are the
-                      // same for its warps
+      if (!waited) {  // all of the block: its warps go through the same slots and groups of rows
         copy_async_wait<0>();
         __syncthreads();
         waited = true;
@@ -135,7 +134,6 @@ struct SlotTile {
   __device__ static void start_inputs(Inputs& to, const X* from, int stride, int k, int there) {
     constexpr int kPiece = 16 / static_cast<int>(sizeof(X));
     constexpr int kPieces = kWidth / kPiece;
-#pragma unroll 1
 #pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < kSlots * kPieces; i += kProductThreads) {
       const int slot = i / kPieces;

@@ -68,7 +68,6 @@ __device__ inline void norm_tokens_of_block(const NormShare<kProductThreads>& fi
   for (int t = 0; t < kTokens; ++t) {
     if (t >= tokens) {
 #pragma unroll 1
-#pragma unroll 1
       for (int i = static_cast<int>(threadIdx.x); i < w.stride; i += kProductThreads)
         put(t, i, 0.0f);
       continue;
