@@ -124,7 +124,7 @@ Status CudaBackend::allocate(const WeightLayout& layout, const OpenProgress& pro
   if (auto ok = work_.allocate(config, options_, limits_.multiprocessors, stream); !ok) return ok;
   if (auto ok = rope_.build(config, options_.max_context, stream); !ok) return ok;
   if (auto ok = routing_.allocate(config); !ok) return ok;
-  if (auto ok = results_.allocate(work_); !ok) return ok;
+  if (auto ok = results_.allocate(work_, options_.max_batch); !ok) return ok;
   const auto layer_begun = results_.layer_begun();
   if (!layer_begun) return forward_error(layer_begun);
   if (auto ok = input_.allocate(options_, *layer_begun); !ok) return ok;
@@ -246,7 +246,8 @@ void CudaBackend::send_probes(ForwardContext& context, int layers, int moe_layer
 }
 
 /// One token of each sequence, from a graph unless somebody watches. What changes from step to step is in
-/// memory the graph reads, so it is recorded once for each bucket.
+/// memory the graph reads, so it is recorded once for each bucket; without memory for one, say, steps are
+/// slower and give the same.
 Status CudaBackend::decode(ForwardContext& context, HeadEnd end) {
   const auto work = [&] {
     run_layers(context);
@@ -255,14 +256,12 @@ Status CudaBackend::decode(ForwardContext& context, HeadEnd end) {
     if (end == HeadEnd::candidates) return find_candidates(context, context.bucket);
     check_logits(context, context.bucket);
   };
-  if (observer_ != nullptr) {
-    work();
-    return context.queue.take_status();
-  }
   const auto bucket = static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(context.bucket) - 1));
   StepGraph& graph = graphs_[bucket][static_cast<std::size_t>(end)];
-  if (!graph.recorded()) {
-    if (auto ok = graph.record(context.queue, work); !ok) return ok;
+  if (observer_ == nullptr && graph.can_record()) graph.record(context.queue, work);
+  if (observer_ != nullptr || !graph.recorded()) {
+    work();
+    return context.queue.take_status();
   }
   context.queue.enter("decode step");
   graph.launch(context.queue);

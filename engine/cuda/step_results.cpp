@@ -7,11 +7,12 @@
 
 namespace expertscope::cuda {
 
-Status StepResults::allocate(const Workspace& work) {
+Status StepResults::allocate(const Workspace& work, int max_batch) {
   const char* purpose = "the result of a step";
   if (auto ok = not_finite_.allocate(2, purpose); !ok) return ok;
   if (auto ok = layer_begun_.allocate(1, purpose); !ok) return ok;
   layer_begun_[0] = -1;
+  if (auto ok = log_probs_.allocate(static_cast<std::size_t>(max_batch), purpose); !ok) return ok;
   return candidates_.allocate(static_cast<std::size_t>(work.head_rows), "candidates");
 }
 
@@ -86,17 +87,16 @@ void StepResults::queue_end(ForwardContext& context, const Batch& batch) {
   context.queue.enter("finishing the step");
   queue_flags(context.work, context.queue);
   if (batch.logits != LogitsWanted::log_probs) return;
-  log_probs_.resize(static_cast<std::size_t>(context.input.host().output_rows));
-  context.queue.copy(log_probs_.data(), context.work.log_probs, log_probs_.size() * sizeof(float),
-                     cudaMemcpyDeviceToHost);
+  const auto rows = static_cast<std::size_t>(context.input.host().output_rows);
+  context.queue.copy(log_probs_.data(), context.work.log_probs, rows * sizeof(float), cudaMemcpyDeviceToHost);
 }
 
 void StepResults::read(ForwardContext& context, const Batch& batch, StepOutput& output) {
   settle(context, batch, output);
   if (batch.logits != LogitsWanted::log_probs) return;
-  for (std::size_t i = 0; i < log_probs_.size(); ++i)
-    output.log_probs[static_cast<std::size_t>(context.input.host_output_row(static_cast<int>(i)))] =
-        log_probs_[i];
+  for (int i = 0; i < context.input.host().output_rows; ++i)
+    output.log_probs[static_cast<std::size_t>(context.input.host_output_row(i))] =
+        log_probs_[static_cast<std::size_t>(i)];
 }
 
 std::string StepResults::reached(const Error& error) const {

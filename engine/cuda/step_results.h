@@ -14,7 +14,7 @@ namespace expertscope::cuda {
 /// far the device came. Copies are queued; what they bring is read once the queue was waited for.
 class StepResults {
  public:
-  Status allocate(const Workspace& work);
+  Status allocate(const Workspace& work, int max_batch);
 
   /// Where the device writes the layer that it has begun.
   Result<std::int32_t*> layer_begun() const;
@@ -46,7 +46,8 @@ class StepResults {
   PinnedBuffer<unsigned> not_finite_;         ///< [2] hidden state, logits
   PinnedBuffer<std::int32_t> layer_begun_;    ///< [1] -1: none
   PinnedBuffer<RowCandidates> candidates_;    ///< [head_rows]
-  std::vector<float> logits_, log_probs_;     ///< of one row, of the output rows
+  PinnedBuffer<float> log_probs_;             ///< [max_batch]
+  std::vector<float> logits_;                 ///< of one row
   int pending_first_ = 0, pending_rows_ = 0;  ///< whose candidates are on their way
 };
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <utility>
+#include <vector>
 
 namespace expertscope {
 namespace {
@@ -53,6 +55,7 @@ Status check_backend_options(const BackendOptions& options, const ModelConfig& c
 
 Status check_batch(const Batch& batch, const BackendOptions& options, const ModelConfig& config) {
   std::int64_t tokens = 0;
+  std::vector<std::uint8_t> seen(static_cast<std::size_t>(std::max(options.max_sequences, 0)));
   for (const SequenceChunk& chunk : batch.chunks) {
     const bool fits = chunk.sequence >= 0 && chunk.sequence < options.max_sequences && chunk.start >= 0 &&
                       chunk.count >= 1 && chunk.count <= options.max_context - chunk.start;
@@ -61,6 +64,8 @@ Status check_batch(const Batch& batch, const BackendOptions& options, const Mode
                   "a chunk of {} tokens at {} does not fit sequence {} of {} x {} tokens", chunk.count,
                   chunk.start, chunk.sequence, options.max_sequences, options.max_context);
     }
+    if (std::exchange(seen[static_cast<std::size_t>(chunk.sequence)], std::uint8_t{1}) != 0)
+      return fail(ErrorCode::invalid_argument, "sequence {} is twice in one batch", chunk.sequence);
     tokens += chunk.count;
   }
   if (tokens < 1 || tokens > options.max_batch || tokens != static_cast<std::int64_t>(batch.tokens.size())) {

@@ -33,8 +33,8 @@ __global__ void __launch_bounds__(kCompareThreads)
     apart += d * d;
     length += a[i] * a[i];
   }
-  apart = block_sum(apart, scratch);
-  length = block_sum(length, scratch);
+  apart = block_sum<kCompareThreads / kWarp>(apart, scratch);
+  length = block_sum<kCompareThreads / kWarp>(length, scratch);
   if (threadIdx.x == 0) difference[slot] = sqrtf(apart / length);
 }
 
@@ -155,6 +155,9 @@ Status ExpertBench::make_step(const DeviceLimits& limits) {
   options.max_batch = what_.tokens;
   options.max_context = what_.tokens;
   if (auto ok = work_.allocate(config_, options, limits.multiprocessors, stream_.get()); !ok) return ok;
+  if (std::int64_t{what_.tokens} * what_.top_k > work_.expert_rows)
+    return fail(ErrorCode::invalid_argument, "{} x {} rows are more than the experts run at a time",
+                what_.tokens, what_.top_k);
   if (auto ok = routing_.allocate(config_); !ok) return ok;
   if (auto ok = input_.allocate(options, nullptr); !ok) return ok;
   Batch batch;

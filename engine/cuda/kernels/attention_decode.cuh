@@ -214,7 +214,6 @@ __global__ void __launch_bounds__(kDecodeAttentionThreads, sizeof(C) == 2 && kHe
     attend_token(const DeviceStep* step, DeviceHeads heads, DeviceCache cache, const float* qkv,
                  AttentionPieces pieces, X* attended, int attended_stride) {
   static_assert(kMaxSplits <= kWarp, "a lane weighs a piece");
-  tell_layer(*step, heads.layer);
   const int token = static_cast<int>(blockIdx.z);
   const int tokens = step->tokens;
   // Position and sequence are asked for together, and before anything is decided: a block that waits for one
@@ -232,6 +231,7 @@ __global__ void __launch_bounds__(kDecodeAttentionThreads, sizeof(C) == 2 && kHe
   copy_async_commit();
   start_tile(values, s.values, piece.stride, piece.begin, piece.end, except);
   copy_async_commit();
+  tell_layer(*step, heads.layer);
   prepare_heads<C>(heads, piece,
                    qkv + static_cast<std::size_t>(token) * static_cast<std::size_t>(heads.row()), s, keys,
                    values);

@@ -37,13 +37,16 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
-/// Sum over the block; `scratch` has room for one float a warp and may be used again after the call.
+/// Sum over a block of kWarps warps; `scratch` has room for one float each and may be used again after the
+/// call.
+template <int kWarps>
 __device__ inline float block_sum(float value, float* scratch) {
   value = warp_sum(value);
   if (lane_index() == 0) scratch[warp_index()] = value;
   __syncthreads();
   float sum = 0;
-  for (int warp = 0; warp < warps_per_block(); ++warp)
+#pragma unroll
+  for (int warp = 0; warp < kWarps; ++warp)
     sum += scratch[warp];
   __syncthreads();
   return sum;

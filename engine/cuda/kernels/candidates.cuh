@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kCandidateThreads)
 #pragma unroll
   for (int j = 0; j < kLogitsOfAThread; ++j)
     if (static_cast<int>(threadIdx.x) + j * kCandidateThreads < count) sum += expf(logit[j] - largest);
-  sum = block_sum(sum, scratch);
+  sum = block_sum<kCandidateThreads / kWarp>(sum, scratch);
   const std::size_t part = static_cast<std::size_t>(blockIdx.y) * gridDim.x + blockIdx.x;
   if (threadIdx.x == 0) {
     taken = 0;

@@ -99,21 +99,22 @@ __device__ inline const void* row_of(const void* data, std::size_t element, int 
          static_cast<std::size_t>(row) * static_cast<std::size_t>(stride) * element;
 }
 
-/// 1 / sqrt(mean(x^2) + eps) of one row, by the whole block. `scratch` has room for one float a warp.
+/// 1 / sqrt(mean(x^2) + eps) of one row, by a block of kThreads. `scratch` has room for one float a warp.
+template <int kThreads>
 __device__ inline float norm_scale(const float* row, int width, float eps, float* scratch) {
   float squares = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < width; i += static_cast<int>(blockDim.x))
+  for (int i = static_cast<int>(threadIdx.x); i < width; i += kThreads)
     squares += row[i] * row[i];
-  return 1.0f / sqrtf(block_sum(squares, scratch) / static_cast<float>(width) + eps);
+  return 1.0f / sqrtf(block_sum<kThreads / kWarp>(squares, scratch) / static_cast<float>(width) + eps);
 }
 
-/// RMSNorm of one row into `to` (shared or global, `padded` elements, zeros behind `width`), by the whole
-/// block: weight * (x / sqrt(mean(x^2) + eps)). (Zhang and Sennrich 2019, "RMSNorm")
-template <class X>
+/// RMSNorm of one row into `to` (shared or global, `padded` elements, zeros behind `width`), by a block of
+/// kThreads: weight * (x / sqrt(mean(x^2) + eps)). (Zhang and Sennrich 2019, "RMSNorm")
+template <int kThreads, class X>
 __device__ inline void norm_row(const float* row, const float* weight, int width, int padded, float eps,
                                 float* scratch, X* to) {
-  const float scale = norm_scale(row, width, eps, scratch);
-  for (int i = static_cast<int>(threadIdx.x); i < padded; i += static_cast<int>(blockDim.x))
+  const float scale = norm_scale<kThreads>(row, width, eps, scratch);
+  for (int i = static_cast<int>(threadIdx.x); i < padded; i += kThreads)
     store_activation(i < width ? weight[i] * (row[i] * scale) : 0.0f, to + i);
 }
 
@@ -143,7 +144,8 @@ struct NormShare {
 #pragma unroll 4
     for (int i = me + kKept * kThreads; i < width; i += kThreads)
       squares += row[i] * row[i];
-    const float scale = 1.0f / sqrtf(block_sum(squares, scratch) / static_cast<float>(width) + eps);
+    const float scale =
+        1.0f / sqrtf(block_sum<kThreads / kWarp>(squares, scratch) / static_cast<float>(width) + eps);
 #pragma unroll
     for (int j = 0; j < kKept; ++j)
       if (me + j * kThreads < padded) put(me + j * kThreads, weight[j] * (value[j] * scale));

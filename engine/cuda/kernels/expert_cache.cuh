@@ -69,18 +69,20 @@ __global__ void __launch_bounds__(kRowThreads)
     const int expert = slots.expert[i];
     if (slot_runs(*routing, expert)) needed[expert] = 1;
   }
-  __syncthreads();
-  if (warp_index() != 0) return;
   const std::uint32_t now = *cache.clock + 1;
-  __syncwarp();  // all lanes have read the clock before one of them sets it
+  __syncthreads();  // all have read the clock before one of them sets it
+  int hits = 0;
+  for (int first = 0; first < cache.experts; first += kRowThreads) {
+    const int e = first + static_cast<int>(threadIdx.x);
+    const int slot = e < cache.experts && needed[e] != 0 ? cache.slot_of_expert[e] : -1;
+    if (slot >= 0) cache.last_use[slot] = now;
+    hits += __syncthreads_count(slot >= 0);
+  }
+  if (warp_index() != 0) return;
   if (lane_index() == 0) {
     *cache.clock = now;
     *cache.fetches = 0;
-    for (int e = 0; e < cache.experts; ++e) {
-      if (needed[e] == 0 || cache.slot_of_expert[e] < 0) continue;
-      cache.last_use[cache.slot_of_expert[e]] = now;
-      ++cache.counters[0];
-    }
+    cache.counters[0] += hits;
   }
   __syncwarp();
   for (int e = 0; e < cache.experts; ++e) {

@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(kProductThreads, 3)
         store_activation(i < experts.inner ? silu_mul(gate, up) : 0.0f, to + i);
     }
   }
+  if (!waited) copy_async_wait<0>();  // no block may end with a copy on its way
 }
 
 /// ||f_e||^2, max |f_e| and its channel over the channels of this block, one warp a slot.
@@ -219,8 +220,9 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
       __syncthreads();
       const bool on = k + Tile::kWidth < stride;  // the next tile is of the same slots
       const int slot = on ? first : first + Tile::kSlots;
-      Tile::start_inputs(inputs[buffer ^ 1], from + static_cast<std::size_t>(slot) * stride, stride,
-                         on ? k + Tile::kWidth : 0, of.used - slot);
+      if (on || slot < of.used)
+        Tile::start_inputs(inputs[buffer ^ 1], from + static_cast<std::size_t>(slot) * stride, stride,
+                           on ? k + Tile::kWidth : 0, of.used - slot);
       copy_async_commit();
       tile.multiply(inputs[buffer], sum);
     }

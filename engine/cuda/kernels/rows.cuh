@@ -41,10 +41,10 @@ __global__ void __launch_bounds__(kRowThreads)
   const int row = output_rows ? step->output_row[first + r] : first + r;
   const float* from = hidden + static_cast<std::size_t>(row) * static_cast<std::size_t>(width);
   const std::size_t at = static_cast<std::size_t>(r) * static_cast<std::size_t>(padded);
-  norm_row(from, norm, width, padded, eps, scratch, normed + at);
+  norm_row<kRowThreads>(from, norm, width, padded, eps, scratch, normed + at);
   if (exact == nullptr) return;
   __syncthreads();
-  norm_row(from, norm, width, padded, eps, scratch, exact + at);
+  norm_row<kRowThreads>(from, norm, width, padded, eps, scratch, exact + at);
 }
 
 /// The same for a router that reads its input as kRouterPieces bf16 numbers a float: pieces[r] is [low,
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kRowThreads)
   const int r = static_cast<int>(blockIdx.x);
   if (r >= step->tokens) return;
   const float* row = hidden + static_cast<std::size_t>(r) * static_cast<std::size_t>(width);
-  const float scale = norm_scale(row, width, eps, scratch);
+  const float scale = norm_scale<kRowThreads>(row, width, eps, scratch);
   X* to = normed + static_cast<std::size_t>(r) * static_cast<std::size_t>(padded);
   Bf16* piece = pieces + static_cast<std::size_t>(r) * static_cast<std::size_t>(kRouterPieces * padded);
   for (int i = static_cast<int>(threadIdx.x); i < padded; i += kRowThreads) {

@@ -15,10 +15,24 @@ namespace expertscope::cuda {
 class StepGraph {
  public:
   bool recorded() const { return graph_ != nullptr; }
+  /// Whether it is worth a try: what failed once would fail at every step.
+  bool can_record() const { return !recorded() && !failed_; }
 
-  /// Records what `work` queues instead of running it.
+  /// Records what `work` queues instead of running it, if that can be done: recorded() says so. Where not,
+  /// the work itself fails as well or is only slower, so the reason is left to it.
   template <class Work>
-  Status record(Queue& queue, Work&& work) {
+  void record(Queue& queue, Work&& work) {
+    failed_ = !try_record(queue, std::forward<Work>(work));
+    if (failed_) cudaGetLastError();  // whoever asks next would be told of it
+  }
+
+  void launch(Queue& queue) const {
+    if (queue.ok()) queue.note(cudaGraphLaunch(graph_.get(), queue.stream()));
+  }
+
+ private:
+  template <class Work>
+  Status try_record(Queue& queue, Work&& work) {
     const char* what = "recording a decode step";
     if (auto ok = check(cudaStreamBeginCapture(queue.stream(), cudaStreamCaptureModeThreadLocal), what); !ok)
       return ok;
@@ -33,11 +47,6 @@ class StepGraph {
     return {};
   }
 
-  void launch(Queue& queue) const {
-    if (queue.ok()) queue.note(cudaGraphLaunch(graph_.get(), queue.stream()));
-  }
-
- private:
   struct DestroyGraph {
     void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
   };
@@ -63,6 +72,7 @@ class StepGraph {
     void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
   };
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> graph_;
+  bool failed_ = false;
 };
 
 }  // namespace expertscope::cuda

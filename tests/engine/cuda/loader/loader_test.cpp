@@ -70,9 +70,8 @@ TEST_F(Loader, ADriverThatCannotBeLoadedIsToldFromOneThatIsNotThere) {
 TEST_F(Loader, ADriverWhoseLibrariesAreMissingIsThere) {
   PluginPlaces incomplete = places();
   incomplete.driver = FakeCuda::plugin_without_cublas();
-  EXPECT_THAT(refusal(incomplete),
-              AllOf(StartsWith("the NVIDIA driver cannot be loaded: libcublas.so.99"),
-                    HasSubstr("No such file")));
+  EXPECT_THAT(refusal(incomplete), AllOf(StartsWith("the NVIDIA driver cannot be loaded: libcublas.so.99"),
+                                         HasSubstr("No such file")));
 }
 
 TEST_F(Loader, TheEnvironmentSwitchesCudaOff) {
