@@ -80,17 +80,33 @@ void add_plans(const BackendChoice& choice, const Model& model, BackendSurvey& s
   }
 }
 
+/// The first GPU that has room and kernels for the model, where nobody asked for a certain one; else the CPU.
+void settle(BackendSurvey& survey) {
+  BackendDecision& chosen = *survey.chosen;
+  if (!chosen.automatic || chosen.choice.kind != BackendKind::cuda) return;
+  std::string refusal;
+  for (const BackendSurvey::Plan& plan : survey.plans) {
+    if (plan.choice.kind != BackendKind::cuda) continue;
+    if (plan.memory) {
+      chosen.choice = plan.choice;
+      return;
+    }
+    if (refusal.empty()) refusal = fmt::format("{}: {}", name(plan.choice), plan.memory.error().message);
+  }
+  chosen.choice = {BackendKind::cpu, 0};
+  chosen.reason = std::move(refusal);
+}
+
 }  // namespace
 
-Result<BackendSurvey> survey_backends(const BackendChoice& choice, const Model* model, int context) {
+BackendSurvey survey_backends(const BackendChoice& choice, const Model* model, int context) {
   const GpuBackends gpu = installed_gpu_backends();
-  auto chosen = decide_backend(choice, gpu);
-  if (!chosen) return forward_error(chosen);
-  BackendSurvey survey{gpu.devices(), std::move(*chosen), 0, {}};
+  BackendSurvey survey{gpu.devices(), decide_backend(choice, gpu), 0, {}};
   if (model == nullptr) return survey;
   const int longest = model->config().max_position_embeddings;
   survey.context = std::min(context > 0 ? context : kUsualContext, longest);
   add_plans(choice, *model, survey);
+  if (survey.chosen) settle(survey);
   return survey;
 }
 
@@ -104,8 +120,10 @@ void add_json(const BackendSurvey& survey, nlohmann::ordered_json& json) {
       if (!device.problem.empty()) entry["problem"] = device.problem;
     }
   }
-  json["backends"] = {{"chosen", name(survey.chosen.choice)},
-                      {"reason", survey.chosen.reason},
+  const auto chosen =
+      survey.chosen ? nlohmann::ordered_json(name(survey.chosen->choice)) : nlohmann::ordered_json();
+  json["backends"] = {{"chosen", chosen},
+                      {"reason", survey.chosen ? survey.chosen->reason : survey.chosen.error().message},
                       {"available", std::move(available)},
                       {"cuda_missing", nullptr}};
   if (!survey.devices) json["backends"]["cuda_missing"] = survey.devices.error().message;
@@ -124,7 +142,9 @@ std::string to_text(const BackendSurvey& survey) {
     for (const DeviceInfo& device : *survey.devices)
       text += line(name({BackendKind::cuda, device.index}), device_text(device));
   }
-  text += line("chosen", fmt::format("{} ({})", name(survey.chosen.choice), survey.chosen.reason));
+  text += line("chosen", survey.chosen
+                             ? fmt::format("{} ({})", name(survey.chosen->choice), survey.chosen->reason)
+                             : fmt::format("none ({})", survey.chosen.error().message));
   if (survey.plans.empty()) return text;
   text += heading(fmt::format("memory with {} tokens of context", format_count(survey.context))) + "\n";
   for (const BackendSurvey::Plan& plan : survey.plans) {

@@ -17,14 +17,13 @@ struct BackendSurvey {
     Result<MemoryPlan> memory;
   };
   Result<std::vector<DeviceInfo>> devices;  ///< or why there are none
-  BackendDecision chosen;                   ///< what the choice comes to
+  Result<BackendDecision> chosen;           ///< what the choice comes to, for the model if there is one
   int context = 0;                          ///< tokens the plans are for; 0: there is no model
   std::vector<Plan> plans;                  ///< one per backend
 };
 
-/// Fails when a backend that was asked for cannot be used. `model` may be null; `context` 0 means a usual
-/// one.
-Result<BackendSurvey> survey_backends(const BackendChoice& choice, const Model* model, int context);
+/// `model` may be null; `context` 0 means a usual one.
+BackendSurvey survey_backends(const BackendChoice& choice, const Model* model, int context);
 
 /// {"chosen": ..., "available": [...]} and, with a model, "memory".
 void add_json(const BackendSurvey& survey, nlohmann::ordered_json& json);

@@ -31,6 +31,12 @@ Result<BackendSurvey> survey(const InfoArguments& arguments, const Model* model)
   return survey_backends(*choice, model, arguments.context);
 }
 
+/// Everything is shown also where the backend that was asked for cannot be used; that it cannot is a failure.
+Status judge(const BackendSurvey& survey, Status written) {
+  if (!written || survey.chosen) return written;
+  return forward_error(survey.chosen);
+}
+
 Status model_info(const InfoArguments& arguments) {
   const auto model = open_model(arguments.path);
   if (!model) return forward_error(model);
@@ -39,10 +45,10 @@ Status model_info(const InfoArguments& arguments) {
   }
   const auto backends = survey(arguments, model->get());
   if (!backends) return forward_error(backends);
-  if (!arguments.json) return write_text(model_text(**model) + to_text(*backends));
+  if (!arguments.json) return judge(*backends, write_text(model_text(**model) + to_text(*backends)));
   auto json = model_json(**model);
   add_json(*backends, json);
-  return write_json(json);
+  return judge(*backends, write_json(json));
 }
 
 /// The program itself: its version, and what it can run models on.
@@ -50,10 +56,11 @@ Status program_info(const InfoArguments& arguments) {
   const auto backends = survey(arguments, nullptr);
   if (!backends) return forward_error(backends);
   if (!arguments.json)
-    return write_text(heading("expertscope " EXPERTSCOPE_VERSION) + "\n" + to_text(*backends));
+    return judge(*backends,
+                 write_text(heading("expertscope " EXPERTSCOPE_VERSION) + "\n" + to_text(*backends)));
   nlohmann::ordered_json json = {{"kind", "program"}, {"version", EXPERTSCOPE_VERSION}};
   add_json(*backends, json);
-  return write_json(json);
+  return judge(*backends, write_json(json));
 }
 
 Status trace_info(const InfoArguments& arguments) {

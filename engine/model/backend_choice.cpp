@@ -97,6 +97,7 @@ GpuBackends installed_gpu_backends() {
     if (!plugin) return forward_error(plugin);
     return (*plugin)->plan_memory(model, options);
   };
+  gpu.expected = [] { return cuda::expects_gpu(); };
   return gpu;
 }
 
@@ -159,7 +160,8 @@ std::string gpu_refusal(const BackendChoice& choice, const BackendInfo& info, co
   if (info.kind != BackendKind::cpu) return {};
   const auto wanted = wanted_backend(choice);
   if (!wanted || wanted->choice.kind != BackendKind::automatic) return {};
-  return gpu.devices() ? info.reason : std::string();
+  const bool told = gpu.devices() || (gpu.expected && gpu.expected());
+  return told ? info.reason : std::string();
 }
 
 Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options, const GpuBackends& gpu) {

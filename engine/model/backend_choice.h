@@ -24,6 +24,8 @@ struct GpuBackends {
                                                  const std::stop_token&)>
       make;
   std::function<Result<MemoryPlan>(const Model&, const BackendOptions&)> plan;
+  /// After `devices` failed: whether somebody would have expected a GPU. Null: no.
+  std::function<bool()> expected;
 };
 
 /// Those of the CUDA plugin. Nothing is loaded before one of the functions is called.

@@ -322,6 +322,30 @@ TEST_F(CliBackend, InfoPlansTheMemoryOfAModelForEveryBackend) {
   EXPECT_THAT(run_cli({"info", data_path(kModel)}).out, HasSubstr("cuda:0         80.0 GiB are needed"));
 }
 
+TEST_F(CliBackend, InfoShowsTheRestWhereTheBackendThatWasAskedForCannotBeUsed) {
+  environment_.set("EXPERTSCOPE_BACKEND", "cuda:7");
+  const ProcessResult info = run_cli({"info", data_path(kModel)});
+  EXPECT_EQ(info.exit_code, 1);
+  EXPECT_THAT(info.out, AllOf(HasSubstr("cuda:0         NVIDIA Fake"),
+                              HasSubstr("chosen         none (there is no device cuda:7")));
+  EXPECT_THAT(info.err, HasSubstr("there is no device cuda:7"));
+}
+
+TEST_F(CliBackend, InfoChoosesWhatWillRunTheModel) {
+  machine_.behave("unsupported");
+  const json backends = run_cli_json({"info", data_path(kModel), "--json"})["backends"];
+  EXPECT_EQ(backends["chosen"], "cpu");
+  EXPECT_THAT(std::string(backends["reason"]), HasSubstr("no kernels for a head size of 24"));
+}
+
+TEST_F(CliBackend, AGpuThatIsThereAndCannotBeUsedIsNotPassedOverInSilence) {
+  machine_.behave("old-driver");
+  EXPECT_THAT(run_cli(generate({})).err,
+              HasSubstr("note: runs on the CPU: the NVIDIA driver 470.1 is too old"));
+  environment_.set("CUDA_VISIBLE_DEVICES", "");
+  EXPECT_THAT(run_cli(generate({})).err, Not(HasSubstr("runs on the CPU"))) << "somebody has hidden it";
+}
+
 TEST_F(CliBackend, ATraceNeedsNoBackend) {
   EXPECT_EQ(run_cli(generate({"--trace", scratch_ / "t.db"})).exit_code, 0);
   environment_.set("EXPERTSCOPE_BACKEND", "tpu");

@@ -154,6 +154,14 @@ Result<const Plugin*> load_plugin(const PluginPlaces& places) {
   return open_plugin(*file);
 }
 
+bool expects_gpu(const PluginPlaces& places) {
+  const char* visible = environment("CUDA_VISIBLE_DEVICES");
+  if (switched_off() || (visible != nullptr && *visible == '\0')) return false;
+  void* driver = dlopen(places.driver.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  if (driver != nullptr) dlclose(driver);  // load_plugin() keeps its own
+  return driver != nullptr;
+}
+
 Result<std::vector<DeviceInfo>> list_devices(const Plugin& plugin) {
   auto devices = plugin.list_devices();
   if (!devices || !devices->empty()) return devices;

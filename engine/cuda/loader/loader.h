@@ -33,6 +33,10 @@ PluginPlaces plugin_places();
 /// another build.
 Result<const Plugin*> load_plugin(const PluginPlaces& places = plugin_places());
 
+/// Whether somebody would expect a GPU to be used, and should be told when none is: load_plugin() found a
+/// driver, and nobody has hidden the devices or switched CUDA off.
+bool expects_gpu(const PluginPlaces& places = plugin_places());
+
 /// The devices of the plugin; fails, with what to tell a person, when there are none.
 Result<std::vector<DeviceInfo>> list_devices(const Plugin& plugin);
 
