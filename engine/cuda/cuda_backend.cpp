@@ -60,7 +60,8 @@ class CudaBackend final : public Backend {
   void set_observer(TensorObserver* observer) override { observer_ = observer; }
 
  private:
-  Status allocate(const WeightLayout& layout, const OpenProgress& progress, const std::stop_token& stop);
+  Status allocate(const WeightLayout& layout, const std::function<void(double)>& progress,
+                  const std::stop_token& stop);
   Status begin(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
                const CaptureRequest& request, CaptureBlock* capture, Queue& queue);
   int bucket_of(const Batch& batch, const RoutingTable& table) const;
@@ -115,7 +116,7 @@ void CudaBackend::drain() const {
   capture_.drain();
 }
 
-Status CudaBackend::allocate(const WeightLayout& layout, const OpenProgress& progress,
+Status CudaBackend::allocate(const WeightLayout& layout, const std::function<void(double)>& progress,
                              const std::stop_token& stop) {
   const ModelConfig& config = model_->config();
   const bool resident = info_.memory.resident_experts == config.num_experts;
@@ -157,10 +158,10 @@ Status CudaBackend::open(std::string reason, const OpenProgress& progress, const
   if (auto ok = stream_.create(); !ok) return ok;
   const std::string what =
       fmt::format("loading to {}: {}", info_.device.name, describe(info_.memory, info_.kind));
-  const OpenProgress with_plan = [&](const std::string&, double part) {
+  const auto with_plan = [&](double part) {
     if (progress) progress(what, part);
   };
-  with_plan(what, 0);
+  with_plan(0);
   return allocate(layout, with_plan, stop);
 }
 

@@ -134,7 +134,8 @@ Status DeviceWeights::copy_router_pieces(cudaStream_t stream) const {
 }
 
 Status DeviceWeights::load(const WeightLayout& layout, const ModelConfig& config, bool resident,
-                           cudaStream_t stream, const OpenProgress& progress, const std::stop_token& stop) {
+                           cudaStream_t stream, const std::function<void(double)>& progress,
+                           const std::stop_token& stop) {
   if (auto ok = shared_.allocate(layout.shared_bytes(), "weights"); !ok) return ok;
   if (resident) {
     if (auto ok = experts_.allocate(layout.expert_bytes(), "experts"); !ok) return ok;
@@ -143,7 +144,7 @@ Status DeviceWeights::load(const WeightLayout& layout, const ModelConfig& config
   std::size_t sent = 0;
   const auto done = [&](std::size_t bytes) {
     sent += bytes;
-    if (progress) progress("weights", std::min(1.0, static_cast<double>(sent) / total));
+    if (progress) progress(std::min(1.0, static_cast<double>(sent) / total));
   };
   WeightStream transfer(stream, done, stop);
   if (auto ok = transfer.create(staging_bytes(layout)); !ok) return ok;

@@ -30,9 +30,9 @@ struct DeviceLayer {
 class DeviceWeights {
  public:
   /// Takes the memory and streams everything through two page-locked buffers. `resident`: whether the experts
-  /// go to the device as well.
+  /// go to the device as well; `progress` is told the part that is there.
   Status load(const WeightLayout& layout, const ModelConfig& config, bool resident, cudaStream_t stream,
-              const OpenProgress& progress, const std::stop_token& stop);
+              const std::function<void(double)>& progress, const std::stop_token& stop);
 
   /// Bytes of the tables of experts, which come on top of the layout's.
   static std::size_t table_bytes(const WeightLayout& layout);
