@@ -19,8 +19,8 @@ class Model;
 /// Arithmetic of the activations. Weights are used as stored, sums are f32 in both.
 enum class MathMode : std::uint8_t {
   f32,   ///< activations f32: the reference
-  bf16,  ///< activations rounded to bf16 where they enter a matrix product with bf16 weights: the default,
-         ///< and fast
+  bf16,  ///< activations rounded to bf16 where they enter a matrix product with bf16 weights, keys and
+         ///< values kept in bf16 whatever the weights are: the default, and fast
 };
 
 /// Consecutive tokens of one sequence inside a batch.

@@ -37,7 +37,7 @@ struct BiasEdit {
   int expert = 0;
   float logit = 0.0f;
 };
-/// Always among the selected; its weight comes from the untouched logit.
+/// Always among the selected; its weight comes from its logit, with the bias of a BiasEdit if there is one.
 struct ForceEdit {
   int expert = 0;
 };

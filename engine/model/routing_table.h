@@ -13,7 +13,7 @@ struct LayerRouting {
   std::vector<std::int32_t> remap;  ///< expert that runs when this one was selected; the identity by default
   std::vector<float> output_scale;  ///< multiplies the expert's output; 1 by default, 0 = selected but silent
   std::vector<std::uint8_t> drop;   ///< 1: removed after selection, the other weights rescaled to the old sum
-  std::vector<std::uint8_t> force;  ///< 1: always selected; the weight comes from the logit as it is
+  std::vector<std::uint8_t> force;  ///< 1: always selected; the weight comes from logit + logit_bias
   int top_k = 0;                    ///< slots filled per token, 1 .. num_experts
   float top_p = 1.0f;        ///< 1: off; else slots after the cumulative probability passed top_p stay empty
   bool renormalise = false;  ///< combine weights divided by the sum over the kept slots

@@ -101,6 +101,24 @@ TEST(Router, AForcedExpertIsSelectedWithItsOwnProbability) {
   EXPECT_THAT(r.weights, near({0.1f, 0.4f}));
 }
 
+TEST(Router, ABiasOnAForcedExpertChangesItsWeight) {
+  LayerRouting routing = plain(4, 2, false);
+  routing.force[0] = 1;
+  routing.logit_bias[0] = std::log(2.0f);  // 0.1 counts as 0.2; the sum is 1.1
+  const Routed r = run(four_experts(), routing);
+  EXPECT_THAT(r.experts, ElementsAre(0, 1));
+  EXPECT_THAT(r.weights, near({0.2f / 1.1f, 0.4f / 1.1f}));
+}
+
+TEST(Router, TheLargerLogitIsChosenWhereF32ProbabilitiesAreEqual) {
+  const Routed saturated = run({200, 0, 1}, plain(3, 2, false));
+  EXPECT_THAT(saturated.experts, ElementsAre(0, 2));
+  EXPECT_THAT(saturated.probabilities, ElementsAre(1.0f, 0.0f));
+  const Routed flat = run({0, 0, 1e-9f}, plain(3, 2, false));
+  EXPECT_THAT(flat.experts, ElementsAre(2, 0));
+  EXPECT_EQ(flat.probabilities[0], flat.probabilities[1]);
+}
+
 TEST(Router, TopPKeepsTheFirstSlotThatPassesItAndNoMore) {
   LayerRouting routing = plain(4, 4, false);
   routing.top_p = 0.5f;  // 0.4, then 0.7 > 0.5: two slots
