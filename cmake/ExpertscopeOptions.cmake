@@ -45,6 +45,11 @@ if(EXPERTSCOPE_SANITIZE)
   target_link_options(expertscope_flags INTERFACE -fsanitize=${EXPERTSCOPE_SANITIZE})
 endif()
 
+include(Hardening)
+if(NOT EXPERTSCOPE_SANITIZE)
+  target_link_libraries(expertscope_flags INTERFACE $<$<CONFIG:Release>:expertscope_hardening>)
+endif()
+
 # EXPERTSCOPE_HAS_CUDA: the plugin is built. AUTO leaves it out where something is missing.
 set(EXPERTSCOPE_HAS_CUDA OFF)
 if(NOT EXPERTSCOPE_CUDA STREQUAL "OFF")

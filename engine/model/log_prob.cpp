@@ -7,8 +7,9 @@
 #include <limits>
 
 // Runs over the whole vocabulary at every token, so it is written in vectors, and compiled for the wider ones
-// too.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+// too. Which one runs is asked before main(), when the functions of a sanitizer do not work yet.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
 #define EXPERTSCOPE_WIDEST_VECTORS __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define EXPERTSCOPE_WIDEST_VECTORS

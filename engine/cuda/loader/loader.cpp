@@ -41,28 +41,40 @@ std::string dl_message() {
   return message != nullptr ? message : "no reason given";
 }
 
-/// Code is loaded only from a file that belongs to whom the program belongs to, or to root: a folder above a
-/// program in /tmp may be anybody's.
-bool trusted(const std::filesystem::path& file, const PluginPlaces& places) {
+/// Anybody may write it; of a folder with the sticky bit, only the owner of a file may put another in its
+/// place.
+bool anybody_writes(const std::filesystem::path& file) {
+  struct stat status = {};
+  if (stat(file.c_str(), &status) != 0) return true;
+  const bool sticky = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0;
+  return (status.st_mode & S_IWOTH) != 0 && !sticky;
+}
+
+/// Code is loaded only from a file that belongs to whom the program belongs to, or to root, and that nobody
+/// else can write or exchange: a folder above a program in /tmp may be anybody's. Empty: it can be trusted.
+std::string distrust(const std::filesystem::path& file, const PluginPlaces& places) {
   const auto of_file = places.owner(file);
-  return of_file && (*of_file == 0 || of_file == places.owner(places.program));
+  if (!of_file || (*of_file != 0 && of_file != places.owner(places.program)))
+    return "it belongs neither to root nor to the owner of the program";
+  if (anybody_writes(file)) return "everybody may write it";
+  if (anybody_writes(file.parent_path())) return "everybody may write its folder";
+  return {};
 }
 
 Result<std::filesystem::path> find_plugin(const PluginPlaces& places) {
   if (!places.plugin.empty()) return places.plugin;
-  std::filesystem::path of_somebody_else;
+  std::string refused;
   std::error_code error;
   for (const char* folder : kFolders) {
     if (places.program.empty()) break;
-    const auto file = places.program / folder / kPluginFile;
-    if (!std::filesystem::is_regular_file(file, error)) continue;
-    if (trusted(file, places)) return file.lexically_normal();
-    if (of_somebody_else.empty()) of_somebody_else = file.lexically_normal();
+    // What a link points to is asked about, and loaded: the link may be changed in between.
+    const auto file = std::filesystem::canonical(places.program / folder / kPluginFile, error);
+    if (error || !std::filesystem::is_regular_file(file, error)) continue;
+    const std::string reason = distrust(file, places);
+    if (reason.empty()) return file;
+    if (refused.empty()) refused = fmt::format("{}: is not loaded, because {}", file.string(), reason);
   }
-  if (of_somebody_else.empty()) return fail(ErrorCode::unsupported, "{}", kNoFile);
-  return fail(ErrorCode::unsupported,
-              "{}: is not loaded, because it belongs neither to root nor to the owner of the program",
-              of_somebody_else.string());
+  return fail(ErrorCode::unsupported, "{}", refused.empty() ? kNoFile : refused);
 }
 
 /// Why the plugin cannot be loaded, from what dlopen() says; for cuBLAS, which is not part of the driver,

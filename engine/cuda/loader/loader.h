@@ -28,9 +28,9 @@ PluginPlaces plugin_places();
 
 /// Opens the plugin, for good. The driver is opened first, and without one the plugin is not touched. Each
 /// failure is an ErrorCode::unsupported with its own message: EXPERTSCOPE_CUDA=off, no driver,
-/// CUDA_VISIBLE_DEVICES hides all devices, a build without CUDA, no plugin file, one of somebody else, one
-/// that cannot be loaded (dlopen's text; of a missing cuBLAS, where it comes from), one that is none, one of
-/// another build.
+/// CUDA_VISIBLE_DEVICES hides all devices, a build without CUDA, no plugin file, one (behind all links) of
+/// somebody else or that everybody may write, one that cannot be loaded (dlopen's text; of a missing cuBLAS,
+/// where it comes from), one that is none, one of another build.
 Result<const Plugin*> load_plugin(const PluginPlaces& places = plugin_places());
 
 /// Whether somebody would expect a GPU to be used, and should be told when none is: load_plugin() found a

@@ -159,6 +159,40 @@ TEST_F(Loader, APluginBesideTheProgramHasItsOwnerOrRoot) {
   EXPECT_THAT(refusal(program), HasSubstr("is not loaded")) << "whose owner is not known";
 }
 
+TEST_F(Loader, OfALinkTheFileThatItPointsToIsChecked) {
+  PluginPlaces program = places("");
+  program.program = scratch_.path() / "build/bin";
+  put_plugin("elsewhere");
+  std::filesystem::create_directories(program.program);
+  std::filesystem::create_symlink(scratch_.path() / "elsewhere" / kPluginFile, program.program / kPluginFile);
+  const auto file = std::filesystem::canonical(scratch_.path() / "elsewhere" / kPluginFile);
+  program.owner = [&](const std::filesystem::path& asked) {
+    return std::optional<unsigned>(asked == file ? 1001 : 1000);
+  };
+  EXPECT_THAT(refusal(program), StartsWith(file.string() + ": is not loaded, because it belongs neither"));
+  program.owner = [&](const std::filesystem::path&) { return std::optional<unsigned>(1000); };
+  EXPECT_TRUE(load_plugin(program));
+
+  std::filesystem::remove(file);
+  EXPECT_THAT(refusal(program), ::testing::AnyOf(HasSubstr("was not found"), HasSubstr("no CUDA backend")));
+}
+
+TEST_F(Loader, APluginThatEverybodyMayWriteOrExchangeIsNotLoaded) {
+  using std::filesystem::perms;
+  PluginPlaces program = places("");
+  program.program = scratch_.path() / "build/bin";
+  put_plugin("build/bin");
+  const auto file = program.program / kPluginFile;
+  const auto mode = std::filesystem::status(file).permissions();
+  std::filesystem::permissions(file, mode | perms::others_write);
+  EXPECT_THAT(refusal(program), HasSubstr("because everybody may write it"));
+  std::filesystem::permissions(file, mode);
+  std::filesystem::permissions(program.program, perms::all);
+  EXPECT_THAT(refusal(program), HasSubstr("because everybody may write its folder"));
+  std::filesystem::permissions(program.program, perms::all | perms::sticky_bit);
+  EXPECT_TRUE(load_plugin(program)) << "as /tmp is: what is in it stays its owner's";
+}
+
 TEST_F(Loader, FindsItsOwnProgram) {
   environment_.set("EXPERTSCOPE_CUDA_PLUGIN", "/the/plugin.so");
   const PluginPlaces own = plugin_places();

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes tests/fuzz/corpus anew from the test data; Python's standard library is enough.
+
+Files whose names begin with "good" must be opened (replay_test.cpp). What a fuzzer finds is added here, as an "odd"
+input or a "good" one.
+"""
+
+import json
+import re
+import sqlite3
+import struct
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parent / "data"
+ROOT = HERE.parents[1]
+
+
+def put(target, name, *texts):
+    """Several texts of one input stand in one file, with a form feed between them."""
+    data = b"\f".join(text if isinstance(text, bytes) else text.encode() for text in texts)
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def read_json(file):
+    return json.loads((DATA / file).read_text())
+
+
+def compact(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def model_files():
+    generation = (DATA / "models/top1/generation_config.json").read_text()
+    config = read_json("models/top1/config.json")
+    put("config", "good", json.dumps(config, indent=1), generation)
+    put("config", "good-5", json.dumps(read_json("models/v5_default/config.json"), indent=1), generation)
+    put("config", "odd-quantised", compact({**config, "quantization_config": {"bits": 4}}), "{}")
+    put("config", "odd-rope", compact({**config, "rope_scaling": {"type": "yarn", "factor": 4.0}}), '{"temperature": "0.7"}')
+
+    header = compact({"__metadata__": {"format": "pt"},
+                      "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+                      "b": {"dtype": "BF16", "shape": [4], "data_offsets": [24, 32]},
+                      "c": {"dtype": "BOOL", "shape": [], "data_offsets": [32, 33]}}).encode()
+    put("safetensors", "good", struct.pack("<Q", len(header)) + header + b"d" * 33)
+    put("safetensors", "good-empty", struct.pack("<Q", 2) + b"{}")
+    put("safetensors", "odd-length", struct.pack("<Q", 2**63) + b"{}")
+
+    shard = "model-0000{}-of-00002.safetensors"
+    weights = {"a": shard.format(1), "b": shard.format(1), "c": shard.format(2)}
+    put("index", "good", compact({"metadata": {"total_size": 12}, "weight_map": weights}))
+    put("index", "odd-outside", compact({"weight_map": {"a": "../" + shard.format(1), "b": "/" + shard.format(2)}}))
+    put("index", "odd-missing", compact({"weight_map": {**weights, "d": shard.format(2)}}))
+
+    edits = [{"op": "prune", "layer": 0, "expert": 1, "mode": "mask", "note": "ü"},
+             {"op": "prune", "layer": [0, 2], "expert": 3, "mode": "zero"},
+             {"op": "prune", "layer": 2, "expert": 4, "mode": "drop", "enabled": False},
+             {"op": "reroute", "layer": "*", "from": 5, "to": 6}, {"op": "bias", "layer": 0, "expert": 2, "logit": -1.5},
+             {"op": "force", "layer": "*", "expert": 7}, {"op": "top_k", "layer": "*", "k": 4},
+             {"op": "top_p", "layer": 2, "p": 0.7}]
+    put("policy", "good", compact({"version": 1, "edits": edits}))
+    put("policy", "good-empty", '{"version": 1, "edits": []}')
+    put("policy", "odd", compact({"version": 2, "edits": edits[:1]}))
+
+
+def texts():
+    words = "Routers pick 2 of 64 experts <|im_end|>\n  café 路由 \U0001f600 <mask>  x"
+    put("text", "good", words)
+    put("text", "good-marks", "e\u0301\u0323q\u0307 ﬁ Å \u200d\u202e١٢ A\U000e0001\r\n\t 's'LL")
+    put("text", "odd-bytes", words.encode()[:50] + b"\xff\xc3\xed\xa0\x80")
+
+    tokenizer = read_json("tokenizers/bytes/tokenizer.json")
+    put("tokenizer", "good-bytes", compact(tokenizer), words)
+    vocabulary = tokenizer["model"]["vocab"]
+    for word in ("Ġx", "he", "llo", "hello", "12"):
+        vocabulary[word] = len(vocabulary)
+    tokenizer["model"].update(merges=["Ġ x", ["h", "e"], "1 2"], ignore_merges=True)
+    tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [
+        {"type": "NFC"}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}, {"type": "Lowercase"}]}
+    tokenizer["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "\\p{N}{1,3}|[^\\s\\p{L}]+"}, "behavior": "Isolated", "invert": False},
+        {"type": "Digits", "individual_digits": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [len(vocabulary)], "tokens": ["<s>"]}}}
+    added = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    tokenizer["added_tokens"] = [{"id": len(vocabulary), "content": "<s>", **added},
+                                 {"id": len(vocabulary) + 1, "content": "<mask>", **{**added, "lstrip": True}},
+                                 {"id": len(vocabulary) + 2, "content": "Wort", **{**added, "normalized": True,
+                                                                                   "single_word": True}}]
+    put("tokenizer", "good-full", compact(tokenizer), "hello  <mask> Wort, WORT 1234 e\u0301 \u00e9")
+    put("tokenizer", "odd", compact({**tokenizer, "model": {"type": "Unigram", "vocab": [["a", -1.5]]}}), "a")
+
+    templates = read_json("text/chat_templates.json")
+    for row in templates["templates"]:
+        put("chat_template", "good-" + row["name"], row["source"], "Hi <|im_end|> {{ x }}\n")
+    put("chat_template", "odd-other", "{% for m in messages %}{{ m['content'] | trim }}{{ eos_token }}{% endfor %}", "x")
+    put("chat_template", "odd-loop", "{% macro a(x) %}{{ a(x ~ x) }}{% endmacro %}{% for m in range(9999999) %}{{ m * 'y' }}"
+        "{% endfor %}{{ a('z') }}", "x")
+
+    put("dataset", "good", '{"text": "one", "domain": "a"}\n{"text": "zwei ü", "extra": [1, 2]}\n')
+    put("dataset", "odd-text", "No JSON\r\nbut two lines\n")
+    put("dataset", "odd-line", '\ufeff{"text": "\\ud83d"}\n{"text": 1}\n')
+
+    text = "Hello, world's 12345 naïve\n\n  café路由 X٣"
+    put("pattern", "good-gpt2", r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", text)
+    put("pattern", "good-qwen", r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+        r"\s*[\r\n]+|\s+(?!\S)|\s+", text)
+    put("pattern", "odd", r"(?<n>a{2,}+)\g<n>|[[:alpha:]&&[^x]]\h\R\X\K(?>b*?)(?~c)", text)
+    put("pattern", "odd-steps", "(a+)+$|(?=(x*)*y)", "a" * 40 + "x" * 40)
+
+
+def insert(table, row):
+    def literal(value):
+        if isinstance(value, bytes):
+            return "X'" + value.hex() + "'"
+        return "NULL" if value is None else repr(value) if not isinstance(value, str) else "'" + value.replace("'", "''") + "'"
+
+    return f"INSERT INTO {table}({','.join(row)}) VALUES({','.join(map(literal, row.values()))});\n"
+
+
+def run_sql():
+    """The rows of a small run, which has all columns that version 1 knew."""
+    database = sqlite3.connect(f"file:{DATA}/traces/version1.db?immutable=1", uri=True)
+    database.row_factory = sqlite3.Row
+    sql = ""
+    for table in ("run", "sequence", "vocabulary", "expert_stats", "layer_stats", "token_block", "slot_block", "layer_block"):
+        for row in database.execute(f"SELECT * FROM {table}"):
+            sql += insert(table, {key: row[key] for key in row.keys() if row[key] is not None})
+    return sql
+
+
+def traces():
+    run = run_sql()
+    more = (insert("policy_change", {"run": 1, "token": 4, "policy": '{"version":1,"edits":[]}'}) +
+            insert("dropped", {"run": 1, "token": 5, "sequence": 0, "position": 5, "tokens": 2}) +
+            "UPDATE run SET dropped_tokens = 2;\nDELETE FROM vocabulary WHERE token_id > 9;\n")
+    put("trace_sql", "good", run)
+    put("trace_sql", "good-more", run + more)
+    put("trace_sql", "odd-view", "DROP TABLE run;\nCREATE VIEW run AS WITH RECURSIVE r(id) AS (SELECT 1 UNION ALL SELECT id + 1 "
+        "FROM r) SELECT * FROM r;\n")
+    put("trace_sql", "odd-column", "ALTER TABLE run ADD COLUMN more TEXT AS (hex(zeroblob(id << 20)));\n"
+        "CREATE INDEX i ON slot_block(length(expert) + run);\nCREATE TRIGGER t AFTER INSERT ON run BEGIN SELECT 1; END;\n")
+    put("trace_sql", "odd-values", "UPDATE run SET layers = 1 << 40, moe_layers = printf('%.*c', 9999, '[');\n"
+        "UPDATE slot_block SET expert = zeroblob(2), slots = -1, tokens = 1e9;\nPRAGMA user_version = 9;\n")
+    schema = re.search(r'R"sql\((.*?)\)sql"', (ROOT / "probes/store/schema.cpp").read_text(), re.S).group(1)
+    version = re.search(r"kTraceVersion = (\d+)", (ROOT / "probes/store/schema.h").read_text()).group(1)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "trace.db"
+        database = sqlite3.connect(file)
+        database.executescript(f"PRAGMA page_size = 512;{schema}{run}{more}"
+                               f"PRAGMA application_id = {0x58534350}; PRAGMA user_version = {version};")
+        database.close()
+        put("trace", "good", file.read_bytes())
+
+
+if __name__ == "__main__":
+    model_files()
+    texts()
+    traces()

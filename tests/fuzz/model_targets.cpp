@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Files of a model folder, but for those of its tokenizer.
+#include <filesystem>
+
+#include "engine/formats/safetensors.h"
+#include "engine/formats/tensor_store.h"
+#include "engine/model/config_reader.h"
+#include "engine/model/routing_policy.h"
+#include "tests/fuzz/targets.h"
+
+namespace expertscope::testing {
+namespace {
+
+/// A file with the tensors of these names, one f32 each.
+void put_shard(const std::string& file, const std::vector<std::string>& tensors) {
+  std::string header = "{";
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    header += fmt::format(R"({}"{}":{{"dtype":"F32","shape":[1],"data_offsets":[{},{}]}})", i > 0 ? "," : "",
+                          tensors[i], 4 * i, 4 * i + 4);
+  header += "}";
+  const std::string length = {
+      static_cast<char>(header.size()), static_cast<char>(header.size() >> 8), 0, 0, 0, 0, 0, 0};
+  put_file(file, length + header + std::string(4 * tensors.size(), 'w'));
+}
+
+ModelConfig small_model() {
+  ModelConfig config;
+  config.num_hidden_layers = 3;
+  config.num_experts = 8;
+  config.num_experts_per_tok = 2;
+  config.moe_layer = {1, 0, 1};
+  return config;
+}
+
+}  // namespace
+
+bool fuzz_safetensors(std::string_view input) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(input.data());
+  const auto entries = parse_safetensors(bytes, input.size(), "model.safetensors");
+  if (!opened(entries)) return false;
+  std::uint64_t total = 0;
+  for (const auto& entry : *entries) {
+    ensure(entry.offset == total, "data of tensors overlap or leave a hole");
+    total += entry.bytes;
+    ensure(total <= input.size(), "data of a tensor lie outside the file");
+  }
+  return true;
+}
+
+bool fuzz_index(std::string_view input) {
+  static const bool shards = [] {
+    put_shard("model-00001-of-00002.safetensors", {"a", "b"});
+    put_shard("model-00002-of-00002.safetensors", {"c"});
+    return true;
+  }();
+  const auto file = put_file("model.safetensors.index.json", input);
+  const auto store = TensorStore::open(file.parent_path());
+  if (!opened(store)) return false;
+  ensure(shards && (*store)->tensor_count() <= 3, "tensors that no shard has");
+  for (const char* name : {"a", "b", "c"}) {
+    const StoredTensor* tensor = (*store)->find(name);
+    ensure(tensor == nullptr || *tensor->data == 'w', "data of a tensor lie elsewhere");
+  }
+  return true;
+}
+
+bool fuzz_config(std::string_view input) {
+  const auto [text, generation] = two_texts(input);
+  auto parsed = parse_config(text, "config.json");
+  if (!opened(parsed)) return false;
+  const ModelConfig& config = parsed->config;
+  ensure(config.moe_layer.size() == static_cast<std::size_t>(config.num_hidden_layers), "layers");
+  ensure(config.num_experts_per_tok <= config.num_experts || config.num_moe_layers() == 0, "experts");
+  ensure(config.num_key_value_heads > 0 && config.num_attention_heads % config.num_key_value_heads == 0,
+         "heads");
+  return opened(apply_generation_config(generation, "generation_config.json", *parsed));
+}
+
+bool fuzz_policy(std::string_view input) {
+  const auto policy = RoutingPolicy::from_json(input, "policy.json");
+  if (!opened(policy)) return false;
+  for (const auto& edit : policy->edits)
+    ensure(!edit.describe().empty(), "an edit without a description");
+  const std::string written = policy->to_json();
+  const auto again = RoutingPolicy::from_json(written, "policy.json");
+  ensure(again && again->to_json() == written, "a policy that is not what it was after writing");
+  ensure(RoutingPolicy::from_json(policy->to_text(), "policy.json").has_value(), "the same, as a file");
+  return opened(policy->compile(small_model()));
+}
+
+}  // namespace expertscope::testing
