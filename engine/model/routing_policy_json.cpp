@@ -259,7 +259,7 @@ Result<RoutingPolicy> RoutingPolicy::from_json(std::string_view json, const std:
   if (json.size() > kMaxPolicyBytes) {
     return fail(ErrorCode::format, "{}: {} bytes are too many for a routing policy", name, json.size());
   }
-  const auto document = parse_json(json, name, DuplicateKeys::refuse);
+  const auto document = parse_json(json, name, {.duplicates = DuplicateKeys::refuse});
   if (!document) return forward_error(document);
   const Json& root = *document;
   if (!root.is_object())
