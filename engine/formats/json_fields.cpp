@@ -1,105 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/formats/json_fields.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <set>
-
-#include "engine/formats/mapped_file.h"
 
 namespace expertscope {
-namespace {
-
-/// Finds where a document that does not parse goes wrong, without exceptions.
-struct ErrorPosition : nlohmann::json_sax<Json> {
-  std::size_t position = 0;
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(std::size_t) override { return true; }
-  bool key(string_t&) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t) override { return true; }
-  bool end_array() override { return true; }
-  bool parse_error(std::size_t at, const std::string&, const nlohmann::json::exception&) override {
-    position = at;
-    return false;
-  }
-};
-
-std::string describe_position(std::string_view text, std::size_t position) {
-  const std::size_t at = std::min(position == 0 ? 0 : position - 1, text.size());
-  const auto before = text.substr(0, at);
-  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-  const auto line_start = before.rfind('\n');
-  const auto column = at - (line_start == std::string_view::npos ? 0 : line_start + 1) + 1;
-  return fmt::format("line {}, column {}", line, column);
-}
-
-/// Recursion over a document (copies, dumps) is only safe when its depth is bounded before it is built.
-bool too_deep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > kMaxJsonDepth) return true;
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-/// Builds the document while looking for a key that stands twice in one object.
-Json parse_unique(std::string_view text, std::string& duplicate) {
-  std::vector<std::set<std::string>> open;
-  const auto callback = [&](int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) open.emplace_back();
-    if (event == Json::parse_event_t::object_end && !open.empty()) open.pop_back();
-    if (event == Json::parse_event_t::key && !open.empty()) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!open.back().insert(key).second && duplicate.empty()) duplicate = key;
-    }
-    return true;
-  };
-  return Json::parse(text.begin(), text.end(), callback, false);
-}
-
-}  // namespace
-
-Result<Json> parse_json(std::string_view text, const std::string& file, DuplicateKeys duplicates) {
-  if (too_deep(text))
-    return fail(ErrorCode::format, "{}: JSON is nested deeper than {} levels", file, kMaxJsonDepth);
-  std::string duplicate;
-  Json document = duplicates == DuplicateKeys::refuse ? parse_unique(text, duplicate)
-                                                      : Json::parse(text.begin(), text.end(), nullptr, false);
-  if (document.is_discarded()) {
-    ErrorPosition error;
-    Json::sax_parse(text.begin(), text.end(), &error);
-    return fail(ErrorCode::format, "{}: not valid JSON at {}", file, describe_position(text, error.position));
-  }
-  if (!duplicate.empty())
-    return fail(ErrorCode::format, "{}: the key \"{}\" is there twice", file, duplicate);
-  return document;
-}
-
-Result<Json> read_json_file(const std::filesystem::path& file, std::size_t max_bytes,
-                            DuplicateKeys duplicates) {
-  const auto text = read_file(file, max_bytes);
-  if (!text) return forward_error(text);
-  return parse_json(*text, file.string(), duplicates);
-}
 
 std::string json_excerpt(const Json& value) {
   std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,19 +17,46 @@ namespace expertscope {
 
 using Json = nlohmann::json;
 
-/// Deepest nesting of arrays and objects that parse_json accepts.
-inline constexpr int kMaxJsonDepth = 100;
+/// Deepest nesting of arrays and objects that is accepted.
+inline constexpr std::size_t kMaxJsonDepth = 100;
+/// Most memory that a document may take, in bytes: a text of commas and zeros takes a hundred times its size.
+inline constexpr std::size_t kMaxDocumentMemory = std::size_t{256} << 20;
 
 /// What to do with an object that has the same key twice.
 enum class DuplicateKeys : std::uint8_t { last_wins, refuse };
 
-/// Parses untrusted JSON text. Errors name `file`, the line and the column, or the key that is there twice.
-Result<Json> parse_json(std::string_view text, const std::string& file,
-                        DuplicateKeys duplicates = DuplicateKeys::last_wins);
+/// Which texts are JSON.
+enum class JsonDialect : std::uint8_t {
+  standard,
+  /// Also what Python's json module writes and reads beyond the standard. NaN, Infinity and -Infinity become
+  /// texts of that name, so that a field that needs a number still refuses them; half of a surrogate pair
+  /// becomes U+FFFD.
+  python,
+};
+
+struct JsonRules {
+  DuplicateKeys duplicates = DuplicateKeys::last_wins;
+  JsonDialect dialect = JsonDialect::standard;
+  std::size_t max_memory = kMaxDocumentMemory;
+  std::stop_token stop = {};
+};
+
+/// Parses untrusted JSON text in time and memory that its size bounds. Errors name `file`, and the line and
+/// the column, or the key that is there twice, or what stands there instead of JSON (a Git LFS pointer, a web
+/// page); ErrorCode::cancelled when told to stop.
+Result<Json> parse_json(std::string_view text, const std::string& file, const JsonRules& rules = {});
+
+/// The same for an object too large to be kept: every member is given away as soon as it was read, in the
+/// order of the text, and then forgotten; `max_memory` holds for each. A member that is refused ends the
+/// parsing with that error. A key that the object has twice is given twice. What is not an object comes back
+/// whole; an object comes back empty.
+using JsonMember = std::function<Status(const std::string& key, const Json& value)>;
+Result<Json> parse_json_members(std::string_view text, const std::string& file, const JsonMember& member,
+                                const JsonRules& rules = {});
 
 /// Reads and parses a JSON file of at most `max_bytes`.
 Result<Json> read_json_file(const std::filesystem::path& file, std::size_t max_bytes,
-                            DuplicateKeys duplicates = DuplicateKeys::last_wins);
+                            const JsonRules& rules = {});
 
 /// A JSON value as text for an error message: one line, shortened, never throws.
 std::string json_excerpt(const Json& value);

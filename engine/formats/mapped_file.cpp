@@ -89,6 +89,13 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::uint8_t*>(data_), size_);
 }
 
+Result<bool> is_there(const std::filesystem::path& file) {
+  struct stat info {};
+  if (::lstat(file.c_str(), &info) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return fail(ErrorCode::io, "{}: cannot be examined: {}", file.string(), reason(errno));
+}
+
 Result<std::string> read_file(const std::filesystem::path& file, std::size_t max_bytes) {
   const auto source = open_regular(file);
   if (!source) return forward_error(source);

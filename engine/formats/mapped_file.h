@@ -35,6 +35,10 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// Whether a file, folder or link of this name is there. An error where that cannot be known: a folder on the
+/// way may not be searched.
+Result<bool> is_there(const std::filesystem::path& file);
+
 /// The bytes of a regular file of at most `max_bytes`; the same errors as MappedFile::open.
 Result<std::string> read_file(const std::filesystem::path& file, std::size_t max_bytes);
 

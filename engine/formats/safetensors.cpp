@@ -7,12 +7,14 @@
 #include <limits>
 #include <optional>
 
+#include "engine/formats/foreign_content.h"
 #include "engine/formats/json_fields.h"
 
 namespace expertscope {
 namespace {
 
 constexpr std::size_t kLengthBytes = 8;
+constexpr std::size_t kMaxMemberMemory = std::size_t{16} << 20;  // of a tensor, or of all metadata
 constexpr auto kMaxInt64 = std::numeric_limits<std::int64_t>::max();
 
 /// Bits per element of every type the format defines; nullopt for a name that it does not.
@@ -43,6 +45,9 @@ std::optional<std::uint64_t> byte_count(const std::vector<std::int64_t>& shape, 
 }
 
 Result<TensorEntry> parse_entry(const std::string& name, const Json& value, const std::string& file) {
+  if (name.size() > kMaxTensorName)
+    return fail(ErrorCode::format, "{}: a tensor's name of {} bytes; at most {} are allowed", file,
+                name.size(), kMaxTensorName);
   const auto fields = JsonFields::of(value, file, fmt::format("tensor {}", name));
   if (!fields) return forward_error(fields);
   const auto dtype = fields->string("dtype");
@@ -72,8 +77,9 @@ Result<TensorEntry> parse_entry(const std::string& name, const Json& value, cons
 }
 
 Status check_metadata(const Json& value, const std::string& file) {
-  const bool good = value.is_object() &&
-                    std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_string(); });
+  const bool good = value.is_null() ||
+                    (value.is_object() &&
+                     std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_string(); }));
   if (!good) return fail(ErrorCode::format, "{}: __metadata__ is not an object of strings", file);
   return {};
 }
@@ -103,7 +109,22 @@ Status check_layout(std::vector<TensorEntry>& entries, std::uint64_t data_size, 
   return {};
 }
 
+Status check_names(const std::vector<TensorEntry>& entries, const std::string& file) {
+  std::vector<std::string_view> names;
+  names.reserve(entries.size());
+  for (const auto& entry : entries)
+    names.emplace_back(entry.name);
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice == names.end()) return {};
+  return fail(ErrorCode::format, "{} (header): the key \"{}\" is there twice", file, *twice);
+}
+
 Result<std::string_view> header_text(const std::uint8_t* bytes, std::size_t size, const std::string& file) {
+  constexpr std::size_t kSignature = 64;
+  const std::string_view beginning(reinterpret_cast<const char*>(bytes), std::min(size, kSignature));
+  if (const auto foreign = foreign_content(beginning); !foreign.empty())
+    return fail(ErrorCode::format, "{}: {}", file, foreign);
   if (size < kLengthBytes)
     return fail(ErrorCode::format, "{}: {} bytes are too few for a safetensors file", file, size);
   std::uint64_t length = 0;
@@ -121,30 +142,33 @@ Result<std::string_view> header_text(const std::uint8_t* bytes, std::size_t size
 }  // namespace
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
+  constexpr std::ptrdiff_t kShown = 8;
+  if (std::ssize(shape) <= kShown) return fmt::format("[{}]", fmt::join(shape, ", "));
+  return fmt::format("[{}, ... ({} dimensions)]", fmt::join(shape.begin(), shape.begin() + kShown, ", "),
+                     shape.size());
 }
 
 Result<std::vector<TensorEntry>> parse_safetensors(const std::uint8_t* bytes, std::size_t size,
-                                                   const std::string& file) {
+                                                   const std::string& file, const std::stop_token& stop) {
   const auto text = header_text(bytes, size, file);
   if (!text) return forward_error(text);
-  const auto document = parse_json(*text, fmt::format("{} (header)", file), DuplicateKeys::refuse);
-  if (!document) return forward_error(document);
-  const auto header = JsonFields::of(*document, file, "header");
-  if (!header) return forward_error(header);
-
   std::vector<TensorEntry> entries;
-  entries.reserve(document->size());
-  for (const auto& item : document->items()) {
-    if (item.key() == "__metadata__") {
-      if (const auto ok = check_metadata(item.value(), file); !ok) return forward_error(ok);
-      continue;
-    }
-    auto entry = parse_entry(item.key(), item.value(), file);
+  const auto take = [&](const std::string& name, const Json& value) -> Status {
+    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "Reading {} was cancelled", file);
+    if (name == "__metadata__") return check_metadata(value, file);
+    auto entry = parse_entry(name, value, file);
     if (!entry) return forward_error(entry);
+    if (entries.size() == kMaxTensors)
+      return fail(ErrorCode::format, "{}: more than {} tensors in one file are refused", file, kMaxTensors);
     entries.push_back(std::move(*entry));
-  }
-  const auto ok = check_layout(entries, size - kLengthBytes - text->size(), file);
+    return {};
+  };
+  const JsonRules rules{.duplicates = DuplicateKeys::refuse, .max_memory = kMaxMemberMemory, .stop = stop};
+  const auto rest = parse_json_members(*text, fmt::format("{} (header)", file), take, rules);
+  if (!rest) return forward_error(rest);
+  if (const auto header = JsonFields::of(*rest, file, "header"); !header) return forward_error(header);
+  Status ok = check_names(entries, file);
+  if (ok) ok = check_layout(entries, size - kLengthBytes - text->size(), file);
   if (!ok) return forward_error(ok);
   return entries;
 }
@@ -157,10 +181,11 @@ SafetensorsFile::SafetensorsFile(MappedFile file, std::vector<TensorEntry> tenso
   data_ = file_.data() + (file_.size() - total);
 }
 
-Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& file) {
+Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& file,
+                                              const std::stop_token& stop) {
   auto mapped = MappedFile::open(file);
   if (!mapped) return forward_error(mapped);
-  auto tensors = parse_safetensors(mapped->data(), mapped->size(), file.string());
+  auto tensors = parse_safetensors(mapped->data(), mapped->size(), file.string(), stop);
   if (!tensors) return forward_error(tensors);
   return SafetensorsFile(std::move(*mapped), std::move(*tensors));
 }

@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/error.h"
@@ -30,16 +30,17 @@ using ShardProgress = std::function<void(const std::string& file, std::size_t do
 /// model.safetensors.index.json lists. Immutable after open; entries stay valid while the store lives.
 class TensorStore {
  public:
-  /// Errors name a shard that is missing, a tensor that the index promises and its shard lacks, and a shard
-  /// name that points outside the folder. Links are followed but not resolved: in a Hugging Face cache every
-  /// file is a link to a blob whose name says nothing.
+  /// Errors name a shard that is missing, a tensor that the index promises and its shard lacks, a shard name
+  /// that points outside the folder, and what a folder without safetensors holds instead. Links are followed
+  /// but not resolved: in a Hugging Face cache every file is a link to a blob whose name says nothing.
   static Result<std::unique_ptr<TensorStore>> open(const std::filesystem::path& folder,
                                                    const ShardProgress& progress = {},
                                                    const std::stop_token& stop = {});
 
   /// Null when no file has a tensor of this name.
   const StoredTensor* find(std::string_view name) const;
-  /// Tensors, whether the model uses them or not; with an index, those that it lists.
+  /// All of them, by name, whether the model uses them or not; with an index, those that it lists.
+  std::span<const StoredTensor> tensors() const { return tensors_; }
   std::int64_t tensor_count() const { return static_cast<std::int64_t>(tensors_.size()); }
   /// Bytes of data of all tensors.
   std::int64_t total_bytes() const { return total_bytes_; }
@@ -47,19 +48,18 @@ class TensorStore {
 
  private:
   TensorStore() = default;
-  Status open_single(const std::filesystem::path& file, const ShardProgress& progress);
+  Status open_single(const std::filesystem::path& file, const ShardProgress& progress,
+                     const std::stop_token& stop);
   Status open_shards(const std::filesystem::path& index, const ShardProgress& progress,
                      const std::stop_token& stop);
+  Status open_shard(const std::string& name, const std::vector<std::string>& wanted,
+                    const std::stop_token& stop);
   void add(const SafetensorsFile& file, const TensorEntry& entry);
-
-  struct NameHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
-  };
+  void sort();
 
   std::filesystem::path folder_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
-  std::unordered_map<std::string, StoredTensor, NameHash, std::equal_to<>> tensors_;
+  std::vector<StoredTensor> tensors_;  ///< by name
   std::int64_t total_bytes_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/formats/json_fields.h"
 #include "engine/model/architecture.h"
 #include "engine/model/config.h"
 
@@ -18,13 +19,18 @@ struct ParsedConfig {
   std::vector<std::string> warnings;  ///< what was ignored and why, in whole sentences
 };
 
-/// Reads config.json as transformers does (both the flat rope_theta / rope_scaling and the rope_parameters of
-/// version 5). Every number is checked for range and for agreement with the others; a feature that this
-/// program does not run (another rope_type, sliding windows, another activation, quantised weights) is
-/// refused by name. `file` stands for the name in errors.
+/// Reads config.json as transformers does: in Python's JSON, by the class in `architectures` or, where that
+/// is absent or a sibling, by `model_type`, with both the flat rope_theta / rope_scaling and the
+/// rope_parameters of version 5. Every number is checked for range and for agreement with the others; a
+/// feature that this program does not run (another rope_type, sliding windows, another activation, quantised
+/// weights) is refused by name. `file` stands for the name in errors.
 Result<ParsedConfig> parse_config(std::string_view text, const std::string& file);
 
-/// Adds what generation_config.json says: eos_token_id, bos_token_id and the sampling defaults.
-Status apply_generation_config(std::string_view text, const std::string& file, ParsedConfig& parsed);
+/// Adds what generation_config.json says: eos_token_id, bos_token_id and the sampling defaults. What cannot
+/// be read or is not supported becomes a warning by name, and the default stays.
+void apply_generation_config(std::string_view text, const std::string& file, ParsedConfig& parsed);
+
+/// eos_token_id and bos_token_id of either file. An error leaves the config as it is.
+Status read_token_ids(const JsonFields& fields, ParsedConfig& parsed);
 
 }  // namespace expertscope

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -48,8 +49,11 @@ class Model {
   const ModelIdentity& identity() const { return identity_; }
   /// Null when the folder has no tokenizer.json (runs from ids still work).
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }
-  /// Why there is no tokenizer or no usable chat template; empty when all is well.
+  /// What a person should know of this folder: what is ignored, missing or read otherwise than it is written;
+  /// empty when all is well. First what concerns the results of any run, then what concerns text.
   const std::vector<std::string>& warnings() const { return warnings_; }
+  /// Those of them that concern the results of any run.
+  std::span<const std::string> result_warnings() const { return {warnings_.data(), result_warnings_}; }
   /// Null when the model has no chat template this program understands; warnings() says why.
   const ChatTemplate* chat_template() const { return chat_template_.get(); }
 
@@ -69,6 +73,7 @@ class Model {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> chat_template_;
   std::vector<std::string> warnings_;
+  std::size_t result_warnings_ = 0;  ///< how many of them
   std::shared_ptr<const void> storage_;
 };
 

@@ -2,6 +2,9 @@
 #include "engine/model/model_loader.h"
 
 #include "engine/formats/json_fields.h"
+#include "engine/formats/mapped_file.h"
+#include "engine/model/model_folder.h"
+#include "engine/model/tensor_census.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/dataset.h"
 #include "engine/text/tokenizer.h"
@@ -20,9 +23,7 @@ struct Storage {
 };
 
 bool present(const fs::path& file) {
-  std::error_code error;
-  const auto type = fs::symlink_status(file, error).type();
-  return type != fs::file_type::not_found && type != fs::file_type::none;
+  return is_there(file).value_or(true);  // where it cannot be known, reading says why
 }
 
 /// tokenizer_config.json has one template as a string, or several as {"name", "template"}.
@@ -70,21 +71,6 @@ Status ModelLoader::report(const std::string& what, double fraction) const {
   return {};
 }
 
-Status ModelLoader::check_folder() const {
-  std::error_code error;
-  const auto status = fs::status(folder_, error);
-  if (status.type() == fs::file_type::not_found)
-    return fail(ErrorCode::io, "{}: there is no such folder", folder_.string());
-  if (error) return fail(ErrorCode::io, "{}: cannot be opened: {}", folder_.string(), error.message());
-  if (!fs::is_directory(status))
-    return fail(ErrorCode::invalid_argument,
-                "{}: a model is a folder with config.json and safetensors files; this is a file",
-                folder_.string());
-  if (!present(folder_ / "config.json"))
-    return fail(ErrorCode::io, "{}: no config.json; is this a Hugging Face model folder?", folder_.string());
-  return {};
-}
-
 Status ModelLoader::load_config() {
   const auto file = folder_ / "config.json";
   const auto text = read_file(file, kMaxConfigBytes);
@@ -99,9 +85,9 @@ Status ModelLoader::load_config() {
   const auto generation = folder_ / "generation_config.json";
   if (present(generation)) {
     const auto settings = read_file(generation, kMaxConfigBytes);
-    if (!settings) return forward_error(settings);
-    auto ok = apply_generation_config(*settings, generation.string(), parsed_);
-    if (!ok) return ok;
+    if (settings) apply_generation_config(*settings, generation.string(), parsed_);
+    if (!settings)
+      parsed_.warnings.push_back(fmt::format("{}; its settings are not used.", settings.error().message));
   }
   model_->config_ = parsed_.config;
   model_->warnings_ = std::move(parsed_.warnings);
@@ -114,16 +100,27 @@ Status ModelLoader::load_weights() {
   };
   auto store = TensorStore::open(folder_, shard_progress, stop_);
   if (!store) return forward_error(store);
-  const auto& config = model_->config_;
+  if (auto ok = refuse_quantised_tensors(**store); !ok) return ok;
+  auto& config = model_->config_;
   auto& weights = model_->weights_;
   WeightBinder binder(**store, config, *parsed_.architecture);
-  if (auto ok = binder.bind_ends(weights); !ok) return ok;
+  if (auto ok = binder.bind_ends(weights, stop_); !ok) return ok;
+  if (config.tie_word_embeddings && weights.lm_head.data != weights.embed_tokens.data) {
+    config.tie_word_embeddings = false;
+    model_->warnings_.push_back(
+        fmt::format("{}: tie_word_embeddings is true, but {} and {} differ: both are used.",
+                    (folder_ / "config.json").string(), parsed_.architecture->tensors.lm_head,
+                    parsed_.architecture->tensors.embed_tokens));
+  }
   for (int i = 0; i < config.num_hidden_layers; ++i) {
     auto ok = report(fmt::format("layer {} of {}", i + 1, config.num_hidden_layers),
                      0.4 + 0.3 * i / config.num_hidden_layers);
     if (!ok) return ok;
     if (auto bound = binder.bind_layer(i, weights.layers.emplace_back()); !bound) return bound;
   }
+  const auto unused = account_for_unused(**store, binder.used(), config, *parsed_.architecture);
+  if (!unused) return forward_error(unused);
+  if (!unused->empty()) model_->warnings_.push_back(*unused);
   model_->identity_.tensor_count = (*store)->tensor_count();
   model_->identity_.total_bytes = (*store)->total_bytes();
   if (binder.copied_bytes() > 0)
@@ -196,11 +193,14 @@ void ModelLoader::load_chat_template() {
 
 Result<std::shared_ptr<const Model>> ModelLoader::load() {
   model_.reset(new Model);
-  Status ok = check_folder();
-  if (ok) ok = report("config.json", 0.0);
+  auto found = find_model_folder(folder_);
+  if (!found) return forward_error(found);
+  folder_ = std::move(*found);
+  Status ok = report("config.json", 0.0);
   if (ok) ok = load_config();
   if (ok) ok = report("weights", 0.05);
   if (ok) ok = load_weights();
+  model_->result_warnings_ = model_->warnings_.size();
   if (ok) ok = report("tokenizer.json", 0.7);
   if (ok) ok = load_tokenizer();
   if (ok) ok = report("ready", 1.0);

@@ -33,7 +33,6 @@ class ModelLoader {
   Result<std::shared_ptr<const Model>> load();
 
  private:
-  Status check_folder() const;
   Status report(const std::string& what, double fraction) const;
   Status load_config();
   Status load_weights();

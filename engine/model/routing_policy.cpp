@@ -186,12 +186,10 @@ Result<std::shared_ptr<const RoutingTable>> RoutingPolicy::compile(const ModelCo
     if (auto ok = check_layers(index, edit, config); !ok) return forward_error(ok);
     if (auto ok = check_action(index, edit, config); !ok) return forward_error(ok);
     if (!edit.enabled) continue;
-    for (std::size_t n = 0; n < layer_count; ++n) {
-      const bool named =
-          std::find(edit.layers.begin(), edit.layers.end(), static_cast<int>(n)) != edit.layers.end();
-      const bool everywhere = edit.layers.empty() && config.is_moe(static_cast<int>(n));
-      if (named || everywhere) apply(edit, layers[n]);
-    }
+    for (const int layer : edit.layers)
+      apply(edit, layers[static_cast<std::size_t>(layer)]);
+    for (std::size_t n = 0; edit.layers.empty() && n < layer_count; ++n)
+      if (config.is_moe(static_cast<int>(n))) apply(edit, layers[n]);
   }
   auto table = std::make_shared<RoutingTable>();
   for (std::size_t n = 0; n < layer_count; ++n) {

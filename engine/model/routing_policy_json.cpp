@@ -17,6 +17,7 @@ using OrderedJson = nlohmann::ordered_json;
 
 /// Far more than a person writes; keeps a hostile file from costing more than its size.
 constexpr std::size_t kMaxPolicyBytes = 16u << 20;
+constexpr std::size_t kMaxEdits = 100'000;
 
 /// One edit of the file being read: what an error needs to say where it is.
 struct EditReader {
@@ -259,7 +260,7 @@ Result<RoutingPolicy> RoutingPolicy::from_json(std::string_view json, const std:
   if (json.size() > kMaxPolicyBytes) {
     return fail(ErrorCode::format, "{}: {} bytes are too many for a routing policy", name, json.size());
   }
-  const auto document = parse_json(json, name, DuplicateKeys::refuse);
+  const auto document = parse_json(json, name, {.duplicates = DuplicateKeys::refuse});
   if (!document) return forward_error(document);
   const Json& root = *document;
   if (!root.is_object())
@@ -278,6 +279,9 @@ Result<RoutingPolicy> RoutingPolicy::from_json(std::string_view json, const std:
   const auto list = root.find("edits");
   if (list == root.end()) return fail(ErrorCode::format, "{}: field 'edits' is missing", name);
   if (!list->is_array()) return fail(ErrorCode::format, "{}: field 'edits': must be a list", name);
+  if (list->size() > kMaxEdits)
+    return fail(ErrorCode::format, "{}: field 'edits': {} edits, at most {} are allowed", name, list->size(),
+                kMaxEdits);
   RoutingPolicy policy;
   for (std::size_t index = 0; index < list->size(); ++index) {
     auto edit = read_edit({(*list)[index], name, index});

@@ -27,13 +27,23 @@ float element(const std::uint8_t* data, DType dtype, std::size_t index) {
   return dtype == DType::f16 ? f16_to_f32(half) : bf16_to_f32(half);
 }
 
+/// Reads both up to the first difference.
+Result<bool> same_elements(const Matrix& a, const Matrix& b, const std::stop_token& stop) {
+  if (a.dtype != b.dtype) return false;
+  for (std::int64_t row = 0; row < a.rows; ++row) {
+    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "Comparing the embeddings was cancelled");
+    if (std::memcmp(a.row(row), b.row(row), a.row_bytes()) != 0) return false;
+  }
+  return true;
+}
+
 std::string weight(std::string_view projection) {
   return std::string(projection) + ".weight";
 }
 
 }  // namespace
 
-Result<const StoredTensor*> WeightBinder::find(const std::string& name, const Shape& shape) const {
+Result<const StoredTensor*> WeightBinder::find(const std::string& name, const Shape& shape) {
   const auto* tensor = store_.find(name);
   if (tensor == nullptr)
     return fail(ErrorCode::mismatch, "{}: tensor {} {} is missing", store_.folder().string(), name,
@@ -45,6 +55,7 @@ Result<const StoredTensor*> WeightBinder::find(const std::string& name, const Sh
   if (!weight_type(tensor->entry->dtype))
     return fail(ErrorCode::unsupported, "{}: tensor {} is {}; weights must be F32, F16 or BF16",
                 file.string(), name, tensor->entry->dtype);
+  used_[static_cast<std::size_t>(tensor - store_.tensors().data())] = 1;
   return tensor;
 }
 
@@ -96,16 +107,29 @@ Status WeightBinder::bias(const std::string& projection, std::int64_t size, Vect
   return config_.attention_bias ? vector(projection + ".bias", size, out) : Status{};
 }
 
-Status WeightBinder::bind_ends(Weights& weights) {
+Status WeightBinder::bind_tied(Weights& weights, const std::stop_token& stop) {
+  const bool embedding = store_.find(names_.embed_tokens) != nullptr;
+  const bool head = store_.find(names_.lm_head) != nullptr;
   const std::int64_t vocab = config_.vocab_size;
   const std::int64_t hidden = config_.hidden_size;
-  Status ok = matrix(names_.embed_tokens, vocab, hidden, weights.embed_tokens);
-  if (ok) ok = vector(names_.norm, hidden, weights.norm);
-  if (!ok) return ok;
-  if (config_.tie_word_embeddings) {
-    weights.lm_head = weights.embed_tokens;
-    return {};
-  }
+  Status ok =
+      matrix(head && !embedding ? names_.lm_head : names_.embed_tokens, vocab, hidden, weights.embed_tokens);
+  weights.lm_head = weights.embed_tokens;
+  if (!ok || !head || !embedding) return ok;
+  Matrix own;
+  ok = matrix(names_.lm_head, vocab, hidden, own);
+  const auto same = ok ? same_elements(own, weights.embed_tokens, stop) : Result<bool>(true);
+  if (!same) return forward_error(same);
+  if (!*same) weights.lm_head = own;
+  return ok;
+}
+
+Status WeightBinder::bind_ends(Weights& weights, const std::stop_token& stop) {
+  const std::int64_t vocab = config_.vocab_size;
+  const std::int64_t hidden = config_.hidden_size;
+  if (auto ok = vector(names_.norm, hidden, weights.norm); !ok) return ok;
+  if (config_.tie_word_embeddings) return bind_tied(weights, stop);
+  if (auto ok = matrix(names_.embed_tokens, vocab, hidden, weights.embed_tokens); !ok) return ok;
   if (store_.find(names_.lm_head) == nullptr)
     return fail(ErrorCode::mismatch,
                 "{}: tensor {} is missing, and config.json says tie_word_embeddings: false",

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -22,26 +24,35 @@ using AlignedCopies = std::vector<std::unique_ptr<std::byte[]>>;
 class WeightBinder {
  public:
   WeightBinder(const TensorStore& store, const ModelConfig& config, const Architecture& architecture)
-      : store_(store), config_(config), names_(architecture.tensors), switches_(architecture.switches) {}
+      : store_(store),
+        config_(config),
+        names_(architecture.tensors),
+        switches_(architecture.switches),
+        used_(store.tensors().size()) {}
 
-  /// embed_tokens, the final norm and lm_head.
-  Status bind_ends(Weights& weights);
+  /// embed_tokens, the final norm and lm_head. Where tie_word_embeddings asks for one matrix and the files
+  /// have only one of the two, it is both; where they have two, these are compared, and kept if they differ,
+  /// as transformers does (PreTrainedModel.tie_weights of 5.24).
+  Status bind_ends(Weights& weights, const std::stop_token& stop = {});
   Status bind_layer(int index, LayerWeights& layer);
 
   /// Copies that the views point into: tensors whose data start at an address unfit for their type, which
   /// only files of early safetensors versions have. Empty as a rule.
   AlignedCopies take_copies() { return std::move(copies_); }
   std::int64_t copied_bytes() const { return copied_bytes_; }
+  /// 1 for each of the store's tensors that was bound.
+  const std::vector<std::uint8_t>& used() const { return used_; }
 
  private:
   using Shape = std::vector<std::int64_t>;
-  Result<const StoredTensor*> find(const std::string& name, const Shape& shape) const;
+  Result<const StoredTensor*> find(const std::string& name, const Shape& shape);
   Result<const void*> aligned(const StoredTensor& tensor, DType dtype);
   /// Reads a matrix, or the slice of a 3-D tensor that the caller cuts from `whole`.
   Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);
   Status stack(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& whole);
   Status vector(const std::string& name, std::int64_t size, Vector& out);
   Status bias(const std::string& projection, std::int64_t size, Vector& out);
+  Status bind_tied(Weights& weights, const std::stop_token& stop);
   Status bind_attention(int index, LayerWeights& layer);
   Status bind_experts(int index, LayerWeights& layer);
   Status bind_fused_experts(int index, LayerWeights& layer);
@@ -50,6 +61,7 @@ class WeightBinder {
   const ModelConfig& config_;
   const TensorNames& names_;
   const ArchitectureSwitches& switches_;
+  std::vector<std::uint8_t> used_;
   AlignedCopies copies_;
   std::int64_t copied_bytes_ = 0;
 };

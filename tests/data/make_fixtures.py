@@ -48,6 +48,8 @@ SPECS = [
     Spec("attention_bias", "attention_bias true", 1000, layers=2, attention_bias=True),
     Spec("v5_default", "as save_pretrained of transformers 5 writes it", 1100, layout="v5_default",
          layers=2),
+    Spec("tied_own_head", "tie_word_embeddings true beside an lm_head that differs", 1300, layers=2,
+         tied=True, own_head=True),
     Spec("v5_fused", "transformers 5 with packed experts on disk", 1200, layout="v5_fused",
          layers=2),
 ]

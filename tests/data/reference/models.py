@@ -37,6 +37,7 @@ class Spec:
     top_k: int = 2
     norm_topk: bool = True
     tied: bool = False
+    own_head: bool = False  # an lm_head of its own although the config says tied
     attention_bias: bool = False
     sparse_step: int = 1
     mlp_only: tuple = ()
@@ -116,7 +117,7 @@ def random_weights(spec: Spec, seed: int) -> dict:
     for n in range(spec.layers):
         layer_weights(w, spec, f"model.layers.{n}.", n)
     w.normal("model.norm.weight", (spec.hidden,), 0.2, 1.0)
-    if not spec.tied:
+    if not spec.tied or spec.own_head:
         w.linear("lm_head", spec.vocab, spec.hidden, 2.0)
     return w.tensors
 

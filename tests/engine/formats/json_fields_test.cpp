@@ -11,7 +11,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string parse_error(std::string_view text, DuplicateKeys duplicates = DuplicateKeys::last_wins) {
-  const auto result = parse_json(text, "x.json", duplicates);
+  const auto result = parse_json(text, "x.json", {.duplicates = duplicates});
   EXPECT_FALSE(result) << text;
   return result ? "" : result.error().message;
 }
@@ -35,7 +35,10 @@ TEST(ParseJson, SaysWhereTheTextGoesWrong) {
 TEST(ParseJson, RefusesDeepNestingBeforeItCanHurt) {
   const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
   EXPECT_EQ(parse_error(deep), "x.json: JSON is nested deeper than 100 levels");
-  EXPECT_THAT(parse_error(std::string(5'000'000, '{')), HasSubstr("nested deeper"));
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i)
+    objects += "{\"a\":";
+  EXPECT_EQ(parse_error(objects), "x.json: JSON is nested deeper than 100 levels");
   const std::string brackets_in_text = "\"" + std::string(1000, '[') + "\\\"" + std::string(1000, '{') + "\"";
   EXPECT_TRUE(parse_json(brackets_in_text, "x.json"));
   EXPECT_TRUE(parse_json(std::string(100, '[') + std::string(100, ']'), "x.json"));
@@ -47,7 +50,94 @@ TEST(ParseJson, RefusesADuplicateKeyOnRequestAtEveryDepth) {
             "x.json: the key \"a\" is there twice");
   EXPECT_THAT(parse_error(R"({"a": [{"b": 1, "b": 2}]})", DuplicateKeys::refuse),
               HasSubstr("\"b\" is there twice"));
-  EXPECT_TRUE(parse_json(R"({"a": {"c": 1}, "b": {"c": 1}, "c": 1})", "x.json", DuplicateKeys::refuse));
+  EXPECT_TRUE(parse_json(R"({"a": {"c": 1}, "b": {"c": 1}, "c": 1})", "x.json",
+                         {.duplicates = DuplicateKeys::refuse}));
+}
+
+TEST(ParseJson, ADocumentThatTakesTooMuchMemoryIsRefusedBeforeItDoes) {
+  std::string zeros = "[0";
+  for (int i = 0; i < 100'000; ++i)
+    zeros += ",0";
+  zeros += "]";
+  EXPECT_TRUE(parse_json(zeros, "x.json"));
+  const auto result = parse_json(zeros, "x.json", {.max_memory = 1 << 20});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().message, "x.json: more than 1 MiB of JSON in memory are refused");
+}
+
+TEST(ParseJson, StopsWhenAsked) {
+  std::stop_source stop;
+  stop.request_stop();
+  std::string zeros = "[0";
+  for (int i = 0; i < 5'000; ++i)
+    zeros += ",0";
+  const auto result = parse_json(zeros + "]", "x.json", {.stop = stop.get_token()});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+}
+
+TEST(ParseJson, SaysWhatStandsInPlaceOfTheFile) {
+  EXPECT_EQ(parse_error("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3\n"),
+            "x.json: this is a Git LFS pointer, not the file itself; run \"git lfs pull\" in the folder, or "
+            "download the file again");
+  EXPECT_THAT(parse_error("\n<!DOCTYPE html>\n<html>"), HasSubstr("x.json: this is a web page"));
+  EXPECT_THAT(parse_error("<html lang=\"en\">"), HasSubstr("this is a web page"));
+  EXPECT_THAT(parse_error("Entry not found"), HasSubstr("a server that refused the download"));
+  EXPECT_THAT(parse_error("Access to model org/x is restricted."), HasSubstr("ask for access"));
+  EXPECT_THAT(parse_error("GGUF\3"), HasSubstr("this is a GGUF file"));
+  EXPECT_THAT(parse_error("\x80\x02}q"), HasSubstr("this is a PyTorch pickle"));
+}
+
+TEST(ParsePythonJson, ReadsWhatPythonWrites) {
+  const JsonRules python{.dialect = JsonDialect::python};
+  const auto result = parse_json(
+      R"({"a": NaN, "b": [Infinity, -Infinity], "c": "NaN \" \ud83d", "d": "\udc00\ud83d\ude00", "e": 1})",
+      "x.json", python);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->dump(), R"({"a":"NaN","b":["Infinity","-Infinity"],"c":"NaN \" �","d":"�😀","e":1})");
+  EXPECT_FALSE(parse_json(R"({"a": NaN})", "x.json"));
+  EXPECT_FALSE(parse_json(R"({"a": "\ud83d"})", "x.json"));
+  EXPECT_EQ(parse_json("{\"a\": [NaN, NaN],\n \"b\": [NaN, ]}", "x.json", python).error().message,
+            "x.json: not valid JSON at line 2, column 13");
+  EXPECT_FALSE(parse_json("{\"a\": \"\\ud83d", "x.json", python));
+  EXPECT_FALSE(parse_json("{\"a\": NaN\\", "x.json", python));
+}
+
+TEST(ParseJsonMembers, GivesEveryMemberAwayInTheOrderOfTheText) {
+  std::vector<std::string> seen;
+  const auto take = [&](const std::string& key, const Json& value) -> Status {
+    seen.push_back(key + "=" + value.dump());
+    return {};
+  };
+  const auto rest =
+      parse_json_members(R"({"b": {"x": [1, {}]}, "a": 2, "b": null, "c": []})", "x.json", take);
+  ASSERT_TRUE(rest) << rest.error().message;
+  EXPECT_EQ(rest->dump(), "{}");
+  EXPECT_THAT(seen, ElementsAre(R"(b={"x":[1,{}]})", "a=2", "b=null", "c=[]"));
+  EXPECT_EQ(parse_json_members("[1, {\"a\": 2}]", "x.json", take)->dump(), "[1,{\"a\":2}]");
+  EXPECT_THAT(parse_json_members("{\"a\": 1, }", "x.json", take).error().message,
+              HasSubstr("not valid JSON at line 1, column 10"));
+}
+
+TEST(ParseJsonMembers, EndsWithTheFirstMemberThatIsRefused) {
+  int seen = 0;
+  const auto refuse = [&](const std::string& key, const Json&) -> Status {
+    ++seen;
+    return fail(ErrorCode::mismatch, "no {}", key);
+  };
+  EXPECT_EQ(parse_json_members(R"({"b": 1, "a": 2})", "x.json", refuse).error().message, "no b");
+  EXPECT_EQ(seen, 1);
+}
+
+TEST(ParseJsonMembers, TheBoundOfMemoryHoldsForEachMember) {
+  std::string members = "{";
+  for (int i = 0; i < 1000; ++i)
+    members += fmt::format("\"{}\": [1, 2, 3, 4, 5, 6, 7, 8],", i);
+  const JsonRules rules{.max_memory = 1000};
+  const auto take = [](const std::string&, const Json&) -> Status { return {}; };
+  EXPECT_TRUE(parse_json_members(members + "\"end\": 0}", "x.json", take, rules));
+  EXPECT_FALSE(
+      parse_json_members(members + "\"end\": [" + std::string(100, '[') + "}", "x.json", take, rules));
 }
 
 TEST(JsonFields, ReadsEveryType) {

@@ -90,6 +90,50 @@ TEST(Safetensors, AHeaderThatIsNotAnObjectOfTensorsIsRefused) {
   EXPECT_THAT(parse(safetensors_bytes(deep, "")).error().message, HasSubstr("nested deeper"));
 }
 
+TEST(Safetensors, MetadataMayBeNull) {
+  const Json header = {{"__metadata__", nullptr}, {"a", tensor("U8", {1}, {0, 1})}};
+  const auto entries = parse(safetensors_bytes(header, "x"));
+  ASSERT_TRUE(entries) << entries.error().message;
+  EXPECT_EQ(entries->size(), 1u);
+}
+
+TEST(Safetensors, WhatStandsInPlaceOfTheFileIsNamed) {
+  EXPECT_EQ(
+      parse("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n").error().message,
+      "m.safetensors: this is a Git LFS pointer, not the file itself; run \"git lfs pull\" in the "
+      "folder, or download the file again");
+  EXPECT_THAT(parse("<!doctype html><html><head>").error().message, HasSubstr("this is a web page"));
+  EXPECT_THAT(parse("Entry not found").error().message, HasSubstr("a server that refused the download"));
+  EXPECT_THAT(parse(std::string("PK\3\4", 4) + std::string(100, 'x')).error().message,
+              HasSubstr("this is a PyTorch pickle"));
+  EXPECT_THAT(parse("GGUF" + std::string(100, '\0')).error().message, HasSubstr("this is a GGUF file"));
+}
+
+TEST(Safetensors, AHeaderOfEndlessShapesOrNamesIsRefusedInOneSentence) {
+  std::string dimensions = "1";
+  for (int i = 1; i < 1'000'000; ++i)
+    dimensions += ",1";
+  const std::string header = R"({"a":{"dtype":"U8","shape":[)" + dimensions + R"(],"data_offsets":[0,1]}})";
+  EXPECT_EQ(parse(safetensors_bytes(header, "x")).error().message,
+            "m.safetensors (header): more than 16 MiB of JSON in memory are refused");
+  EXPECT_EQ(
+      refusal({{"a", tensor("U8", std::vector<int>(1000, 2), {0, 1})}}, 1),
+      "m.safetensors: tensor a.shape: [2, 2, 2, 2, 2, 2, 2, 2, ... (1000 dimensions)] is larger than any "
+      "file");
+  EXPECT_EQ(refusal({{std::string(5000, 'n'), tensor("U8", {1}, {0, 1})}}, 1),
+            "m.safetensors: a tensor's name of 5000 bytes; at most 4096 are allowed");
+}
+
+TEST(Safetensors, StopsAtTheNextTensorWhenAsked) {
+  std::stop_source stop;
+  stop.request_stop();
+  const std::string bytes = safetensors_bytes(Json{{"a", tensor("U8", {1}, {0, 1})}}, "x");
+  const auto result = parse_safetensors(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(),
+                                        "m.safetensors", stop.get_token());
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+}
+
 TEST(Safetensors, ShapesThatDoNotFitTheirDataAreRefused) {
   EXPECT_EQ(refusal({{"a", tensor("F32", {2, 2}, {0, 12})}}, 12),
             "m.safetensors: tensor a.data_offsets: 12 bytes, but shape [2, 2] of F32 needs 16");

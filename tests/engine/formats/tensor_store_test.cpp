@@ -96,15 +96,50 @@ TEST(TensorStore, ADamagedIndexIsRefused) {
   EXPECT_THAT(open_error(folder), HasSubstr("\"a\" is there twice"));
 }
 
-TEST(TensorStore, SaysWhatAFolderWithoutSafetensorsHolds) {
+TEST(TensorStore, AShardMayBeWrittenAsAFileOfThisFolder) {
+  const ModelFolder folder("sharded");
+  folder.edit_json(kIndex, [](Json& index) {
+    for (auto& shard : index["weight_map"])
+      shard = "./" + shard.get<std::string>();
+  });
+  const auto store = TensorStore::open(folder.path());
+  ASSERT_TRUE(store) << store.error().message;
+  EXPECT_EQ((*store)->tensor_count(), 69);
+}
+
+TEST(TensorStore, KnowsAllItsTensorsByName) {
+  const auto store = TensorStore::open(testing::data_folder() / "models" / "sharded");
+  ASSERT_TRUE(store);
+  const auto tensors = (*store)->tensors();
+  ASSERT_EQ(tensors.size(), 69u);
+  for (const auto& tensor : tensors)
+    EXPECT_EQ((*store)->find(tensor.entry->name), &tensor);
+  EXPECT_TRUE(std::is_sorted(tensors.begin(), tensors.end(),
+                             [](const auto& a, const auto& b) { return a.entry->name < b.entry->name; }));
+}
+
+/// What is said of a folder with one file of this name.
+std::string said_of(const char* name) {
   const ModelFolder folder;
-  EXPECT_THAT(open_error(folder),
+  folder.write(name, "");
+  return open_error(folder);
+}
+
+TEST(TensorStore, SaysWhatAFolderWithoutSafetensorsHolds) {
+  EXPECT_THAT(open_error(ModelFolder()),
               HasSubstr("neither model.safetensors nor model.safetensors.index.json is there"));
-  folder.write("pytorch_model.bin", "");
-  EXPECT_THAT(open_error(folder), HasSubstr("pytorch_model.bin is a pickle"));
-  fs::remove(folder / "pytorch_model.bin");
-  folder.write("model-q4.gguf", "");
-  EXPECT_THAT(open_error(folder), HasSubstr("GGUF (model-q4.gguf) is not read yet"));
+  for (const char* pickle :
+       {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth", "x.pt"})
+    EXPECT_THAT(said_of(pickle), HasSubstr(std::string(pickle) + " is a pickle, which can run code"));
+  EXPECT_THAT(said_of("model-q4.gguf"), HasSubstr("GGUF (model-q4.gguf) is not read"));
+  EXPECT_THAT(said_of("tf_model.h5"), HasSubstr("tf_model.h5 is not read; save the model as safetensors"));
+  EXPECT_THAT(said_of("adapter_model.safetensors"), HasSubstr("this is a LoRA adapter (PEFT)"));
+  EXPECT_THAT(said_of("model-00002-of-00003.safetensors"),
+              HasSubstr("model-00002-of-00003.safetensors is a part of the weights, but "
+                        "model.safetensors.index.json is not there; download it too"));
+  EXPECT_THAT(said_of("weights.safetensors"),
+              HasSubstr("the weights are looked for in model.safetensors, or in what "
+                        "model.safetensors.index.json lists, and not in weights.safetensors"));
 }
 
 TEST(TensorStore, FollowsTheLinksOfAHuggingFaceCache) {

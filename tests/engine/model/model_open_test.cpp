@@ -58,12 +58,14 @@ TEST_P(EveryFixture, OpensAndIsFinite) {
     EXPECT_EQ(layer.q_bias.empty(), !config.attention_bias);
   }
   EXPECT_EQ(model->weights().lm_head.data == model->weights().embed_tokens.data, config.tie_word_embeddings);
+  EXPECT_EQ(config.tie_word_embeddings, GetParam() == std::string_view("top2_tied"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryFixture,
                          ::testing::Values("top1", "top2_tied", "top8", "no_norm", "bf16", "f16",
                                            "attention_bias", "dense_layer", "sparse_step", "sharded",
-                                           "v5_default", "v5_fused", "planted_super_experts"),
+                                           "v5_default", "v5_fused", "tied_own_head",
+                                           "planted_super_experts"),
                          [](const auto& suite) { return std::string(suite.param); });
 
 /// Bytes of a tensor of model.safetensors, read without the code under test.
@@ -133,12 +135,104 @@ TEST(ModelOpen, AModelIsNamedByItsFolderOrByItsPlaceInTheCache) {
   EXPECT_EQ(model_name("/hub/models--solo/snapshots/ff"), "solo@ff");
 }
 
-TEST(ModelOpen, TiedEmbeddingsWinOverAnLmHeadInTheFile) {
-  const ModelFolder folder("top1");
-  folder.edit_json("config.json", [](Json& c) { c["tie_word_embeddings"] = true; });
+/// Adds a tensor of ones (F32) at the end of model.safetensors.
+void add_tensor(const ModelFolder& folder, const std::string& name, const std::vector<std::size_t>& shape) {
+  folder.edit_weights([&](Json& header, std::string& data) {
+    std::size_t count = 1;
+    for (const std::size_t extent : shape)
+      count *= extent;
+    const std::size_t begin = data.size();
+    for (std::size_t i = 0; i < count; ++i)
+      data.append("\0\0\x80\x3f", 4);
+    header[name] = {{"dtype", "F32"}, {"shape", shape}, {"data_offsets", {begin, data.size()}}};
+  });
+}
+
+TEST(TiedEmbeddings, AnLmHeadThatDiffersIsUsedWithAWarning) {
+  const auto model = fixture("tied_own_head");
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(matrix_bytes(model->weights().lm_head), tensor_bytes("tied_own_head", "lm_head.weight"));
+  EXPECT_EQ(matrix_bytes(model->weights().embed_tokens),
+            tensor_bytes("tied_own_head", "model.embed_tokens.weight"));
+  ASSERT_EQ(model->result_warnings().size(), 1u);
+  EXPECT_THAT(model->result_warnings().front(),
+              HasSubstr("config.json: tie_word_embeddings is true, but lm_head.weight and "
+                        "model.embed_tokens.weight differ: both are used."));
+}
+
+TEST(TiedEmbeddings, AnLmHeadThatIsTheSameIsNoSecondMatrix) {
+  const ModelFolder folder("top2_tied");
+  const auto embedding = tensor_bytes("top2_tied", "model.embed_tokens.weight");
+  folder.edit_weights([&](Json& header, std::string& data) {
+    header["lm_head.weight"] = header["model.embed_tokens.weight"];
+    header["lm_head.weight"]["data_offsets"] = {data.size(), data.size() + embedding.size()};
+    data += embedding;
+  });
   const auto model = open(folder.path());
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(model->weights().lm_head.data, model->weights().embed_tokens.data);
+  EXPECT_TRUE(model->config().tie_word_embeddings);
+  EXPECT_THAT(model->warnings(), IsEmpty());
+}
+
+TEST(TiedEmbeddings, WhicheverOfTheTwoIsThereIsBoth) {
+  const ModelFolder folder("top2_tied");
+  folder.edit_weights([](Json& header, std::string&) {
+    header["lm_head.weight"] = header["model.embed_tokens.weight"];
+    header.erase("model.embed_tokens.weight");
+  });
+  const auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  const auto bytes = tensor_bytes("top2_tied", "model.embed_tokens.weight");
+  EXPECT_EQ(matrix_bytes(model->weights().embed_tokens), bytes);
+  EXPECT_EQ(model->weights().lm_head.data, model->weights().embed_tokens.data);
+  EXPECT_THAT(model->warnings(), IsEmpty());
+}
+
+TEST(UnusedTensors, OneThatWouldChangeTheResultsRefusesTheModel) {
+  const auto refused = [](const std::string& name) {
+    const ModelFolder folder("top1");
+    add_tensor(folder, name, {4});
+    return refusal(folder.path()).message;
+  };
+  EXPECT_THAT(
+      refused("model.layers.0.self_attn.q_proj.bias"),
+      HasSubstr("model.layers.0.self_attn.q_proj.bias would change the results, but Qwen3MoeForCausalLM has "
+                "no use for it while attention_bias is false; config.json does not fit these weights"));
+  for (const char* name :
+       {"model.layers.1.mlp.shared_expert.up_proj.weight", "model.layers.1.mlp.shared_expert_gate.weight",
+        "model.layers.0.mlp.gate.e_score_correction_bias", "model.layers.1.mlp.gate.bias",
+        "model.layers.1.input_layernorm.bias", "model.layers.0.mlp.experts.4.up_proj.weight",
+        "model.layers.0.mlp.up_proj.weight", "model.layers.1.self_attn.sinks",
+        "model.layers.0.self_attn.q_proj.lora_A.weight", "lm_head.bias", "model.norm.bias"})
+    EXPECT_THAT(refused(name), HasSubstr(std::string(name) + " would change the results")) << name;
+}
+
+TEST(UnusedTensors, OthersAreCountedAndNamed) {
+  const ModelFolder folder("top1");
+  for (const char* name : {"score.weight", "model.layers.2.mlp.gate.weight", "mtp.fc.weight",
+                           "model.layers.0.self_attn.rotary_emb.inv_freq", "visual.patch_embed.weight"})
+    add_tensor(folder, name, {4});
+  const auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  ASSERT_EQ(model->result_warnings().size(), 1u);
+  EXPECT_THAT(model->result_warnings().front(),
+              HasSubstr(": 5 of 50 tensors are not used: model.layers.0.self_attn.rotary_emb.inv_freq, "
+                        "model.layers.2.mlp.gate.weight, mtp.fc.weight, score.weight and 1 more."));
+}
+
+TEST(QuantisedTensors, AreRefusedByTheNameOfTheirKindWhateverTheConfigSays) {
+  const auto refused = [](const std::string& suffix) {
+    const ModelFolder folder("top1");
+    add_tensor(folder, "model.layers.0.self_attn.q_proj" + suffix, {4});
+    return refusal(folder.path()).message;
+  };
+  EXPECT_THAT(refused(".qweight"),
+              HasSubstr("q_proj.qweight: the weights are quantised (GPTQ or AWQ), which is not "
+                        "supported; open the folder of the original model"));
+  EXPECT_THAT(refused(".weight_scale_inv"), HasSubstr("quantised (FP8)"));
+  EXPECT_THAT(refused(".weight.absmax"), HasSubstr("quantised (bitsandbytes)"));
+  EXPECT_THAT(refused(".scales"), HasSubstr("quantised (MLX)"));
 }
 
 TEST(ModelOpen, ReportsProgressAndCanBeCancelledAtEveryStep) {
@@ -163,16 +257,6 @@ TEST(ModelOpen, ReportsProgressAndCanBeCancelledAtEveryStep) {
     ASSERT_FALSE(model) << step;
     EXPECT_EQ(model.error().code, ErrorCode::cancelled);
   }
-}
-
-TEST(ModelOpen, WhatIsNotAModelFolderIsSaid) {
-  const ModelFolder folder;
-  EXPECT_THAT(refusal(folder / "none").message, HasSubstr("there is no such folder"));
-  EXPECT_THAT(refusal(folder.path()).message,
-              HasSubstr("no config.json; is this a Hugging Face model folder?"));
-  folder.write("model.gguf", "GGUF");
-  EXPECT_THAT(refusal(folder / "model.gguf").message, HasSubstr("this is a file"));
-  EXPECT_EQ(refusal(folder / "model.gguf").code, ErrorCode::invalid_argument);
 }
 
 TEST(ModelOpen, AWrongShapeNamesFileTensorAndBothShapes) {
@@ -243,14 +327,38 @@ TEST(ModelOpen, DataThatAreNotAlignedAreCopied) {
   EXPECT_THAT(odd->warnings().front(), HasSubstr("not aligned in their file and were copied"));
 }
 
-TEST(ModelOpen, ADamagedFileBesideTheWeightsIsRefused) {
+TEST(ModelOpen, ADamagedTokenizerIsRefused) {
   const ModelFolder folder("top2_tied");
-  folder.write("generation_config.json", "{");
-  EXPECT_THAT(refusal(folder.path()).message, HasSubstr("generation_config.json: not valid JSON"));
-  fs::remove(folder / "generation_config.json");
   folder.write("tokenizer.json", "{\"model\": 3}");
   EXPECT_THAT(refusal(folder.path()).message,
               HasSubstr("tokenizer.json: model: expected an object, found 3"));
+}
+
+TEST(ModelOpen, ADamagedGenerationConfigLocksNothing) {
+  const ModelFolder folder("top2_tied");
+  folder.write("generation_config.json", R"({"temperature": 0.7,})");
+  auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  ASSERT_EQ(model->result_warnings().size(), 1u);
+  EXPECT_THAT(
+      model->result_warnings().front(),
+      HasSubstr("generation_config.json: not valid JSON at line 1, column 21; its settings are not used."));
+  fs::remove(folder / "generation_config.json");
+  fs::create_directory(folder / "generation_config.json");
+  model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  EXPECT_THAT(model->result_warnings().front(),
+              HasSubstr("generation_config.json: not a regular file; its settings are not used."));
+}
+
+TEST(ModelOpen, WhatConcernsTextComesAfterWhatConcernsResults) {
+  const ModelFolder folder("top1");
+  folder.edit_json("config.json", [](Json& c) { c["model_type"] = "llama"; });
+  const auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  ASSERT_EQ(model->result_warnings().size(), 1u);
+  EXPECT_THAT(model->result_warnings().front(), HasSubstr("model_type \"llama\" contradicts architectures"));
+  EXPECT_THAT(model->warnings().back(), HasSubstr("has no tokenizer.json"));
 }
 
 TEST(ModelOpen, WithoutAUsableTokenizerItStillOpensAndSaysWhy) {

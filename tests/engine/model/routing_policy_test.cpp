@@ -51,6 +51,16 @@ std::string compile_error(const std::string& edits) {
   return table ? "accepted" : table.error().message;
 }
 
+TEST(RoutingPolicyJson, MoreEditsThanAnybodyWritesAreRefused) {
+  std::string edits;
+  for (int i = 0; i <= 100'000; ++i)
+    edits += R"({"op":"top_k","layer":"*","k":1},)";
+  edits.pop_back();
+  const auto policy = RoutingPolicy::from_json(R"({"version":1,"edits":[)" + edits + "]}", "p.json");
+  ASSERT_FALSE(policy);
+  EXPECT_EQ(policy.error().message, "p.json: field 'edits': 100001 edits, at most 100000 are allowed");
+}
+
 TEST(RoutingPolicyJson, ReadsEveryEditOfTheFormat) {
   const RoutingPolicy policy = parse(R"(
       {"op":"prune","layer":1,"expert":68,"mode":"zero"},

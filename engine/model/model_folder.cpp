@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/model_folder.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/formats/foreign_content.h"
+#include "engine/formats/json_fields.h"
+#include "engine/formats/mapped_file.h"
+
+namespace expertscope {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfig = "config.json";
+constexpr std::string_view kCached = "models--";
+
+bool holds_config(const fs::path& folder) {
+  return is_there(folder / kConfig).value_or(false);
+}
+
+/// What a folder holds, sorted.
+Result<std::set<fs::path>> entries_of(const fs::path& folder) {
+  std::set<fs::path> entries;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    entries.insert(it->path());
+  if (error) return fail(ErrorCode::io, "{}: cannot be listed: {}", folder.string(), error.message());
+  return entries;
+}
+
+tl::unexpected<Error> refuse_file(const fs::path& file) {
+  std::string what;
+  if (file.extension() == ".safetensors" || file.filename() == kConfig)
+    what = fmt::format("; open the folder it lies in, {}", fs::absolute(file).parent_path().string());
+  if (const auto mapped = MappedFile::open(file); what.empty() && mapped) {
+    constexpr std::size_t kSignature = 64;
+    const std::string_view beginning(reinterpret_cast<const char*>(mapped->data()),
+                                     std::min(mapped->size(), kSignature));
+    what = foreign_content(beginning);
+    if (!what.empty()) what.insert(0, ": ");
+  }
+  return fail(ErrorCode::invalid_argument,
+              "{}: a model is a folder with config.json and safetensors files; this is a file{}",
+              file.string(), what);
+}
+
+/// The snapshot that refs/main names; empty where it does not.
+fs::path main_snapshot(const fs::path& entry) {
+  constexpr std::size_t kLongest = 256;
+  auto commit = read_file(entry / "refs" / "main", kLongest).value_or("");
+  commit.erase(commit.find_last_not_of(" \r\n") + 1);
+  if (commit.empty() || commit.find('/') != std::string::npos || commit == "..") return {};
+  const auto snapshot = entry / "snapshots" / commit;
+  return holds_config(snapshot) ? snapshot : fs::path();
+}
+
+Result<fs::path> find_snapshot(const fs::path& entry) {
+  if (auto snapshot = main_snapshot(entry); !snapshot.empty()) return snapshot;
+  const auto all = entries_of(entry / "snapshots");
+  if (!all) return forward_error(all);
+  std::vector<fs::path> whole;
+  for (const auto& snapshot : *all)
+    if (holds_config(snapshot)) whole.push_back(snapshot);
+  if (whole.size() == 1) return whole.front();
+  if (whole.empty())
+    return fail(
+        ErrorCode::io,
+        "{}: this entry of a Hugging Face cache has no snapshot with a config.json; download the model "
+        "again",
+        entry.string());
+  return fail(ErrorCode::invalid_argument,
+              "{}: this entry of a Hugging Face cache has {} snapshots; open one of them, such as {}",
+              entry.string(), whole.size(), whole.front().string());
+}
+
+/// The model that an adapter changes, in brackets; empty where its file does not say.
+std::string base_model(const fs::path& adapter_config) {
+  constexpr std::size_t kMaxBytes = 1u << 20;
+  const auto document = read_json_file(adapter_config, kMaxBytes, {.dialect = JsonDialect::python});
+  if (!document) return {};
+  const auto fields = JsonFields::of(*document, adapter_config.string());
+  const auto name = fields ? fields->string_or("base_model_name_or_path", "") : std::string();
+  return name && !name->empty() ? fmt::format(" ({})", json_excerpt(*name)) : std::string();
+}
+
+/// A folder without config.json: what it is, as far as one can tell.
+tl::unexpected<Error> explain(const fs::path& folder) {
+  const auto entries = entries_of(folder);
+  if (!entries) return forward_error(entries);
+  const auto refuse = [&](const std::string& what) {
+    return fail(ErrorCode::io, "{}: no config.json; {}", folder.string(), what);
+  };
+  for (const auto& entry : *entries) {
+    const auto name = entry.filename().string();
+    if (name == "adapter_config.json")
+      return refuse(
+          fmt::format("this is a LoRA adapter (PEFT): merge it into its base model{} with merge_and_unload "
+                      "and open the folder that is saved then",
+                      base_model(entry)));
+    if (name == "model_index.json")
+      return refuse("this is a pipeline of diffusers, which makes images; a language model is needed");
+    if (name.starts_with(kCached))
+      return refuse(fmt::format("this is a Hugging Face cache: open one of the models in it, such as {}",
+                                entry.string()));
+    if (entry.extension() == ".gguf")
+      return refuse(
+          fmt::format("{} is a GGUF file, which is not read: open the folder of the original model "
+                      "with its safetensors",
+                      name));
+    if (holds_config(entry)) return refuse(fmt::format("the one in {} may be meant", entry.string()));
+  }
+  return refuse("is this a Hugging Face model folder?");
+}
+
+}  // namespace
+
+Result<fs::path> find_model_folder(const fs::path& named) {
+  std::error_code error;
+  const auto status = fs::status(named, error);
+  if (status.type() == fs::file_type::not_found)
+    return fail(ErrorCode::io, "{}: there is no such folder", named.string());
+  if (error) return fail(ErrorCode::io, "{}: cannot be opened: {}", named.string(), error.message());
+  if (!fs::is_directory(status)) return refuse_file(named);
+  const auto config = is_there(named / kConfig);
+  if (!config) return forward_error(config);
+  if (*config) return named;
+  auto entry = fs::absolute(named, error).lexically_normal();
+  if (!entry.has_filename()) entry = entry.parent_path();
+  if (entry.filename() == "snapshots") entry = entry.parent_path();
+  if (entry.filename().string().starts_with(kCached) && fs::is_directory(entry / "snapshots", error))
+    return find_snapshot(entry);
+  return explain(named);
+}
+
+}  // namespace expertscope

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <filesystem>
+
+#include "engine/error.h"
+
+namespace expertscope {
+
+/// The folder that holds a model's files: the one that was named or, for the entry of a repository in a
+/// Hugging Face cache (models--org--repo), the snapshot that it stands for: the one of refs/main, or the only
+/// one. Errors say what is there instead of a model (a file, an adapter, a cache, a GGUF file) and what to
+/// open.
+Result<std::filesystem::path> find_model_folder(const std::filesystem::path& named);
+
+}  // namespace expertscope

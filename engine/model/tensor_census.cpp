@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/tensor_census.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string_view>
+
+namespace expertscope {
+namespace {
+
+/// Names for a sentence: the first few, and how many more.
+std::string listed(const std::vector<std::string_view>& names) {
+  constexpr std::size_t kShown = 4;
+  const auto end = names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size()));
+  const auto shown = fmt::format("{}", fmt::join(names.begin(), end, ", "));
+  return names.size() <= kShown ? shown : fmt::format("{} and {} more", shown, names.size() - kShown);
+}
+
+/// The layer that a tensor belongs to; nullopt for one outside the layers.
+std::optional<int> layer_of(std::string_view name, const TensorNames& names) {
+  const std::string_view pattern = names.input_layernorm;
+  const auto stem = pattern.substr(0, pattern.find("{layer}"));
+  if (!name.starts_with(stem)) return std::nullopt;
+  name.remove_prefix(stem.size());
+  int layer = -1;
+  const auto end = std::from_chars(name.data(), name.data() + name.size(), layer);
+  const bool number = end.ec == std::errc() && end.ptr != name.data() + name.size() && *end.ptr == '.';
+  return number ? std::optional(layer) : std::nullopt;
+}
+
+/// Buffers that some programs save beside the weights and that hold nothing learnt.
+bool is_buffer(std::string_view name) {
+  for (const std::string_view suffix :
+       {".rotary_emb.inv_freq", "._extra_state", ".k_scale", ".v_scale", ".attn.masked_bias"})
+    if (name.ends_with(suffix)) return true;
+  return false;
+}
+
+/// Beside a weight that is used: "lm_head.bias" beside "lm_head.weight".
+bool is_sibling(std::string_view name, std::string_view weight) {
+  const auto stem = weight.substr(0, weight.rfind('.') + 1);
+  return name.starts_with(stem) && name != weight;
+}
+
+bool takes_part(std::string_view name, const ModelConfig& config, const TensorNames& names) {
+  if (is_buffer(name)) return false;
+  if (const auto layer = layer_of(name, names)) return *layer < config.num_hidden_layers;
+  return is_sibling(name, names.lm_head) || is_sibling(name, names.norm) ||
+         is_sibling(name, names.embed_tokens);
+}
+
+}  // namespace
+
+Status refuse_quantised_tensors(const TensorStore& store) {
+  struct Mark {
+    std::string_view suffix;
+    const char* quantiser;
+  };
+  constexpr Mark kMarks[] = {{".qweight", "GPTQ or AWQ"},  {".weight_packed", "compressed-tensors"},
+                             {".weight_scale_inv", "FP8"}, {".weight_scale", "FP8 or INT8"},
+                             {".absmax", "bitsandbytes"},  {".SCB", "bitsandbytes"},
+                             {"_proj_blocks", "MXFP4"},    {".scales", "MLX"}};
+  const auto tensors = store.tensors();
+  for (const auto& mark : kMarks) {
+    const auto it = std::find_if(tensors.begin(), tensors.end(), [&](const StoredTensor& tensor) {
+      return tensor.entry->name.ends_with(mark.suffix);
+    });
+    if (it == tensors.end()) continue;
+    return fail(
+        ErrorCode::unsupported,
+        "{}: tensor {}: the weights are quantised ({}), which is not supported; open the folder of the "
+        "original model, with BF16, F16 or F32 weights",
+        it->file->path().string(), it->entry->name, mark.quantiser);
+  }
+  return {};
+}
+
+Result<std::string> account_for_unused(const TensorStore& store, const std::vector<std::uint8_t>& used,
+                                       const ModelConfig& config, const Architecture& architecture) {
+  std::vector<std::string_view> idle;
+  std::vector<std::string_view> wanted;
+  const auto tensors = store.tensors();
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (used[i] != 0) continue;
+    const std::string_view name = tensors[i].entry->name;
+    (takes_part(name, config, architecture.tensors) ? wanted : idle).push_back(name);
+  }
+  if (!wanted.empty()) {
+    const bool biases = !config.attention_bias &&
+                        wanted.front().find(".self_attn.") != std::string_view::npos &&
+                        wanted.front().ends_with(".bias");
+    return fail(ErrorCode::mismatch,
+                "{}: {} would change the results, but {} has no use for {}{}; config.json does not fit these "
+                "weights, or they are of another kind of model",
+                store.folder().string(), listed(wanted), architecture.name,
+                wanted.size() == 1 ? "it" : "them", biases ? " while attention_bias is false" : "");
+  }
+  if (idle.empty()) return std::string{};
+  return fmt::format("{}: {} of {} tensors {} not used: {}.", store.folder().string(), idle.size(),
+                     tensors.size(), idle.size() == 1 ? "is" : "are", listed(idle));
+}
+
+}  // namespace expertscope
