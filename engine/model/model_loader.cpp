@@ -151,6 +151,8 @@ Status ModelLoader::load_tokenizer() {
     model_->warnings_.push_back(fmt::format("{} has ids up to {}, but the model's vocabulary is {}.",
                                             file.string(), (*tokenizer)->vocab_size() - 1,
                                             model_->config_.vocab_size));
+  const auto& warnings = (*tokenizer)->warnings();
+  model_->warnings_.insert(model_->warnings_.end(), warnings.begin(), warnings.end());
   model_->tokenizer_ = std::move(*tokenizer);
   load_chat_template();
   return {};

@@ -2,13 +2,14 @@
 #include "engine/text/tokenizer.h"
 
 #include "engine/formats/mapped_file.h"
+#include "engine/text/bounded_json.h"
 #include "engine/text/tokenizer_impl.h"
 #include "engine/text/utf8.h"
 
 namespace expertscope {
 namespace {
 
-constexpr std::size_t kMaxTokenizerBytes = 256u << 20;
+constexpr std::size_t kMaxTokenizerBytes = 128u << 20;
 
 /// Ids of the words seen in one call of encode: texts repeat their words.
 class WordCache {
@@ -45,17 +46,27 @@ Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) 
 Tokenizer::~Tokenizer() = default;
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json) {
-  const auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
+  auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
   if (!text) return forward_error(text);
-  return parse(*text, tokenizer_json.string());
+  auto declared = DeclaredTokens::read(tokenizer_json.parent_path());
+  if (declared) return parse(*text, tokenizer_json.string(), *declared);
+  DeclaredTokens none;
+  none.warnings.push_back(
+      fmt::format("The tokens of tokenizer_config.json are not used: {}", declared.error().message));
+  return parse(*text, tokenizer_json.string(), none);
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name) {
-  const auto document = parse_json(json, name);
+  return parse(json, name, {});
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name,
+                                                    const DeclaredTokens& declared) {
+  const auto document = parse_bounded_json(json, name);
   if (!document) return forward_error(document);
   const auto root = JsonFields::of(*document, name);
   if (!root) return forward_error(root);
-  auto impl = Impl::parse(*root);
+  auto impl = Impl::parse(*root, declared);
   if (!impl) return forward_error(impl);
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(*impl)));
 }
@@ -117,6 +128,10 @@ std::int32_t Tokenizer::find(std::string_view content) const {
 
 std::int32_t Tokenizer::vocab_size() const {
   return static_cast<std::int32_t>(impl_->tokens.size());
+}
+
+const std::vector<std::string>& Tokenizer::warnings() const {
+  return impl_->warnings;
 }
 
 StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)

@@ -13,12 +13,15 @@
 
 namespace expertscope {
 
+struct DeclaredTokens;
+
 /// Byte-level BPE as described by a Hugging Face tokenizer.json. Immutable; safe to share between threads.
 class Tokenizer {
  public:
-  /// Errors name the file and the JSON field that is missing, of the wrong type or not supported.
+  /// Reads the file and, as transformers does, the tokens that the files beside it declare. Errors name the
+  /// file and the JSON field that is missing, of the wrong type or not supported.
   static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& tokenizer_json);
-  /// The same from JSON text; `name` stands for the file in errors.
+  /// The same from JSON text alone; `name` stands for the file in errors.
   static Result<std::unique_ptr<Tokenizer>> parse(std::string_view json, const std::string& name);
   ~Tokenizer();
 
@@ -40,9 +43,13 @@ class Tokenizer {
   std::int32_t find(std::string_view content) const;
   /// One more than the largest id.
   std::int32_t vocab_size() const;
+  /// What in the files is not as it should be, and what was done about it; whole sentences.
+  const std::vector<std::string>& warnings() const;
 
  private:
   struct Impl;
+  static Result<std::unique_ptr<Tokenizer>> parse(std::string_view json, const std::string& name,
+                                                  const DeclaredTokens& declared);
   explicit Tokenizer(std::unique_ptr<const Impl> impl);
   std::unique_ptr<const Impl> impl_;
 };

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "engine/text/added_tokens.h"
+#include "engine/text/added_vocabulary.h"
 #include "engine/text/bpe.h"
 #include "engine/text/normalizer.h"
 #include "engine/text/pre_tokenizer.h"
@@ -35,11 +35,15 @@ struct Tokenizer::Impl {
   std::vector<std::int32_t> prefix;    ///< what the post-processor puts before a sequence
   std::vector<std::int32_t> suffix;    ///< and after it
 
-  static Result<std::unique_ptr<Impl>> parse(const JsonFields& root);
+  std::vector<std::string> warnings;  ///< whole sentences
+
+  static Result<std::unique_ptr<Impl>> parse(const JsonFields& root, const DeclaredTokens& declared);
 
  private:
-  Status parse_added_tokens(const JsonFields& root);
-  Status add_token(const AddedToken& token, const JsonFields& fields);
+  static Result<NumberedTokens> parse_added_tokens(const JsonFields& root);
+  Status add_tokens(const JsonFields& root, const DeclaredTokens& declared);
+  Status search_for(const AddedToken& token, const JsonFields& root);
+  void warn(std::string sentence);
   Status fill_tokens();
   Status parse_post_processor(const JsonFields& fields);
   Status parse_template(const JsonFields& fields);

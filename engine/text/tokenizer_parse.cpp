@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
 
+#include "engine/text/added_vocabulary.h"
 #include "engine/text/byte_alphabet.h"
 #include "engine/text/tokenizer_impl.h"
 
@@ -14,25 +15,13 @@ constexpr std::size_t kMaxTemplateTokens = 1024;
 /// most.
 constexpr std::size_t kMaxAddedBytes = 4u << 20;
 
-Result<AddedToken> parse_added_token(const JsonFields& fields) {
-  AddedToken token;
+/// The entry of a list with the id that the file gives it.
+Result<std::pair<std::int64_t, AddedToken>> parse_numbered_token(const JsonFields& fields) {
   const auto id = fields.integer("id", 0, kMaxTokenId);
   if (!id) return forward_error(id);
-  token.id = static_cast<std::int32_t>(*id);
-  auto content = fields.string("content");
-  if (!content) return forward_error(content);
-  token.content = std::move(*content);
-  const std::pair<const char*, bool*> flags[] = {{"special", &token.special},
-                                                 {"single_word", &token.single_word},
-                                                 {"lstrip", &token.lstrip},
-                                                 {"rstrip", &token.rstrip},
-                                                 {"normalized", &token.normalized}};
-  for (const auto& [key, value] : flags) {
-    const auto flag = fields.boolean_or(key, false);
-    if (!flag) return forward_error(flag);
-    *value = *flag;
-  }
-  return token;
+  auto token = parse_added_token(fields);
+  if (!token) return forward_error(token);
+  return std::pair{*id, std::move(*token)};
 }
 
 tl::unexpected<Error> too_many_template_tokens(const JsonFields& fields) {
@@ -42,48 +31,65 @@ tl::unexpected<Error> too_many_template_tokens(const JsonFields& fields) {
 
 }  // namespace
 
-Status Tokenizer::Impl::add_token(const AddedToken& token, const JsonFields& fields) {
-  const auto known = model.find(token.content);
-  if (known >= 0 && known != token.id)
-    return fields.error(ErrorCode::mismatch, "id",
-                        fmt::format("{} for {}, which has id {} in the vocabulary", token.id,
-                                    json_excerpt(token.content), known));
-  if (!added_ids.emplace(token.content, token.id).second)
-    return fields.error(ErrorCode::format, "content",
-                        fmt::format("{} is there twice", json_excerpt(token.content)));
+Status Tokenizer::Impl::search_for(const AddedToken& token, const JsonFields& root) {
   const bool rewritten = token.normalized && normalizer;
   const auto content = rewritten ? normalizer->apply(token.content) : Result<std::string>(token.content);
   if (!content) return forward_error(content);
   added_bytes += content->size();
   if (added_bytes > kMaxAddedBytes)
-    return fields.error(ErrorCode::unsupported, "content",
-                        fmt::format("the added tokens take more than {} bytes", kMaxAddedBytes));
+    return root.error(ErrorCode::unsupported, "added_tokens",
+                      fmt::format("the added tokens take more than {} bytes", kMaxAddedBytes));
   (token.normalized ? normalized_tokens : raw_tokens).add(token, *content);
   return {};
 }
 
-Status Tokenizer::Impl::parse_added_tokens(const JsonFields& root) {
-  if (!root.has("added_tokens")) return fill_tokens();
+Result<NumberedTokens> Tokenizer::Impl::parse_added_tokens(const JsonFields& root) {
+  NumberedTokens added;
+  if (!root.has("added_tokens")) return added;
   const auto list = root.array("added_tokens");
   if (!list) return forward_error(list);
-  std::vector<AddedToken> added;
   for (const Json& item : **list) {
     const auto fields = JsonFields::of(item, root.file(), fmt::format("added_tokens[{}]", added.size()));
     if (!fields) return forward_error(fields);
-    auto token = parse_added_token(*fields);
+    auto token = parse_numbered_token(*fields);
     if (!token) return forward_error(token);
-    if (auto ok = add_token(*token, *fields); !ok) return ok;
     added.push_back(std::move(*token));
   }
+  return added;
+}
+
+void Tokenizer::Impl::warn(std::string sentence) {
+  if (!sentence.empty()) warnings.push_back(std::move(sentence));
+}
+
+Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens& declared) {
+  const auto listed = parse_added_tokens(root);
+  if (!listed) return forward_error(listed);
+  AddedVocabulary added(model);
+  std::string twice;
+  for (const auto& [id, token] : *listed) {
+    if (twice.empty() && added.find(token.content) != nullptr)
+      twice = fmt::format("{}: added_tokens: {} is there twice; the last one counts.", root.file(),
+                          json_excerpt(token.content));
+    added.add(token);
+  }
+  added.add(declared, {listed->rbegin(), listed->rend()});  // the last of an id counts
+  warn(std::move(twice));
+  warn(renumbered_warning(root.file(), *listed, added));
+  warn(renumbered_warning(declared.file, {declared.numbered.begin(), declared.numbered.end()}, added));
+  for (const auto& sentence : declared.warnings)
+    warn(sentence);
+
   if (auto ok = fill_tokens(); !ok) return ok;
-  for (const auto& token : added) {
+  for (const auto& token : added.tokens()) {
+    if (auto ok = search_for(token, root); !ok) return ok;
+    added_ids.emplace(token.content, token.id);
     const auto index = static_cast<std::size_t>(token.id);
     if (index >= tokens.size()) tokens.resize(index + 1);
     auto& text = tokens[index];
     if (text.present && text.content != token.content)
-      return root.error(ErrorCode::mismatch, "added_tokens",
-                        fmt::format("id {} is both {} and {}", token.id, json_excerpt(text.content),
-                                    json_excerpt(token.content)));
+      warn(fmt::format("{}: id {} is both {} and {}, as in transformers.", root.file(), token.id,
+                       json_excerpt(text.content), json_excerpt(token.content)));
     const ByteAlphabet alphabet;
     text = {token.content, alphabet.to_bytes(token.content).value_or(token.content), token.special, true};
   }
@@ -188,7 +194,8 @@ Status Tokenizer::Impl::check_decoder(const JsonFields& fields) const {
   return {};
 }
 
-Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields& root) {
+Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields& root,
+                                                                const DeclaredTokens& declared) {
   auto impl = std::make_unique<Impl>();
   auto model = BpeModel::parse(root, "model");
   if (!model) return forward_error(model);
@@ -199,7 +206,7 @@ Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields
   auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer");
   if (!pre_tokenizer) return forward_error(pre_tokenizer);
   impl->pre_tokenizer = std::move(*pre_tokenizer);
-  if (auto ok = impl->parse_added_tokens(root); !ok) return forward_error(ok);
+  if (auto ok = impl->add_tokens(root, declared); !ok) return forward_error(ok);
 
   const auto decoder = root.object("decoder");
   if (!decoder) return forward_error(decoder);

@@ -67,11 +67,6 @@ TEST(TokenizerErrors, AddedTokens) {
               HasSubstr("added_tokens[3].content: this field is missing"));
   EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][1]["special"] = "yes"; }).message,
               HasSubstr("expected true or false"));
-  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][1]["content"] = "<|endoftext|>"; }).message,
-              HasSubstr("\"<|endoftext|>\" is there twice"));
-  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][0]["content"] = "a"; }).message,
-              HasSubstr("600 for \"a\", which has id 64 in the vocabulary"));
-  EXPECT_THAT(refusal([](Json& t) { t["added_tokens"][0]["id"] = 64; }).message, HasSubstr("id 64 is both"));
 }
 
 TEST(TokenizerErrors, PartsThatAreNotSupportedAreNamed) {
@@ -211,8 +206,7 @@ TEST(TokenizerErrors, AddedTokensAreBounded) {
            })
         .message;
   };
-  const std::string refused =
-      "t.json: added_tokens[1].content: the added tokens take more than 4194304 bytes";
+  const std::string refused = "t.json: added_tokens: the added tokens take more than 4194304 bytes";
   EXPECT_EQ(with_tokens(4u << 20, true), refused);
   EXPECT_EQ(with_tokens(4u << 20, false), refused);
 }
