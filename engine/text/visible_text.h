@@ -13,9 +13,15 @@ enum class LineBreaks : std::uint8_t {
   keep,       ///< as they are: the text is shown as it is meant
 };
 
-/// Text of a file or a model, fit for a terminal: characters that could move the cursor, send the terminal a
-/// command or reverse what stands beside them become \r or \uNNNN, bytes that are no UTF-8 \xNN. The result
-/// is valid UTF-8. It is for reading: backslashes of the text stay single. JSON stays the same JSON.
+/// Whether a character shows nothing, or makes what stands beside it read as something else: marks of the
+/// direction of writing (UAX #9), characters of no width, tags, line separators. The joiners and variation
+/// selectors of words and emoji are among them.
+bool is_invisible(char32_t c);
+
+/// Text of a file or a model, fit for a terminal, a page or a label: characters that could move the cursor,
+/// send the terminal a command, hide or reverse what stands beside them become \r or \uNNNN, bytes that are
+/// no UTF-8 \xNN. Joiners and variation selectors stay where they do their work. The result is valid UTF-8.
+/// It is for reading: backslashes of the text stay single. JSON stays the same JSON.
 std::string visible_text(std::string_view text, LineBreaks line_breaks = LineBreaks::spell_out);
 
 }  // namespace expertscope

@@ -214,8 +214,8 @@ std::string effect_section(const ReportInput& input) {
   if (input.effect && input.effect->same_shape) {
     out += fmt::format(
         "<figure>{}<figcaption>Change of each expert’s share of its layer: orange took over, "
-        "blue gave up.</figcaption></figure>\n",
-        difference_heatmap(input.before->load, input.run.load, input.marks()));
+        "blue gave up.{}</figcaption></figure>\n",
+        difference_heatmap(input.before->load, input.run.load, input.marks()), map_note(input.run.load));
     out += largest_changes(input.before->load, input.run.load);
     out += overlap_html(input);
   } else if (input.effect) {

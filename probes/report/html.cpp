@@ -6,26 +6,10 @@
 #include <cmath>
 #include <cstddef>
 
+#include "engine/text/visible_text.h"
+
 namespace expertscope::report {
 namespace {
-
-constexpr const char* kReplacement = "�";
-
-// Length of the UTF-8 character at the front of `text`, or 0 when its bytes are none (RFC 3629: no overlong
-// forms, no surrogates, nothing past U+10FFFF).
-std::size_t character_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  const bool bad = (lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) > 0x9f) ||
-                   (lead == 0xf0 && byte(1) < 0x90) || (lead == 0xf4 && byte(1) > 0x8f);
-  return bad ? 0 : length;
-}
 
 void append_escaped(std::string& out, char c) {
   switch (c) {
@@ -45,59 +29,29 @@ void append_escaped(std::string& out, char c) {
       out += "&#39;";
       return;
     default:
-      break;
-  }
-  const auto byte = static_cast<unsigned char>(c);
-  const bool control = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
-  if (control) {
-    out += kReplacement;
-  } else {
-    out += c;
+      out += c;
   }
 }
 
 }  // namespace
 
 std::string escape(std::string_view text) {
+  const std::string shown = visible_text(text, LineBreaks::keep);
   std::string out;
-  out.reserve(text.size());
-  while (!text.empty()) {
-    const std::size_t length = character_length(text);
-    if (length == 0) {
-      out += kReplacement;
-      text.remove_prefix(1);
-    } else if (length == 1) {
-      append_escaped(out, text[0]);
-      text.remove_prefix(1);
-    } else {
-      out += text.substr(0, length);
-      text.remove_prefix(length);
-    }
-  }
+  out.reserve(shown.size());
+  for (const char c : shown)
+    append_escaped(out, c);
   return out;
 }
 
 std::string token_text(std::string_view bytes) {
-  std::string out = "“";
-  while (!bytes.empty()) {
-    const std::size_t length = character_length(bytes);
-    const auto byte = static_cast<unsigned char>(bytes[0]);
-    if (bytes[0] == '\n') {
-      out += "\\n";
-    } else if (length == 0 || byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\x{:02X}", byte);
-    } else {
-      out += bytes.substr(0, length);
-    }
-    bytes.remove_prefix(length == 0 ? 1 : length);
-  }
-  return out + "”";
+  return "“" + visible_text(bytes) + "”";
 }
 
 std::string script_json(const std::string& json) {
   std::string out;
   out.reserve(json.size());
-  for (const char c : json) {
+  for (const char c : visible_text(json, LineBreaks::keep)) {
     if (c == '<') {
       out += "\\u003c";
     } else if (c == '>') {

@@ -8,15 +8,16 @@
 
 namespace expertscope::report {
 
-/// Text for element content and quoted attributes. Whatever comes in, valid UTF-8 comes out: other bytes and
-/// control characters become U+FFFD.
+/// Text for element content and quoted attributes, line breaks kept. Whatever comes in, what comes out is
+/// valid UTF-8 in which visible_text() has spelled out what hides or rearranges other text.
 std::string escape(std::string_view text);
 
-/// The bytes of a token so that a person can read them: quotes around, \n for a line break, \xNN for bytes
-/// that are no UTF-8. Not escaped for HTML yet.
+/// The bytes of a token so that a person can read them, in quotes, as visible_text() has them. Not escaped
+/// for HTML yet.
 std::string token_text(std::string_view bytes);
 
-/// JSON for a <script> element: nothing in it can end the element or open a comment.
+/// JSON for a <script> element: nothing in it can end the element or open a comment, or hides from who reads
+/// the page's source. The same JSON.
 std::string script_json(const std::string& json);
 
 /// 1234567 as "1 234 567", with narrow no-break spaces.

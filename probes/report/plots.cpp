@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "probes/report/html.h"
+#include "probes/report/limits.h"
 #include "probes/report/svg.h"
 
 namespace expertscope::report {
@@ -49,13 +51,13 @@ void draw_frame(Svg& svg, const Axes& axes, std::string_view y_title, double y_s
   svg.vertical_text({14, kPlot.y + kPlot.height / 2}, y_title);
 }
 
-// The two thresholds may lie close together: one is named at its left end, the other at its right end.
+// The name stands at the right end, above its line or, where another is close above, below it: what exceeds a
+// threshold is named too, and that is mostly in the first layers.
 void draw_threshold(Svg& svg, const Axes& axes, double value, double right, const std::string& name,
-                    std::string_view anchor) {
+                    bool below = false) {
   if (!(value > axes.low)) return;
   svg.line({kPlot.x, axes.y(value)}, {right, axes.y(value)}, "threshold");
-  const double x = anchor == "start" ? kPlot.x + 4 : right - 4;
-  svg.text({x, axes.y(value) - 5}, name, anchor, "label threshold-label");
+  svg.text({right - 4, axes.y(value) + (below ? 14 : -5)}, name, "end", "label threshold-label");
 }
 
 Axes outlier_axes(const SuperExpertResult& result, int layers) {
@@ -122,6 +124,33 @@ void draw_ranges(Svg& svg, const Axes& axes, const std::vector<LayerRange>& rang
     svg.circle({axes.x(range.layer + 0.5), axes.y(range.mean)}, 3.5, "point", range.title);
 }
 
+// Every expert's point, and super experts with their names. Of too many only the largest at each place.
+void draw_points(Svg& svg, const Axes& axes, const SuperExpertResult& result) {
+  const int experts = largest_expert(result);
+  const auto cell = [](const SuperExpert& expert) { return std::pair(expert.layer, expert.expert); };
+  std::set<std::pair<int, int>> super;
+  for (const SuperExpert& expert : result.super_experts)
+    super.insert(cell(expert));
+  const bool thinned = result.ranking.size() > kMostPoints;
+  std::set<int> taken;  // in half units of the picture; the ranking begins with the largest
+  for (const SuperExpert& expert : result.ranking) {
+    if (!(expert.output_max > 0) || super.count(cell(expert)) > 0) continue;
+    const double x = expert_x(axes, expert, experts);
+    if (thinned && !taken.insert(static_cast<int>(2 * x)).second) continue;
+    svg.circle({x, axes.y(expert.output_max)}, 2.2, "point", expert_title(expert));
+  }
+  std::size_t drawn = 0;
+  for (const SuperExpert& expert : result.super_experts) {
+    const Point at{expert_x(axes, expert, experts), axes.y(expert.output_max)};
+    if (drawn >= kMostRowsOfATable) break;
+    svg.circle(at, 5, "super", expert_title(expert));
+    if (++drawn > kMostLabels) continue;
+    const bool left = at.x > kPlot.x + kPlot.width - 90;
+    svg.text({left ? at.x - 9 : at.x + 9, at.y + 4}, fmt::format("L{} E{}", expert.layer, expert.expert),
+             left ? "end" : "start", "label strong");
+  }
+}
+
 }  // namespace
 
 std::string outlier_plot(const SuperExpertResult& result, int layers) {
@@ -131,26 +160,14 @@ std::string outlier_plot(const SuperExpertResult& result, int layers) {
   draw_bands(svg, axes, result.layers_included);
   draw_frame(svg, axes, "max |down_proj output|", 1, "");
   const double right = axes.x(result.layers_included);
-  draw_threshold(svg, axes, result.max_threshold, right,
-                 fmt::format("max / {:g}", result.options.max_divisor), "end");
-  draw_threshold(svg, axes, result.percentile_threshold, right,
-                 fmt::format("P{:g}", result.options.percentile), "start");
-  const int experts = largest_expert(result);
-  std::set<std::pair<int, int>> super;
-  for (const SuperExpert& expert : result.super_experts)
-    super.insert({expert.layer, expert.expert});
-  for (const SuperExpert& expert : result.ranking) {
-    if (!(expert.output_max > 0) || super.count({expert.layer, expert.expert}) > 0) continue;
-    svg.circle({expert_x(axes, expert, experts), axes.y(expert.output_max)}, 2.2, "point",
-               expert_title(expert));
-  }
-  for (const SuperExpert& expert : result.super_experts) {
-    const Point at{expert_x(axes, expert, experts), axes.y(expert.output_max)};
-    svg.circle(at, 5, "super", expert_title(expert));
-    const bool left = at.x > kPlot.x + kPlot.width - 90;
-    svg.text({left ? at.x - 9 : at.x + 9, at.y + 4}, fmt::format("L{} E{}", expert.layer, expert.expert),
-             left ? "end" : "start", "label strong");
-  }
+  const double max = result.max_threshold;
+  const double percentile = result.percentile_threshold;
+  const bool close = std::abs(axes.y(max) - axes.y(percentile)) < 18;
+  draw_threshold(svg, axes, max, right, fmt::format("max / {:g}", result.options.max_divisor),
+                 close && max < percentile);
+  draw_threshold(svg, axes, percentile, right, fmt::format("P{:g}", result.options.percentile),
+                 close && max >= percentile);
+  draw_points(svg, axes, result);
   return svg.finish();
 }
 
@@ -161,7 +178,7 @@ std::string entropy_plot(const EntropyResult& entropy, int layers, int experts) 
   axes.high = uniform * 1.06;
   Svg svg(kWidth, kHeight, "Mean router entropy per layer, with its range over the tokens");
   draw_frame(svg, axes, "router entropy [nats]", 1, "");
-  draw_threshold(svg, axes, uniform, kPlot.x + kPlot.width, "uniform: ln E", "start");
+  draw_threshold(svg, axes, uniform, kPlot.x + kPlot.width, "uniform: ln E");
   std::vector<LayerRange> ranges;
   for (const LayerEntropy& layer : entropy.layers) {
     ranges.push_back(

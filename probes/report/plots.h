@@ -12,6 +12,9 @@ namespace expertscope::report {
 /// Share of each layer's slots per expert, viridis; unused experts hatched, edited ones outlined.
 std::string load_heatmap(const LoadResult& load, const std::vector<CellMark>& marks);
 
+/// What a map's caption has to add: what a cell stands for where it is not one expert. Else empty.
+std::string map_note(const LoadResult& load);
+
 /// Share after minus share before, on a diverging scale centred at 0. Both have the same layers and experts.
 std::string difference_heatmap(const LoadResult& before, const LoadResult& after,
                                const std::vector<CellMark>& marks);

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "engine/model/routing_policy.h"
+#include "probes/report/limits.h"
 
 namespace expertscope::report {
 namespace {
@@ -25,14 +26,14 @@ struct FindTarget {
 
 void add_marks(const RoutingEdit& edit, const RunInfo& run, std::vector<CellMark>& marks) {
   const Target target = std::visit(FindTarget(), edit.action);
-  if (target.expert < 0 || target.expert >= run.experts) return;
+  if (target.expert < 0 || target.expert >= run.experts || marks.size() >= kMostMarks) return;
   const std::string text = edit.describe();
   std::vector<int> layers = edit.layers;
   for (int layer = 0; edit.layers.empty() && layer < run.layers; ++layer)
     layers.push_back(layer);
   for (const int layer : layers) {
     const bool moe = layer >= 0 && layer < run.layers && run.moe_layer[static_cast<std::size_t>(layer)] != 0;
-    if (moe) marks.push_back({layer, target.expert, target.symbol, text});
+    if (moe && marks.size() < kMostMarks) marks.push_back({layer, target.expert, target.symbol, text});
   }
 }
 

@@ -5,6 +5,9 @@
 #include <iterator>
 #include <utility>
 
+#include "probes/report/limits.h"
+#include "probes/report/run_differences.h"
+
 namespace expertscope::report {
 namespace {
 
@@ -31,43 +34,12 @@ Status collect_likelihood(const TraceReader& trace, RunData& data) {
 
 Status collect_outlier_tokens(const TraceReader& trace, RunData& data) {
   for (const SuperExpert& expert : data.paper.super_experts) {
+    if (data.outlier_tokens.size() == kMostRowsOfATable) break;
     auto tokens = trace.tokens(data.info.id, {expert.token, expert.token + 1});
     if (!tokens) return forward_error(tokens);
     data.outlier_tokens.push_back(tokens->empty() ? TokenRow{} : tokens->front());
   }
   return {};
-}
-
-void warn_if(Effect& effect, bool differs, const char* what, const std::string& before,
-             const std::string& after) {
-  if (differs) effect.warnings.push_back(fmt::format("{}: {} before, {} after", what, before, after));
-}
-
-std::string or_none(const std::string& text) {
-  return text.empty() ? "none" : text;
-}
-
-void check_comparable(const RunInfo& before, const RunInfo& after, Effect& effect) {
-  warn_if(effect, before.model.config_sha256 != after.model.config_sha256, "The models differ (config.json)",
-          or_none(before.model.config_sha256), or_none(after.model.config_sha256));
-  warn_if(effect, before.model.total_bytes != after.model.total_bytes, "The weights differ in size (bytes)",
-          std::to_string(before.model.total_bytes), std::to_string(after.model.total_bytes));
-  warn_if(effect, before.dataset_sha256 != after.dataset_sha256, "The data differ (SHA-256)",
-          or_none(before.dataset_sha256), or_none(after.dataset_sha256));
-  warn_if(effect, before.math != after.math, "The arithmetic differs", or_none(before.math),
-          or_none(after.math));
-  warn_if(effect, before.sampling != after.sampling, "The sampling settings differ", or_none(before.sampling),
-          or_none(after.sampling));
-  warn_if(effect, before.tokens != after.tokens, "The runs differ in length (tokens)",
-          std::to_string(before.tokens), std::to_string(after.tokens));
-  for (const auto* run : {&before, &after}) {
-    if (run->dropped_tokens > 0) {
-      effect.warnings.push_back(
-          fmt::format("{} tokens of run {} were dropped and are in no number", run->dropped_tokens, run->id));
-    }
-  }
-  effect.same_shape =
-      before.layers == after.layers && before.experts == after.experts && before.moe_layer == after.moe_layer;
 }
 
 bool same_token(const TokenRow& a, const TokenRow& b) {
@@ -184,7 +156,12 @@ Result<RunData> collect(const TraceReader& trace, std::int64_t run) {
 Result<Effect> compare(const TraceReader& before_trace, const RunData& before, const TraceReader& after_trace,
                        const RunData& after) {
   Effect effect;
-  check_comparable(before.info, after.info, effect);
+  auto differences = run_differences(before_trace, before.info, after_trace, after.info);
+  if (!differences) return forward_error(differences);
+  for (RunDifference& difference : *differences)
+    effect.warnings.push_back(std::move(difference.detail));
+  effect.same_shape = before.info.layers == after.info.layers && before.info.experts == after.info.experts &&
+                      before.info.moe_layer == after.info.moe_layer;
   auto status = compare_tokens(before_trace, before.info.id, after_trace, after.info.id, effect);
   if (!status) return forward_error(status);
   for (int layer = 0; effect.same_shape && layer < after.info.layers; ++layer) {

@@ -33,7 +33,7 @@ struct RunData {
   EntropyResult entropy;
   AttentionResult attention;
   RecordedLikelihood likelihood;
-  std::vector<TokenRow> outlier_tokens;  ///< of paper.super_experts, in their order
+  std::vector<TokenRow> outlier_tokens;  ///< of the first kMostRowsOfATable of paper.super_experts
 };
 Result<RunData> collect(const TraceReader& trace, std::int64_t run);
 

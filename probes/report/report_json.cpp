@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <fmt/format.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "engine/formats/json_fields.h"
 #include "probes/analysis/export.h"
+#include "probes/report/limits.h"
 #include "probes/report/sections.h"
 
 namespace expertscope::report {
@@ -103,8 +106,31 @@ Json changes_json(const std::vector<PolicyChange>& changes) {
 
 // Without the ranking of all experts: "experts" holds its numbers.
 Json super_experts_json(const SuperExpertResult& result) {
-  Json json = parsed(to_json(result));
+  SuperExpertResult short_one = result;
+  short_one.ranking.clear();
+  Json json = parsed(to_json(short_one));
   json.erase("ranking");
+  return json;
+}
+
+bool too_large(const RunData& run) {
+  return run.table.cells.size() > kMostCells;
+}
+
+// Of a model that is too large for a page only what is known of whole layers.
+Json load_json(const RunData& run) {
+  if (!too_large(run)) return parsed(to_json(run.load));
+  LoadResult summary = run.load;
+  for (LayerLoad& layer : summary.layers) {
+    layer.count.clear();
+    layer.share.clear();
+    layer.weight_sum.clear();
+  }
+  Json json = parsed(to_json(summary));
+  for (Json& layer : json["layers"]) {
+    for (const char* key : {"count", "share", "weight_sum"})
+      layer.erase(key);
+  }
   return json;
 }
 
@@ -112,13 +138,18 @@ Json run_json(const RunData& run) {
   Json json = {{"trace", run.file},
                {"run", info_json(run.info)},
                {"policy_changes", changes_json(run.policy)},
-               {"load", parsed(to_json(run.load))},
+               {"load", load_json(run)},
                {"super_experts",
                 {{"paper", super_experts_json(run.paper)}, {"upstream", super_experts_json(run.upstream)}}},
                {"entropy", parsed(to_json(run.entropy))},
                {"hidden", layers_json(run.layers)},
                {"attention", parsed(to_json(run.attention))},
-               {"experts", parsed(to_json(run.table))}};
+               {"experts", too_large(run) ? Json(nullptr) : parsed(to_json(run.table))}};
+  if (too_large(run)) {
+    json["left_out"] =
+        fmt::format("the numbers of the {} experts; \"expertscope-cli analyze load\" writes them",
+                    run.table.cells.size());
+  }
   if (const auto cache = total_cache(run.layers)) {
     json["expert_cache"] = cache_json(*cache, run.info.tokens);
     json["expert_cache"]["layers"] = cache_layers_json(run);

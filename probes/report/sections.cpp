@@ -9,6 +9,7 @@
 
 #include "engine/model/sizes.h"
 #include "probes/report/html.h"
+#include "probes/report/limits.h"
 #include "probes/report/plots.h"
 
 namespace expertscope::report {
@@ -63,16 +64,25 @@ std::string entry(const char* name, const std::string& value, bool mono = false)
   return fmt::format("<dt>{}</dt><dd{}>{}</dd>\n", name, mono ? " class=\"mono\"" : "", escape(value));
 }
 
+// Behind a list that was cut: " and 12 more".
+std::string and_more(std::size_t all, std::size_t shown) {
+  return all > shown ? fmt::format(" and {} more", grouped(static_cast<std::int64_t>(all - shown)))
+                     : std::string();
+}
+
 std::string domains(const RunData& run) {
   std::map<std::string, int> count;
   for (const SequenceInfo& sequence : run.sequences) {
     if (!sequence.domain.empty()) ++count[sequence.domain];
   }
   std::string text;
+  std::size_t shown = 0;
   for (const auto& [domain, sequences] : count) {
+    if (shown == kMostRowsOfATable) break;
     text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", domain, sequences);
+    ++shown;
   }
-  return text;
+  return text + and_more(count.size(), shown);
 }
 
 std::string status_warning(const RunInfo& info) {
@@ -80,8 +90,7 @@ std::string status_warning(const RunInfo& info) {
   std::string text = fmt::format("This run is marked <b>{}</b>.", escape(info.status));
   if (!info.message.empty()) text += " " + escape(info.message) + ".";
   if (info.status == "interrupted") {
-    text += fmt::format(" The program ended while it was recording; {} tokens were recovered.",
-                        grouped(info.tokens));
+    text += " The program ended while it was recording; what had been written by then is below.";
   }
   if (info.dropped_tokens > 0) {
     text += fmt::format(" {} tokens were dropped by a live view and are in no number.",
@@ -97,7 +106,7 @@ std::string token_code(const TokenRow& token) {
 
 std::string super_expert_rows(const RunData& run) {
   std::vector<std::vector<std::string>> rows;
-  for (std::size_t i = 0; i < run.paper.super_experts.size(); ++i) {
+  for (std::size_t i = 0; i < run.outlier_tokens.size(); ++i) {
     const SuperExpert& expert = run.paper.super_experts[i];
     const auto& seen_by_hook = run.upstream.super_experts;
     const bool upstream =
@@ -108,6 +117,7 @@ std::string super_expert_rows(const RunData& run) {
                     number(expert.output_max), std::to_string(expert.channel), grouped(expert.token),
                     token_code(run.outlier_tokens[i]), grouped(expert.count), upstream ? "yes" : "no"});
   }
+  const std::string more = and_more(run.paper.super_experts.size(), rows.size());
   return table({{"rank", true},
                 {"layer", true},
                 {"expert", true},
@@ -117,15 +127,18 @@ std::string super_expert_rows(const RunData& run) {
                 {"token"},
                 {"slots", true},
                 {"also by upstream’s rule"}},
-               rows);
+               rows) +
+         (more.empty() ? std::string() : "<p class=\"note\">These" + more + ".</p>\n");
 }
 
 std::string list_super_experts(const SuperExpertResult& result) {
   std::string text;
-  for (const SuperExpert& expert : result.super_experts) {
+  const std::size_t shown = std::min(result.super_experts.size(), kMostRowsOfATable);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const SuperExpert& expert = result.super_experts[i];
     text += fmt::format("{}({}, {})", text.empty() ? "" : ", ", expert.layer, expert.expert);
   }
-  return text.empty() ? "none" : text;
+  return text.empty() ? "none" : text + and_more(result.super_experts.size(), shown);
 }
 
 // The twin of the plots in numbers.
@@ -179,11 +192,15 @@ std::string edits_html(const PolicyStep& step) {
   std::string out = step.edits.empty() ? ": the model’s own routing" : "";
   if (step.edits.empty() && step.disabled.empty()) return out;
   out += "<ul>";
-  for (const std::string& edit : step.edits)
-    out += "<li>" + escape(edit) + "</li>";
-  for (const std::string& edit : step.disabled)
-    out += "<li class=\"off\">" + escape(edit) + " (off)</li>";
-  return out + "</ul>";
+  std::size_t shown = 0;
+  for (const std::string& edit : step.edits) {
+    if (shown++ < kMostRowsOfATable) out += "<li>" + escape(edit) + "</li>";
+  }
+  for (const std::string& edit : step.disabled) {
+    if (shown++ < kMostRowsOfATable) out += "<li class=\"off\">" + escape(edit) + " (off)</li>";
+  }
+  const std::string more = and_more(shown, kMostRowsOfATable);
+  return out + (more.empty() ? "" : "<li class=\"note\">…" + more + "</li>") + "</ul>";
 }
 
 std::vector<CellMark> ReportInput::marks() const {
@@ -193,8 +210,9 @@ std::vector<CellMark> ReportInput::marks() const {
       unique[{mark.layer, mark.expert}] = mark;
   }
   std::vector<CellMark> all;
-  for (auto& [cell, mark] : unique)
-    all.push_back(std::move(mark));
+  for (auto& [cell, mark] : unique) {
+    if (all.size() < kMostMarks) all.push_back(std::move(mark));
+  }
   return all;
 }
 
@@ -266,6 +284,7 @@ std::string load_section(const ReportInput& input) {
       "Share of each layer’s expert slots that went to each expert. The mark on the legend is the "
       "even "
       "share, 1/E. Empty cells were never used.";
+  caption += map_note(input.run.load);
   if (!input.marks().empty()) caption += " Outlined cells were edited (see Policy).";
   out += figure(load_heatmap(input.run.load, input.marks()), caption);
   return out;
@@ -285,10 +304,13 @@ std::string super_expert_section(const ReportInput& input) {
   } else {
     out += super_expert_rows(input.run);
   }
-  out +=
-      figure(outlier_plot(result, input.run.info.layers),
-             "Every point is an expert; inside a layer they stand in the order of their number. The vertical "
-             "axis is logarithmic. Dashed: the two thresholds.");
+  out += figure(
+      outlier_plot(result, input.run.info.layers),
+      std::string("Every point is an expert; inside a layer they stand in the order of their number. The "
+                  "vertical axis is logarithmic. Dashed: the two thresholds.") +
+          (result.ranking.size() > kMostPoints
+               ? " There are too many to draw: of those at the same place only the largest is shown."
+               : ""));
   out += fmt::format(
       "<p class=\"note\">By the rule of the public code, which sees only the first token routed to "
       "an expert in each sequence, the super experts (layer, expert) are: {}.</p>\n",
@@ -328,8 +350,13 @@ std::string policy_section(const ReportInput& input) {
   if (input.steps.front().token > 0) {
     out += "<li><b>from token 0</b>: the model’s own routing</li>\n";
   }
-  for (const PolicyStep& step : input.steps)
+  const std::size_t shown = std::min(input.steps.size(), kMostRowsOfATable);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const PolicyStep& step = input.steps[i];
     out += fmt::format("<li><b>from token {}</b>{}</li>\n", grouped(step.token), edits_html(step));
+  }
+  const std::string more = and_more(input.steps.size(), shown);
+  if (!more.empty()) out += "<li class=\"note\">…" + more + "</li>\n";
   return out + "</ol>\n";
 }
 

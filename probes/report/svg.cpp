@@ -93,7 +93,8 @@ std::vector<double> log_ticks(double low, double high, int count) {
 
 Svg::Svg(double width, double height, std::string_view label) {
   body_ = fmt::format(
-      "<svg role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {:.0f} {:.0f}\" style=\"max-width:{:.0f}px\">\n",
+      "<svg role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {:.0f} {:.0f}\" font-family=\"sans-serif\" "
+      "style=\"max-width:{:.0f}px\">\n",
       escape(label), width, height, width);
 }
 

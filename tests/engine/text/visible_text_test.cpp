@@ -31,6 +31,26 @@ TEST(VisibleText, SpellsOutWhatReversesItsSurroundings) {
   EXPECT_EQ(visible_text("a\u2028b"), "a\\u2028b") << "a line separator";
 }
 
+TEST(VisibleText, SpellsOutWhatShowsNothing) {
+  EXPECT_EQ(visible_text("pay\u200bpal\ufeff"), "pay\\u200bpal\\ufeff");
+  EXPECT_EQ(visible_text("a\u200eb\u061cc\u00add"), "a\\u200eb\\u061cc\\u00add");
+  EXPECT_EQ(visible_text("a\u2060b\u3164c"), "a\\u2060b\\u3164c");
+  EXPECT_EQ(visible_text("hi\U000e0041\U000e007f"), "hi\\udb40\\udc41\\udb40\\udc7f")
+      << "tags, as JSON has them";
+}
+
+TEST(VisibleText, JoinersAndSelectorsStayWhereTheyDoTheirWork) {
+  for (const char* text : {"\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u2764\ufe0f\u200d\U0001f525",
+                           "1\ufe0f\u20e3", "\u845b\U000e0100", "\u0915\u094d\u200d"}) {
+    EXPECT_EQ(visible_text(text), text);
+  }
+  EXPECT_EQ(visible_text("ad\u200dmin"), "ad\\u200dmin") << "joins nothing";
+  EXPECT_EQ(visible_text("\u200d"), "\\u200d");
+  EXPECT_EQ(visible_text("\u200d\u0645", LineBreaks::keep), "\u200d\u0645") << "a piece of a longer text";
+  EXPECT_EQ(visible_text("\U0001f600\U000e0100\U000e0101"), "\U0001f600\U000e0100\\udb40\\udd01")
+      << "a second selector carries a hidden text";
+}
+
 TEST(VisibleText, LineBreaksAreSpelledOutOrKept) {
   EXPECT_EQ(visible_text("one\n\ttwo"), "one\\n\\ttwo");
   EXPECT_EQ(visible_text("one\n\ttwo\x1b[0m\r\n", LineBreaks::keep), "one\n\ttwo\\u001b[0m\\r\n");
@@ -42,7 +62,8 @@ TEST(VisibleText, BytesThatAreNoUtf8AreNamed) {
 }
 
 TEST(VisibleText, JsonStaysTheSameJson) {
-  const nlohmann::json json = {{"text", "line\n\x1b[1m \x7f \u009b31m \u202e \\ \" \u00e9"}, {"n", 1}};
+  const nlohmann::json json = {{"text", "line\n\x1b[1m \x7f \u009b31m \u202e \U000e0041 \u200b \\ \" \u00e9"},
+                               {"n", 1}};
   const std::string shown = visible_text(json.dump(2), LineBreaks::keep);
   EXPECT_EQ(shown.find('\x7f'), std::string::npos);
   EXPECT_EQ(shown.find("\u009b"), std::string::npos);
