@@ -2,7 +2,6 @@
 #include "engine/text/tokenizer.h"
 
 #include "engine/formats/mapped_file.h"
-#include "engine/text/bounded_json.h"
 #include "engine/text/tokenizer_impl.h"
 #include "engine/text/utf8.h"
 
@@ -62,7 +61,7 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name,
                                                     const DeclaredTokens& declared) {
-  const auto document = parse_bounded_json(json, name);
+  const auto document = parse_json(json, name);
   if (!document) return forward_error(document);
   const auto root = JsonFields::of(*document, name);
   if (!root) return forward_error(root);
