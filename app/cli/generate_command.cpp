@@ -14,6 +14,7 @@
 #include "app/cli/console.h"
 #include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
+#include "engine/formats/weight_watch.h"
 #include "engine/model/generate.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
@@ -160,7 +161,11 @@ Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const Generat
   probes.router_logits = arguments.router_logits;
   std::unique_ptr<Recorder> recorder;
   if (!arguments.trace.empty()) {
-    auto started = start_generation_run(session, prompt.text, options, probes, arguments.trace);
+    RecorderOptions recording;
+    recording.notice = [](const std::string& message) { note(message); };
+    recording.stop = stop.token();
+    auto started =
+        start_generation_run(session, prompt.text, options, probes, arguments.trace, std::move(recording));
     if (!started) return forward_error(started);
     recorder = std::move(*started);
   }
@@ -234,6 +239,7 @@ Status run_generate(const GenerateArguments& arguments, const CommandContext& co
       check_output("--trace", arguments.trace,
                    {{"--prompt-file", arguments.prompt_file}, {"--policy", arguments.run.policy}});
   if (!output) return output;
+  const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
   const auto prompt = make_prompt(**model, arguments);
@@ -246,6 +252,7 @@ Status run_generate(const GenerateArguments& arguments, const CommandContext& co
   if (!session) return forward_error(session);
 
   const auto outcome = run_prompt(**session, *prompt, options, arguments, context);
+  if (const std::string changed = weights.text(); !changed.empty()) note(changed);
   if (!outcome) return run_failure(**session, outcome.error());
   if (arguments.json) {
     auto written = write_json(as_json(*outcome, *prompt, options, arguments, **session));

@@ -11,6 +11,7 @@
 #include "app/cli/npy.h"
 #include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
+#include "engine/formats/weight_watch.h"
 
 namespace expertscope::cli {
 namespace {
@@ -47,6 +48,7 @@ Status write_logits(Session& session, std::span<const std::int32_t> ids, NpyWrit
 Status logits(const LogitsArguments& arguments, const CommandContext& context) {
   Status output = check_output("--out", arguments.out, {{"--policy", arguments.run.policy}});
   if (!output) return output;
+  const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
   const int vocab = (*model)->config().vocab_size;
@@ -61,6 +63,7 @@ Status logits(const LogitsArguments& arguments, const CommandContext& context) {
   if (!file) return forward_error(file);
   if (auto written = write_logits(**session, arguments.ids, *file, context); !written)
     return run_failure(**session, written.error());
+  if (const std::string changed = weights.text(); !changed.empty()) note(changed);
   if (!arguments.json) return {};
   nlohmann::ordered_json json = {{"out", arguments.out}, {"shape", {rows, vocab}}, {"dtype", "float32"}};
   add_backend(json, **session);

@@ -95,12 +95,14 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
 
   Result<ProfileResult> result = [&] {
     const GracefulStop stop(context.interrupts);  // the recording is closed
+    options.notice = [](const std::string& message) { note(message); };
     Progress progress("profile", "tokens");
     return profile(
         **session, *data, options, arguments.trace,
         [&](std::int64_t done, std::int64_t total) { progress.update(done, total); }, stop.token());
   }();
   if (!result) return run_failure(**session, result.error());
+  if (!result->remark.empty()) note(result->remark);
   return arguments.json ? write_json(as_json(*result, arguments.trace))
                         : write_text(as_text(*result, arguments.trace));
 }

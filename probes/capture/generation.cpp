@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/formats/weight_watch.h"
 #include "engine/text/dataset.h"
 #include "engine/text/tokenizer.h"
 
@@ -43,21 +44,20 @@ Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, c
                                                        const GenerateOptions& options,
                                                        const CaptureRequest& probes,
                                                        const std::filesystem::path& trace,
-                                                       Backpressure backpressure) {
+                                                       RecorderOptions recording) {
   RunInfo info = describe_run(session, probes);
   info.kind = "generate";
   info.sampling = sampling_json(options);
   info.prompt = prompt;
   info.dataset = first_words(prompt);
   info.dataset_sha256 = sha256_hex(prompt);
-  RecorderOptions recorder;
-  recorder.backpressure = backpressure;
+  recording.remark = [weights = WeightWatch(session.model().identity().path)] { return weights.text(); };
   if (session.model().tokenizer() != nullptr) {
-    recorder.token_bytes = [model = session.shared_model()](std::int32_t id) {
+    recording.token_bytes = [model = session.shared_model()](std::int32_t id) {
       return model->tokenizer()->token_bytes(id);
     };
   }
-  return Recorder::start(trace, info, std::move(recorder));
+  return Recorder::start(trace, info, std::move(recording));
 }
 
 Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, const CaptureRequest& probes,
@@ -78,11 +78,12 @@ Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, c
     const bool cancelled = result.error().code == ErrorCode::cancelled;
     // The first error is the one to report, whatever closing the run says.
     (void)recorder.finish(cancelled ? "stopped" : "failed", result.error().message, text);
-    return result;
+    if (cancelled) return result;
+    return fail(result.error().code, "{}; {}", result.error().message, recorder.what_is_kept());
   }
   const bool stopped = result->reason == FinishReason::stopped;
   const Status closed = recorder.finish(stopped ? "stopped" : "finished", {}, result->text);
-  if (!closed) return forward_error(closed);
+  if (!closed) return fail(closed.error().code, "{}; {}", closed.error().message, recorder.what_is_kept());
   return result;
 }
 

@@ -18,12 +18,13 @@ namespace expertscope {
 /// The JSON kept in RunInfo::sampling.
 std::string sampling_json(const GenerateOptions& options);
 
-/// Starts the recording of a generation in `trace`: model, settings and prompt go into the run's row.
+/// Starts the recording of a generation in `trace`: model, settings and prompt go into the run's row. The
+/// bytes of tokens and the remark (weights that were rewritten meanwhile) need not be set in `recording`.
 Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, const std::string& prompt,
                                                        const GenerateOptions& options,
                                                        const CaptureRequest& probes,
                                                        const std::filesystem::path& trace,
-                                                       Backpressure backpressure = Backpressure::wait);
+                                                       RecorderOptions recording = {});
 
 /// generate() with the session's probes going to `recorder`: marks the generated tokens and closes the run
 /// with its text as "finished", "stopped" or "failed". Probes are off again afterwards.

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/formats/weight_watch.h"
 #include "engine/text/tokenizer.h"
 #include "probes/capture/recorder.h"
 
@@ -198,6 +199,9 @@ Result<ProfileResult> profile(Session& session, const Dataset& data, const Profi
   recording.token_bytes = [model = session.shared_model()](std::int32_t id) {
     return model->tokenizer()->token_bytes(id);
   };
+  recording.remark = [weights = WeightWatch(session.model().identity().path)] { return weights.text(); };
+  recording.notice = options.notice;
+  recording.stop = stop;
   auto recorder = Recorder::start(trace, describe(session, data, options), std::move(recording));
   if (!recorder) return forward_error(recorder);
   Tally tally(**recorder);
@@ -213,10 +217,12 @@ Result<ProfileResult> profile(Session& session, const Dataset& data, const Profi
     const bool cancelled = status.error().code == ErrorCode::cancelled;
     // The first error is the one to report, whatever closing the run says.
     (void)(*recorder)->finish(cancelled ? "stopped" : "failed", status.error().message);
-    return fail(status.error().code, "{} after {} of {} tokens; {} keeps what was recorded",
-                status.error().message, result.tokens, total, trace.string());
+    return fail(status.error().code, "{} after {} of {} tokens; {}", status.error().message, result.tokens,
+                total, (*recorder)->what_is_kept());
   }
-  if (auto closed = (*recorder)->finish("finished"); !closed) return forward_error(closed);
+  if (auto closed = (*recorder)->finish("finished"); !closed)
+    return fail(closed.error().code, "{}; {}", closed.error().message, (*recorder)->what_is_kept());
+  result.remark = (*recorder)->remark();
   result.run = (*recorder)->run_id();
   result.sequences = static_cast<std::int64_t>(pieces->size());
   result.scored_tokens = tally.count();

@@ -10,6 +10,7 @@
 #include "engine/error.h"
 #include "engine/model/session.h"
 #include "engine/text/dataset.h"
+#include "probes/capture/recorder.h"
 
 namespace expertscope {
 
@@ -17,6 +18,7 @@ struct ProfileOptions {
   int sequence_length = 2048;  ///< tokens of one sequence, BOS included where the tokenizer adds one
   int max_sequences = 0;       ///< 0: all the data gives
   CaptureRequest probes = CaptureRequest::standard();
+  RecorderNotice notice;  ///< as in RecorderOptions; may be empty
 };
 
 struct ProfileResult {
@@ -26,6 +28,7 @@ struct ProfileResult {
   double seconds = 0;
   std::int64_t scored_tokens = 0;  ///< tokens with a log-probability; 0 when that probe is off
   double nll_mean = 0;             ///< nats per scored token
+  std::string remark;              ///< weights that were rewritten meanwhile; as a rule empty
 };
 
 /// Tokens done, tokens in all.

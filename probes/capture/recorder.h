@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "engine/error.h"
@@ -22,12 +23,22 @@ enum class Backpressure : std::uint8_t {
   drop,  ///< whole blocks are dropped, counted and marked in the trace (live views)
 };
 
+using RecorderNotice = std::function<void(const std::string& message)>;
+
 struct RecorderOptions {
   Backpressure backpressure = Backpressure::wait;
   int queue_blocks = 64;                           ///< blocks in flight
   std::chrono::milliseconds commit_interval{250};  ///< at most this much is lost by a kill -9
   /// Bytes a token stands for, so that the trace reads without the model; may be empty.
   std::function<std::string(std::int32_t)> token_bytes;
+  /// Told, by the thread that delivers, when it has to wait (or to drop tokens) because another program has
+  /// locked the trace, and when that is over.
+  RecorderNotice notice;
+  /// Ends that wait: deliver() then fails with ErrorCode::cancelled.
+  std::stop_token stop;
+  /// Asked when the run is closed: what a reader of the trace has to know about it (weights that changed
+  /// while it ran); goes into the run's message. May be empty.
+  std::function<std::string()> remark;
 };
 
 /// One thread behind one bounded queue, writing one run of one trace file. `acquire`, `deliver`, the marks
@@ -37,7 +48,7 @@ class Recorder final : public CaptureSink {
   /// Creates the file or appends a run to an existing trace. The error names the file.
   static Result<std::unique_ptr<Recorder>> start(const std::filesystem::path& file, const RunInfo& info,
                                                  RecorderOptions options = {});
-  /// Finishes as "stopped" when finish() was not called.
+  /// Finishes as "stopped" when finish() was not called, as "failed" where an exception ends the run.
   ~Recorder() override;
 
   std::int64_t run_id() const;
@@ -56,8 +67,18 @@ class Recorder final : public CaptureSink {
   /// Tokens dropped so far (Backpressure::drop); from any thread.
   std::int64_t dropped_tokens() const;
 
-  /// Waits until all is on disk and closes the run. `status`: "finished", "stopped" or "failed".
+  /// Waits until all is on disk and closes the run. `status`: "finished", "stopped" or "failed". Fails where
+  /// the trace was deleted, replaced or cut meanwhile.
   Status finish(const std::string& status, const std::string& message = {}, const std::string& text = {});
+
+  /// After finish(): "t.db keeps 12 tokens of run 3", or that nothing is kept; and the remark, if there is
+  /// one.
+  std::string what_is_kept() const;
+  const std::string& remark() const;
+
+  /// Closes every recording of this process as failed and waits a moment for it. For a program that cannot go
+  /// on: the threads that deliver may be in any state. Never throws; any thread.
+  static void close_all(const char* why) noexcept;
 
  private:
   Recorder();

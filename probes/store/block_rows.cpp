@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "probes/store/schema.h"
 
@@ -37,6 +38,16 @@ void bind_range(Statement& query, int parameter, const ClampedRange& range) {
   query.bind(parameter, range.begin - kBlockTokens);
   query.bind(parameter + 1, range.end);
 }
+
+// In a damaged file a table can give its rows again and again.
+class Order {
+ public:
+  bool next(std::int64_t first_token) { return first_token > std::exchange(last_, first_token); }
+
+ private:
+  std::int64_t last_ = -1;
+};
+constexpr const char* kAgain = "it comes after a later row, or twice";
 
 struct SlotBuffers {
   std::vector<std::uint16_t> expert, output_channel;
@@ -122,12 +133,15 @@ Status for_each_slot_block(const Database& database, const RunInfo& run, int lay
   query->bind(2, layer);
   bind_range(*query, 3, range);
   SlotBuffers buffers;
+  Order order;
   for (;;) {
     auto row = query->step();
     if (!row) return forward_error(row);
     if (!*row) return {};
     SlotColumns columns;
     columns.first_token = query->integer(0);
+    if (!order.next(columns.first_token))
+      return damaged(database, "slot_block", run.id, layer, columns.first_token, kAgain);
     const std::string problem = read_slots(*query, 1, run, buffers, columns);
     if (!problem.empty()) {
       return damaged(database, "slot_block", run.id, layer, columns.first_token, problem);
@@ -140,20 +154,24 @@ Status for_each_layer_column(
     const Database& database, std::int64_t run, const LayerColumnQuery& what, const ClampedRange& range,
     const std::function<bool(std::int64_t first_token, int tokens, std::span<const float> values)>& visit) {
   auto query = database.prepare(
-      fmt::format("SELECT first_token, tokens, {0} FROM layer_block WHERE run = ?1 AND layer = ?2 AND "
-                  "first_token > ?3 AND first_token < ?4 AND {0} IS NOT NULL ORDER BY first_token",
+      fmt::format("SELECT first_token, tokens, {} FROM layer_block WHERE run = ?1 AND layer = ?2 AND "
+                  "first_token > ?3 AND first_token < ?4 ORDER BY first_token",
                   what.column));
   if (!query) return forward_error(query);
   query->bind(1, run);
   query->bind(2, what.layer);
   bind_range(*query, 3, range);
   std::vector<float> values;
+  Order order;
   for (;;) {
     auto row = query->step();
     if (!row) return forward_error(row);
     if (!*row) return {};
     const std::int64_t first_token = query->integer(0);
     const std::int64_t tokens = query->integer(1);
+    if (!order.next(first_token))
+      return damaged(database, "layer_block", run, what.layer, first_token, kAgain);
+    if (query->is_null(2)) continue;
     const bool good = good_extent(first_token, tokens) &&
                       read_column(*query, 2, static_cast<std::size_t>(tokens * what.width), false, values);
     if (!good) {

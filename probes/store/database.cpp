@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cmath>
@@ -12,8 +13,17 @@ namespace expertscope {
 namespace {
 
 constexpr int kBusyTimeoutMs = 10000;
-// Our largest value is one block of router logits; anything far beyond it in a file is damage.
-constexpr int kLongestValue = 256 << 20;
+// Our longest row is a block of all slots of 16384 experts, 84 MB; anything far beyond it in a file is
+// damage.
+constexpr int kLongestRow = 128 << 20;
+
+// In a damaged file pages can hang together in a circle, and a thousand rows can share one long value: then a
+// small file keeps a query busy for ever. In a sound one, a row takes some twenty steps and ten bytes.
+constexpr int kWatchInterval = 4096;
+constexpr std::int64_t kFreeSteps = 1 << 21;  // less than a tenth of a second
+constexpr std::int64_t kStepsPerByte = 8;
+constexpr std::int64_t kFreeBytes = 1 << 20;
+constexpr std::int64_t kBytesPerByte = 2;  // UTF-16 in the file is longer in UTF-8
 
 // SQLite says SQLITE_FULL for ENOSPC only; a quota or a file size limit comes as a failed write, most often
 // without its errno.
@@ -95,8 +105,15 @@ void Statement::bind_null(int parameter) {
 Result<bool> Statement::step() {
   if (bind_error_ != SQLITE_OK)
     return database_->error(std::exchange(bind_error_, SQLITE_OK), "bind a value");
+  database_->steps_ = steps_;
   const int rc = sqlite3_step(statement_.get());
-  if (rc == SQLITE_ROW) return true;
+  steps_ = database_->steps_;
+  if (rc == SQLITE_ROW) {
+    if (!too_many_bytes()) return true;
+    reset();
+    return fail(ErrorCode::format, "{}: damaged trace: rows hold more bytes than the file has",
+                database_->file().string());
+  }
   // The message must be taken before reset, which may replace it.
   if (rc != SQLITE_DONE) {
     auto failure = database_->error(rc, sqlite3_stmt_readonly(statement_.get()) != 0 ? "read" : "write");
@@ -105,6 +122,14 @@ Result<bool> Statement::step() {
   }
   reset();
   return false;
+}
+
+bool Statement::too_many_bytes() {
+  for (int column = sqlite3_data_count(statement_.get()) - 1; column >= 0; --column) {
+    const int type = sqlite3_column_type(statement_.get(), column);
+    if (type == SQLITE_TEXT || type == SQLITE_BLOB) bytes_ += sqlite3_column_bytes(statement_.get(), column);
+  }
+  return bytes_ > kFreeBytes && bytes_ > kBytesPerByte * database_->bytes_on_disk();
 }
 
 Status Statement::run() {
@@ -127,6 +152,8 @@ Status Statement::for_each_row(const std::function<Status(const Statement& row)>
 }
 
 void Statement::reset() {
+  steps_ = 0;
+  bytes_ = 0;
   sqlite3_reset(statement_.get());
 }
 
@@ -154,6 +181,7 @@ std::span<const std::byte> Statement::blob(int column) const {
 Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& file, Mode mode) {
   std::unique_ptr<Database> database(new Database());
   database->file_ = file;
+  database->names_ = {file.string(), file.string() + "-wal"};
   int flags = SQLITE_OPEN_FULLMUTEX;
   std::string name = file.string();
   switch (mode) {
@@ -179,21 +207,75 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& fi
   if (rc != SQLITE_OK) return database->error(rc, "open");
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_timeout(handle, kBusyTimeoutMs);
-  sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, kLongestValue);
+  sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, kLongestRow);
+  sqlite3_progress_handler(handle, kWatchInterval, &Database::watch, database.get());
   // The file may come from anyone: nothing in its schema may run code of ours.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_FKEY, 0, nullptr);
   sqlite3_exec(handle, "PRAGMA cell_size_check = ON", nullptr, nullptr, nullptr);
   return database;
 }
 
+int Database::watch(void* self) {
+  const auto& database = *static_cast<const Database*>(self);
+  database.steps_ += kWatchInterval;
+  if (database.steps_ <= kFreeSteps) return 0;
+  database.exhausted_ = database.steps_ > kFreeSteps + kStepsPerByte * database.bytes_on_disk();
+  return database.exhausted_ ? 1 : 0;
+}
+
+// Called from inside SQLite, which nothing may be thrown through: no memory is taken here.
+std::int64_t Database::bytes_on_disk() const {
+  std::int64_t total = 0;
+  for (const std::string& name : names_) {
+    struct stat info {};
+    if (::stat(name.c_str(), &info) == 0) total += info.st_size;
+  }
+  return total;
+}
+
+int Database::ask_on_busy(void* self, int) {
+  const auto& database = *static_cast<const Database*>(self);
+  return database.on_busy_() ? 1 : 0;
+}
+
+void Database::set_on_busy(std::function<bool()> go_on) {
+  on_busy_ = std::move(go_on);
+  sqlite3_busy_handler(handle_.get(), &Database::ask_on_busy, this);
+}
+
+Status Database::check_in_place() {
+  int moved = 0;
+  sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (moved != 0) {
+    return fail(ErrorCode::io,
+                "{}: was deleted, moved or replaced while it was written; what was not in it yet is lost",
+                file_.string());
+  }
+  struct stat info {};
+  if (::stat(names_[0].c_str(), &info) != 0) return {};
+  const std::int64_t before = std::exchange(size_seen_, info.st_size);
+  if (info.st_size >= before) return {};
+  // VACUUM shortens a file, too, and then says so in it.
+  const auto pages = integer("PRAGMA page_count");
+  const auto page = integer("PRAGMA page_size");
+  const bool whole = pages && page && info.st_size >= pages->value_or(0) * page->value_or(0);
+  if (whole) return {};
+  return fail(ErrorCode::io,
+              "{}: was cut from {} to {} bytes while it was written; what stood in the rest is lost",
+              file_.string(), before, info.st_size);
+}
+
 Status Database::execute(const char* sql) {
+  steps_ = 0;
   if (const int rc = sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr)) return error(rc, "write");
   return {};
 }
 
 Result<Statement> Database::prepare(std::string_view sql) const {
+  steps_ = 0;
   sqlite3_stmt* raw = nullptr;
   const int rc = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()),
                                     SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
@@ -221,12 +303,20 @@ void Database::interrupt() {
 }
 
 tl::unexpected<Error> Database::error(int code, std::string_view doing) const {
+  if (std::exchange(exhausted_, false)) {
+    return fail(ErrorCode::format,
+                "{}: damaged trace: a query takes longer than a sound file of its size can", file_.string());
+  }
   const int system_errno = sqlite3_system_errno(handle_.get());
   const ErrorCode kind = error_code(code, system_errno);
   if (kind == ErrorCode::disk_full) {
-    return fail(kind, "{}: no space left for the trace; what was recorded before is kept", file_.string());
+    return fail(kind, "{}: no space left for the trace", file_.string());
   }
   if (kind == ErrorCode::cancelled) return fail(kind, "{}: the query was cancelled", file_.string());
+  if ((code & 0xff) == SQLITE_BUSY) {
+    return fail(kind, "{}: another program has locked it; try again when that is done with it",
+                file_.string());
+  }
   return fail(kind, "{}: cannot {}: {}", file_.string(), doing, sqlite3_errmsg(handle_.get()));
 }
 

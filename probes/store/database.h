@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -38,6 +39,8 @@ class Statement {
   void bind_null(int parameter);
 
   /// True: a row is there. False: done, and the statement is reset for the next use.
+  /// A file that makes it work, or gives it more bytes, than a sound one of its size could is
+  /// ErrorCode::format.
   Result<bool> step();
   /// Runs a statement that returns no rows and resets it.
   Status run();
@@ -54,12 +57,15 @@ class Statement {
 
  private:
   friend class Database;
+  bool too_many_bytes();
   struct Finalize {
     void operator()(sqlite3_stmt* statement) const;
   };
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
   const Database* database_ = nullptr;
   int bind_error_ = 0;
+  std::int64_t steps_ = 0;  ///< of SQLite's machine, since the last reset
+  std::int64_t bytes_ = 0;  ///< in the texts and blobs of the rows since then
 };
 
 /// One connection. Errors carry the file and SQLite's message; a full disk is ErrorCode::disk_full, an
@@ -80,6 +86,13 @@ class Database {
   Result<std::optional<std::int64_t>> integer(std::string_view sql) const;
   std::int64_t last_insert_id() const;
 
+  /// `go_on` is asked again and again while another connection holds a lock, instead of for ten seconds; it
+  /// waits a little itself and must not throw. False: the statement fails.
+  void set_on_busy(std::function<bool()> go_on);
+  /// Whether the file is still the one that was opened, and not shorter than it was at the last call: SQLite
+  /// itself goes on writing into a file that nobody will find again.
+  Status check_in_place();
+
   /// Safe from any thread while the connection exists.
   void interrupt();
   sqlite3* handle() const { return handle_.get(); }
@@ -88,12 +101,22 @@ class Database {
   tl::unexpected<Error> error(int code, std::string_view doing) const;
 
  private:
+  friend class Statement;
   Database() = default;
   struct Close {
     void operator()(sqlite3* database) const;
   };
+  static int watch(void* database);
+  static int ask_on_busy(void* database, int attempts);
+  std::int64_t bytes_on_disk() const;
+
   std::filesystem::path file_;
+  std::array<std::string, 2> names_;  ///< of the file and its log
+  std::int64_t size_seen_ = 0;
+  std::function<bool()> on_busy_;
   std::unique_ptr<sqlite3, Close> handle_;
+  mutable std::int64_t steps_ = 0;  ///< of the statement that runs
+  mutable bool exhausted_ = false;  ///< it was stopped because it takes too many
 };
 
 /// BEGIN IMMEDIATE now; ROLLBACK on the way out unless committed.

@@ -5,8 +5,10 @@
 #include <fmt/ranges.h>
 
 #include <ctime>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "probes/store/aggregates.h"
@@ -103,12 +105,31 @@ Status accept(const std::string& file, const Claims& claims, RunInfo& run) {
   return {};
 }
 
+// The columns of one row, read one after the other; remembers the first text that is too long.
+class RunReader {
+ public:
+  explicit RunReader(const Statement& row) : row_(row) {}
+  std::int64_t integer() { return row_.integer(column_++); }
+  std::string text(std::size_t most = kMaxText) {
+    std::string text = row_.text(column_++);
+    if (text.size() > most && too_long_ == 0) too_long_ = text.size();
+    return text;
+  }
+  /// Bytes of that text; 0: all is well.
+  std::size_t too_long() const { return too_long_; }
+
+ private:
+  const Statement& row_;
+  int column_ = 0;
+  std::size_t too_long_ = 0;
+};
+
 // Column order of the SELECT in read_run_rows.
 Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   RunInfo run;
-  int column = 0;
-  const auto text = [&] { return row.text(column++); };
-  const auto integer = [&] { return row.integer(column++); };
+  RunReader read(row);
+  const auto text = [&] { return read.text(); };
+  const auto integer = [&] { return read.integer(); };
   run.id = integer();
   run.kind = text();
   run.started_at = text();
@@ -133,8 +154,8 @@ Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   run.sampling = text();
   run.dataset = text();
   run.dataset_sha256 = text();
-  run.prompt = text();
-  run.text = text();
+  run.prompt = read.text(kMaxLongText);
+  run.text = read.text(kMaxLongText);
   run.probes = parse_probes(text());
   run.tokens = integer();
   run.dropped_tokens = integer();
@@ -143,6 +164,10 @@ Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   run.device_uuid = text();
   run.driver = text();
   run.device_memory = integer();
+  if (read.too_long() > 0) {
+    return fail(ErrorCode::format, "{}: damaged trace: run {} has a text of {} bytes where none is so long",
+                file, run.id, read.too_long());
+  }
   if (auto status = accept(file, claims, run); !status) return forward_error(status);
   if (!parse_moe_layers(moe_layers, run.layers, run.moe_layer)) {
     return fail(ErrorCode::format, "{}: damaged trace: run {}: moe_layers is not a list of layers below {}",
@@ -152,12 +177,31 @@ Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   return run;
 }
 
+// In a damaged file a table can give its rows again and again.
+class RunOrder {
+ public:
+  Status next(const Database& database, std::int64_t id) {
+    if (id > last_) {
+      last_ = id;
+      return {};
+    }
+    return fail(ErrorCode::format, "{}: damaged trace: run {} comes after run {}", database.file().string(),
+                id, last_);
+  }
+
+ private:
+  std::int64_t last_ = std::numeric_limits<std::int64_t>::min();
+};
+
 Result<std::vector<std::int64_t>> interrupted_runs(const Database& database) {
-  auto query = database.prepare("SELECT id, writer FROM run WHERE status = 'recording'");
+  auto query = database.prepare("SELECT id, status, writer FROM run ORDER BY id");
   if (!query) return forward_error(query);
   std::vector<std::int64_t> ids;
+  RunOrder order;
   const auto status = query->for_each_row([&](const Statement& row) -> Status {
-    if (writer_state(row.text(1)) == WriterState::gone) ids.push_back(row.integer(0));
+    if (auto good = order.next(database, row.integer(0)); !good) return good;
+    if (row.text(1) == "recording" && writer_state(row.text(2)) == WriterState::gone)
+      ids.push_back(row.integer(0));
     return {};
   });
   if (!status) return forward_error(status);
@@ -185,7 +229,13 @@ Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
       "nullif(?27, 0))");
   if (!row) return forward_error(row);
   int parameter = 0;
-  const auto bind = [&](const auto& value) { row->bind(++parameter, value); };
+  const auto bind = [&](const auto& value) {
+    if constexpr (std::is_convertible_v<decltype(value), std::string_view>) {
+      row->bind(++parameter, bounded_text(value));
+    } else {
+      row->bind(++parameter, value);
+    }
+  };
   bind(info.kind);
   bind(info.started_at.empty() ? now_utc() : info.started_at);
   bind(writer_identity());
@@ -206,7 +256,7 @@ Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
   bind(info.sampling);
   bind(info.dataset);
   bind(info.dataset_sha256);
-  bind(info.prompt);
+  row->bind(++parameter, bounded_text(info.prompt, kMaxLongText));
   bind(probes_text(info.probes));
   bind(info.backend_reason);
   bind(info.device);
@@ -223,9 +273,9 @@ Status finish_run_row(Database& database, std::int64_t run, const RunEnd& end) {
   if (!row) return forward_error(row);
   row->bind(1, run);
   row->bind(2, end.status);
-  row->bind(3, end.message);
+  row->bind(3, bounded_text(end.message));
   row->bind(4, now_utc());
-  if (end.text) row->bind(5, *end.text);
+  if (end.text) row->bind(5, bounded_text(*end.text, kMaxLongText));
   return row->run();
 }
 
@@ -258,7 +308,9 @@ Result<std::vector<RunInfo>> read_run_rows(const Database& database, std::option
   if (!query) return forward_error(query);
   if (id) query->bind(1, *id);
   std::vector<RunInfo> runs;
+  RunOrder order;
   const auto status = query->for_each_row([&](const Statement& row) -> Status {
+    if (auto good = order.next(database, row.integer(0)); !good) return good;
     auto run = read_row(database.file().string(), row);
     if (!run) return forward_error(run);
     runs.push_back(std::move(*run));

@@ -1,173 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "probes/store/schema.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include <array>
+#include <cerrno>
 #include <string>
 #include <system_error>
 
+#include "probes/store/trace_tables.h"
 #include "probes/store/trace_versions.h"
 
 namespace expertscope {
 namespace {
-
-constexpr const char* kSchema = R"sql(
-CREATE TABLE run(
-  id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL,
-  started_at TEXT NOT NULL,
-  finished_at TEXT,
-  status TEXT NOT NULL,
-  message TEXT NOT NULL DEFAULT '',
-  writer TEXT NOT NULL,
-  model_path TEXT NOT NULL,
-  model_name TEXT NOT NULL,
-  config_sha256 TEXT NOT NULL,
-  tensor_count INTEGER NOT NULL,
-  total_bytes INTEGER NOT NULL,
-  architecture TEXT NOT NULL,
-  layers INTEGER NOT NULL,
-  experts INTEGER NOT NULL,
-  top_k INTEGER NOT NULL,
-  hidden_size INTEGER NOT NULL,
-  moe_layers TEXT NOT NULL,
-  program_version TEXT NOT NULL,
-  backend TEXT NOT NULL,
-  math TEXT NOT NULL,
-  sampling TEXT NOT NULL,
-  dataset TEXT NOT NULL,
-  dataset_sha256 TEXT NOT NULL,
-  prompt TEXT NOT NULL,
-  text TEXT NOT NULL DEFAULT '',
-  probes TEXT NOT NULL,
-  tokens INTEGER NOT NULL DEFAULT 0,
-  dropped_tokens INTEGER NOT NULL DEFAULT 0,
-  backend_reason TEXT NOT NULL DEFAULT '',
-  device TEXT NOT NULL DEFAULT '',
-  device_uuid TEXT NOT NULL DEFAULT '',
-  driver TEXT NOT NULL DEFAULT '',
-  device_memory INTEGER
-) STRICT;
-
-CREATE TABLE policy_change(
-  run INTEGER NOT NULL,
-  token INTEGER NOT NULL,
-  policy TEXT NOT NULL,
-  PRIMARY KEY(run, token)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE sequence(
-  run INTEGER NOT NULL,
-  number INTEGER NOT NULL,
-  first_token INTEGER NOT NULL,
-  domain TEXT NOT NULL,
-  PRIMARY KEY(run, number)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE dropped(
-  run INTEGER NOT NULL,
-  token INTEGER NOT NULL,
-  sequence INTEGER NOT NULL,
-  position INTEGER NOT NULL,
-  tokens INTEGER NOT NULL
-) STRICT;
-
-CREATE TABLE vocabulary(
-  run INTEGER NOT NULL,
-  token_id INTEGER NOT NULL,
-  bytes BLOB NOT NULL,
-  PRIMARY KEY(run, token_id)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE expert_stats(
-  run INTEGER NOT NULL,
-  layer INTEGER NOT NULL,
-  expert INTEGER NOT NULL,
-  count INTEGER NOT NULL DEFAULT 0,
-  probability_sum REAL,
-  weight_sum REAL,
-  norm_sum REAL,
-  weighted_norm_sum REAL,
-  output_max REAL,
-  output_channel INTEGER,
-  output_token INTEGER,
-  first_row_max REAL,
-  first_row_channel INTEGER,
-  first_row_token INTEGER,
-  PRIMARY KEY(run, layer, expert)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE layer_stats(
-  run INTEGER NOT NULL,
-  layer INTEGER NOT NULL,
-  moe INTEGER NOT NULL,
-  tokens INTEGER NOT NULL DEFAULT 0,
-  entropy_sum REAL,
-  entropy_min REAL,
-  entropy_max REAL,
-  hidden_max REAL,
-  hidden_channel INTEGER,
-  hidden_token INTEGER,
-  attention_tokens INTEGER,
-  attention_sum REAL,
-  attention_min REAL,
-  attention_max REAL,
-  cache_hits INTEGER,
-  cache_misses INTEGER,
-  cache_bytes INTEGER,
-  PRIMARY KEY(run, layer)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE token_block(
-  run INTEGER NOT NULL,
-  first_token INTEGER NOT NULL,
-  tokens INTEGER NOT NULL,
-  token_id BLOB NOT NULL,
-  sequence BLOB NOT NULL,
-  position BLOB NOT NULL,
-  generated BLOB NOT NULL,
-  log_prob BLOB,
-  UNIQUE(run, first_token)
-) STRICT;
-
-CREATE TABLE slot_block(
-  run INTEGER NOT NULL,
-  layer INTEGER NOT NULL,
-  first_token INTEGER NOT NULL,
-  tokens INTEGER NOT NULL,
-  slots INTEGER NOT NULL,
-  expert BLOB NOT NULL,
-  weight BLOB,
-  probability BLOB,
-  output_norm BLOB,
-  output_max BLOB,
-  output_channel BLOB,
-  UNIQUE(run, layer, first_token)
-) STRICT;
-
-CREATE TABLE layer_block(
-  run INTEGER NOT NULL,
-  layer INTEGER NOT NULL,
-  first_token INTEGER NOT NULL,
-  tokens INTEGER NOT NULL,
-  entropy BLOB,
-  hidden_max BLOB,
-  hidden_channel BLOB,
-  router_logits BLOB,
-  first_token_attention BLOB,
-  UNIQUE(run, layer, first_token)
-) STRICT;
-
-CREATE VIEW expert_load AS
-  SELECT run, layer, expert, count,
-         CAST(count AS REAL) / nullif(sum(count) OVER (PARTITION BY run, layer), 0) AS share,
-         weight_sum
-  FROM expert_stats;
-)sql";
-
-constexpr std::array kTables = {"run",          "policy_change", "sequence",    "dropped",    "vocabulary",
-                                "expert_stats", "layer_stats",   "token_block", "slot_block", "layer_block"};
 
 Status create_schema(Database& database) {
   auto transaction = Transaction::begin(database);
@@ -176,7 +23,7 @@ Status create_schema(Database& database) {
   auto id = database.integer("PRAGMA application_id");
   if (!id) return forward_error(id);
   if (id->value_or(0) == kTraceApplicationId) return {};
-  if (auto status = database.execute(kSchema); !status) return status;
+  if (auto status = database.execute(trace_schema()); !status) return status;
   const auto marks =
       fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kTraceApplicationId, kTraceVersion);
   if (auto status = database.execute(marks.c_str()); !status) return status;
@@ -213,26 +60,6 @@ Status check_identity(const Database& database) {
   return {};
 }
 
-// Tables must be tables: a view of the same name in a file made by someone else could run any query.
-Status check_tables(const Database& database) {
-  auto query = database.prepare(
-      "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1 "
-      "AND sql LIKE 'CREATE TABLE %'");
-  if (!query) return forward_error(query);
-  for (const char* table : kTables) {
-    query->bind(1, table);
-    auto row = query->step();
-    if (!row) return forward_error(row);
-    const bool found = *row && query->integer(0) == 1;
-    query->reset();
-    if (!found) {
-      return fail(ErrorCode::format, "{}: damaged trace: table {} is missing", database.file().string(),
-                  table);
-    }
-  }
-  return {};
-}
-
 Status check_trace(const Database& database) {
   if (auto status = check_identity(database); !status) return status;
   return check_tables(database);
@@ -259,6 +86,27 @@ bool is_new(const std::filesystem::path& file) {
 
 }  // namespace
 
+std::string_view bounded_text(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return text;
+  std::size_t length = most;
+  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
+    --length;
+  return text.substr(0, length);
+}
+
+Status create_private_file(const std::filesystem::path& file) {
+  const int descriptor =
+      ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (descriptor < 0) {
+    const int code = errno;
+    const bool full = code == ENOSPC || code == EDQUOT;
+    return fail(full ? ErrorCode::disk_full : ErrorCode::io, "{}: cannot be created: {}", file.string(),
+                std::generic_category().message(code));
+  }
+  ::close(descriptor);
+  return {};
+}
+
 Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::path& file) {
   const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
   std::error_code error;
@@ -269,6 +117,12 @@ Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::
     return fail(ErrorCode::io, "{}: is a folder, not a trace", file.string());
   }
   const bool fresh = is_new(file);
+  if (fresh && !std::filesystem::exists(file, error)) {
+    // A link to where the trace shall be is followed, as SQLite does.
+    const auto target = std::filesystem::read_symlink(file, error);
+    auto made = create_private_file(error ? file : folder / target);
+    if (!made && !std::filesystem::exists(file, error)) return forward_error(made);
+  }
   auto opened = Database::open(file, Database::Mode::create);
   if (!opened) return opened;
   Database& database = **opened;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "engine/error.h"
 #include "probes/store/database.h"
@@ -24,6 +25,19 @@ inline constexpr int kMaxLayers = 1024;
 inline constexpr int kMaxExperts = 16384;                          ///< of a layer
 inline constexpr std::int64_t kMaxCells = 1 << 19;                 ///< layers * experts
 inline constexpr std::int64_t kMaxTokens = std::int64_t{1} << 48;  ///< an SQLite file has no more bytes
+
+/// Bytes of a text in a trace: names, messages, sampling, the bytes of a token, the domain of a sequence. A
+/// prompt, a generated text and a policy have more. What is longer is cut when it is recorded; in a file it
+/// is damage.
+inline constexpr std::size_t kMaxText = std::size_t{1} << 16;
+inline constexpr std::size_t kMaxLongText = std::size_t{1} << 26;
+
+/// The text without what is beyond `most` bytes, cut between two characters.
+std::string_view bounded_text(std::string_view text, std::size_t most = kMaxText);
+
+/// Makes an empty file that nobody but its owner can read, as prompts and texts go into a trace; SQLite's
+/// -wal and -shm files follow it. Where there is something already, also a link to nowhere, it fails.
+Status create_private_file(const std::filesystem::path& file);
 
 /// Opens a trace for recording; creates it where there is no file (or an empty one). An older one keeps its
 /// version until upgrade_trace().

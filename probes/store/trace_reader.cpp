@@ -127,8 +127,11 @@ Result<std::vector<PolicyChange>> TraceReader::policy_changes(std::int64_t run) 
   query->bind(1, run);
   std::vector<PolicyChange> changes;
   const auto status = query->for_each_row([&](const Statement& row) -> Status {
+    const std::int64_t before = changes.empty() ? -1 : changes.back().token;
     changes.push_back({row.integer(0), row.text(1)});
-    if (is_position(changes.back().token)) return {};
+    const bool good = is_position(changes.back().token) && changes.back().token > before &&
+                      changes.back().policy_json.size() <= kMaxLongText;
+    if (good) return {};
     return fail(ErrorCode::format, "{}: damaged trace: policy_change of run {} names token {}",
                 file().string(), run, changes.back().token);
   });
@@ -145,11 +148,14 @@ Result<std::vector<SequenceInfo>> TraceReader::sequences(std::int64_t run) const
   const auto status = query->for_each_row([&](const Statement& row) -> Status {
     const std::int64_t number = row.integer(0);
     const std::int64_t first_token = row.integer(1);
-    if (number < 0 || number > INT32_MAX || !is_position(first_token)) {
+    std::string domain = row.text(2);
+    const bool good = number > (sequences.empty() ? -1 : sequences.back().number) && number <= INT32_MAX &&
+                      is_position(first_token) && domain.size() <= kMaxText;
+    if (!good) {
       return fail(ErrorCode::format, "{}: damaged trace: sequence {} of run {} begins at token {}",
                   file().string(), number, run, first_token);
     }
-    sequences.push_back({static_cast<int>(number), first_token, row.text(2)});
+    sequences.push_back({static_cast<int>(number), first_token, std::move(domain)});
     return {};
   });
   if (!status) return forward_error(status);

@@ -2,9 +2,6 @@
 #include "probes/store/trace_versions.h"
 
 #include <algorithm>
-#include <string>
-#include <vector>
-
 #include "probes/store/schema.h"
 
 namespace expertscope {
@@ -62,6 +59,14 @@ Result<std::vector<AddedColumn>> missing_columns(const Database& database, int v
 }
 
 }  // namespace
+
+std::vector<std::string> added_columns(std::string_view table) {
+  std::vector<std::string> columns;
+  for (const AddedColumn& column : kAdded) {
+    if (table == column.table) columns.push_back(fmt::format("{} {}", column.name, column.type));
+  }
+  return columns;
+}
 
 Status upgrade_trace(Database& database) {
   const auto version = trace_version(database);

@@ -78,6 +78,8 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::start(
   writer->first_rows_.assign(writer->moe_layers_.size(), FirstRows(info.experts));
   if (auto status = writer->insert_run(info); !status) return forward_error(status);
   if (auto status = writer->prepare(); !status) return forward_error(status);
+  if (auto status = writer->check_in_place(); !status) return forward_error(status);  // notes the size
+  writer->reserve_.take(file);
   return writer;
 }
 
@@ -239,7 +241,7 @@ Status TraceWriter::note(const BlockTags& tags) {
     insert_sequence_.bind(1, run_);
     insert_sequence_.bind(2, start.number);
     insert_sequence_.bind(3, tokens_ + start.block_row);
-    insert_sequence_.bind(4, start.domain);
+    insert_sequence_.bind(4, bounded_text(start.domain));
     if (auto status = insert_sequence_.run(); !status) return status;
   }
   for (const DroppedTokens& gap : tags.dropped) {
@@ -298,7 +300,8 @@ Status TraceWriter::note_vocabulary(std::span<const std::int32_t> ids) {
     const std::string word = token_bytes_(id);
     insert_word_.bind(1, run_);
     insert_word_.bind(2, id);
-    insert_word_.bind_blob(3, std::as_bytes(std::span<const char>(word)));
+    insert_word_.bind_blob(3,
+                           std::as_bytes(std::span<const char>(word)).first(std::min(word.size(), kMaxText)));
     if (auto status = insert_word_.run(); !status) return status;
   }
   return {};

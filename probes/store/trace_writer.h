@@ -14,6 +14,7 @@
 #include "engine/model/capture.h"
 #include "probes/store/aggregates.h"
 #include "probes/store/database.h"
+#include "probes/store/disk_reserve.h"
 #include "probes/store/open_block.h"
 #include "probes/store/run_info.h"
 
@@ -60,8 +61,14 @@ class TraceWriter {
   Status commit();
   bool dirty() const { return dirty_; }
   Status finish(const std::string& status, const std::string& message, const std::string& text);
-  /// Gives up what is not committed and marks the run failed, where the disk still takes that.
-  void abandon(const std::string& message);
+  /// Tokens that are committed; kLost when the file itself is gone or damaged.
+  std::int64_t kept_tokens() const { return kept_; }
+  static constexpr std::int64_t kLost = -1;
+  /// The failure, or what became of the file where that is the reason.
+  Error explain(Error failure);
+  /// Gives up what is not committed and marks the run failed: on a full disk in the room that was kept for
+  /// it.
+  void abandon(const std::string& message) noexcept;
 
  private:
   TraceWriter() = default;
@@ -69,6 +76,7 @@ class TraceWriter {
   Status insert_stats(const RunInfo& info);
   Status prepare();
   Status begin_transaction();
+  Status check_in_place();
   Status check(const CaptureBlock& block, const BlockTags& tags) const;
   Status note_block(const CaptureBlock& block);
   Status note_policy(const CaptureBlock& block);
@@ -85,6 +93,7 @@ class TraceWriter {
   Status write_layer_stats();
   Status write_run_tokens();
 
+  DiskReserve reserve_;
   std::unique_ptr<Database> database_;
   std::optional<Transaction> transaction_;
   std::function<std::string(std::int32_t)> token_bytes_;
@@ -101,6 +110,7 @@ class TraceWriter {
   CaptureRequest probes_;    ///< and those that were asked for at the start
   bool dirty_ = false;
   std::int64_t tokens_ = 0;
+  std::int64_t kept_ = 0;
   std::int64_t dropped_ = 0;
 
   std::vector<ExpertStats> experts_stats_;   ///< [moe_layers, experts]

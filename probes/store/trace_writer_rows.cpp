@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The half of TraceWriter that turns the open block and the statistics into rows.
 #include <cmath>
+#include <exception>
 #include <string>
+#include <utility>
 
 #include "probes/store/run_row.h"
 #include "probes/store/schema.h"
@@ -218,6 +220,7 @@ Status TraceWriter::write_run_tokens() {
 
 Status TraceWriter::commit() {
   if (!dirty_) return {};
+  if (auto status = check_in_place(); !status) return status;
   if (auto status = begin_transaction(); !status) return status;
   if (auto status = write_rows(); !status) return status;
   if (auto status = write_expert_stats(); !status) return status;
@@ -226,6 +229,7 @@ Status TraceWriter::commit() {
   if (auto status = transaction_->commit(); !status) return status;
   transaction_.reset();
   dirty_ = false;
+  kept_ = tokens_;
   return {};
 }
 
@@ -234,14 +238,37 @@ Status TraceWriter::finish(const std::string& status, const std::string& message
   if (auto begun = begin_transaction(); !begun) return begun;
   if (auto marked = finish_run_row(*database_, run_, {status, message, text}); !marked) return marked;
   dirty_ = true;
-  return commit();
+  if (auto committed = commit(); !committed) return committed;
+  return check_in_place();
 }
 
-void TraceWriter::abandon(const std::string& message) {
-  transaction_.reset();
-  // Best effort: on a full disk there may be no room for even this. The run then stays "recording" in the
+Status TraceWriter::check_in_place() {
+  auto status = database_->check_in_place();
+  if (!status) kept_ = kLost;
+  return status;
+}
+
+Error TraceWriter::explain(Error failure) {
+  // Pages that are gone read as damage.
+  if (failure.code != ErrorCode::format && failure.code != ErrorCode::io) return failure;
+  auto in_place = check_in_place();
+  return in_place ? std::move(failure) : std::move(in_place.error());
+}
+
+void TraceWriter::abandon(const std::string& message) noexcept {
+  // Best effort: there may be neither room nor memory for even this. The run then stays "recording" in the
   // file, and reads as interrupted as soon as this thread, which its row names, has ended.
-  (void)finish_run_row(*database_, run_, {"failed", message, std::nullopt});
+  try {
+    transaction_.reset();
+    reserve_.release();
+    (void)database_->execute("PRAGMA busy_timeout = 1000");  // whoever waits for the end waits no longer
+    const RunEnd end{"failed", message, std::nullopt};
+    if (finish_run_row(*database_, run_, end)) return;
+    // The log cannot grow, but what is in it may have room in the file: then it begins anew.
+    if (database_->execute("PRAGMA wal_checkpoint(RESTART)")) (void)finish_run_row(*database_, run_, end);
+  } catch (const std::exception&) {
+    return;
+  }
 }
 
 }  // namespace expertscope

@@ -20,9 +20,18 @@ std::string first_line(const std::string& file) {
   return line;
 }
 
-std::string pid_namespace() {
-  std::error_code error;
-  return std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
+// A trace may have thousands of rows to ask about: what cannot change is read once.
+const std::string& boot_id() {
+  static const std::string id = first_line("/proc/sys/kernel/random/boot_id");
+  return id;
+}
+
+const std::string& pid_namespace() {
+  static const std::string name = [] {
+    std::error_code error;
+    return std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
+  }();
+  return name;
 }
 
 // Field 22 of a thread's stat: start time in clock ticks since boot; empty when there is no such thread or it
@@ -58,14 +67,13 @@ std::vector<std::string> split(std::string_view text) {
 std::string writer_identity() {
   const std::string pid = std::to_string(getpid());
   const std::string thread = std::to_string(gettid());
-  return fmt::format("{}/{}/{}/{}/{}", first_line("/proc/sys/kernel/random/boot_id"), pid_namespace(), pid,
-                     thread, start_time(pid, thread));
+  return fmt::format("{}/{}/{}/{}/{}", boot_id(), pid_namespace(), pid, thread, start_time(pid, thread));
 }
 
 WriterState writer_state(std::string_view identity) {
   const auto parts = split(identity);
   if (parts.size() != 5) return WriterState::gone;
-  if (parts[0] != first_line("/proc/sys/kernel/random/boot_id")) return WriterState::gone;
+  if (parts[0] != boot_id()) return WriterState::gone;
   if (parts[1] != pid_namespace()) return WriterState::unknown;
   if (!is_number(parts[2]) || !is_number(parts[3])) return WriterState::gone;
   return start_time(parts[2], parts[3]) == parts[4] ? WriterState::alive : WriterState::gone;

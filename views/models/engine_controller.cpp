@@ -278,7 +278,11 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         std::filesystem::create_directories(trace.parent_path(), error);
         if (error) return fail(ErrorCode::io, "{}: {}", trace.parent_path().string(), error.message());
         const CaptureRequest probes = CaptureRequest::standard();
-        auto recorder = start_generation_run(*session, request.prompt, request.options, probes, trace);
+        RecorderOptions recording;
+        recording.stop = context.stop;
+        recording.notice = [this](const std::string& message) { remark(message); };
+        auto recorder = start_generation_run(*session, request.prompt, request.options, probes, trace,
+                                             std::move(recording));
         if (!recorder) return forward_error(recorder);
         QMetaObject::invokeMethod(
             this,
@@ -293,7 +297,10 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
           }
           live->pace(token.index, request.tokens_per_second, context.stop);
         };
-        return generate_recorded(*session, **recorder, probes, *ids, request.options, on_token, context.stop);
+        auto result =
+            generate_recorded(*session, **recorder, probes, *ids, request.options, on_token, context.stop);
+        if (const std::string& text = (*recorder)->remark(); !text.empty()) remark(text);
+        return result;
       },
       [this, number = session_number_, live](Result<GenerateResult> result) {
         if (number != session_number_) return;
@@ -306,6 +313,12 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         }
         Q_EMIT generation_finished(*result);
       });
+}
+
+void EngineController::remark(const std::string& text) {
+  QMetaObject::invokeMethod(
+      this, [this, message = QString::fromStdString(text)] { Q_EMIT remarked(message); },
+      Qt::QueuedConnection);
 }
 
 void EngineController::take_live_text(const std::shared_ptr<LiveText>& live) {

@@ -90,6 +90,8 @@ class EngineController final : public QObject {
   /// New text, tokens so far and the engine's rate, pauses of a chosen pace left out.
   void text_generated(const QString& text, int tokens, double tokens_per_second);
   void generation_finished(const expertscope::GenerateResult& result);
+  /// Something to know about the generation that is no failure: the trace is locked, the weights changed.
+  void remarked(const QString& message);
   void comparison_progressed(const QString& what, double fraction);
   void comparison_finished();
   void failed(const expertscope::Error& error);
@@ -122,6 +124,7 @@ class EngineController final : public QObject {
   bool accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder);
   void report_failure(const Error& error);
   void set_state(EngineState state);
+  void remark(const std::string& text);  ///< from any thread
   void take_live_text(const std::shared_ptr<LiveText>& live);
 
   JobRunner runner_;

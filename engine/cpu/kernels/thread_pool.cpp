@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <system_error>
+#include <exception>
 
 namespace expertscope::cpu {
 namespace {
@@ -48,7 +48,7 @@ ThreadPool::ThreadPool(int threads) {
   for (int worker = 1; worker < wanted; ++worker) {
     try {
       workers_.emplace_back([this, worker] { work(worker); });
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread, or no memory for one
       break;
     }
   }

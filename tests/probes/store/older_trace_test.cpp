@@ -111,7 +111,8 @@ TEST_F(OlderTrace, ARunThatWasKilledIsMarkedWithoutANewVersion) {
 TEST_F(OlderTrace, OneThatHasAColumnBeforeItsTimeIsReadAllTheSame) {
   {
     const auto database = value_of(Database::open(file_, Database::Mode::read_write));
-    EXPECT_OK(database->execute("ALTER TABLE run ADD COLUMN device TEXT NOT NULL DEFAULT 'GPU'"));
+    EXPECT_OK(database->execute(
+        "ALTER TABLE run ADD COLUMN device TEXT NOT NULL DEFAULT ''; UPDATE run SET device = 'GPU'"));
   }
   EXPECT_EQ(value_of(open_trace(file_)->run(1)).device, "GPU");
   record_another();
