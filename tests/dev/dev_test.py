@@ -214,6 +214,12 @@ class Fuzz(Dev):
         self.assertTrue(command.endswith(f"/found/pattern/corpus {self.root}/tests/fuzz/corpus/pattern"), command)
         self.assertIn("--target fuzz_pattern", self.calls()[-2])
 
+    def test_on_a_terminal_the_newest_numbers_are_seen(self):
+        code, sent = self.on_a_terminal("fuzz", "pattern")
+        self.assertEqual(code, 0, sent)
+        self.assertIn("\r\033[K#900 NEW    cov: 123 ft: 456 corp: 7/99b\r\033[K", sent)
+        self.assertTrue(screen(sent)[-2].startswith("pattern: 900 executions"), sent)
+
     def test_says_where_the_reproducer_of_a_crash_is(self):
         (self.folder / "crash").touch()
         run = self.run_dev("fuzz", "pattern")

@@ -5,6 +5,7 @@
 #include "engine/formats/safetensors.h"
 #include "engine/formats/tensor_store.h"
 #include "engine/model/config_reader.h"
+#include "engine/model/model.h"
 #include "engine/model/routing_policy.h"
 #include "tests/fuzz/targets.h"
 
@@ -65,15 +66,26 @@ bool fuzz_index(std::string_view input) {
 }
 
 bool fuzz_config(std::string_view input) {
+  static const bool weights = [] {
+    std::filesystem::create_directory(fuzz_folder() / "model");
+    std::filesystem::create_symlink(EXPERTSCOPE_SOURCE_DIR "/tests/data/models/top1/model.safetensors",
+                                    fuzz_folder() / "model/model.safetensors");
+    return true;
+  }();
   const auto [text, generation] = two_texts(input);
   auto parsed = parse_config(text, "config.json");
   if (!opened(parsed)) return false;
   const ModelConfig& config = parsed->config;
-  ensure(config.moe_layer.size() == static_cast<std::size_t>(config.num_hidden_layers), "layers");
+  ensure(weights && config.moe_layer.size() == static_cast<std::size_t>(config.num_hidden_layers), "layers");
   ensure(config.num_experts_per_tok <= config.num_experts || config.num_moe_layers() == 0, "experts");
   ensure(config.num_key_value_heads > 0 && config.num_attention_heads % config.num_key_value_heads == 0,
          "heads");
-  return opened(apply_generation_config(generation, "generation_config.json", *parsed));
+  const bool good = opened(apply_generation_config(generation, "generation_config.json", *parsed));
+  put_file("model/config.json", text);
+  put_file("model/generation_config.json", generation);
+  const auto model = Model::open(fuzz_folder() / "model");
+  if (opened(model)) (void)(*model)->check_finite();
+  return good;
 }
 
 bool fuzz_policy(std::string_view input) {

@@ -31,10 +31,20 @@ mkdir -p "$found/corpus" "$found/crashes"
 length=$(find "$seeds" -type f -printf '%s\n' | sort -n | tail -n 1)
 length=$((2 * length > 4096 ? 2 * length : 4096))
 
-# The clock is libFuzzer's own: SECONDS of CPU are not what a person waits for.
+# Into the log; on a terminal its last line of numbers stands in one line.
+keep() {
+  local line
+  [[ -t 2 ]] || exec cat >"$log"
+  while IFS= read -r line; do
+    printf '%s\n' "$line"
+    [[ $line != '#'* ]] || printf '\r\033[K%.79s' "${line//$'\t'/ }" >&2
+  done >"$log"
+  printf '\r\033[K' >&2
+}
+
 status=0
 "$program" "${limits[@]}" -max_len="$length" -max_total_time=$((60 * minutes)) -print_final_stats=1 \
-  -artifact_prefix="$found/crashes/" "$found/corpus" "$seeds" >"$log" 2>&1 </dev/null || status=$?
+  -artifact_prefix="$found/crashes/" "$found/corpus" "$seeds" 2>&1 </dev/null | keep || status=$?
 
 statistic() { sed -nE "s/^stat::$1: *//p" "$log"; }
 coverage=$(grep -oE ' cov: [0-9]+ ft: [0-9]+' "$log" | tail -n 1) || true

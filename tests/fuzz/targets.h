@@ -16,16 +16,16 @@ namespace expertscope::testing {
 // `./dev fuzz` searches inputs for it, replay_test.cpp runs it on tests/fuzz/corpus/NAME. An input that is
 // two texts has a form feed between them, which is in no JSON.
 bool fuzz_chat_template(std::string_view input);  ///< the template \f a message
-bool fuzz_config(std::string_view input);         ///< config.json \f generation_config.json
-bool fuzz_dataset(std::string_view input);        ///< as JSONL, and as text
-bool fuzz_index(std::string_view input);          ///< model.safetensors.index.json
-bool fuzz_pattern(std::string_view input);        ///< a pattern of a pre-tokenizer \f a text
-bool fuzz_policy(std::string_view input);         ///< a routing policy
-bool fuzz_safetensors(std::string_view input);    ///< model.safetensors
-bool fuzz_text(std::string_view input);           ///< a text to be encoded, by tokenizers that are well
-bool fuzz_tokenizer(std::string_view input);      ///< tokenizer.json \f a text
-bool fuzz_trace(std::string_view input);          ///< a trace
-bool fuzz_trace_sql(std::string_view input);      ///< SQL that changes an empty trace
+bool fuzz_config(std::string_view input);       ///< config.json \f generation_config.json, also with weights
+bool fuzz_dataset(std::string_view input);      ///< as JSONL, and as text
+bool fuzz_index(std::string_view input);        ///< model.safetensors.index.json
+bool fuzz_pattern(std::string_view input);      ///< a pattern of a pre-tokenizer \f a text
+bool fuzz_policy(std::string_view input);       ///< a routing policy
+bool fuzz_safetensors(std::string_view input);  ///< model.safetensors
+bool fuzz_text(std::string_view input);         ///< a text to be encoded, by tokenizers that are well
+bool fuzz_tokenizer(std::string_view input);    ///< tokenizer.json \f a text
+bool fuzz_trace(std::string_view input);        ///< a trace
+bool fuzz_trace_sql(std::string_view input);    ///< SQL that changes an empty trace
 
 struct FuzzTarget {
   const char* name;

@@ -106,9 +106,10 @@ bool fuzz_pattern(std::string_view input) {
   if (!opened(regex)) return false;
   if (!is_utf8(text)) return true;
   RegexScratch scratch;
+  const std::size_t size = text.size();
   std::size_t last = 0;
   return opened(regex->for_each_match(text, scratch, [&](std::size_t begin, std::size_t end) {
-    ensure(begin >= last && end >= begin && end <= text.size(), "matches that are not in order");
+    ensure(begin >= last && end >= begin && end <= size, "matches that are not in order");
     last = end;
   }));
 }
