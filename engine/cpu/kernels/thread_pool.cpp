@@ -7,6 +7,8 @@
 #include <chrono>
 #include <exception>
 
+#include "engine/cpu/kernels/cpu_quota.h"
+
 namespace expertscope::cpu {
 namespace {
 
@@ -37,9 +39,10 @@ bool spin_until(Done done) {
 int available_threads() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
-  const unsigned count = std::thread::hardware_concurrency();
-  return count > 0 ? static_cast<int>(count) : 1;
+  int count = 0;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) count = CPU_COUNT(&set);
+  if (count < 1) count = std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+  return std::min(count, quota_threads().value_or(count));
 }
 
 ThreadPool::ThreadPool(int threads) {

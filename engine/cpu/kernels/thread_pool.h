@@ -9,7 +9,8 @@
 
 namespace expertscope::cpu {
 
-/// Processors this process may run on (its affinity mask), at least 1.
+/// Processors this process may run on (its affinity mask), as many as the quota of its container pays for;
+/// at least 1.
 int available_threads();
 
 /// Persistent workers that share loops. The caller of parallel_for works too, so `threads` counts it. Workers
