@@ -89,6 +89,9 @@ Status ModelLoader::load_config() {
     if (!settings)
       parsed_.warnings.push_back(fmt::format("{}; its settings are not used.", settings.error().message));
   }
+  if (present(folder_ / "adapter_config.json"))
+    parsed_.warnings.push_back(fmt::format("{}: the LoRA adapter beside the model is not applied.",
+                                           (folder_ / "adapter_config.json").string()));
   model_->config_ = parsed_.config;
   model_->warnings_ = std::move(parsed_.warnings);
   return {};
@@ -162,7 +165,7 @@ Result<ChatTemplateSource> ModelLoader::chat_template_source() const {
   ChatTemplateSource source;
   const auto config = folder_ / "tokenizer_config.json";
   if (present(config)) {
-    const auto document = read_json_file(config, kMaxConfigBytes);
+    const auto document = read_json_file(config, kMaxConfigBytes, {.dialect = JsonDialect::python});
     if (!document) return forward_error(document);
     const auto fields = JsonFields::of(*document, config.string());
     if (!fields) return forward_error(fields);

@@ -53,6 +53,16 @@ TEST(ModelFolder, AnAdapterNamesItsBaseModel) {
   EXPECT_THAT(refusal(folder.path()).message, HasSubstr("into its base model with merge_and_unload"));
 }
 
+TEST(ModelFolder, AnAdapterBesideAModelIsNotAppliedAndThatIsSaid) {
+  const ModelFolder folder("top1");
+  folder.write("adapter_config.json", "{}");
+  const auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  ASSERT_EQ(model->result_warnings().size(), 1u);
+  EXPECT_THAT(model->result_warnings().front(),
+              HasSubstr("adapter_config.json: the LoRA adapter beside the model is not applied."));
+}
+
 TEST(ModelFolder, AModelOneFolderDownIsPointedTo) {
   const ModelFolder folder;
   fs::copy(testing::data_folder() / "models" / "top1", folder / "nested");

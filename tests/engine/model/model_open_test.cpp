@@ -401,6 +401,17 @@ TEST(ModelOpen, ChatTemplateJinjaOverridesTheTokenizerConfig) {
   EXPECT_NE(model->chat_template(), nullptr);
 }
 
+TEST(ModelOpen, ATokenizerConfigMayHoldWhatPythonWrites) {
+  const ModelFolder folder("top2_tied");
+  const auto text = testing::read_bytes(folder / "tokenizer_config.json");
+  folder.write("tokenizer_config.json", R"({"model_max_length": Infinity, "name_or_path": "\ud83d",)" +
+                                            text.substr(text.find('{') + 1));
+  const auto model = open(folder.path());
+  ASSERT_NE(model, nullptr);
+  EXPECT_NE(model->chat_template(), nullptr);
+  EXPECT_THAT(model->warnings(), IsEmpty());
+}
+
 class NotFinite : public ::testing::TestWithParam<std::pair<const char*, std::uint32_t>> {};
 
 TEST_P(NotFinite, IsFoundAndNamed) {
