@@ -156,6 +156,7 @@ class TokenPrinter {
 
 Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const GenerateOptions& options,
                            const GenerateArguments& arguments, const CommandContext& context) {
+  if (auto fits = check_prompt(session, prompt.ids); !fits) return forward_error(fits);
   const GracefulStop stop(context.interrupts);  // the recording is closed, the text so far is the result
   CaptureRequest probes = CaptureRequest::standard();
   probes.router_logits = arguments.router_logits;

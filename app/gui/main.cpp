@@ -10,6 +10,7 @@
 
 #include "app/gui/headless_demo.h"
 #include "app/gui/program_paths.h"
+#include "views/models/plain_numbers.h"
 #include "views/window/main_window.h"
 
 namespace {
@@ -73,6 +74,7 @@ int main(int argc, char** argv) {
   std::optional<QTemporaryDir> runtime;
   if (is_headless(argc, argv)) prepare_headless(runtime.emplace());
   QApplication application(argc, argv);
+  expertscope::use_plain_numbers();
   QCoreApplication::setOrganizationName(QStringLiteral("expertscope"));
   QCoreApplication::setApplicationName(QStringLiteral("expertscope"));
   QCoreApplication::setApplicationVersion(QStringLiteral(EXPERTSCOPE_VERSION));

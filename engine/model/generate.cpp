@@ -114,11 +114,20 @@ class Generation {
 
 }  // namespace
 
+Status check_prompt(const Session& session, std::span<const std::int32_t> prompt) {
+  if (prompt.empty()) return fail(ErrorCode::invalid_argument, "the prompt has no tokens");
+  const int room = session.options().max_context;
+  if (prompt.size() <= static_cast<std::size_t>(room)) return {};
+  return fail(ErrorCode::invalid_argument,
+              "the {} tokens of the prompt do not fit into the context of {}: shorten it by {}",
+              prompt.size(), room, prompt.size() - static_cast<std::size_t>(room));
+}
+
 Result<GenerateResult> generate(Session& session, std::span<const std::int32_t> prompt,
                                 const GenerateOptions& options,
                                 const std::function<void(const GeneratedToken&)>& on_token,
                                 const std::stop_token& stop) {
-  if (prompt.empty()) return fail(ErrorCode::invalid_argument, "the prompt has no tokens");
+  if (auto ok = check_prompt(session, prompt); !ok) return forward_error(ok);
   if (auto ok = session.truncate(options.sequence, 0); !ok) return forward_error(ok);
   Generation run(session, prompt, options);
   const auto start = Clock::now();

@@ -44,6 +44,10 @@ struct GenerateResult {
   double decode_seconds = 0;
 };
 
+/// Refuses a prompt that cannot be run: one without tokens, or with more than the context holds. For who
+/// begins a recording before generate() would say so.
+Status check_prompt(const Session& session, std::span<const std::int32_t> prompt);
+
 /// Runs a prompt and generates. `on_token` is called in order from this thread. Cancelled by `stop` between
 /// steps: then the result so far comes back with FinishReason::stopped.
 Result<GenerateResult> generate(Session& session, std::span<const std::int32_t> prompt,

@@ -2,7 +2,7 @@
 #include "probes/capture/generation.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -23,7 +23,10 @@ std::string first_words(const std::string& prompt) {
 
 /// The decimal a person wrote: 0.95 and not 0.949999988079071.
 double shortest(float value) {
-  return std::strtod(fmt::format("{}", value).c_str(), nullptr);
+  const std::string text = fmt::format("{}", value);
+  double number = value;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
 }
 
 }  // namespace

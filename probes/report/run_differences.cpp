@@ -2,8 +2,12 @@
 #include "probes/report/run_differences.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "engine/formats/json_fields.h"
 
 namespace expertscope {
 namespace {
@@ -43,6 +47,26 @@ void compare_data(const RunInfo& before, const RunInfo& after, Differences& diff
   }
 }
 
+/// "temperature 0.7 before, 1.0 after, seed 1 before, 4 after": the settings that differ, or both wholes
+/// where one cannot be read.
+std::string sampling_difference(const std::string& before, const std::string& after) {
+  const auto a = parse_json(before, "the sampling settings");
+  const auto b = parse_json(after, "the sampling settings");
+  if (!a || !b || !a->is_object() || !b->is_object())
+    return fmt::format("{} before, {} after", or_none(before), or_none(after));
+  std::vector<std::string> settings;
+  for (const auto& [key, value] : b->items()) {
+    const auto old = a->find(key);
+    if (old != a->end() && *old == value) continue;
+    settings.push_back(
+        fmt::format("{} {} before, {} after", key, old == a->end() ? "none" : old->dump(), value.dump()));
+  }
+  for (const auto& [key, value] : a->items()) {
+    if (!b->contains(key)) settings.push_back(fmt::format("{} {} before, none after", key, value.dump()));
+  }
+  return fmt::format("{}", fmt::join(settings, "; "));
+}
+
 bool same_place(const TokenRow& a, const TokenRow& b) {
   return a.id == b.id && a.sequence == b.sequence && a.position == b.position;
 }
@@ -60,8 +84,10 @@ std::vector<RunDifference> run_differences(const RunInfo& before, const RunInfo&
   compare_data(before, after, differences);
   differences.add_if(before.math != after.math, "arithmetic", "The arithmetic differs", before.math,
                      after.math);
-  differences.add_if(before.kind == after.kind && before.sampling != after.sampling, "sampling",
-                     "The sampling settings differ", before.sampling, after.sampling);
+  if (before.kind == after.kind && before.sampling != after.sampling) {
+    differences.found.push_back({"sampling", "The sampling settings differ: " +
+                                                 sampling_difference(before.sampling, after.sampling)});
+  }
   differences.add_if(before.tokens != after.tokens, "length", "The runs differ in length (tokens)",
                      std::to_string(before.tokens), std::to_string(after.tokens));
   for (const auto* run : {&before, &after}) {

@@ -82,6 +82,19 @@ TEST(CliGenerate, ReadsThePromptFromAFile) {
   EXPECT_EQ(made["prompt"], "Hello");
 }
 
+TEST(CliGenerate, APromptThatDoesNotFitBeginsNoRecording) {
+  const TemporaryFolder scratch;
+  std::string text;
+  for (int i = 0; i < 20000; ++i)
+    text += "word ";
+  write_file(scratch / "long.txt", text);
+  const ProcessResult result = run_cli(
+      {"generate", data_path(kModel), "--prompt-file", scratch / "long.txt", "--trace", scratch / "t.db"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("of the prompt do not fit into the context of"));
+  EXPECT_FALSE(std::filesystem::exists(scratch / "t.db"));
+}
+
 TEST(CliGenerate, APolicyChangesTheText) {
   const TemporaryFolder scratch;
   const json meta = data_json("golden/top8/meta.json");

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <QApplication>
-#include <QLocale>
 #include <QTemporaryDir>
+#include <clocale>
 #include <cstdio>
+#include <string_view>
+
+#include "views/models/plain_numbers.h"
 
 namespace {
 
@@ -13,6 +16,15 @@ namespace {
 void print_message(QtMsgType, const QMessageLogContext&, const QString& message) {
   if (!message.startsWith(QLatin1String("This plugin does not support")))
     std::fprintf(stderr, "%s\n", qPrintable(message));
+}
+
+/// Tests that were asked to run in another locale do: without its files a program stays in "C" and says
+/// nothing.
+bool locale_is_in_force() {
+  const bool wanted = qEnvironmentVariable("LC_ALL").startsWith(QLatin1String("de_DE"));
+  if (!wanted || std::string_view(std::localeconv()->decimal_point) == ",") return true;
+  std::fputs("the locale de_DE.UTF-8 is not there (LOCPATH)\n", stderr);
+  return false;
 }
 
 }  // namespace
@@ -35,8 +47,9 @@ int main(int argc, char** argv) {
   qunsetenv("QT_SCALE_FACTOR");
   qunsetenv("QT_STYLE_OVERRIDE");
   qInstallMessageHandler(print_message);
-  QLocale::setDefault(QLocale::c());
   QApplication::setStyle(QStringLiteral("Fusion"));
   const QApplication application(argc, argv);
+  if (!locale_is_in_force()) return 1;
+  expertscope::use_plain_numbers();
   return RUN_ALL_TESTS();
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "views/models/plain_text.h"
 #include "views/models/token_text.h"
 
 namespace expertscope {
@@ -105,11 +106,10 @@ QString perplexity_summary(const ComparisonResult& result) {
 QString perplexity_protocol(const ComparisonResult& result) {
   if (!result.before.perplexity || !result.after.perplexity) return {};
   const TextPerplexity& scored = *result.before.perplexity;
-  QString text =
-      tr("%1 scored tokens of %2, protocol %3, window %4")
-          .arg(QString::number(scored.result.scored_tokens), QString::fromStdString(scored.dataset),
-               QString::fromLatin1(protocol_name(scored.options.protocol)),
-               QString::number(scored.options.context));
+  QString text = tr("%1 scored tokens of %2, protocol %3, window %4")
+                     .arg(QString::number(scored.result.scored_tokens), visible(scored.dataset),
+                          QString::fromLatin1(protocol_name(scored.options.protocol)),
+                          QString::number(scored.options.context));
   if (scored.options.protocol == PerplexityProtocol::hf) text += tr(", stride %1").arg(scored.options.stride);
   return text;
 }

@@ -274,6 +274,7 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
        live](const JobContext& context) -> Result<GenerateResult> {
         const auto ids = encode_prompt(session->model(), request.prompt, request.chat_template);
         if (!ids) return forward_error(ids);
+        if (auto fits = check_prompt(*session, *ids); !fits) return forward_error(fits);
         std::error_code error;
         std::filesystem::create_directories(trace.parent_path(), error);
         if (error) return fail(ErrorCode::io, "{}: {}", trace.parent_path().string(), error.message());

@@ -7,8 +7,9 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 
-#include "views/models/heatmap_data.h"
+#include "views/models/expert_numbers.h"
 
 namespace expertscope {
 namespace {
@@ -41,12 +42,35 @@ constexpr std::array<Header, ExpertTableModel::kColumns> kHeaders = {{
      QT_TRANSLATE_NOOP("ExpertTable", "Token of that maximum, counted from 0 in the run")},
 }};
 
-/// sum / count; NaN for an expert that never ran.
-double mean(double sum, std::int64_t count) {
-  return count > 0 ? sum / static_cast<double>(count) : kNotMeasured;
+constexpr int kBaselineColumns = 2 * static_cast<int>(kComparedNumbers.size());
+
+/// The number of a column behind kColumns.
+ExpertNumber compared_number(int column) {
+  return kComparedNumbers[static_cast<std::size_t>((column - ExpertTableModel::kColumns) / 2)];
+}
+bool is_difference(int column) {
+  return (column - ExpertTableModel::kColumns) % 2 == 1;
 }
 
-bool same_shape(const RunSnapshot* a, const RunSnapshot* b) {
+/// Which number a column shows, of those that are numbers of an expert.
+std::optional<ExpertNumber> number_of(int column) {
+  switch (column) {
+    case ExpertTableModel::kCount:
+      return ExpertNumber::count;
+    case ExpertTableModel::kWeight:
+      return ExpertNumber::weight;
+    case ExpertTableModel::kProbability:
+      return ExpertNumber::probability;
+    case ExpertTableModel::kNorm:
+      return ExpertNumber::norm;
+    case ExpertTableModel::kOutputMax:
+      return ExpertNumber::output_max;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool same_rows(const RunSnapshot* a, const RunSnapshot* b) {
   if (a == nullptr || b == nullptr) return a == b;
   return a->load.layers.size() == b->load.layers.size() && a->table.experts == b->table.experts &&
          a->table.moe_layer == b->table.moe_layer;
@@ -54,15 +78,48 @@ bool same_shape(const RunSnapshot* a, const RunSnapshot* b) {
 
 }  // namespace
 
-void ExpertTableModel::set_snapshot(std::shared_ptr<const RunSnapshot> snapshot) {
-  if (same_shape(snapshot_.get(), snapshot.get())) {
-    snapshot_ = std::move(snapshot);
-    if (rowCount() > 0) Q_EMIT dataChanged(index(0, 0), index(rowCount() - 1, kColumns - 1));
+void ExpertTableModel::set_snapshot(std::shared_ptr<const RunSnapshot> snapshot,
+                                    std::shared_ptr<const ExpertTable> baseline, std::int64_t baseline_run) {
+  const bool fits = snapshot && baseline && same_shape(snapshot->table, *baseline);
+  if (!fits) baseline.reset();
+  const bool rows_stay = same_rows(snapshot_.get(), snapshot.get());
+  if (!rows_stay) beginResetModel();
+  snapshot_ = std::move(snapshot);
+  if (!rows_stay) {
+    baseline_ = std::move(baseline);
+    baseline_run_ = baseline_run;
+    endResetModel();
     return;
   }
-  beginResetModel();
-  snapshot_ = std::move(snapshot);
-  endResetModel();
+  set_baseline(std::move(baseline), baseline_run);
+  if (rowCount() > 0) Q_EMIT dataChanged(index(0, 0), index(rowCount() - 1, columnCount() - 1));
+}
+
+void ExpertTableModel::set_baseline(std::shared_ptr<const ExpertTable> baseline, std::int64_t run) {
+  const bool before = baseline_ != nullptr;
+  const bool after = baseline != nullptr;
+  const bool renamed = before && after && run != baseline_run_;
+  if (after && !before) beginInsertColumns({}, kColumns, kColumns + kBaselineColumns - 1);
+  if (before && !after) beginRemoveColumns({}, kColumns, kColumns + kBaselineColumns - 1);
+  baseline_ = std::move(baseline);
+  baseline_run_ = run;
+  if (after && !before) endInsertColumns();
+  if (before && !after) endRemoveColumns();
+  if (renamed) Q_EMIT headerDataChanged(Qt::Horizontal, kColumns, kColumns + kBaselineColumns - 1);
+}
+
+int ExpertTableModel::compared_column(int column) {
+  if (column < kColumns) return column;
+  switch (compared_number(column)) {
+    case ExpertNumber::weight:
+      return kWeight;
+    case ExpertNumber::norm:
+      return kNorm;
+    case ExpertNumber::output_max:
+      return kOutputMax;
+    default:
+      return kShare;
+  }
 }
 
 Cell ExpertTableModel::cell_of(int row) const {
@@ -86,54 +143,44 @@ int ExpertTableModel::rowCount(const QModelIndex& parent) const {
 }
 
 int ExpertTableModel::columnCount(const QModelIndex& parent) const {
-  return parent.isValid() ? 0 : kColumns;
+  return parent.isValid() ? 0 : kColumns + (baseline_ ? kBaselineColumns : 0);
 }
 
 double ExpertTableModel::number(int row, int column) const {
   const Cell cell = cell_of(row);
+  if (column >= kColumns) {
+    const double there = expert_number(*baseline_, cell, compared_number(column));
+    return is_difference(column) ? number(row, compared_column(column)) - there : there;
+  }
   const ExpertStats& stats = snapshot_->table.at(cell.layer, cell.expert);
-  const bool measured = stats.output_channel >= 0;
   const auto layer = static_cast<std::size_t>(row / snapshot_->table.experts);
   switch (column) {
     case kLayer:
       return cell.layer;
     case kExpert:
       return cell.expert;
-    case kCount:
-      return static_cast<double>(stats.count);
-    case kShare:
+    case kShare:  // as it is there already: a layer need not be added up for every cell
       return snapshot_->load.layers[layer].share[static_cast<std::size_t>(cell.expert)];
-    case kWeight:
-      return mean(stats.weight_sum, stats.count);
-    case kProbability:
-      return mean(stats.probability_sum, stats.count);
-    case kNorm:
-      return measured ? mean(stats.norm_sum, stats.count) : kNotMeasured;
-    case kOutputMax:
-      return measured ? stats.output_max : kNotMeasured;
     case kChannel:
-      return measured ? stats.output_channel : kNotMeasured;
+      return stats.output_channel >= 0 ? stats.output_channel : kNotMeasured;
     case kToken:
       return stats.output_token >= 0 ? static_cast<double>(stats.output_token) : kNotMeasured;
     default:
-      return kNotMeasured;
+      break;
   }
+  const auto number = number_of(column);
+  return number ? expert_number(snapshot_->table, cell, *number) : kNotMeasured;
 }
 
 QString ExpertTableModel::text(int row, int column) const {
   const double value = number(row, column);
-  if (std::isnan(value)) return QStringLiteral("–");
-  switch (column) {
-    case kShare:
-      return format_metric(HeatmapMetric::load, value);
-    case kWeight:
-    case kProbability:
-    case kNorm:
-    case kOutputMax:
-      return QString::number(value, 'g', 4);
-    default:
-      return QString::number(static_cast<qint64>(value));
+  if (column >= kColumns) {
+    const ExpertNumber number = compared_number(column);
+    return is_difference(column) ? format_difference(number, value) : format_number(number, value);
   }
+  if (column == kShare) return format_number(ExpertNumber::share, value);
+  if (const auto number = number_of(column)) return format_number(*number, value);
+  return std::isnan(value) ? QStringLiteral("–") : QString::number(static_cast<qint64>(value));
 }
 
 QVariant ExpertTableModel::data(const QModelIndex& index, int role) const {
@@ -160,11 +207,20 @@ QVariant ExpertTableModel::data(const QModelIndex& index, int role) const {
 
 QVariant ExpertTableModel::headerData(int section, Qt::Orientation orientation, int role) const {
   if (section < 0) return {};
-  if (orientation == Qt::Vertical || section >= kColumns)
+  if (orientation == Qt::Vertical || section >= columnCount())
     return QAbstractTableModel::headerData(section, orientation, role);
-  const Header& header = kHeaders[static_cast<std::size_t>(section)];
-  if (role == Qt::DisplayRole) return QCoreApplication::translate("ExpertTable", header.title);
-  if (role == Qt::ToolTipRole) return QCoreApplication::translate("ExpertTable", header.explanation);
+  const Header& header = kHeaders[static_cast<std::size_t>(compared_column(section))];
+  QString title = QCoreApplication::translate("ExpertTable", header.title);
+  QString explanation = QCoreApplication::translate("ExpertTable", header.explanation);
+  if (section >= kColumns && is_difference(section)) {
+    title = tr("Δ %1").arg(title);
+    explanation = tr("%1: this run minus run %2, the baseline").arg(explanation).arg(baseline_run_);
+  } else if (section >= kColumns) {
+    title = tr("%1, run %2").arg(title).arg(baseline_run_);
+    explanation = tr("%1: in run %2, the baseline").arg(explanation).arg(baseline_run_);
+  }
+  if (role == Qt::DisplayRole) return title;
+  if (role == Qt::ToolTipRole) return explanation;
   return {};
 }
 

@@ -9,7 +9,8 @@
 namespace expertscope {
 
 /// The routing map as a table: one row per (MoE layer, expert). DisplayRole carries text, kSortRole the raw
-/// number.
+/// number. With a baseline two columns more per compared number, behind the others: its value there, and this
+/// run's minus it.
 class ExpertTableModel final : public QAbstractTableModel {
   Q_OBJECT
  public:
@@ -30,8 +31,13 @@ class ExpertTableModel final : public QAbstractTableModel {
 
   using QAbstractTableModel::QAbstractTableModel;
 
-  /// Null empties the table. Rows keep their identity when only numbers changed.
-  void set_snapshot(std::shared_ptr<const RunSnapshot> snapshot);
+  /// Null empties the table. Rows keep their identity when only numbers changed. A baseline of another shape
+  /// is left out.
+  void set_snapshot(std::shared_ptr<const RunSnapshot> snapshot,
+                    std::shared_ptr<const ExpertTable> baseline = nullptr, std::int64_t baseline_run = 0);
+  bool has_baseline() const { return baseline_ != nullptr; }
+  /// The column whose number a baseline's column belongs to; its own for the others.
+  static int compared_column(int column);
   Cell cell_of(int row) const;
   /// Row of a cell, or -1.
   int row_of(Cell cell) const;
@@ -45,8 +51,11 @@ class ExpertTableModel final : public QAbstractTableModel {
   /// The raw number; NaN where not measured.
   double number(int row, int column) const;
   QString text(int row, int column) const;
+  void set_baseline(std::shared_ptr<const ExpertTable> baseline, std::int64_t run);
 
   std::shared_ptr<const RunSnapshot> snapshot_;
+  std::shared_ptr<const ExpertTable> baseline_;
+  std::int64_t baseline_run_ = 0;
 };
 
 }  // namespace expertscope

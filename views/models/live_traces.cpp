@@ -3,6 +3,7 @@
 
 #include <QDateTime>
 #include <QDir>
+#include <QFile>
 #include <QRegularExpression>
 
 namespace expertscope {
@@ -24,17 +25,22 @@ std::filesystem::path next_live_trace(const std::filesystem::path& folder, const
   return folder / QStringLiteral("%1-%2.db").arg(stamp, file_name_part(model)).toStdString();
 }
 
-void remove_old_live_traces(const std::filesystem::path& folder, int keep) {
+QStringList live_traces(const std::filesystem::path& folder) {
   static const QRegularExpression ours(QStringLiteral(R"(^\d{8}-\d{6}-\d{3}-.*\.db$)"));
-  QDir directory(QString::fromStdString(folder.string()));
+  const QDir directory(QString::fromStdString(folder.string()));
   // The name begins with the time: the newest come first.
-  QStringList traces =
-      directory.entryList({QStringLiteral("*.db")}, QDir::Files, QDir::Name | QDir::Reversed);
-  traces = traces.filter(ours);
-  for (const QString& trace : traces.mid(keep)) {
-    for (const char* suffix : {"", "-wal", "-shm"}) {
-      directory.remove(trace + QLatin1String(suffix));
-    }
+  return directory.entryList({QStringLiteral("*.db")}, QDir::Files, QDir::Name | QDir::Reversed).filter(ours);
+}
+
+void remove_live_trace(const std::filesystem::path& file) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    QFile::remove(QString::fromStdString(file.string()) + QLatin1String(suffix));
+  }
+}
+
+void remove_old_live_traces(const std::filesystem::path& folder, int keep) {
+  for (const QString& trace : live_traces(folder).mid(keep)) {
+    remove_live_trace(folder / trace.toStdString());
   }
 }
 

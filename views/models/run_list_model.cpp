@@ -4,16 +4,26 @@
 #include <QObject>
 #include <algorithm>
 
+#include "views/models/plain_text.h"
+
 namespace expertscope {
 namespace {
 
-QString status_text(const RunInfo& run) {
-  QString text = QString::fromStdString(run.status);
-  if (run.status == "interrupted") {
-    text = QObject::tr("interrupted, %1 tokens recovered").arg(run.tokens);
-  }
+/// Tokens and status, each once.
+QString progress_text(const RunInfo& run) {
+  QString text = run.status == "interrupted"
+                     ? QObject::tr("interrupted, %1 tokens recovered").arg(run.tokens)
+                     // In one go: a status of a file may contain "%1" itself.
+                     : QObject::tr("%1 tokens, %2").arg(QString::number(run.tokens), visible(run.status));
   if (run.dropped_tokens > 0) text += QObject::tr(", %1 tokens dropped").arg(run.dropped_tokens);
   return text;
+}
+
+QString title_text(const RunInfo& run) {
+  // In one go: a prompt may contain "%1" itself.
+  return QStringLiteral("%1  %2: %3")
+      .arg(QString::number(run.id), visible(run.kind),
+           visible(QString::fromStdString(run.dataset).simplified()));
 }
 
 bool same_ids(const std::vector<RunInfo>& a, const std::vector<RunInfo>& b) {
@@ -54,11 +64,7 @@ QVariant RunListModel::data(const QModelIndex& index, int role) const {
   const RunInfo& run = (*runs_)[static_cast<std::size_t>(index.row())];
   switch (role) {
     case Qt::DisplayRole:
-      return QStringLiteral("%1  %2: %3\n%4 tokens, %5")
-          // In one go: a prompt may contain "%1" itself.
-          .arg(QString::number(run.id), QString::fromStdString(run.kind),
-               QString::fromStdString(run.dataset).simplified(), QString::number(run.tokens),
-               status_text(run));
+      return title_text(run) + QLatin1Char('\n') + progress_text(run);
     case Qt::ToolTipRole:
       return run_details(run);
     case kRunRole:
@@ -72,9 +78,8 @@ QVariant RunListModel::data(const QModelIndex& index, int role) const {
 
 QString run_summary(const RunInfo& run) {
   return QObject::tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
-      .arg(QString::fromStdString(run.model.name), QString::fromStdString(run.architecture),
-           QString::number(run.layers), QString::number(run.experts), QString::number(run.top_k),
-           QString::fromStdString(run.backend));
+      .arg(visible(run.model.name), visible(run.architecture), QString::number(run.layers),
+           QString::number(run.experts), QString::number(run.top_k), visible(run.backend));
 }
 
 QString run_details(const RunInfo& run) {
@@ -82,14 +87,15 @@ QString run_details(const RunInfo& run) {
   const auto add = [&rows](const QString& name, const std::string& value) {
     if (!value.empty()) {
       rows << QStringLiteral("<tr><td>%1&nbsp;&nbsp;</td><td>%2</td></tr>")
-                  .arg(name, QString::fromStdString(value).toHtmlEscaped());
+                  .arg(name, visible(value).toHtmlEscaped());
     }
   };
   add(QObject::tr("run"), std::to_string(run.id) + " (" + run.kind + ")");
   add(QObject::tr("started"), run.started_at);
-  add(QObject::tr("status"), status_text(run).toStdString());
+  add(QObject::tr("status"), run.status);
   add(QObject::tr("message"), run.message);
   add(QObject::tr("tokens"), std::to_string(run.tokens));
+  if (run.dropped_tokens > 0) add(QObject::tr("dropped tokens"), std::to_string(run.dropped_tokens));
   add(QObject::tr("model"), run.model.path);
   add(QObject::tr("backend"), run.backend);
   add(QObject::tr("because"), run.backend_reason);

@@ -3,6 +3,8 @@
 
 #include <QStringDecoder>
 
+#include "views/models/plain_text.h"
+
 namespace expertscope {
 namespace {
 
@@ -47,15 +49,12 @@ QString replace_controls(const QString& text) {
   return shown;
 }
 
-/// Spaces that are not the usual one and characters of no width are spelled out; a joiner inside an emoji
-/// stays.
+/// Spaces that are not the usual one and characters that show nothing are spelled out; what joins the parts
+/// of a word or an emoji stays.
 QString spell_out_invisible(const QString& text) {
-  constexpr QChar kJoiner(0x200d);
   QString shown;
-  for (const QChar c : text) {
-    const bool space = c.isSpace() && c != QLatin1Char(' ');
-    const bool no_width = c.category() == QChar::Other_Format || c.category() == QChar::Other_Control;
-    if (space || (no_width && (c != kJoiner || text.size() == 1))) {
+  for (const QChar c : visible(text)) {
+    if (c.isSpace() && c != QLatin1Char(' ')) {
       shown += QStringLiteral("\\u%1").arg(c.unicode(), 4, 16, QLatin1Char('0'));
     } else {
       shown += c;
@@ -78,7 +77,7 @@ QString visible_token_text(std::string_view bytes) {
 }
 
 QString running_text(std::string_view bytes) {
-  return replace_controls(QString::fromUtf8(bytes.data(), static_cast<qsizetype>(bytes.size())));
+  return visible(replace_controls(QString::fromUtf8(bytes.data(), static_cast<qsizetype>(bytes.size()))));
 }
 
 }  // namespace expertscope

@@ -11,8 +11,8 @@ namespace expertscope {
 /// \uNNNN. Never empty for non-empty bytes.
 QString visible_token_text(std::string_view bytes);
 
-/// Text in running context: newlines become a return arrow, the rest stays; bytes that are not UTF-8 become
-/// U+FFFD.
+/// Text in running context: newlines become a return arrow, what hides or reverses other text is spelled out,
+/// the rest stays; bytes that are not UTF-8 become U+FFFD.
 QString running_text(std::string_view bytes);
 
 }  // namespace expertscope

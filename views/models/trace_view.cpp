@@ -229,14 +229,20 @@ Status read_baseline(const TraceReader& reader, TraceView& view, const TraceView
   if (run == nullptr) return {};
   if (previous != nullptr && previous->baseline != nullptr && previous->query.baseline == wanted) {
     const RunInfo* before = find_run(*previous->runs, wanted);
-    if (before != nullptr && before->tokens == run->tokens && before->status == run->status) {
+    if (before != nullptr && before->tokens == run->tokens && before->status == run->status)
       view.baseline = previous->baseline;
-      return {};
-    }
   }
-  auto table = reader.expert_table(wanted);
-  if (!table) return forward_error(table);
-  view.baseline = std::make_shared<const ExpertTable>(std::move(*table));
+  if (!view.baseline) {
+    auto table = reader.expert_table(wanted);
+    if (!table) return forward_error(table);
+    view.baseline = std::make_shared<const ExpertTable>(std::move(*table));
+  } else if (view.run == previous->run) {
+    view.differences = previous->differences;
+    return {};
+  }
+  auto differences = run_differences(reader, *run, reader, view.run->run);
+  if (!differences) return forward_error(differences);
+  view.differences = std::move(*differences);
   return {};
 }
 

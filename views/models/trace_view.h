@@ -8,6 +8,7 @@
 
 #include "engine/error.h"
 #include "probes/analysis/analysis.h"
+#include "probes/report/run_differences.h"
 #include "probes/store/run_info.h"
 #include "probes/store/trace_reader.h"
 #include "views/models/selection.h"
@@ -82,9 +83,10 @@ struct TraceView {
   std::shared_ptr<const std::vector<RunInfo>> runs;  ///< newest first; never null
   std::shared_ptr<const RunSnapshot> run;            ///< null: the trace has no run
   std::shared_ptr<const ExpertTable> baseline;       ///< null: none
-  std::shared_ptr<const TokenPage> tokens;           ///< null: no run
-  std::shared_ptr<const ExpertDetail> expert;        ///< null: none asked for, or not in this run
-  std::shared_ptr<const TokenDetail> token;          ///< null: none asked for
+  std::vector<RunDifference> differences;      ///< what makes the baseline another run than by its edits
+  std::shared_ptr<const TokenPage> tokens;     ///< null: no run
+  std::shared_ptr<const ExpertDetail> expert;  ///< null: none asked for, or not in this run
+  std::shared_ptr<const TokenDetail> token;    ///< null: none asked for
 };
 
 /// Reads what the query asks for; blocking, for a worker. `previous` (may be null) lends the parts of a

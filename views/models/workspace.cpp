@@ -8,6 +8,7 @@
 #include "probes/report/report.h"
 #include "probes/store/trace_copy.h"
 #include "views/models/live_traces.h"
+#include "views/models/plain_text.h"
 
 namespace expertscope {
 namespace {
@@ -23,7 +24,12 @@ std::filesystem::path to_path(const QString& text) {
 }  // namespace
 
 Workspace::Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent)
-    : QObject(parent), paths_(std::move(paths)), settings_(settings), recent_(settings), backend_(settings) {
+    : QObject(parent),
+      paths_(std::move(paths)),
+      settings_(settings),
+      recent_(settings),
+      backend_(settings),
+      interrupted_(paths_.trace_folder, settings) {
   connect_engine();
   connect_trace();
   connect(&selection_, &Selection::changed, this, &Workspace::query);
@@ -79,7 +85,7 @@ void Workspace::connect_trace() {
   });
   connect(&trace_, &TraceSource::view_changed, this, [this] {
     runs_.set_runs(view()->runs);
-    table_.set_snapshot(view()->run);
+    table_.set_snapshot(view()->run, view()->baseline, view()->query.baseline);
     if (content_ == Content::trace) Q_EMIT marks_changed();
   });
   connect(&trace_, &TraceSource::closed, this, [this] {
@@ -92,10 +98,9 @@ QString Workspace::summary() const {
   if (content_ == Content::model && engine_.model()) {
     const ModelConfig& config = engine_.model()->config();
     return tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
-        .arg(QString::fromStdString(engine_.model()->identity().name),
-             QString::fromStdString(config.model_type), QString::number(config.num_hidden_layers),
-             QString::number(config.num_experts), QString::number(config.num_experts_per_tok),
-             engine_.backend());
+        .arg(visible(engine_.model()->identity().name), visible(config.model_type),
+             QString::number(config.num_hidden_layers), QString::number(config.num_experts),
+             QString::number(config.num_experts_per_tok), engine_.backend());
   }
   if (content_ == Content::trace && view() && view()->run)
     return tr("trace of %1").arg(run_summary(view()->run->run));
@@ -166,6 +171,11 @@ void Workspace::open_demo() {
   open(QString::fromStdString(paths_.demo_model.string()));
 }
 
+void Workspace::open_interrupted(const std::filesystem::path& file) {
+  interrupted_.answer(file);
+  open(QString::fromStdString(file.string()));
+}
+
 void Workspace::cancel_open() {
   engine_.cancel_open();
   trace_.cancel_open();
@@ -217,7 +227,7 @@ void Workspace::use_model() {
   set_content(Content::model);
   QStringList warnings;
   for (const std::string& warning : engine_.model()->warnings()) {
-    warnings << QString::fromStdString(warning);
+    warnings << visible(warning);
   }
   const std::string& refusal = engine_.gpu_refusal();
   if (!refusal.empty()) warnings << tr("Runs on the CPU: %1").arg(QString::fromStdString(refusal));

@@ -10,6 +10,7 @@
 #include "views/models/backend_setting.h"
 #include "views/models/engine_controller.h"
 #include "views/models/expert_table_model.h"
+#include "views/models/interrupted_recordings.h"
 #include "views/models/recent_files.h"
 #include "views/models/routing_edits.h"
 #include "views/models/run_list_model.h"
@@ -43,6 +44,7 @@ class Workspace final : public QObject {
   ExpertTableModel& table() { return table_; }
   RecentFiles& recent() { return recent_; }
   BackendSetting& backend() { return backend_; }
+  InterruptedRecordings& interrupted() { return interrupted_; }
   QSettings& settings() { return settings_; }
   const WorkspacePaths& paths() const { return paths_; }
 
@@ -66,6 +68,8 @@ class Workspace final : public QObject {
   /// A model folder (or a file inside one) or a trace.
   void open(const QString& path);
   void open_demo();
+  /// Opens a recording that was interrupted, which is not offered again.
+  void open_interrupted(const std::filesystem::path& file);
   void cancel_open();
   void close();
   /// Gives the open model the backend of the setting; edits and recordings stay.
@@ -129,6 +133,7 @@ class Workspace final : public QObject {
   ExpertTableModel table_;
   RecentFiles recent_;
   BackendSetting backend_;
+  InterruptedRecordings interrupted_;
   JobRunner files_;
   Content content_ = Content::nothing;
   QString wanted_trace_;              ///< being opened by the person, not a live recording

@@ -76,12 +76,12 @@ void fill_column(QTextEdit& edit, const std::string& prompt, const ComparisonCol
 
   edit.clear();
   QTextCursor cursor(edit.document());
-  cursor.insertText(QString::fromStdString(prompt), muted);
-  cursor.insertText(column.shared, plain);
+  cursor.insertText(visible(prompt, LineBreaks::keep), muted);
+  cursor.insertText(visible(column.shared, LineBreaks::keep), plain);
   const bool parts = !column.first.isEmpty() || !column.rest.isEmpty();
   if (parts) cursor.insertText(kMarker, marker);
-  cursor.insertText(column.first, first);
-  cursor.insertText(column.rest, differs);
+  cursor.insertText(visible(column.first, LineBreaks::keep), first);
+  cursor.insertText(visible(column.rest, LineBreaks::keep), differs);
   if (column.ended) cursor.insertText(QObject::tr(" ⟨end of text⟩"), muted);
   edit.moveCursor(QTextCursor::Start);
 }
@@ -258,7 +258,7 @@ void CompareView::set_text(const QString& file) {
   int row = texts_->findData(file.isEmpty() ? QString() : file);
   if (row < 0) {
     row = 1;
-    texts_->insertItem(row, QFileInfo(file).fileName(), file);
+    texts_->insertItem(row, visible(QFileInfo(file).fileName()), file);
     texts_->setItemData(row, plain_tooltip(file), Qt::ToolTipRole);
   }
   chosen_text_ = row;

@@ -8,6 +8,7 @@
 #include <QTextCursor>
 #include <QVBoxLayout>
 
+#include "views/models/plain_text.h"
 #include "views/models/workspace.h"
 #include "views/widgets/prompt_bar.h"
 #include "views/widgets/token_strip.h"
@@ -102,7 +103,7 @@ void GenerationPanel::append_text(const QString& text) {
   const bool at_end = bar->value() >= bar->maximum() - 4;
   QTextCursor cursor(text_->document());
   cursor.movePosition(QTextCursor::End);
-  cursor.insertText(text);
+  cursor.insertText(visible(text, LineBreaks::keep));
   if (at_end) bar->setValue(bar->maximum());
 }
 
@@ -112,7 +113,7 @@ void GenerationPanel::show_stored_text() {
   const RunInfo& run = view->run->run;
   if (run.status == "recording" || stored_text_of_ == run.id) return;
   stored_text_of_ = run.id;
-  const QString text = QString::fromStdString(run.text);
+  const QString text = visible(run.text, LineBreaks::keep);
   if (text != text_->toPlainText()) text_->setPlainText(text);
 }
 

@@ -9,7 +9,10 @@
 #include <QVBoxLayout>
 #include <algorithm>
 
+#include "views/models/expert_numbers.h"
+#include "views/models/plain_text.h"
 #include "views/models/workspace.h"
+#include "views/widgets/warning_label.h"
 
 namespace expertscope {
 namespace {
@@ -30,6 +33,15 @@ int load_rank(const ExpertTable& table, Cell cell) {
     rank += other > own || (other == own && expert < cell.expert) ? 1 : 0;
   }
   return rank;
+}
+
+/// "other prompt, other length".
+QString difference_names(const std::vector<RunDifference>& differences) {
+  QStringList names;
+  for (const RunDifference& difference : differences) {
+    names << QObject::tr("other %1").arg(QString::fromStdString(difference.what));
+  }
+  return names.join(QStringLiteral(", "));
 }
 
 }  // namespace
@@ -74,6 +86,8 @@ QWidget* HeatmapPanel::make_tool_bar() {
   fit->setText(tr("Fit"));
   fit->setToolTip(tr("Show the whole map (Home)"));
   fit->setAutoRaise(true);
+  warning_ = new WarningLabel;
+  warning_->setObjectName(QStringLiteral("baseline_warning"));
   reading_ = new QLabel;
   reading_->setObjectName(QStringLiteral("map_reading"));
   layout->addWidget(metric_);
@@ -81,6 +95,7 @@ QWidget* HeatmapPanel::make_tool_bar() {
   layout->addSpacing(8);
   layout->addWidget(baseline_);
   layout->addWidget(fit);
+  layout->addWidget(warning_);
   layout->addStretch(1);
   layout->addWidget(reading_);
   connect(fit, &QToolButton::clicked, map_, &HeatmapView::fit);
@@ -106,6 +121,7 @@ void HeatmapPanel::connect_workspace() {
   connect(&workspace_.trace(), &TraceSource::view_changed, this, [this] {
     update_baselines();
     update_data();
+    update_warning();
     update_token_cells();
   });
   connect(&selection, &Selection::token_changed, this, &HeatmapPanel::update_token_cells);
@@ -115,6 +131,7 @@ void HeatmapPanel::connect_workspace() {
     map_->fit();
     update_baselines();
     update_data();
+    update_warning();
     update_hint();
   });
   connect(&workspace_, &Workspace::marks_changed, this, [this] {
@@ -161,11 +178,14 @@ void HeatmapPanel::update_figure() {
   }
   const RunInfo& run = view->run->run;
   QString caption = tr("%1 · run %2 of %3, %4 tokens")
-                        .arg(metric_name(shown_metric()))
-                        .arg(run.id)
-                        .arg(QString::fromStdString(run.model.name))
-                        .arg(view->run->table.tokens);
-  if (view->baseline) caption += tr(" · minus run %1").arg(view->query.baseline);
+                        // In one go: a name may contain "%1" itself.
+                        .arg(metric_name(shown_metric()), QString::number(run.id), visible(run.model.name),
+                             QString::number(view->run->table.tokens));
+  const auto shown = map_->scene().data;
+  if (shown && shown->difference) {
+    caption += tr(" · minus run %1").arg(view->query.baseline);
+    if (!view->differences.empty()) caption += tr(" (%1)").arg(difference_names(view->differences));
+  }
   map_->set_figure(workspace_.run_marks(), caption);
 }
 
@@ -225,6 +245,27 @@ void HeatmapPanel::update_baselines() {
   }
   baseline_->setCurrentIndex(std::max(0, baseline_->findData(static_cast<qlonglong>(chosen))));
   baseline_->setVisible(labels.size() > 1);
+}
+
+void HeatmapPanel::update_warning() {
+  const auto view = workspace_.view();
+  if (!view || !view->baseline || view->differences.empty()) {
+    warning_->set_warning({}, {});
+    return;
+  }
+  QStringList lines{tr("Run %1 and its baseline, run %2, differ in more than their edits:")
+                        .arg(view->run->run.id)
+                        .arg(view->query.baseline)};
+  for (const RunDifference& difference : view->differences) {
+    lines << QStringLiteral("• ") + visible(difference.detail);
+  }
+  if (!same_shape(view->run->table, *view->baseline))
+    lines << tr("Their layers or experts are not the same: the difference cannot be shown.");
+  const auto more = view->differences.size() - 1;
+  const QString first = tr("other %1").arg(QString::fromStdString(view->differences.front().what));
+  warning_->set_warning(
+      more > 0 ? tr("%1 +%2").arg(first).arg(more) : first,
+      plain_tooltip(lines.join(QLatin1Char('\n'))).replace(QLatin1Char('\n'), QStringLiteral("<br>")));
 }
 
 void HeatmapPanel::update_reading(Cell cell) {

@@ -12,6 +12,7 @@ class QLabel;
 
 namespace expertscope {
 
+class WarningLabel;
 class Workspace;
 
 /// The routing map with its metric, scale and baseline.
@@ -35,6 +36,7 @@ class HeatmapPanel final : public QWidget {
   void update_token_cells();
   void update_hint();
   void update_baselines();
+  void update_warning();
   void update_reading(Cell cell);
   void update_figure();
   QString tooltip(Cell cell) const;
@@ -46,6 +48,7 @@ class HeatmapPanel final : public QWidget {
   QComboBox* metric_ = nullptr;
   QComboBox* baseline_ = nullptr;
   QCheckBox* logarithmic_ = nullptr;
+  WarningLabel* warning_ = nullptr;
   QLabel* reading_ = nullptr;
 };
 

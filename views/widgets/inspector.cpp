@@ -9,6 +9,7 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
+#include "views/models/expert_numbers.h"
 #include "views/models/heatmap_data.h"
 #include "views/models/token_text.h"
 #include "views/models/workspace.h"
@@ -163,8 +164,10 @@ void Inspector::update_detail() {
     if (!shown_) numbers_->setText(tr("Reading the trace…"));
     return;
   }
-  if (detail && detail == shown_) return;
+  const auto baseline = view ? view->baseline : nullptr;
+  if (detail && detail == shown_ && baseline == shown_baseline_) return;
   shown_ = detail;
+  shown_baseline_ = baseline;
   measured_->setVisible(detail != nullptr);
   if (!detail) {
     numbers_->setText(tr("Nothing was measured yet."));
@@ -194,7 +197,35 @@ void Inspector::show_numbers(const ExpertDetail& detail) {
                                     .arg(stats.output_token)
                                     .arg(visible_token_text(detail.output_token_bytes).toHtmlEscaped()));
   }
-  numbers_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
+  numbers_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows) +
+                    baseline_table(detail.cell));
+}
+
+/// This run, the baseline and the difference, side by side; nothing without a baseline of the same shape.
+QString Inspector::baseline_table(Cell cell) const {
+  const auto view = workspace_.view();
+  if (!view || !view->run || !view->baseline || !same_shape(view->run->table, *view->baseline)) return {};
+  const auto line = [](const QString& tag, const QStringList& cells) {
+    QString html;
+    for (qsizetype i = 0; i < cells.size(); ++i) {
+      html += QStringLiteral("<%1 align='%2' style='padding-right:10px'>%3</%1>")
+                  .arg(tag, i == 0 ? QStringLiteral("left") : QStringLiteral("right"), cells[i]);
+    }
+    return QStringLiteral("<tr>%1</tr>").arg(html);
+  };
+  QString rows = line(QStringLiteral("th"), {QString(), tr("run %1").arg(view->run->run.id),
+                                             tr("run %1").arg(view->query.baseline), tr("difference")});
+  const std::pair<ExpertNumber, QString> numbers[] = {{ExpertNumber::share, tr("load")},
+                                                      {ExpertNumber::weight, tr("mean weight")},
+                                                      {ExpertNumber::norm, tr("mean norm")},
+                                                      {ExpertNumber::output_max, tr("max")}};
+  for (const auto& [number, name] : numbers) {
+    const double here = expert_number(view->run->table, cell, number);
+    const double there = expert_number(*view->baseline, cell, number);
+    rows += line(QStringLiteral("td"), {name, format_number(number, here), format_number(number, there),
+                                        format_difference(number, here - there)});
+  }
+  return QStringLiteral("<br><table cellspacing='1'>%1</table>").arg(rows);
 }
 
 void Inspector::show_neighbours(const ExpertDetail& detail) {

@@ -31,6 +31,7 @@ class Inspector final : public QWidget {
   void add_heading(QVBoxLayout& layout, const QString& text);
   void update_detail();
   void show_numbers(const ExpertDetail& detail);
+  QString baseline_table(Cell cell) const;
   void show_neighbours(const ExpertDetail& detail);
   void show_tokens(const ExpertDetail& detail);
   void follow_link(const QString& link);
@@ -46,6 +47,7 @@ class Inspector final : public QWidget {
   QLabel* tokens_ = nullptr;
   QWidget* measured_ = nullptr;  ///< what needs a recorded run
   std::shared_ptr<const ExpertDetail> shown_;
+  std::shared_ptr<const ExpertTable> shown_baseline_;
 };
 
 }  // namespace expertscope

@@ -13,7 +13,9 @@
 #include <cmath>
 
 #include "engine/text/chat_template.h"
+#include "views/models/plain_text.h"
 #include "views/models/workspace.h"
+#include "views/widgets/decimal_spin_box.h"
 
 namespace expertscope {
 namespace {
@@ -75,7 +77,7 @@ QWidget* PromptBar::make_settings() {
     layout->addWidget(widget);
     layout->addSpacing(8);
   };
-  temperature_ = new QDoubleSpinBox;
+  temperature_ = new DecimalSpinBox;
   temperature_->setObjectName(QStringLiteral("temperature"));
   temperature_->setRange(0, 5);
   temperature_->setSingleStep(0.1);
@@ -85,7 +87,7 @@ QWidget* PromptBar::make_settings() {
   top_k_->setRange(0, 999);
   top_k_->setSpecialValueText(tr("off"));
   add(tr("top-k"), top_k_, tr("Sample from this many of the most probable tokens"));
-  top_p_ = new QDoubleSpinBox;
+  top_p_ = new DecimalSpinBox;
   top_p_->setRange(0.01, 1);
   top_p_->setSingleStep(0.05);
   add(tr("top-p"), top_p_,
@@ -179,9 +181,9 @@ void PromptBar::use_model_defaults() {
   const bool has_template = model.chat_template() != nullptr;
   chat_->setEnabled(has_template);
   chat_->setChecked(false);
-  chat_->setToolTip(has_template ? tr("Wrap the prompt as a user's turn (%1)")
-                                       .arg(QString::fromStdString(model.chat_template()->name()))
-                                 : tr("This model has no chat template the program understands"));
+  chat_->setToolTip(
+      has_template ? tr("Wrap the prompt as a user's turn (%1)").arg(visible(model.chat_template()->name()))
+                   : tr("This model has no chat template the program understands"));
   max_tokens_->setMaximum(workspace_.engine().max_context());
   proposed_ = proposed_sampling(model.config().generation);
   show_sampling();

@@ -7,6 +7,7 @@
 #include <QVBoxLayout>
 
 #include "views/models/workspace.h"
+#include "views/widgets/run_delegate.h"
 
 namespace expertscope {
 
@@ -17,7 +18,7 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
   list_->setModel(&workspace.runs());
   list_->setFrameShape(QFrame::NoFrame);
   list_->setAlternatingRowColors(true);
-  list_->setTextElideMode(Qt::ElideRight);
+  list_->setItemDelegate(new RunDelegate(list_));
   list_->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   list_->setContextMenuPolicy(Qt::CustomContextMenu);
   empty_->setText(tr("Every generation becomes a run of this trace."));

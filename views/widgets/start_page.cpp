@@ -9,6 +9,7 @@
 
 #include "views/models/plain_text.h"
 #include "views/models/workspace.h"
+#include "views/widgets/recording_offer.h"
 
 namespace expertscope {
 namespace {
@@ -33,6 +34,7 @@ StartPage::StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidg
   intro->setWordWrap(true);
   auto* column = new QVBoxLayout;
   column->setSpacing(6);
+  column->addWidget(new RecordingOffer(workspace));
   column->addWidget(heading(tr("Expertscope"), 2.2));
   column->addWidget(intro);
   column->addSpacing(18);
@@ -83,8 +85,9 @@ void StartPage::fill_recent() {
   recent_->addWidget(heading(tr("Recent"), 1.15));
   for (const QString& path : paths) {
     const QString folder = QFileInfo(path).path();
-    auto* link = new QLabel(QStringLiteral("<a href='open'>%1</a>&nbsp;&nbsp;<small>%2</small>")
-                                .arg(QFileInfo(path).fileName().toHtmlEscaped(), folder.toHtmlEscaped()));
+    auto* link = new QLabel(
+        QStringLiteral("<a href='open'>%1</a>&nbsp;&nbsp;<small>%2</small>")
+            .arg(visible(QFileInfo(path).fileName()).toHtmlEscaped(), visible(folder).toHtmlEscaped()));
     link->setTextInteractionFlags(Qt::LinksAccessibleByKeyboard | Qt::LinksAccessibleByMouse);
     link->setTextFormat(Qt::RichText);
     link->setToolTip(plain_tooltip(path));

@@ -47,6 +47,19 @@ TablePanel::TablePanel(Workspace& workspace, QWidget* parent)
             if (cell.valid()) workspace_.selection().set_cell(cell);
           });
   connect(&workspace.selection(), &Selection::cell_changed, this, &TablePanel::select_cell);
+  connect(sorted_, &QAbstractItemModel::columnsInserted, this, &TablePanel::arrange_columns);
+  connect(sorted_, &QAbstractItemModel::modelReset, this, &TablePanel::arrange_columns);
+}
+
+/// What a baseline adds stands beside the number that it belongs to.
+void TablePanel::arrange_columns() {
+  QHeaderView* header = table_->horizontalHeader();
+  for (int column = ExpertTableModel::kColumns; column < header->count(); ++column) {
+    const int place = (column - ExpertTableModel::kColumns) % 2 + 1;
+    const int before = header->visualIndex(ExpertTableModel::compared_column(column));
+    const int from = header->visualIndex(column);
+    header->moveSection(from, from < before ? before + place - 1 : before + place);
+  }
 }
 
 void TablePanel::select_cell() {
@@ -69,15 +82,16 @@ void TablePanel::copy() const {
   }
   std::sort(rows.begin(), rows.end(),
             [](const QModelIndex& a, const QModelIndex& b) { return a.row() < b.row(); });
+  const auto as_seen = [this](int column) { return table_->horizontalHeader()->logicalIndex(column); };
   QStringList header;
   for (int column = 0; column < sorted_->columnCount(); ++column) {
-    header << sorted_->headerData(column, Qt::Horizontal).toString();
+    header << sorted_->headerData(as_seen(column), Qt::Horizontal).toString();
   }
   QStringList lines{header.join(QLatin1Char('\t'))};
   for (const QModelIndex& row : rows) {
     QStringList cells;
     for (int column = 0; column < sorted_->columnCount(); ++column) {
-      cells << row.siblingAtColumn(column).data().toString();
+      cells << row.siblingAtColumn(as_seen(column)).data().toString();
     }
     lines << cells.join(QLatin1Char('\t'));
   }

@@ -24,6 +24,7 @@ class TablePanel final : public QWidget {
 
  private:
   void select_cell();
+  void arrange_columns();
 
   Workspace& workspace_;
   QSortFilterProxyModel* sorted_;

@@ -149,6 +149,9 @@ void MainWindow::connect_workspace() {
   connect(&workspace_.trace(), &TraceSource::view_changed, this, &MainWindow::update_state);
   connect(&workspace_.edits(), &RoutingEdits::policy_changed, this, &MainWindow::update_state);
   connect(&workspace_.recent(), &RecentFiles::changed, this, &MainWindow::fill_recent_menu);
+  connect(&workspace_.interrupted(), &InterruptedRecordings::changed, this, &MainWindow::offer_recording);
+  connect(&workspace_, &Workspace::content_changed, this, &MainWindow::offer_recording);
+  workspace_.interrupted().look();
   connect(&workspace_.selection(), &Selection::token_changed, this, [this](std::int64_t token) {
     if (token >= 0) token_dock_->raise();
   });
@@ -234,6 +237,17 @@ void MainWindow::offer_move() {
   banner_->show_notice(tr("The chosen backend is used when a model is opened. The open one runs on %1.")
                            .arg(workspace_.engine().backend()),
                        {tr("Move it now"), [this] { workspace_.move_to_setting(); }});
+}
+
+/// The start page shows it too; who began with a model or a trace does not see that page.
+void MainWindow::offer_recording() {
+  const auto& list = workspace_.interrupted().list();
+  if (recording_offered_ || list.empty() || workspace_.content() == Workspace::Content::nothing) return;
+  recording_offered_ = true;
+  banner_->show_notice(
+      tr("A recording was interrupted: %1. %2")
+          .arg(recording_name(list.front()), recording_state(list.front())),
+      {tr("Open it"), [this, file = list.front().file] { workspace_.open_interrupted(file); }});
 }
 
 void MainWindow::show_cell_menu(const QPoint& global) {

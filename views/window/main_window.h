@@ -77,6 +77,7 @@ class MainWindow final : public QMainWindow {
   void show_error(const Error& error);
   void explain_gpu_failure(const Error& error, GpuFailure failure, const QString& folder);
   void offer_move();
+  void offer_recording();
   void show_cell_menu(const QPoint& global);
   void start_pick();
   void show_about();
@@ -99,6 +100,7 @@ class MainWindow final : public QMainWindow {
   QList<QDockWidget*> docks_;
   QMenu* recent_menu_ = nullptr;
   QLabel* summary_ = nullptr;
+  bool recording_offered_ = false;
   QByteArray default_state_;
   QByteArray hidden_state_;  ///< of the panels while the start page is shown
 };

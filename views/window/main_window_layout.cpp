@@ -9,6 +9,7 @@
 #include <QTabWidget>
 #include <QVBoxLayout>
 
+#include "views/models/plain_text.h"
 #include "views/models/workspace.h"
 #include "views/widgets/compare_view.h"
 #include "views/widgets/edits_panel.h"
@@ -184,8 +185,8 @@ void MainWindow::make_theme_menu(QMenu& menu) {
 void MainWindow::fill_recent_menu() {
   recent_menu_->clear();
   for (const QString& path : workspace_.recent().paths()) {
-    QAction* action = recent_menu_->addAction(QFileInfo(path).fileName());
-    action->setStatusTip(path);
+    QAction* action = recent_menu_->addAction(visible(QFileInfo(path).fileName()));
+    action->setStatusTip(visible(path));
     connect(action, &QAction::triggered, &workspace_, [this, path] { workspace_.open(path); });
   }
   recent_menu_->setEnabled(!workspace_.recent().paths().isEmpty());

@@ -129,6 +129,9 @@ TEST(Generate, RefusesAnEmptyPromptAndOneThatDoesNotFit) {
   const auto result = generate(*session, kPrompt, up_to(1));
   ASSERT_FALSE(result);
   EXPECT_THAT(result.error().message, ::testing::HasSubstr("do not fit into the context of 4"));
+  EXPECT_EQ(check_prompt(*session, kPrompt).error().message, result.error().message)
+      << "known before a recording begins";
+  EXPECT_TRUE(check_prompt(*session, std::span(kPrompt).first(4)));
 }
 
 TEST(Generate, NoTokensAskedForRunsThePromptOnly) {

@@ -62,8 +62,10 @@ TEST(RunListModel, SaysWhatWasRecoveredAndWhatWasDropped) {
   list->front().dropped_tokens = 5;
   RunListModel model;
   model.set_runs(list);
-  EXPECT_TRUE(
-      model.index(0).data().toString().contains("interrupted, 812 tokens recovered, 5 tokens dropped"));
+  EXPECT_EQ(model.index(0).data().toString(),
+            "1  generate: In the beginning\ninterrupted, 812 tokens recovered, 5 tokens dropped")
+      << "the tokens are said once";
+  EXPECT_EQ(run_details(list->front()).count("812"), 1);
 }
 
 TEST(RunListModel, APercentSignInAPromptStaysAsItIs) {
@@ -80,6 +82,18 @@ TEST(RunDetails, EscapesWhatAFileSays) {
   run.message = "a < b";
   EXPECT_FALSE(run_details(run).contains("<img"));
   EXPECT_TRUE(run_details(run).contains("a &lt; b"));
+}
+
+TEST(RunListModel, SpellsOutWhatHidesOrReversesText) {
+  auto list = std::make_shared<std::vector<RunInfo>>(*runs({1}));
+  list->front().dataset = "safe\u202egpj.exe pay\u200bpal";
+  list->front().model.path = "/m\u2066odel";
+  list->front().model.name = "de\u202emo";
+  RunListModel model;
+  model.set_runs(list);
+  EXPECT_TRUE(model.index(0).data().toString().contains("safe\\u202egpj.exe pay\\u200bpal"));
+  EXPECT_TRUE(run_details(list->front()).contains("/m\\u2066odel"));
+  EXPECT_TRUE(run_summary(list->front()).startsWith("de\\u202emo"));
 }
 
 TEST(RunSummary, NamesModelShapeAndBackend) {
@@ -162,6 +176,41 @@ TEST(ExpertTableModel, NewNumbersOfTheSameRunKeepTheRows) {
   EXPECT_EQ(resets.count(), 0);
   EXPECT_TRUE(row.isValid());
   EXPECT_EQ(model.index(0, ExpertTableModel::kCount).data().toString(), "9");
+}
+
+TEST(ExpertTableModel, ABaselineAddsItsNumbersAndTheDifferences) {
+  ExpertTableModel model;
+  const QAbstractItemModelTester tester(&model, QAbstractItemModelTester::FailureReportingMode::Fatal);
+  model.set_snapshot(snapshot());
+  auto baseline = std::make_shared<ExpertTable>(snapshot(2)->table);
+  QSignalSpy resets(&model, &QAbstractItemModel::modelReset);
+  model.set_snapshot(snapshot(), baseline, 4);
+  EXPECT_EQ(resets.count(), 0) << "selection and scroll position stay";
+  ASSERT_EQ(model.columnCount(), ExpertTableModel::kColumns + 8);
+  const auto text = [&](int column) { return model.index(0, column).data().toString(); };
+  const auto title = [&](int column) { return model.headerData(column, Qt::Horizontal).toString(); };
+  const int first = ExpertTableModel::kColumns;
+  EXPECT_EQ(title(first), "Share, run 4");
+  EXPECT_EQ(text(first), "50 %");
+  EXPECT_EQ(title(first + 1), "Δ Share");
+  EXPECT_EQ(text(first + 1), "+25 pp");
+  EXPECT_DOUBLE_EQ(model.index(0, first + 1).data(ExpertTableModel::kSortRole).toDouble(), 0.25);
+  EXPECT_EQ(text(first + 3), "−1") << "mean weight 3/6 - 3/2";
+  EXPECT_EQ(text(first + 7), "0") << "the same maximum";
+  EXPECT_EQ(ExpertTableModel::compared_column(first + 5), ExpertTableModel::kNorm);
+  EXPECT_EQ(model.index(5, first + 7).data().toString(), QStringLiteral("–")) << "never ran";
+  model.set_snapshot(snapshot());
+  EXPECT_EQ(model.columnCount(), ExpertTableModel::kColumns);
+}
+
+TEST(ExpertTableModel, ABaselineOfAnotherShapeIsLeftOut) {
+  auto other = std::make_shared<ExpertTable>(snapshot()->table);
+  other->experts = 9;
+  other->layers = 1;
+  other->moe_layer = {1};
+  ExpertTableModel model;
+  model.set_snapshot(snapshot(), other, 4);
+  EXPECT_EQ(model.columnCount(), ExpertTableModel::kColumns);
 }
 
 TEST(ExpertTableModel, EveryColumnHasATitleAndAnExplanation) {

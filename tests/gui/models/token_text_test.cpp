@@ -49,6 +49,15 @@ TEST(VisibleTokenText, ShowsInvisibleUnicodeCharacters) {
   EXPECT_EQ(visible_token_text("\xc2\xa0"), QStringLiteral("\\u00a0"));  // no-break space
 }
 
+TEST(VisibleTokenText, ShowsWhatHidesOutsideTheBasicPlane) {
+  EXPECT_EQ(visible_token_text("a\U000e0041"), QStringLiteral("a\\udb40\\udc41"));  // a tag
+  EXPECT_EQ(visible_token_text("\u202eab"), QStringLiteral("\\u202eab"));
+}
+
+TEST(RunningText, SpellsOutWhatReversesIt) {
+  EXPECT_EQ(running_text("a\u202eb"), QStringLiteral("a\\u202eb"));
+}
+
 TEST(RunningText, KeepsSpacesAndReplacesWhatIsNoText) {
   EXPECT_EQ(running_text(" the end\n"), QStringLiteral(" the end↵"));
   EXPECT_EQ(running_text("a\xff"

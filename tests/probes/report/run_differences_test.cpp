@@ -38,6 +38,24 @@ TEST(RunDifferences, NamesWhatMakesTwoRunsIncomparable) {
   EXPECT_EQ(found[2].what, "length");
 }
 
+TEST(RunDifferences, NamesTheSamplingSettingsThatDiffer) {
+  RunInfo before = run_info(Shape());
+  before.kind = "generate";
+  before.sampling = R"({"temperature":0.7,"top_k":20,"seed":1})";
+  RunInfo after = before;
+  after.sampling = R"({"temperature":1.0,"top_k":20,"min_p":0.1})";
+  auto found = run_differences(before, after);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].what, "sampling");
+  EXPECT_EQ(
+      found[0].detail,
+      "The sampling settings differ: min_p none before, 0.1 after; temperature 0.7 before, 1.0 after; seed "
+      "1 before, none after");
+  after.sampling = "[";
+  EXPECT_EQ(run_differences(before, after)[0].detail,
+            "The sampling settings differ: " + before.sampling + " before, [ after");
+}
+
 TEST(RunDifferences, SeesThatTheSameDataWereReadAsOtherTokens) {
   const TemporaryFolder folder;
   record(folder / "before.db", {});

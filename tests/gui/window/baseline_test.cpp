@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Another run as the baseline: the map, the table and the inspector show the difference, and what makes it
+// mean less.
+#include <gtest/gtest.h>
+
+#include <QComboBox>
+#include <QHeaderView>
+#include <QLabel>
+#include <QTableView>
+
+#include "tests/gui/window/window_fixture.h"
+#include "views/models/expert_numbers.h"
+
+namespace expertscope::testing {
+namespace {
+
+class BaselineTest : public WindowTest {
+ protected:
+  /// Two runs of these prompts; the first becomes the baseline of the second.
+  void compare_runs(const PromptRequest& first, const PromptRequest& second) {
+    open_model();
+    generate(first);
+    generate(second);
+    choose_baseline(1);
+    require(wait_until([this] { return workspace_.view()->baseline != nullptr; }), "no baseline was read");
+  }
+  void choose_baseline(int index) {
+    auto& combo = part<QComboBox>("baseline");
+    combo.setFocus();
+    for (int i = combo.currentIndex(); i < index; ++i)
+      QTest::keyClick(&combo, Qt::Key_Down);
+    for (int i = combo.currentIndex(); i > index; --i)
+      QTest::keyClick(&combo, Qt::Key_Up);
+  }
+  QLabel& warning() { return part<QLabel>("baseline_warning"); }
+};
+
+TEST_F(BaselineTest, AnotherPromptIsNamedBesideTheBaseline) {
+  compare_runs(prompt("In the beginning", 12), prompt("Once upon a time", 12));
+  ASSERT_TRUE(warning().isVisible());
+  EXPECT_TRUE(warning().text().contains("other prompt")) << warning().text().toStdString();
+  EXPECT_TRUE(warning().toolTip().contains("The prompts of the two runs differ"));
+  choose_baseline(0);
+  ASSERT_TRUE(wait_until([this] { return workspace_.view()->baseline == nullptr; }));
+  EXPECT_FALSE(warning().isVisible());
+}
+
+TEST_F(BaselineTest, RunsThatDifferByTheirEditsOnlyAreComparedWithoutAWord) {
+  open_model();
+  generate();
+  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  generate();
+  choose_baseline(1);
+  ASSERT_TRUE(wait_until([this] { return workspace_.view()->baseline != nullptr; }));
+  EXPECT_TRUE(workspace_.view()->differences.empty()) << workspace_.view()->differences[0].detail;
+  EXPECT_FALSE(warning().isVisible());
+}
+
+TEST_F(BaselineTest, OtherSamplingAndTheChatTemplateAreNamedToo) {
+  PromptRequest chat = prompt();
+  chat.chat_template = true;
+  chat.options.sampling.seed = 5;
+  compare_runs(prompt(), chat);
+  QStringList names;
+  for (const RunDifference& difference : workspace_.view()->differences)
+    names << QString::fromStdString(difference.what);
+  EXPECT_TRUE(names.contains("sampling")) << names.join(' ').toStdString();
+  EXPECT_TRUE(names.contains("tokens read")) << names.join(' ').toStdString();
+}
+
+TEST_F(BaselineTest, NothingMovesWhenTheWarningAppears) {
+  open_model();
+  generate();
+  generate(prompt("Another", 5));
+  const QRect baseline = part<QComboBox>("baseline").geometry();
+  const QRect shown = map().geometry();
+  choose_baseline(1);
+  ASSERT_TRUE(wait_until([this] { return warning().isVisible(); }));
+  EXPECT_EQ(part<QComboBox>("baseline").geometry(), baseline);
+  EXPECT_EQ(map().geometry(), shown);
+}
+
+TEST_F(BaselineTest, TheTableShowsBothRunsAndTheDifferenceSideBySide) {
+  compare_runs(prompt(), prompt("Once upon a time", 12));
+  window_.tabs().setCurrentIndex(2);
+  QTableView& table = part<QTableView>("expert_table");
+  QHeaderView& header = *table.horizontalHeader();
+  QStringList titles;
+  for (int i = 0; i < header.count(); ++i)
+    titles << table.model()->headerData(header.logicalIndex(i), Qt::Horizontal).toString();
+  const qsizetype share = titles.indexOf("Share");
+  ASSERT_GE(share, 0);
+  EXPECT_EQ(titles.mid(share, 3), (QStringList{"Share", "Share, run 1", "Δ Share"}));
+  const qsizetype max = titles.indexOf("Max |down_proj|");
+  EXPECT_EQ(titles.mid(max, 3),
+            (QStringList{"Max |down_proj|", "Max |down_proj|, run 1", "Δ Max |down_proj|"}));
+  choose_baseline(0);
+  ASSERT_TRUE(wait_until([&] { return table.model()->columnCount() == ExpertTableModel::kColumns; }));
+}
+
+TEST_F(BaselineTest, TheInspectorShowsBothRunsAndTheDifference) {
+  open_model();
+  generate();
+  generate(prompt("Once upon a time", 12));
+  click_cell({2, 7});
+  ASSERT_TRUE(wait_until([this] { return workspace_.view()->expert != nullptr; }));
+  const auto text = [this] { return part<QLabel>("inspector_numbers").text(); };
+  EXPECT_FALSE(text().contains("difference"));
+  choose_baseline(1);
+  ASSERT_TRUE(wait_until([&] { return text().contains("difference"); }));
+  EXPECT_TRUE(text().contains("run 1"));
+  EXPECT_TRUE(text().contains("run 2"));
+  const double here = expert_number(*workspace_.expert_table(), {2, 7}, ExpertNumber::share);
+  const double there = expert_number(*workspace_.view()->baseline, {2, 7}, ExpertNumber::share);
+  EXPECT_TRUE(text().contains(format_difference(ExpertNumber::share, here - there)));
+}
+
+}  // namespace
+}  // namespace expertscope::testing

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The start after kill -9: what was recorded is offered.
+#include <gtest/gtest.h>
+
+#include <QLabel>
+#include <QMessageBox>
+#include <QPushButton>
+
+#include "probes/store/database.h"
+#include "tests/gui/window/window_fixture.h"
+
+namespace expertscope::testing {
+namespace {
+
+class RecordingOfferTest : public WindowTest {
+ protected:
+  /// Records through the window, then lets the recording look as a killed program leaves it, and starts anew.
+  void restart_after_kill() {
+    open_model();
+    generate(prompt("In the beginning", 12));
+    file_ = workspace_.trace().file();
+    tokens_ = tokens_seen();
+    workspace_.close();
+    {
+      auto database = Database::open(file_, Database::Mode::read_write);
+      ASSERT_TRUE(database) << database.error().message;
+      ASSERT_TRUE((*database)->execute("UPDATE run SET status = 'recording', writer = 'gone'"));
+    }
+    workspace_.interrupted().look();
+    ASSERT_TRUE(wait_until([this] { return part<QWidget>("recording_offer").isVisible(); }));
+  }
+
+  std::filesystem::path file_;
+  std::int64_t tokens_ = 0;
+};
+
+TEST_F(RecordingOfferTest, SaysWhatItIsAndHowManyTokensAreSafe) {
+  EXPECT_FALSE(part<QWidget>("recording_offer").isVisible()) << "nothing was interrupted";
+  restart_after_kill();
+  const QString title = part<QLabel>("recording_offer_title").text();
+  EXPECT_TRUE(title.contains("“In the beginning”, top8, today ")) << title.toStdString();
+  EXPECT_TRUE(part<QLabel>("recording_offer_state")
+                  .text()
+                  .startsWith(QString("%1 tokens in 1 run are safe.").arg(tokens_)));
+}
+
+TEST_F(RecordingOfferTest, OpenShowsTheRecordingAndItIsNotOfferedAgain) {
+  restart_after_kill();
+  click(part<QPushButton>("recording_open"));
+  ASSERT_TRUE(wait_until([this] { return workspace_.view() && workspace_.view()->run; }));
+  EXPECT_EQ(workspace_.content(), Workspace::Content::trace);
+  EXPECT_EQ(workspace_.view()->run->run.status, "interrupted");
+  EXPECT_EQ(workspace_.view()->run->run.tokens, tokens_);
+  workspace_.close();
+  workspace_.interrupted().look();
+  QTest::qWait(200);
+  EXPECT_FALSE(part<QWidget>("recording_offer").isVisible());
+}
+
+TEST_F(RecordingOfferTest, LaterKeepsItForTheNextStart) {
+  restart_after_kill();
+  click(part<QPushButton>("recording_later"));
+  EXPECT_FALSE(part<QWidget>("recording_offer").isVisible());
+  EXPECT_TRUE(std::filesystem::exists(file_));
+  workspace_.interrupted().look();
+  ASSERT_TRUE(wait_until([this] { return part<QWidget>("recording_offer").isVisible(); }));
+}
+
+TEST_F(RecordingOfferTest, DeleteAsksFirst) {
+  restart_after_kill();
+  click(part<QPushButton>("recording_discard"));
+  auto* box = window_.findChild<QMessageBox*>();
+  ASSERT_NE(box, nullptr);
+  QTest::mouseClick(box->button(QMessageBox::Cancel), Qt::LeftButton);
+  EXPECT_TRUE(std::filesystem::exists(file_));
+  EXPECT_TRUE(part<QWidget>("recording_offer").isVisible());
+  ASSERT_TRUE(wait_until([this] { return window_.findChild<QMessageBox*>() == nullptr; }));
+
+  click(part<QPushButton>("recording_discard"));
+  auto* discard = window_.findChild<QPushButton*>("recording_discard_now");
+  ASSERT_NE(discard, nullptr);
+  QTest::mouseClick(discard, Qt::LeftButton);
+  EXPECT_FALSE(std::filesystem::exists(file_));
+  EXPECT_FALSE(part<QWidget>("recording_offer").isVisible());
+}
+
+TEST_F(RecordingOfferTest, WhoBeginsWithAModelIsToldToo) {
+  restart_after_kill();
+  open_model();
+  ASSERT_TRUE(
+      wait_until([this] { return window_.banner().message().contains("A recording was interrupted"); }));
+}
+
+}  // namespace
+}  // namespace expertscope::testing

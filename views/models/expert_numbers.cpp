@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/models/expert_numbers.h"
+
+#include <cmath>
+#include <limits>
+
+#include "views/models/heatmap_data.h"
+
+namespace expertscope {
+namespace {
+
+constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
+const QString kDash = QStringLiteral("–");
+
+/// sum / count; NaN for an expert that never ran.
+double mean(double sum, std::int64_t count) {
+  return count > 0 ? sum / static_cast<double>(count) : kNotMeasured;
+}
+
+}  // namespace
+
+std::int64_t layer_slots(const ExpertTable& table, int layer) {
+  std::int64_t slots = 0;
+  for (int expert = 0; expert < table.experts; ++expert) {
+    slots += table.at(layer, expert).count;
+  }
+  return slots;
+}
+
+double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number) {
+  const ExpertStats& stats = table.at(cell.layer, cell.expert);
+  const bool measured = stats.output_channel >= 0;
+  switch (number) {
+    case ExpertNumber::count:
+      return static_cast<double>(stats.count);
+    case ExpertNumber::share:
+      return mean(static_cast<double>(stats.count), layer_slots(table, cell.layer));
+    case ExpertNumber::weight:
+      return mean(stats.weight_sum, stats.count);
+    case ExpertNumber::probability:
+      return mean(stats.probability_sum, stats.count);
+    case ExpertNumber::norm:
+      return measured ? mean(stats.norm_sum, stats.count) : kNotMeasured;
+    case ExpertNumber::output_max:
+      return measured ? stats.output_max : kNotMeasured;
+  }
+  return kNotMeasured;
+}
+
+QString format_number(ExpertNumber number, double value) {
+  if (std::isnan(value)) return kDash;
+  if (number == ExpertNumber::count) return QString::number(static_cast<qint64>(value));
+  return format_metric(number == ExpertNumber::share ? HeatmapMetric::load : HeatmapMetric::weight, value);
+}
+
+QString format_difference(ExpertNumber number, double value) {
+  if (std::isnan(value)) return kDash;
+  const QString sign = value > 0 ? QStringLiteral("+") : value < 0 ? QStringLiteral("−") : QString();
+  if (number != ExpertNumber::share) return sign + format_number(number, std::abs(value));
+  return sign + QStringLiteral("%1 pp").arg(std::abs(value) * 100, 0, 'g', 4);
+}
+
+bool same_shape(const ExpertTable& a, const ExpertTable& b) {
+  return a.layers == b.layers && a.experts == b.experts && a.moe_layer == b.moe_layer;
+}
+
+}  // namespace expertscope

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QString>
+#include <array>
+#include <cstdint>
+
+#include "probes/store/run_info.h"
+#include "views/models/selection.h"
+
+namespace expertscope {
+
+/// What can be said of an expert of a run, and compared with the same expert of another.
+enum class ExpertNumber : std::uint8_t {
+  count,        ///< slots
+  share,        ///< of the layer's slots
+  weight,       ///< mean combine weight over its slots
+  probability,  ///< mean router probability over its slots
+  norm,         ///< mean ||f_e||_2 over its slots
+  output_max,   ///< max |f_e|
+};
+inline constexpr std::array kComparedNumbers = {ExpertNumber::share, ExpertNumber::weight, ExpertNumber::norm,
+                                                ExpertNumber::output_max};
+
+/// The raw number; NaN where not measured.
+double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number);
+/// Slots of all experts of a layer; 0 for a dense one.
+std::int64_t layer_slots(const ExpertTable& table, int layer);
+
+/// With its unit, four significant digits; a dash where not measured.
+QString format_number(ExpertNumber number, double value);
+/// The same for a difference, with its sign; shares in percentage points, "pp".
+QString format_difference(ExpertNumber number, double value);
+
+/// Whether two runs have the same layers and experts, so that their numbers can be compared one by one.
+bool same_shape(const ExpertTable& a, const ExpertTable& b);
+
+}  // namespace expertscope
