@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "probes/store/schema.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <string>
 #include <system_error>
 
@@ -250,6 +253,19 @@ Status check_is_file(const std::filesystem::path& file) {
   return {};
 }
 
+// SQLite would say that it cannot open or read the file.
+Status check_writable(const std::filesystem::path& file, const std::filesystem::path& folder) {
+  if (::faccessat(AT_FDCWD, file.c_str(), W_OK, AT_EACCESS) != 0 && errno != ENOENT) {
+    return fail(ErrorCode::io, "{}: cannot be written ({}); record into a copy or into another file",
+                file.string(), std::generic_category().message(errno));
+  }
+  if (::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
+    return fail(ErrorCode::io, "{}: its folder {} cannot be written ({}); record into a file elsewhere",
+                file.string(), folder.string(), std::generic_category().message(errno));
+  }
+  return {};
+}
+
 bool is_new(const std::filesystem::path& file) {
   // Only stat() here: opening and closing the file would drop SQLite's POSIX locks of this process.
   std::error_code error;
@@ -265,9 +281,7 @@ Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::
   if (!std::filesystem::is_directory(folder, error)) {
     return fail(ErrorCode::io, "{}: the folder {} does not exist", file.string(), folder.string());
   }
-  if (std::filesystem::is_directory(file, error)) {
-    return fail(ErrorCode::io, "{}: is a folder, not a trace", file.string());
-  }
+  if (auto status = check_writable(file, folder); !status) return forward_error(status);
   const bool fresh = is_new(file);
   auto opened = Database::open(file, Database::Mode::create);
   if (!opened) return opened;

@@ -3,6 +3,7 @@
 
 #include <system_error>
 
+#include "engine/formats/output_file.h"
 #include "probes/store/database.h"
 
 namespace expertscope {
@@ -14,19 +15,16 @@ Status copy_trace(const std::filesystem::path& from, const std::filesystem::path
   }
   auto database = Database::open(from, Database::Mode::read_only);
   if (!database) return forward_error(database);
-  std::filesystem::path partial = to;
-  partial += ".part";
-  std::filesystem::remove(partial, error);
-  auto copy = (*database)->prepare("VACUUM INTO ?1");
+  auto output = OutputFile::create(to, 0600);
+  if (!output) return forward_error(output);
+  if (output->temporary().empty())
+    return fail(ErrorCode::io, "{}: a trace can only be copied to a file", to.string());
+  auto copy = (*database)->prepare("VACUUM INTO ?1");  // takes a file that is there and empty
   if (!copy) return forward_error(copy);
-  copy->bind(1, partial.string());
-  if (auto done = copy->run(); !done) {
-    std::filesystem::remove(partial, error);
+  copy->bind(1, plain_name(output->temporary()));
+  if (auto done = copy->run(); !done)
     return fail(done.error().code, "{}: cannot be written ({})", to.string(), done.error().message);
-  }
-  std::filesystem::rename(partial, to, error);
-  if (error) return fail(ErrorCode::io, "{}: {}", to.string(), error.message());
-  return {};
+  return output->finish();
 }
 
 }  // namespace expertscope
