@@ -84,7 +84,7 @@ Status analyze(const AnalyzeArguments& arguments) {
 
 CommandBody define_analyze(Arguments& options) {
   auto arguments = std::make_shared<AnalyzeArguments>();
-  options.add("TRACE", arguments->trace, "Recorded trace").required();
+  options.add("TRACE", arguments->trace, "Recorded trace").required().file();
   options
       .add("ANALYSIS", arguments->analysis,
            "load: routed tokens and weights per expert; super-experts: outliers of the down_proj output; "

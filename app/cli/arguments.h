@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "app/cli/words.h"
+
 namespace CLI {
 class App;
 class Option;
@@ -21,9 +23,13 @@ class Argument {
   Argument& required();
   Argument& range(double least, double most);
   Argument& one_of(const std::vector<std::string>& values);
+  /// The name of a file or folder to read, or of a trace to write: nothing else is meant by it.
+  Argument& file();
+  /// The name of a file to write; "-" is standard output.
+  Argument& output();
   /// `check` says what is wrong with a value; nothing: it is right.
   Argument& checked_by(const std::function<std::string(const std::string&)>& check);
-  /// Names the value in the help: "FILE".
+  /// Names the value in the help: "FILE". "TEXT" may be anything, the name of an option too.
   Argument& value_name(const std::string& name);
   /// Shows the present value as the default in the help.
   Argument& show_default();
@@ -37,7 +43,8 @@ class Argument {
 };
 
 /// Declares the arguments of a command. The parser behind it (CLI11) is compiled in one place only.
-/// A name that begins with dashes is an option, another a positional argument.
+/// A name that begins with dashes is an option, another a positional argument. Numbers are decimal, whatever
+/// the locale and whatever they begin with, and one that does not fit is refused.
 class Arguments {
  public:
   explicit Arguments(CLI::App& app) : app_(&app) {}
@@ -54,7 +61,13 @@ class Arguments {
   /// Exactly one of these has to be given.
   void exactly_one_of(const std::string& title, const std::vector<Argument>& arguments);
 
+  /// The options that were declared, and --help.
+  std::vector<KnownOption> known() const;
+
  private:
+  Argument declare(const std::string& name, const std::string& help,
+                   const std::function<void(const std::string&)>& take);
+
   CLI::App* app_;
 };
 

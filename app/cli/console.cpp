@@ -3,14 +3,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <utility>
 
+#include "engine/formats/descriptor.h"
 #include "engine/text/visible_text.h"
 
 namespace expertscope::cli {
@@ -28,9 +30,9 @@ bool colours_wanted(int descriptor) {
 void print_labelled(const char* colour, const char* label, std::string_view message) {
   const std::string text = visible_text(message);
   if (colours_wanted(STDERR_FILENO)) {
-    fmt::print(stderr, "\033[{}m{}:\033[0m {}\n", colour, label, text);
+    tell(fmt::format("\033[{}m{}:\033[0m {}\n", colour, label, text));
   } else {
-    fmt::print(stderr, "{}: {}\n", label, text);
+    tell(fmt::format("{}: {}\n", label, text));
   }
 }
 
@@ -43,11 +45,31 @@ std::string format_duration(double seconds) {
 }  // namespace
 
 Status write_text(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    const ErrorCode code = errno == ENOSPC ? ErrorCode::disk_full : ErrorCode::io;
-    return fail(code, "cannot write to standard output: {}", std::strerror(errno));
+  const int problem = write_fully(STDOUT_FILENO, text);
+  if (problem == 0) return {};
+  return fail(problem == ENOSPC ? ErrorCode::disk_full : ErrorCode::io, "standard output: cannot write: {}",
+              std::generic_category().message(problem));
+}
+
+bool is_standard_output(const std::string& file) {
+  constexpr std::array<std::string_view, 4> kNames = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"};
+  return std::find(kNames.begin(), kNames.end(), file) != kNames.end();
+}
+
+Status check_result(const char* option, const std::string& file, bool json,
+                    std::initializer_list<ProtectedInput> inputs) {
+  if (is_standard_output(file)) {
+    if (!json) return {};
+    return fail(ErrorCode::invalid_argument, "{} - and --json both write to standard output; use one of them",
+                option);
   }
-  return {};
+  const Status output = check_output(file, inputs);
+  if (!output) return fail(output.error().code, "{}: {}", option, output.error().message);
+  return output;
+}
+
+void tell(std::string_view text) {
+  (void)write_fully(STDERR_FILENO, text);  // nobody is left to be told that it failed
 }
 
 Status write_json(const nlohmann::ordered_json& json) {
@@ -82,7 +104,7 @@ Progress::Progress(std::string title, std::string unit)
     : title_(std::move(title)), unit_(std::move(unit)), visible_(isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
-  if (drawn_) fmt::print(stderr, "\r\033[K");
+  if (drawn_) tell("\r\033[K");
 }
 
 bool Progress::due(bool last) {
@@ -93,8 +115,7 @@ bool Progress::due(bool last) {
 }
 
 void Progress::draw(const std::string& line) {
-  fmt::print(stderr, "\r\033[K{}", visible_text(line));
-  std::fflush(stderr);
+  tell(fmt::format("\r\033[K{}", visible_text(line)));
   drawn_ = true;
 }
 

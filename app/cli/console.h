@@ -3,20 +3,30 @@
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
 #include "engine/error.h"
+#include "engine/formats/output_file.h"
 
 namespace expertscope::cli {
 
-/// Writes to standard output and flushes. Results go there and nothing else does.
+/// Writes to standard output. Results go there and nothing else does.
 Status write_text(std::string_view text);
+/// "-", and the names that the system has for it: writing to these means write_text().
+bool is_standard_output(const std::string& file);
+/// check_output() for the option that names a result; also refuses "-" with a JSON document on the same
+/// stream.
+Status check_result(const char* option, const std::string& file, bool json,
+                    std::initializer_list<ProtectedInput> inputs);
 /// One indented JSON document and a newline; bytes that are not UTF-8 become U+FFFD, control characters of
 /// every kind are escaped.
 Status write_json(const nlohmann::ordered_json& json);
 
+/// Writes to standard error as it is. A standard error that takes nothing is no failure.
+void tell(std::string_view text);
 /// A line for the person on standard error: "note: ...", in colour where the terminal has any. Control
 /// characters of the text are spelled out.
 void note(std::string_view text);

@@ -7,12 +7,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "app/cli/console.h"
-#include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
 #include "engine/formats/weight_watch.h"
 #include "engine/model/generate.h"
@@ -126,10 +126,12 @@ class TokenPrinter {
     if (!stream_text || !terminal_) progress_.emplace("generate", "tokens");
   }
 
-  void operator()(const GeneratedToken& token) {
+  /// Fails when standard output does not take the text: then nobody waits for more of it.
+  Status operator()(const GeneratedToken& token) {
     log_probs_.push_back(token.log_prob);
     if (stream_text_ && status_) status_ = write_text(shown(token.text));
     if (progress_) progress_->update(token.index + 1, max_tokens_);
+    return status_;
   }
 
   /// Ends the line; fails when standard output did not take the text.
@@ -171,10 +173,16 @@ Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const Generat
     recorder = std::move(*started);
   }
   TokenPrinter printer(!arguments.json, options.max_tokens);
-  const auto on_token = [&](const GeneratedToken& token) { printer(token); };
+  std::stop_source ended;  // by the person, or by nobody reading
+  const std::stop_callback forward(stop.token(), [&] { ended.request_stop(); });
+  const auto on_token = [&](const GeneratedToken& token) {
+    const Status taken = printer(token);
+    if (!taken) ended.request_stop();
+    return taken;
+  };
   auto result =
       recorder ? generate_recorded(session, *recorder, probes, prompt.ids, options, on_token, stop.token())
-               : generate(session, prompt.ids, options, on_token, stop.token());
+               : generate(session, prompt.ids, options, on_token, ended.get_token());
   const Status printed = printer.finish();
   if (!result) return forward_error(result);
   if (!printed) return forward_error(printed);
@@ -236,9 +244,7 @@ void print_statistics(const Outcome& outcome, const Prompt& prompt, const Genera
 }
 
 Status run_generate(const GenerateArguments& arguments, const CommandContext& context) {
-  Status output =
-      check_output("--trace", arguments.trace,
-                   {{"--prompt-file", arguments.prompt_file}, {"--policy", arguments.run.policy}});
+  Status output = check_trace_output(arguments.trace, arguments.run, "--prompt-file", arguments.prompt_file);
   if (!output) return output;
   const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);
@@ -315,7 +321,8 @@ CommandBody define_generate(Arguments& options) {
   options
       .add("--trace", arguments->trace,
            "Record the routing into this trace; a run is added to one that exists")
-      .value_name("FILE.db");
+      .value_name("FILE.db")
+      .file();
   options.add_flag("--router-logits", arguments->router_logits,
                    "Also record the full router logits of every token");
   options.add_flag("--json", arguments->json, "Print ids, text and timings as JSON at the end");

@@ -83,7 +83,8 @@ Status info(const InfoArguments& arguments) {
 
 CommandBody define_info(Arguments& options) {
   auto arguments = std::make_shared<InfoArguments>();
-  options.add("PATH", arguments->path, "Model folder or trace (default: the program and its backends)");
+  options.add("PATH", arguments->path, "Model folder or trace (default: the program and its backends)")
+      .file();
   options.add_flag("--json", arguments->json, "Print the description as JSON");
   options.add_flag("--check-weights", arguments->check,
                    "Also look for NaN and Inf in every weight (reads them all)");

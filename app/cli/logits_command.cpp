@@ -9,7 +9,6 @@
 
 #include "app/cli/console.h"
 #include "app/cli/npy.h"
-#include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
 #include "engine/formats/weight_watch.h"
 
@@ -46,7 +45,9 @@ Status write_logits(Session& session, std::span<const std::int32_t> ids, NpyWrit
 }
 
 Status logits(const LogitsArguments& arguments, const CommandContext& context) {
-  Status output = check_output("--out", arguments.out, {{"--policy", arguments.run.policy}});
+  Status output = check_result(
+      "--out", arguments.out, arguments.json,
+      {{"the file that --policy reads", arguments.run.policy}, {"a file of the model", arguments.run.model}});
   if (!output) return output;
   const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);
@@ -76,9 +77,10 @@ CommandBody define_logits(Arguments& options) {
   auto arguments = std::make_shared<LogitsArguments>();
   add_run_options(options, arguments->run);
   options.add("--ids", arguments->ids, "Token ids of one sequence").required();
-  options.add("--out", arguments->out, "NumPy file to write: float32 [tokens, vocab]")
+  options.add("--out", arguments->out, "NumPy file to write: float32 [tokens, vocab]; - for standard output")
       .required()
-      .value_name("FILE.npy");
+      .value_name("FILE.npy")
+      .output();
   options.add_flag("--json", arguments->json, "Print what was written as JSON");
   return [arguments](const CommandContext& context) { return logits(*arguments, context); };
 }

@@ -6,10 +6,16 @@
 #include <iterator>
 #include <memory>
 #include <new>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "app/cli/command.h"
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
+#include "app/cli/words.h"
+#include "engine/formats/descriptor.h"
 
 namespace expertscope::cli {
 namespace {
@@ -50,7 +56,34 @@ int run_command(const CommandBody& body) {
   return watcher.interrupted() && done.error().code == ErrorCode::cancelled ? kInterrupted : kFailed;
 }
 
-int run(int argc, char** argv) {
+int wrong_usage(const std::string& message, const std::string& command) {
+  print_error(message);
+  tell(fmt::format("\"expertscope-cli {}--help\" describes {}.\n", command.empty() ? "" : command + " ",
+                   command.empty() ? "the commands" : "the command"));
+  return kUsage;
+}
+
+/// Where it was not for help or the version, the parser's refusal.
+int end_of_parsing(const CLI::App& app, const CLI::ParseError& error, const std::string& command) {
+  std::ostringstream out;
+  if (app.exit(error, out, out) != 0) return wrong_usage(error.what(), command);
+  const Status written = write_text(out.str());
+  if (written) return 0;
+  print_error(written.error().message);
+  return kFailed;
+}
+
+/// The first word is a command, or an option of the program itself.
+std::string unknown_command(const std::string& first) {
+  std::vector<std::string> names;
+  for (const Command& command : kCommands)
+    names.emplace_back(command.name);
+  if (first.starts_with("-") || std::find(names.begin(), names.end(), first) != names.end()) return {};
+  const std::string nearest = did_you_mean(first, names);
+  return fmt::format("there is no command '{}'{}", first, nearest.empty() ? "; --help lists them" : nearest);
+}
+
+int run(std::vector<std::string> words) {
   CLI::App app("Watch, edit and measure the routing of mixture-of-experts language models.",
                "expertscope-cli");
   app.set_version_flag("--version", "expertscope-cli " EXPERTSCOPE_VERSION);
@@ -58,6 +91,9 @@ int run(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
 
+  const std::string first = words.empty() ? std::string() : words.front();
+  std::string named;  // the command of these words
+  std::vector<KnownOption> known = {{"--help"}, {"-h"}, {"--version"}};
   CommandBody body;
   for (const Command& command : kCommands) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
@@ -65,24 +101,23 @@ int run(int argc, char** argv) {
     Arguments options(*sub);
     // The callback only notes what to run; it runs when the parser is done.
     sub->final_callback([&body, chosen = command.define(options)] { body = chosen; });
+    if (first != command.name) continue;
+    named = first;
+    known = options.known();
   }
   app.footer(kFooter);  // after the commands, which would inherit it
-  if (argc < 2) {
-    fmt::print(stderr, "{}", app.help());
+  if (words.empty()) {
+    tell(app.help());
     return kUsage;
   }
-  const std::string first = argv[1];
-  const bool known = first.empty() || first.front() == '-' ||
-                     std::any_of(std::begin(kCommands), std::end(kCommands),
-                                 [&](const Command& command) { return first == command.name; });
-  if (!known) {
-    print_error(fmt::format("there is no command '{}'; --help lists them", first));
-    return kUsage;
-  }
+  if (const std::string problem = unknown_command(first); !problem.empty()) return wrong_usage(problem, {});
+  auto checked = checked_words(named.empty() ? "expertscope-cli" : named, words, known);
+  if (!checked) return wrong_usage(checked.error().message, named);
   try {
-    app.parse(argc, argv);
+    std::reverse(checked->begin(), checked->end());  // as the parser takes them
+    app.parse(std::move(*checked));
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsage;
+    return end_of_parsing(app, error, named);
   }
   return run_command(body);
 }
@@ -93,7 +128,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   // Every failure is a value; what the standard library throws (no memory) ends here.
   try {
-    return expertscope::cli::run(argc, argv);
+    expertscope::guard_standard_streams();
+    return expertscope::cli::run({argv + 1, argv + std::max(argc, 1)});
   } catch (const std::bad_alloc&) {
     expertscope::cli::print_error("out of memory");
   } catch (const std::exception& error) {

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "app/cli/console.h"
-#include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
 #include "engine/text/dataset.h"
 
@@ -72,8 +71,7 @@ SessionShape shape_for(int length, int most) {
 }
 
 Status run_profile(const ProfileArguments& arguments, const CommandContext& context) {
-  Status output = check_output("--trace", arguments.trace,
-                               {{"--data", arguments.data}, {"--policy", arguments.run.policy}});
+  Status output = check_trace_output(arguments.trace, arguments.run, "--data", arguments.data);
   if (!output) return output;
   const auto data = Dataset::open(arguments.data);
   if (!data) return forward_error(data);
@@ -119,7 +117,8 @@ CommandBody define_profile(Arguments& options) {
       .value_name("FILE");
   options.add("--trace", arguments->trace, "Trace to record into; a run is added to one that exists")
       .required()
-      .value_name("FILE.db");
+      .value_name("FILE.db")
+      .file();
   options.add("--seq-len", arguments->sequence_length, "Tokens of a sequence").range(1, 1e7).show_default();
   options.add("--sequences", arguments->sequences, "At most this many sequences; 0: all of the data")
       .range(0, 1e9)

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "app/cli/console.h"
-#include "app/cli/output_file.h"
 #include "app/cli/run_options.h"
 #include "app/cli/trace_tables.h"
 #include "engine/formats/weight_watch.h"
@@ -85,8 +84,10 @@ nlohmann::ordered_json as_json(const ReportArguments& arguments, const ReportOpt
 }
 
 Status report(const ReportArguments& arguments) {
-  Status output =
-      check_output("--out", arguments.out, {{"TRACE", arguments.trace}, {"--baseline", arguments.baseline}});
+  Status output = check_result("--out", arguments.out, arguments.json,
+                               {{"the file that TRACE reads", arguments.trace},
+                                {"the file that --baseline reads", arguments.baseline},
+                                {"a file of the model", arguments.model}});
   if (!output) return output;
   const auto trace = TraceReader::open(arguments.trace);
   if (!trace) return forward_error(trace);
@@ -103,7 +104,9 @@ Status report(const ReportArguments& arguments) {
   }
   const auto html = make_report(**trace, baseline.get(), options);
   if (!html) return forward_error(html);
-  if (auto written = write_file(arguments.out, *html); !written) return written;
+  const bool shown = is_standard_output(arguments.out);
+  if (auto written = shown ? write_text(*html) : write_file(arguments.out, *html); !written) return written;
+  if (shown) return {};
   if (!arguments.json) {
     note(fmt::format("run {} of {} reported in {}", options.run, arguments.trace, arguments.out));
     return {};
@@ -115,8 +118,11 @@ Status report(const ReportArguments& arguments) {
 
 CommandBody define_report(Arguments& options) {
   auto arguments = std::make_shared<ReportArguments>();
-  options.add("TRACE", arguments->trace, "Recorded trace").required();
-  options.add("--out", arguments->out, "HTML file to write").required().value_name("FILE.html");
+  options.add("TRACE", arguments->trace, "Recorded trace").required().file();
+  options.add("--out", arguments->out, "HTML file to write; - for standard output")
+      .required()
+      .value_name("FILE.html")
+      .output();
   options.add("--run", arguments->run, "Run in the trace (default: the newest)").range(1, 1e15);
   options.add_flag("--json", arguments->json, "Print what was written as JSON");
 
@@ -124,6 +130,7 @@ CommandBody define_report(Arguments& options) {
   const auto baseline =
       options.add("--baseline", arguments->baseline, "Trace with that run; may be TRACE itself")
           .value_name("FILE.db")
+          .file()
           .section(group);
   options
       .add("--baseline-run", arguments->baseline_run,
@@ -136,6 +143,7 @@ CommandBody define_report(Arguments& options) {
           .add("--model", arguments->model,
                "Model folder: runs the baseline's tokens again, under both policies, to measure KL")
           .value_name("MODEL")
+          .file()
           .only_with(baseline)
           .section(group);
   options.add("--kl-tokens", arguments->kl_tokens, "Measure KL on the first N of these tokens; 0: on all")

@@ -2,10 +2,16 @@
 #include "app/cli/run_options.h"
 
 #include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "app/cli/console.h"
+#include "engine/formats/output_file.h"
 #include "engine/model/backend_choice.h"
 #include "engine/model/routing_policy.h"
 
@@ -47,6 +53,15 @@ Result<std::unique_ptr<Session>> create_session(std::shared_ptr<const Model> mod
   });
 }
 
+bool is_database(const std::string& file) {
+  constexpr std::string_view kMagic = "SQLite format 3";
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error)) return false;
+  std::array<char, kMagic.size()> bytes{};
+  std::ifstream(file, std::ios::binary).read(bytes.data(), bytes.size());
+  return std::string_view(bytes.data(), bytes.size()) == kMagic;
+}
+
 /// The error of a GPU with the way out of it.
 Error with_cpu_offered(const Error& error) {
   return {error.code, error.message + "; --backend cpu runs it on the CPU"};
@@ -61,12 +76,12 @@ bool asks_for_gpu(const BackendChoice& choice) {
 }  // namespace
 
 void add_model_argument(Arguments& options, std::string& model) {
-  options.add("MODEL", model, "Model folder with config.json and safetensors files").required();
+  options.add("MODEL", model, "Model folder with config.json and safetensors files").required().file();
 }
 
 void add_run_options(Arguments& options, RunOptions& run) {
   add_model_argument(options, run.model);
-  options.add("--policy", run.policy, "Routing policy to run under (JSON)").value_name("FILE");
+  options.add("--policy", run.policy, "Routing policy to run under (JSON)").value_name("FILE").file();
   options.add("--math", run.math, "Arithmetic of the activations: bf16 (fast) or f32 (reference)")
       .one_of({"f32", "bf16"})
       .show_default();
@@ -86,6 +101,19 @@ Argument add_backend_option(Arguments& options, std::string& backend) {
       .checked_by(check)
       .value_name("NAME")
       .show_default();
+}
+
+Status check_trace_output(const std::string& trace, const RunOptions& run, const char* argument,
+                          const std::string& input) {
+  if (trace.empty()) return {};
+  if (is_standard_output(trace) || trace == "/dev/stderr")
+    return fail(ErrorCode::invalid_argument, "--trace: {} takes text, a trace is a file", trace);
+  Status output = check_output(trace, {{"the file that --policy reads", run.policy},
+                                       {fmt::format("the file that {} reads", argument), input}});
+  // A run is added to a trace, wherever it lies; a file of the model must not become one.
+  if (output && !is_database(trace)) output = check_output(trace, {{"a file of the model", run.model}});
+  if (!output) return fail(output.error().code, "--trace: {}", output.error().message);
+  return {};
 }
 
 Result<std::shared_ptr<const Model>> open_model(const std::string& folder) {

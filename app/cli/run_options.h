@@ -31,6 +31,10 @@ Argument add_backend_option(Arguments& options, std::string& backend);
 /// MODEL, --policy, --math, --threads and --backend.
 void add_run_options(Arguments& options, RunOptions& run);
 
+/// Refuses a --trace that is a file the command reads: the policy, one of the model, or that of `argument`.
+Status check_trace_output(const std::string& trace, const RunOptions& run, const char* argument,
+                          const std::string& input);
+
 Result<std::shared_ptr<const Model>> open_model(const std::string& folder);
 
 /// How large a session has to be for what it will run.

@@ -3,6 +3,7 @@
 
 #include <QAction>
 #include <QApplication>
+#include <QBuffer>
 #include <QDir>
 #include <QDoubleSpinBox>
 #include <QElapsedTimer>
@@ -16,6 +17,7 @@
 #include <functional>
 
 #include "app/gui/program_paths.h"
+#include "engine/formats/output_file.h"
 #include "views/models/workspace.h"
 #include "views/widgets/compare_view.h"
 #include "views/widgets/expert_actions.h"
@@ -61,7 +63,8 @@ class Demonstration {
       for (const QString& name : folder_.entryList(kResults, QDir::Files, QDir::Name)) {
         std::printf("%s\n", qPrintable(folder_.absoluteFilePath(name)));
       }
-      return 0;
+      if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+      error_ = QStringLiteral("standard output: cannot write");
     }
     std::fprintf(stderr, "expertscope: %s\n",
                  qPrintable(error_.isEmpty() ? step_ + ": no answer in time" : error_));
@@ -195,9 +198,11 @@ class Demonstration {
   bool shoot(const QString& name) {
     settle();
     const QString file = folder_.absoluteFilePath(QStringLiteral("window-%1.png").arg(name));
-    if (window_.grab().save(file)) return true;
-    error_ = QStringLiteral("%1: cannot be written").arg(file);
-    return false;
+    QBuffer picture;
+    window_.grab().save(&picture, "PNG");
+    const Status written = write_file(file.toStdString(), picture.data().toStdString());
+    if (!written) error_ = QString::fromStdString(written.error().message);
+    return written.has_value();
   }
 
   QDir folder_;

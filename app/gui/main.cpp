@@ -6,10 +6,12 @@
 #include <QSettings>
 #include <QTemporaryDir>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "app/gui/headless_demo.h"
 #include "app/gui/program_paths.h"
+#include "engine/formats/descriptor.h"
 #include "views/models/plain_numbers.h"
 #include "views/window/main_window.h"
 
@@ -39,6 +41,12 @@ void prepare_headless(QTemporaryDir& runtime) {
   if (!qEnvironmentVariableIsSet("XDG_RUNTIME_DIR")) qputenv("XDG_RUNTIME_DIR", runtime.path().toLocal8Bit());
 }
 
+/// An empty name is no file, and not the same as none either.
+[[noreturn]] void refuse(const QString& what) {
+  std::fprintf(stderr, "expertscope: %s: the name is empty\n", qPrintable(what));
+  std::exit(2);
+}
+
 struct Arguments {
   QString path;         ///< model folder or trace; empty: start page
   QString headless_to;  ///< output folder of the headless demonstration; empty: an ordinary window
@@ -64,13 +72,18 @@ Arguments parse(const QApplication& application) {
   parser.addPositionalArgument(QStringLiteral("path"), QObject::tr("Model folder or trace"),
                                QStringLiteral("[path]"));
   parser.process(application);
-  return {parser.positionalArguments().value(0), parser.value(headless), parser.value(settings),
-          parser.isSet(reset)};
+  for (const QCommandLineOption& option : {headless, settings}) {
+    if (parser.isSet(option) && parser.value(option).isEmpty()) refuse(option.names().first());
+  }
+  const QStringList paths = parser.positionalArguments();
+  if (!paths.isEmpty() && paths.first().isEmpty()) refuse(QStringLiteral("path"));
+  return {paths.value(0), parser.value(headless), parser.value(settings), parser.isSet(reset)};
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  expertscope::guard_standard_streams();
   std::optional<QTemporaryDir> runtime;
   if (is_headless(argc, argv)) prepare_headless(runtime.emplace());
   QApplication application(argc, argv);

@@ -65,16 +65,20 @@ Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, c
 
 Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, const CaptureRequest& probes,
                                          std::span<const std::int32_t> prompt, const GenerateOptions& options,
-                                         const std::function<void(const GeneratedToken&)>& on_token,
+                                         const std::function<Status(const GeneratedToken&)>& on_token,
                                          const std::stop_token& stop) {
   session.set_capture(probes, &recorder);
   std::string text;  // also of a run that does not end well
+  Status taken;
+  std::stop_source ended;
+  const std::stop_callback forward(stop, [&] { ended.request_stop(); });
   auto on_recorded_token = [&](const GeneratedToken& token) {
     if (token.index == 0) recorder.mark_generated();
     text += token.text;
-    if (on_token) on_token(token);
+    if (on_token && taken) taken = on_token(token);
+    if (!taken) ended.request_stop();
   };
-  auto result = generate(session, prompt, options, on_recorded_token, stop);
+  auto result = generate(session, prompt, options, on_recorded_token, ended.get_token());
   session.set_capture({}, nullptr);
 
   if (!result) {
@@ -83,6 +87,10 @@ Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, c
     (void)recorder.finish(cancelled ? "stopped" : "failed", result.error().message, text);
     if (cancelled) return result;
     return fail(result.error().code, "{}; {}", result.error().message, recorder.what_is_kept());
+  }
+  if (!taken) {
+    (void)recorder.finish("interrupted", taken.error().message, text);
+    return forward_error(taken);
   }
   const bool stopped = result->reason == FinishReason::stopped;
   const Status closed = recorder.finish(stopped ? "stopped" : "finished", {}, result->text);

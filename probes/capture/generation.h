@@ -27,10 +27,11 @@ Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, c
                                                        RecorderOptions recording = {});
 
 /// generate() with the session's probes going to `recorder`: marks the generated tokens and closes the run
-/// with its text as "finished", "stopped" or "failed". Probes are off again afterwards.
+/// with its text as "finished", "stopped" or "failed". An error of `on_token` ends it after that token: the
+/// run is closed as "interrupted", and the error is the result. Probes are off again afterwards.
 Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, const CaptureRequest& probes,
                                          std::span<const std::int32_t> prompt, const GenerateOptions& options,
-                                         const std::function<void(const GeneratedToken&)>& on_token = {},
+                                         const std::function<Status(const GeneratedToken&)>& on_token = {},
                                          const std::stop_token& stop = {});
 
 }  // namespace expertscope

@@ -55,7 +55,4 @@ Result<std::int64_t> choose_baseline_run(const TraceReader& baseline, std::int64
 Result<std::string> make_report(const TraceReader& trace, const TraceReader* baseline,
                                 const ReportOptions& options = {});
 
-/// Writes text to a file through a temporary in the same folder; the error names the file.
-Status write_file(const std::filesystem::path& file, const std::string& text);
-
 }  // namespace expertscope

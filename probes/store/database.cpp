@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <system_error>
 #include <utility>
 
 namespace expertscope {
@@ -57,6 +58,22 @@ ErrorCode error_code(int code, int system_errno) {
   }
 }
 
+// A FIFO or a device would be waited for, and what it says is no database. So for what SQLite keeps beside
+// one.
+Status check_kind(const std::filesystem::path& file) {
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    std::filesystem::path part = file;
+    part += suffix;
+    std::error_code error;
+    const auto status = std::filesystem::status(part, error);
+    if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) continue;
+    return fail(ErrorCode::io, "{}: is {}, not {}", part.string(),
+                std::filesystem::is_directory(status) ? "a folder" : "a pipe or a device",
+                *suffix == '\0' ? "a trace" : "what belongs to a trace; remove it");
+  }
+  return {};
+}
+
 // A file name as SQLite's URI syntax wants it.
 std::string escape_uri(const std::string& path) {
   std::string out;
@@ -71,6 +88,10 @@ std::string escape_uri(const std::string& path) {
 }
 
 }  // namespace
+
+std::string plain_name(const std::filesystem::path& file) {
+  return file.is_absolute() ? file.string() : "./" + file.string();
+}
 
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
   sqlite3_finalize(statement);
@@ -179,11 +200,13 @@ std::span<const std::byte> Statement::blob(int column) const {
 }
 
 Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& file, Mode mode) {
+  if (file.empty()) return fail(ErrorCode::invalid_argument, "the name of the trace is empty");
+  if (auto kind = check_kind(file); !kind) return forward_error(kind);
   std::unique_ptr<Database> database(new Database());
   database->file_ = file;
   database->names_ = {file.string(), file.string() + "-wal"};
   int flags = SQLITE_OPEN_FULLMUTEX;
-  std::string name = file.string();
+  std::string name = plain_name(file);
   switch (mode) {
     case Mode::read_only:
       flags |= SQLITE_OPEN_READONLY;

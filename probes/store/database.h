@@ -20,6 +20,10 @@ namespace expertscope {
 
 class Database;
 
+/// A name that SQLite takes for nothing but a file: "file:..." and ":memory:" mean something else to it, also
+/// in a statement.
+std::string plain_name(const std::filesystem::path& file);
+
 /// A prepared statement. Parameters count from 1, columns from 0, as in SQLite. Must not outlive its
 /// Database.
 class Statement {

@@ -77,6 +77,19 @@ Status check_is_file(const std::filesystem::path& file) {
   return {};
 }
 
+// SQLite would say that it cannot open or read the file.
+Status check_writable(const std::filesystem::path& file, const std::filesystem::path& folder) {
+  if (::faccessat(AT_FDCWD, file.c_str(), W_OK, AT_EACCESS) != 0 && errno != ENOENT) {
+    return fail(ErrorCode::io, "{}: cannot be written ({}); record into a copy or into another file",
+                file.string(), std::generic_category().message(errno));
+  }
+  if (::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
+    return fail(ErrorCode::io, "{}: its folder {} cannot be written ({}); record into a file elsewhere",
+                file.string(), folder.string(), std::generic_category().message(errno));
+  }
+  return {};
+}
+
 bool is_new(const std::filesystem::path& file) {
   // Only stat() here: opening and closing the file would drop SQLite's POSIX locks of this process.
   std::error_code error;
@@ -84,16 +97,8 @@ bool is_new(const std::filesystem::path& file) {
   return error ? !std::filesystem::exists(file, error) : size == 0;
 }
 
-}  // namespace
-
-std::string_view bounded_text(std::string_view text, std::size_t most) {
-  if (text.size() <= most) return text;
-  std::size_t length = most;
-  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
-    --length;
-  return text.substr(0, length);
-}
-
+// Nobody but its owner can read it, as prompts and texts go into a trace; SQLite's -wal and -shm files follow
+// it. Where there is something already, also a link to nowhere, it fails.
 Status create_private_file(const std::filesystem::path& file) {
   const int descriptor =
       ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
@@ -107,15 +112,23 @@ Status create_private_file(const std::filesystem::path& file) {
   return {};
 }
 
+}  // namespace
+
+std::string_view bounded_text(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return text;
+  std::size_t length = most;
+  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
+    --length;
+  return text.substr(0, length);
+}
+
 Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::path& file) {
   const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
   std::error_code error;
   if (!std::filesystem::is_directory(folder, error)) {
     return fail(ErrorCode::io, "{}: the folder {} does not exist", file.string(), folder.string());
   }
-  if (std::filesystem::is_directory(file, error)) {
-    return fail(ErrorCode::io, "{}: is a folder, not a trace", file.string());
-  }
+  if (auto status = check_writable(file, folder); !status) return forward_error(status);
   const bool fresh = is_new(file);
   if (fresh && !std::filesystem::exists(file, error)) {
     // A link to where the trace shall be is followed, as SQLite does.

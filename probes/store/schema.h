@@ -35,10 +35,6 @@ inline constexpr std::size_t kMaxLongText = std::size_t{1} << 26;
 /// The text without what is beyond `most` bytes, cut between two characters.
 std::string_view bounded_text(std::string_view text, std::size_t most = kMaxText);
 
-/// Makes an empty file that nobody but its owner can read, as prompts and texts go into a trace; SQLite's
-/// -wal and -shm files follow it. Where there is something already, also a link to nowhere, it fails.
-Status create_private_file(const std::filesystem::path& file);
-
 /// Opens a trace for recording; creates it where there is no file (or an empty one). An older one keeps its
 /// version until upgrade_trace().
 Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::path& file);

@@ -5,6 +5,7 @@
 
 #include <system_error>
 
+#include "engine/formats/output_file.h"
 #include "probes/store/database.h"
 #include "probes/store/schema.h"
 
@@ -13,7 +14,6 @@ namespace {
 
 // Page by page: VACUUM INTO would compute whatever a table that is none of ours says of its columns.
 Status copy_pages(const Database& from, const std::filesystem::path& to) {
-  if (auto made = create_private_file(to); !made) return made;
   auto target = Database::open(to, Database::Mode::read_write);
   if (!target) return forward_error(target);
   sqlite3_backup* backup = sqlite3_backup_init((*target)->handle(), "main", from.handle(), "main");
@@ -33,16 +33,13 @@ Status copy_trace(const std::filesystem::path& from, const std::filesystem::path
   }
   auto database = open_trace_for_reading(from);
   if (!database) return forward_error(database);
-  std::filesystem::path partial = to;
-  partial += ".part";
-  std::filesystem::remove(partial, error);
-  if (auto done = copy_pages(**database, partial); !done) {
-    std::filesystem::remove(partial, error);
+  auto output = OutputFile::create(to, 0600);
+  if (!output) return forward_error(output);
+  if (output->temporary().empty())
+    return fail(ErrorCode::io, "{}: a trace can only be copied to a file", to.string());
+  if (auto done = copy_pages(**database, output->temporary()); !done)
     return fail(done.error().code, "{}: cannot be written ({})", to.string(), done.error().message);
-  }
-  std::filesystem::rename(partial, to, error);
-  if (error) return fail(ErrorCode::io, "{}: {}", to.string(), error.message());
-  return {};
+  return output->finish();
 }
 
 }  // namespace expertscope

@@ -169,38 +169,6 @@ TEST_F(CliErrors, OutputsThatCannotBeWritten) {
   expect_failure({"logits", data_path(kModel), "--ids", "1", "--out", "/dev/full"}, HasSubstr("/dev/full"));
 }
 
-TEST_F(CliErrors, OutputsThatAreInputsAreRefused) {
-  const std::string trace = scratch_ / "t.db";
-  ASSERT_EQ(run_cli({"generate", data_path(kModel), "--prompt", "a", "--max-tokens", "2", "--trace", trace})
-                .exit_code,
-            0);
-  const std::string recorded = read_file(trace);
-  const std::string link = scratch_ / "r.html";
-  std::filesystem::create_symlink(trace, link);
-  std::filesystem::create_directory(scratch_ / "elsewhere");
-  const std::string detour = scratch_ / "elsewhere/../t.db";
-  for (const std::string& out : {trace, link, detour})
-    expect_failure({"report", trace, "--out", out}, AllOf(HasSubstr("--out"), HasSubstr("that TRACE reads")));
-  std::filesystem::copy(trace, scratch_ / "b.db");
-  expect_failure({"report", trace, "--out", scratch_ / "b.db", "--baseline", scratch_ / "b.db"},
-                 HasSubstr("that --baseline reads"));
-  EXPECT_EQ(read_file(trace), recorded);
-  EXPECT_EQ(read_file(scratch_ / "b.db"), recorded);
-
-  const std::string text = scratch_ / "text.txt";
-  write_file(text, "Hello");
-  expect_failure({"generate", data_path(kModel), "--prompt-file", text, "--trace", text},
-                 HasSubstr("that --prompt-file reads"));
-  expect_failure({"profile", data_path(kModel), "--data", text, "--trace", text},
-                 HasSubstr("that --data reads"));
-  EXPECT_EQ(read_file(text), "Hello");
-  const std::string edits = policy(R"({"op":"prune","layer":0,"expert":1})");
-  const std::string written = read_file(edits);
-  expect_failure({"logits", data_path(kModel), "--ids", "1", "--out", edits, "--policy", edits},
-                 HasSubstr("that --policy reads"));
-  EXPECT_EQ(read_file(edits), written);
-}
-
 TEST_F(CliErrors, MessagesSpellOutControlCharacters) {
   expect_failure({"logits", data_path(kModel), "--ids", "1", "--out", scratch_ / "l.npy", "--policy",
                   policy(R"({"op":"\u001b[2J\nlevitate","layer":0})")},

@@ -20,15 +20,16 @@
 namespace expertscope::testing {
 namespace {
 
-[[noreturn]] void become_cli(const std::vector<std::string>& arguments, int out, int err) {
-  std::vector<char*> argv = {const_cast<char*>(EXPERTSCOPE_CLI)};
-  for (const std::string& argument : arguments)
-    argv.push_back(const_cast<char*>(argument.c_str()));
+[[noreturn]] void become(const std::vector<std::string>& words, int out, int err) {
+  std::vector<char*> argv;
+  for (const std::string& word : words)
+    argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
-  execv(EXPERTSCOPE_CLI, argv.data());
+  setenv("CLI", EXPERTSCOPE_CLI, 1);
+  execv(argv[0], argv.data());
   _exit(127);
 }
 
@@ -51,16 +52,14 @@ void drain(int out, int err, ProcessResult& result) {
   }
 }
 
-}  // namespace
-
-ProcessResult run_cli(const std::vector<std::string>& arguments,
-                      const std::function<void(int pid)>& while_running) {
+ProcessResult run_process(const std::vector<std::string>& words,
+                          const std::function<void(int pid)>& while_running) {
   std::array<int, 2> out;
   std::array<int, 2> err;
   ProcessResult result;
   if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(err.data(), O_CLOEXEC) != 0) return result;
   const pid_t child = fork();
-  if (child == 0) become_cli(arguments, out[1], err[1]);
+  if (child == 0) become(words, out[1], err[1]);
   close(out[1]);
   close(err[1]);
   std::thread reader([&] { drain(out[0], err[0], result); });
@@ -70,6 +69,19 @@ ProcessResult run_cli(const std::vector<std::string>& arguments,
   waitpid(child, &status, 0);
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
+}
+
+}  // namespace
+
+ProcessResult run_cli(const std::vector<std::string>& arguments,
+                      const std::function<void(int pid)>& while_running) {
+  std::vector<std::string> words = {EXPERTSCOPE_CLI};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return run_process(words, while_running);
+}
+
+ProcessResult run_shell(const std::filesystem::path& folder, const std::string& script) {
+  return run_process({"/bin/sh", "-c", "cd '" + folder.string() + "' && " + script}, {});
 }
 
 nlohmann::json run_cli_json(const std::vector<std::string>& arguments) {

@@ -22,6 +22,9 @@ struct ProcessResult {
 ProcessResult run_cli(const std::vector<std::string>& arguments,
                       const std::function<void(int pid)>& while_running = {});
 
+/// Runs a line of shell in a folder, where "$CLI" is expertscope-cli: for redirections and pipes.
+ProcessResult run_shell(const std::filesystem::path& folder, const std::string& script);
+
 /// Runs it, expects success and one JSON document on standard output with nothing around it.
 nlohmann::json run_cli_json(const std::vector<std::string>& arguments);
 

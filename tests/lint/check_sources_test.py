@@ -66,6 +66,12 @@ class CheckSources(unittest.TestCase):
         self.assertIn("must not include", self.lint("probes/a.cpp", '#include "views/main_window.h"\n'))
         self.assertIn("must not include", self.lint("views/a.cpp", '#include "app/cli/cli.h"\n'))
 
+    def test_locale(self):
+        for call in ("std::strtod(text, nullptr)", "std::stod(text)", "atof(text)", 'setlocale(LC_ALL, "")'):
+            self.assertIn("depends on the locale", self.lint("probes/a.cpp", f"double f() {{ return {call}; }}\n"))
+        self.assertEqual(self.lint("app/a.cpp", "// strtod(x) would be wrong\nint stod_like(int);\n"), "")
+        self.assertEqual(self.lint("tests/a.cpp", "double f() { return atof(text); }\n"), "")
+
     def test_licence(self):
         self.assertIn("licence line is missing", self.lint("engine/a.cpp", "int a;\n", licence=""))
         self.assertIn("licence line is missing", self.lint("engine/CMakeLists.txt", "project(a)\n", licence=""))

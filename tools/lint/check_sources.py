@@ -33,6 +33,9 @@ WIDGET_HEADER = re.compile(
     r"|ComboBox|CheckBox|SpinBox|TableView|TreeView|ListView|AbstractItemView|StyledItemDelegate|Menu|Action"
     r"Group|ToolBar|StatusBar|MessageBox|FileDialog|Splitter|ScrollArea|Chart|LineSeries)\b"
 )
+# What reads or writes a decimal point as the locale has it: std::from_chars, fmt and the JSON library do not.
+LOCALE = re.compile(r"\b(strto(?:d|f|ld)|sto(?:d|f|ld)|atof|setlocale|imbue)\b\s*\(")
+LOCALE_FREE_FOLDERS = ("engine", "probes", "views", "app")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"][^>"]+[>"])')
 
 
@@ -123,6 +126,14 @@ def check_includes(name, text):
             yield number, f"{folder}/ must not include {header}"
 
 
+def check_locale(name, text):
+    if name.split("/")[0] not in LOCALE_FREE_FOLDERS:
+        return
+    for number, line in enumerate(strip_comments_and_strings(text).splitlines(), 1):
+        if match := LOCALE.search(line):
+            yield number, f"{match.group(1)}() depends on the locale; std::from_chars and fmt do not"
+
+
 def check_licence(text):
     if LICENCE not in "\n".join(text.splitlines()[:3]):
         yield 1, f"the licence line is missing: {LICENCE}"
@@ -147,6 +158,7 @@ def main(root):
         found = list(check_licence(text))
         if code:
             found += list(check_sizes(name, text)) + list(check_includes(name, text))
+            found += list(check_locale(name, text))
         for line, what in sorted(found):
             print(f"{name}:{line}: {what}")
         violations += len(found)

@@ -297,6 +297,7 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
                 this, [this, live] { take_live_text(live); }, Qt::QueuedConnection);
           }
           live->pace(token.index, request.tokens_per_second, context.stop);
+          return Status();
         };
         auto result =
             generate_recorded(*session, **recorder, probes, *ids, request.options, on_token, context.stop);

@@ -4,6 +4,7 @@
 #include <QFileInfo>
 #include <algorithm>
 
+#include "engine/formats/output_file.h"
 #include "probes/analysis/export.h"
 #include "probes/report/report.h"
 #include "probes/store/trace_copy.h"
@@ -271,9 +272,13 @@ void Workspace::compare(ComparisonRequest request) {
 }
 
 void Workspace::save_in_worker(const QString& file, const QString& what, std::function<Status()> save) {
+  const std::filesystem::path model = engine_.model() ? engine_.model()->identity().path : std::string();
   files_.run<bool>(
       kFiles + file, what,
-      [save = std::move(save)](const JobContext&) -> Result<bool> {
+      [file, model, trace = trace_.file(), save = std::move(save)](const JobContext&) -> Result<bool> {
+        const Status allowed =
+            check_output(to_path(file), {{"the open trace", trace}, {"a file of the open model", model}});
+        if (!allowed) return forward_error(allowed);
         if (auto ok = save(); !ok) return forward_error(ok);
         return true;
       },
