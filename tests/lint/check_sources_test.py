@@ -71,6 +71,7 @@ class CheckSources(unittest.TestCase):
             self.assertIn("depends on the locale", self.lint("probes/a.cpp", f"double f() {{ return {call}; }}\n"))
         self.assertEqual(self.lint("app/a.cpp", "// strtod(x) would be wrong\nint stod_like(int);\n"), "")
         self.assertEqual(self.lint("tests/a.cpp", "double f() { return atof(text); }\n"), "")
+        self.assertEqual("", self.lint("views/a.cpp", 'void f() { setlocale(LC_NUMERIC, "C"); }\n'))
 
     def test_licence(self):
         self.assertIn("licence line is missing", self.lint("engine/a.cpp", "int a;\n", licence=""))

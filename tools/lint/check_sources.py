@@ -34,7 +34,8 @@ WIDGET_HEADER = re.compile(
     r"Group|ToolBar|StatusBar|MessageBox|FileDialog|Splitter|ScrollArea|Chart|LineSeries)\b"
 )
 # What reads or writes a decimal point as the locale has it: std::from_chars, fmt and the JSON library do not.
-LOCALE = re.compile(r"\b(strto(?:d|f|ld)|sto(?:d|f|ld)|atof|setlocale|imbue)\b\s*\(")
+# LC_NUMERIC alone may be set: the window takes it back to "C" after Qt.
+LOCALE = re.compile(r"\b(strto(?:d|f|ld)|sto(?:d|f|ld)|atof|setlocale|imbue)\b\s*\((?!LC_NUMERIC)")
 LOCALE_FREE_FOLDERS = ("engine", "probes", "views", "app")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"][^>"]+[>"])')
 
