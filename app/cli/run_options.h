@@ -31,7 +31,10 @@ Argument add_backend_option(Arguments& options, std::string& backend);
 /// MODEL, --policy, --math, --threads and --backend.
 void add_run_options(Arguments& options, RunOptions& run);
 
+/// Shows its progress; what the model warns of that concerns the results of a run becomes a note each.
 Result<std::shared_ptr<const Model>> open_model(const std::string& folder);
+/// The same without notes, for who says them otherwise.
+Result<std::shared_ptr<const Model>> open_model_quietly(const std::string& folder);
 
 /// How large a session has to be for what it will run.
 struct SessionShape {
