@@ -38,7 +38,7 @@ Status judge(const BackendSurvey& survey, Status written) {
 }
 
 Status model_info(const InfoArguments& arguments) {
-  const auto model = open_model(arguments.path);
+  const auto model = open_model_quietly(arguments.path);
   if (!model) return forward_error(model);
   if (arguments.check) {
     if (auto finite = (*model)->check_finite(); !finite) return finite;

@@ -117,6 +117,14 @@ Status check_trace_output(const std::string& trace, const RunOptions& run, const
 }
 
 Result<std::shared_ptr<const Model>> open_model(const std::string& folder) {
+  auto model = open_model_quietly(folder);
+  if (!model) return model;
+  for (const std::string& warning : (*model)->result_warnings())
+    note(warning);
+  return model;
+}
+
+Result<std::shared_ptr<const Model>> open_model_quietly(const std::string& folder) {
   Progress progress("opening " + folder, "");
   return Model::open(folder,
                      [&](const std::string& what, double fraction) { progress.update(what, fraction); });

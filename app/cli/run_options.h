@@ -35,7 +35,10 @@ void add_run_options(Arguments& options, RunOptions& run);
 Status check_trace_output(const std::string& trace, const RunOptions& run, const char* argument,
                           const std::string& input);
 
+/// Shows its progress; what the model warns of that concerns the results of a run becomes a note each.
 Result<std::shared_ptr<const Model>> open_model(const std::string& folder);
+/// The same without notes, for who says them otherwise.
+Result<std::shared_ptr<const Model>> open_model_quietly(const std::string& folder);
 
 /// How large a session has to be for what it will run.
 struct SessionShape {

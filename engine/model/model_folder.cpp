@@ -34,8 +34,9 @@ Result<std::set<fs::path>> entries_of(const fs::path& folder) {
 
 tl::unexpected<Error> refuse_file(const fs::path& file) {
   std::string what;
+  std::error_code error;
   if (file.extension() == ".safetensors" || file.filename() == kConfig)
-    what = fmt::format("; open the folder it lies in, {}", fs::absolute(file).parent_path().string());
+    what = fmt::format("; open the folder it lies in, {}", fs::absolute(file, error).parent_path().string());
   if (const auto mapped = MappedFile::open(file); what.empty() && mapped) {
     constexpr std::size_t kSignature = 64;
     const std::string_view beginning(reinterpret_cast<const char*>(mapped->data()),

@@ -56,6 +56,21 @@ TEST(CliInfo, SpellsOutControlCharactersOfAName) {
   EXPECT_EQ(run_cli_json({"info", folder, "--json"})["path"], folder);
 }
 
+TEST(CliWarnings, WhatConcernsTheResultsIsANoteOfEveryRunAndALineOfInfo) {
+  const std::string model = data_path("models/tied_own_head");
+  const std::string told =
+      "tie_word_embeddings is true, but lm_head.weight and model.embed_tokens.weight differ";
+  const ProcessResult logits = run_cli({"logits", model, "--ids", "1,2"});
+  EXPECT_EQ(logits.exit_code, 0) << logits.err;
+  EXPECT_THAT(logits.err, HasSubstr("note: "));
+  EXPECT_THAT(logits.err, HasSubstr(told));
+  EXPECT_THAT(logits.err, ::testing::Not(HasSubstr("tokenizer.json"))) << "ids need none";
+  const ProcessResult info = run_cli({"info", model});
+  EXPECT_THAT(info.out, HasSubstr(told));
+  EXPECT_EQ(info.err, "") << "said once";
+  EXPECT_THAT(run_cli_json({"info", model, "--json"})["warnings"][0].get<std::string>(), HasSubstr(told));
+}
+
 TEST(CliTokenize, SpellsOutWhatATerminalWouldObey) {
   const ProcessResult tokens = run_cli({"tokenize", data_path(kModel), "--text", "a\x1b[2J\x7f\u009b"});
   EXPECT_EQ(tokens.exit_code, 0) << tokens.err;
