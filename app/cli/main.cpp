@@ -10,6 +10,8 @@
 #include "app/cli/command.h"
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
+#include "app/faults/faults.h"
+#include "probes/capture/recorder.h"
 
 namespace expertscope::cli {
 namespace {
@@ -91,13 +93,14 @@ int run(int argc, char** argv) {
 }  // namespace expertscope::cli
 
 int main(int argc, char** argv) {
-  // Every failure is a value; what the standard library throws (no memory) ends here.
+  expertscope::install_fault_handling(&expertscope::Recorder::close_all);
+  // Every failure is a value; what the standard library throws (no memory) ends here, and so takes none.
   try {
     return expertscope::cli::run(argc, argv);
   } catch (const std::bad_alloc&) {
-    expertscope::cli::print_error("out of memory");
+    expertscope::write_error("out of memory");
   } catch (const std::exception& error) {
-    expertscope::cli::print_error(error.what());
+    expertscope::write_error(error.what());
   }
   return expertscope::cli::kFailed;
 }

@@ -6,10 +6,14 @@
 #include <QSettings>
 #include <QTemporaryDir>
 #include <cstdio>
+#include <exception>
+#include <new>
 #include <optional>
 
+#include "app/faults/faults.h"
 #include "app/gui/headless_demo.h"
 #include "app/gui/program_paths.h"
+#include "probes/capture/recorder.h"
 #include "views/window/main_window.h"
 
 namespace {
@@ -67,9 +71,7 @@ Arguments parse(const QApplication& application) {
           parser.isSet(reset)};
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   std::optional<QTemporaryDir> runtime;
   if (is_headless(argc, argv)) prepare_headless(runtime.emplace());
   QApplication application(argc, argv);
@@ -90,4 +92,18 @@ int main(int argc, char** argv) {
   window.show();
   if (!arguments.path.isEmpty()) workspace.open(arguments.path);
   return QApplication::exec();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  expertscope::install_fault_handling(&expertscope::Recorder::close_all);
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    expertscope::write_error("out of memory");
+  } catch (const std::exception& error) {
+    expertscope::write_error(error.what());
+  }
+  return 1;
 }
