@@ -15,7 +15,9 @@
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
 #include "app/cli/words.h"
+#include "app/faults/faults.h"
 #include "engine/formats/descriptor.h"
+#include "probes/capture/recorder.h"
 
 namespace expertscope::cli {
 namespace {
@@ -126,14 +128,15 @@ int run(std::vector<std::string> words) {
 }  // namespace expertscope::cli
 
 int main(int argc, char** argv) {
-  // Every failure is a value; what the standard library throws (no memory) ends here.
+  expertscope::guard_standard_streams();
+  expertscope::install_fault_handling(&expertscope::Recorder::close_all);
+  // Every failure is a value; what the standard library throws (no memory) ends here, and so takes none.
   try {
-    expertscope::guard_standard_streams();
     return expertscope::cli::run({argv + 1, argv + std::max(argc, 1)});
   } catch (const std::bad_alloc&) {
-    expertscope::cli::print_error("out of memory");
+    expertscope::write_error("out of memory");
   } catch (const std::exception& error) {
-    expertscope::cli::print_error(error.what());
+    expertscope::write_error(error.what());
   }
   return expertscope::cli::kFailed;
 }

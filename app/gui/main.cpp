@@ -7,11 +7,15 @@
 #include <QTemporaryDir>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
+#include <new>
 #include <optional>
 
+#include "app/faults/faults.h"
 #include "app/gui/headless_demo.h"
 #include "app/gui/program_paths.h"
 #include "engine/formats/descriptor.h"
+#include "probes/capture/recorder.h"
 #include "views/models/plain_numbers.h"
 #include "views/window/main_window.h"
 
@@ -80,10 +84,7 @@ Arguments parse(const QApplication& application) {
   return {paths.value(0), parser.value(headless), parser.value(settings), parser.isSet(reset)};
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  expertscope::guard_standard_streams();
+int run(int argc, char** argv) {
   std::optional<QTemporaryDir> runtime;
   if (is_headless(argc, argv)) prepare_headless(runtime.emplace());
   QApplication application(argc, argv);
@@ -105,4 +106,19 @@ int main(int argc, char** argv) {
   window.show();
   if (!arguments.path.isEmpty()) workspace.open(arguments.path);
   return QApplication::exec();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  expertscope::guard_standard_streams();
+  expertscope::install_fault_handling(&expertscope::Recorder::close_all);
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    expertscope::write_error("out of memory");
+  } catch (const std::exception& error) {
+    expertscope::write_error(error.what());
+  }
+  return 1;
 }

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <system_error>
@@ -228,6 +229,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& fi
   if (handle == nullptr)
     return fail(ErrorCode::out_of_memory, "{}: not enough memory to open", file.string());
   if (rc != SQLITE_OK) return database->error(rc, "open");
+  struct stat info {};
+  if (::stat(database->names_[0].c_str(), &info) == 0) database->size_seen_ = info.st_size;
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_timeout(handle, kBusyTimeoutMs);
   sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, kLongestRow);
@@ -256,7 +259,7 @@ std::int64_t Database::bytes_on_disk() const {
     struct stat info {};
     if (::stat(name.c_str(), &info) == 0) total += info.st_size;
   }
-  return total;
+  return std::max(total, size_seen_);  // an open file can be read on after somebody deleted it
 }
 
 int Database::ask_on_busy(void* self, int) {

@@ -133,6 +133,17 @@ TEST(HostileTrace, RowsThatHoldMoreThanTheFileAreRefused) {
             2 * static_cast<std::int64_t>(std::filesystem::file_size(folder / "t.db")) + (1 << 20));
 }
 
+TEST(HostileTrace, ATraceThatWasDeletedIsReadOn) {
+  const TemporaryFolder folder;
+  auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape())));
+  ASSERT_OK(recorder->deliver(make_block(Shape(), CaptureRequest::standard(), {0, 6000, 0, 0})));
+  ASSERT_OK(recorder->finish("finished"));
+  const auto trace = open_trace(folder / "t.db");
+  std::filesystem::remove(folder / "t.db");
+  const ExpertTable table = value_of(trace->expert_table(1, TokenRange{}));
+  EXPECT_EQ(table.tokens, 6000);
+}
+
 /// Makes the root of a table without row ids, one leaf, into a tree whose inner pages name the same page
 /// again and again: `levels` of them say that there are fanout^levels rows.
 void tie_in_knots(const std::filesystem::path& file, const char* table, int levels, int fanout) {
