@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The smaller panels: prompt, edits, runs, tokens, banner.
+// The smaller panels: prompt, edits, runs, tokens.
 #include <gtest/gtest.h>
 
 #include <QAction>
 #include <QCheckBox>
 #include <QDoubleSpinBox>
-#include <QLabel>
 #include <QListView>
 #include <QPlainTextEdit>
 #include <QPushButton>
@@ -15,7 +14,6 @@
 #include "tests/gui/workspace_fixture.h"
 #include "tests/support/model_folder.h"
 #include "views/widgets/edits_panel.h"
-#include "views/widgets/message_banner.h"
 #include "views/widgets/prompt_bar.h"
 #include "views/widgets/runs_panel.h"
 #include "views/widgets/sparkline.h"
@@ -280,40 +278,6 @@ TEST_F(TokenChipsTest, AnExpertsTokensLookDifferent) {
   const QRect other = chips_.rect_of(109).toAlignedRect();
   EXPECT_NE(before.copy(routed), after.copy(routed));
   EXPECT_EQ(before.copy(other), after.copy(other));
-}
-
-TEST(MessageBanner, ShowsErrorsUntilClosedAndProgressWithCancel) {
-  MessageBanner banner;
-  EXPECT_FALSE(banner.isVisible());
-  banner.show_progress("Opening demo", 0.5);
-  EXPECT_TRUE(banner.isVisible());
-  QSignalSpy cancelled(&banner, &MessageBanner::cancelled);
-  QTest::mouseClick(banner.findChild<QPushButton*>("banner_cancel"), Qt::LeftButton);
-  EXPECT_EQ(cancelled.count(), 1);
-  banner.show_error("config.json: field 'num_experts' is missing");
-  banner.end_progress();
-  EXPECT_TRUE(banner.isVisible()) << "the end of progress does not hide an error";
-  EXPECT_TRUE(banner.is_error());
-  EXPECT_TRUE(banner.accessibleName().startsWith("Error"));
-}
-
-TEST(MessageBanner, ANoticeDoesNotHideAnErrorThatNobodyHasClosed) {
-  MessageBanner banner;
-  banner.show_error("it broke");
-  banner.show_notice("Written: a");
-  banner.show_notice("Written: b");
-  EXPECT_TRUE(banner.is_error());
-  EXPECT_EQ(banner.message(), "it broke\nWritten: b");
-  banner.hide();
-  banner.show_notice("Written: c");
-  EXPECT_FALSE(banner.is_error());
-  EXPECT_EQ(banner.message(), "Written: c");
-}
-
-TEST(MessageBanner, ShowsMarkupInAMessageAsText) {
-  MessageBanner banner;
-  banner.show_error("<img src=x> & <b>");
-  EXPECT_EQ(banner.findChild<QLabel*>("banner_text")->textFormat(), Qt::PlainText);
 }
 
 TEST(Sparkline, DrawsItsValuesAndNothingForNone) {
