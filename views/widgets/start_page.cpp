@@ -9,6 +9,7 @@
 
 #include "views/models/plain_text.h"
 #include "views/models/workspace.h"
+#include "views/widgets/link_label.h"
 
 namespace expertscope {
 namespace {
@@ -83,8 +84,8 @@ void StartPage::fill_recent() {
   recent_->addWidget(heading(tr("Recent"), 1.15));
   for (const QString& path : paths) {
     const QString folder = QFileInfo(path).path();
-    auto* link = new QLabel(QStringLiteral("<a href='open'>%1</a>&nbsp;&nbsp;<small>%2</small>")
-                                .arg(QFileInfo(path).fileName().toHtmlEscaped(), folder.toHtmlEscaped()));
+    auto* link = new LinkLabel(QStringLiteral("<a href='open'>%1</a>&nbsp;&nbsp;<small>%2</small>")
+                                   .arg(QFileInfo(path).fileName().toHtmlEscaped(), folder.toHtmlEscaped()));
     link->setTextInteractionFlags(Qt::LinksAccessibleByKeyboard | Qt::LinksAccessibleByMouse);
     link->setTextFormat(Qt::RichText);
     link->setToolTip(plain_tooltip(path));
