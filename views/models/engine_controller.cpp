@@ -117,30 +117,26 @@ Result<EngineController::Opened> EngineController::open_session(std::shared_ptr<
 
 template <class T>
 bool EngineController::accept(const Result<T>& result) {
-  // Also when the result was ready already and only its delivery was on the way.
-  if (result && !open_cancelled_) return true;
+  if (result) return true;
   Q_EMIT opening_ended();
   Q_EMIT state_changed();
-  if (!open_cancelled_ && result.error().code != ErrorCode::cancelled) Q_EMIT failed(result.error());
+  if (result.error().code != ErrorCode::cancelled) Q_EMIT failed(result.error(), Task::open);
   return false;
 }
 
 bool EngineController::accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder) {
-  if (!accept(opened)) {
-    if (opened) runner_.dispose(std::move(opened->session));
-    return false;
-  }
+  if (!accept(opened)) return false;
   Q_EMIT opening_ended();
   Q_EMIT state_changed();
   if (opened->session) return true;
-  Q_EMIT failed(*opened->gpu_error);
+  Q_EMIT failed(*opened->gpu_error, Task::open);
   Q_EMIT failed_on_gpu(*opened->gpu_error, failure, folder);
   return false;
 }
 
 void EngineController::report_failure(const Error& error) {
   if (error.code == ErrorCode::cancelled) return;
-  Q_EMIT failed(error);
+  Q_EMIT failed(error, Task::run);
   if (!session_->failed_on_gpu(error)) return;
   Q_EMIT failed_on_gpu(error, GpuFailure::run, QString::fromStdString(model_->identity().path));
 }
@@ -148,7 +144,6 @@ void EngineController::report_failure(const Error& error) {
 void EngineController::open_model(const std::filesystem::path& folder, const BackendChoice& backend) {
   using Opening = std::shared_ptr<const Model>;
   stop();
-  open_cancelled_ = false;
   const QString name = QString::fromStdString(folder.string());
   runner_.run<Opening>(
       kOpen, tr("Opening %1").arg(name),
@@ -188,7 +183,6 @@ void EngineController::load_model(std::shared_ptr<const Model> model, const Back
 void EngineController::move_model(const BackendChoice& backend) {
   if (state_ == EngineState::no_model) return;
   stop();
-  open_cancelled_ = false;
   const QString name = QString::fromStdString(model_->identity().path);
   runner_.run<Opened>(
       kOpen, tr("Opening %1").arg(name),
@@ -211,8 +205,10 @@ void EngineController::move_model(const BackendChoice& backend) {
 }
 
 void EngineController::cancel_open() {
-  open_cancelled_ = true;
-  runner_.cancel(kOpen);
+  if (!is_opening()) return;
+  runner_.abandon(kOpen);  // also when its result is ready and only on the way
+  Q_EMIT opening_ended();
+  Q_EMIT state_changed();
 }
 
 void EngineController::install(Opened opened) {

@@ -12,6 +12,7 @@
 #include "engine/model/session.h"
 #include "views/models/comparison.h"
 #include "views/models/job_runner.h"
+#include "views/models/task.h"
 
 namespace expertscope {
 
@@ -59,6 +60,7 @@ class EngineController final : public QObject {
   /// Gives the open model another backend and stops what runs. What the old one held of the text (its KV
   /// cache) is gone. Ends in model_moved() or failed(), and then the old backend stays.
   void move_model(const BackendChoice& backend);
+  /// Ends it at once, in opening_ended() alone.
   void cancel_open();
   void close_model();
 
@@ -94,7 +96,7 @@ class EngineController final : public QObject {
   void remarked(const QString& message);
   void comparison_progressed(const QString& what, double fraction);
   void comparison_finished();
-  void failed(const expertscope::Error& error);
+  void failed(const expertscope::Error& error, expertscope::Task task);
   /// After failed(): it was a GPU that failed, and the CPU could do it. `folder`: of the model that was to be
   /// opened or is open.
   void failed_on_gpu(const expertscope::Error& error, expertscope::GpuFailure failure, const QString& folder);
@@ -138,7 +140,6 @@ class EngineController final : public QObject {
   BackendInfo backend_info_;
   std::string gpu_refusal_;
   int max_context_ = 0;
-  bool open_cancelled_ = false;
 };
 
 }  // namespace expertscope

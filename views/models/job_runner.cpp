@@ -2,9 +2,34 @@
 #include "views/models/job_runner.h"
 
 #include <QElapsedTimer>
+#include <QTimer>
 #include <algorithm>
+#include <utility>
 
 namespace expertscope {
+namespace {
+
+constexpr int kReportInterval = 60;  // milliseconds: a person cannot read faster
+
+}  // namespace
+
+/// What a job said too soon after what it said before: kept, so that a phase that lasts is told when the
+/// interval is over.
+class JobRunner::Progress {
+ public:
+  void hold(const QString& what, double fraction) {
+    const std::lock_guard lock(mutex_);
+    held_ = {what, fraction};
+  }
+  std::optional<std::pair<QString, double>> take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(held_, std::nullopt);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<std::pair<QString, double>> held_;
+};
 
 JobRunner::JobRunner(QObject* parent)
     : QObject(parent), worker_([this](const std::stop_token& stop) { work_loop(stop); }) {}
@@ -50,6 +75,11 @@ void JobRunner::cancel_all() {
   if (running_) running_->stop.request_stop();
 }
 
+void JobRunner::abandon(const QString& channel) {
+  cancel(channel);
+  newest_.remove(channel);
+}
+
 void JobRunner::dispose(std::shared_ptr<void> thing) {
   {
     const std::lock_guard lock(mutex_);
@@ -82,14 +112,24 @@ void JobRunner::run_job(const Job& job) {
       this, [this, channel = job.channel, label = job.label] { Q_EMIT started(channel, label); },
       Qt::QueuedConnection);
   QElapsedTimer since_report;
+  const auto progress = std::make_shared<Progress>();
   JobContext context;
   context.stop = job.stop.get_token();
-  context.report = [this, &job, &since_report](const QString& what, double fraction) {
-    constexpr qint64 kReportInterval = 60;  // milliseconds: a person cannot read faster
-    if (since_report.isValid() && since_report.elapsed() < kReportInterval && fraction < 1.0) return;
+  context.report = [this, &job, &since_report, progress](const QString& what, double fraction) {
+    if (since_report.isValid() && since_report.elapsed() < kReportInterval && fraction < 1.0) {
+      progress->hold(what, fraction);
+      return;
+    }
     since_report.start();
+    (void)progress->take();  // older than this
     QMetaObject::invokeMethod(
-        this, [this, channel = job.channel, what, fraction] { Q_EMIT progressed(channel, what, fraction); },
+        this,
+        [this, id = job.id, channel = job.channel, what, fraction, progress] {
+          tell(id, channel, what, fraction);
+          QTimer::singleShot(kReportInterval, this, [this, id, channel, progress] {
+            if (const auto held = progress->take()) tell(id, channel, held->first, held->second);
+          });
+        },
         Qt::QueuedConnection);
   };
   Delivery delivery = job.work(context);
@@ -99,6 +139,10 @@ void JobRunner::run_job(const Job& job) {
         deliver(id, channel, std::move(delivery));
       },
       Qt::QueuedConnection);
+}
+
+void JobRunner::tell(JobId id, const QString& channel, const QString& what, double fraction) {
+  if (newest_.value(channel) == id) Q_EMIT progressed(channel, what, fraction);
 }
 
 void JobRunner::deliver(JobId id, const QString& channel, Delivery delivery) {

@@ -23,7 +23,8 @@ namespace expertscope {
 /// What a job sees of the outside while it runs on the worker thread.
 struct JobContext {
   std::stop_token stop;
-  /// Shown to the person, at most some ten times a second. `fraction` in [0, 1]; negative: not known.
+  /// Shown to the person, at most some ten times a second, and the newest always while the job runs.
+  /// `fraction` in [0, 1]; negative: not known.
   std::function<void(const QString& what, double fraction)> report;
 };
 
@@ -57,6 +58,8 @@ class JobRunner final : public QObject {
   /// Asks the job to stop; it still delivers its result (usually ErrorCode::cancelled).
   void cancel(const QString& channel);
   void cancel_all();
+  /// Asks the job to stop and forgets it: the channel is free at once, and nothing of it arrives any more.
+  void abandon(const QString& channel);
   /// Destroys it on the worker thread, after the job that runs and before the next one.
   void dispose(std::shared_ptr<void> thing);
   /// True from run() until the delivery of the newest job of the channel.
@@ -83,6 +86,7 @@ class JobRunner final : public QObject {
   }
 
   using Delivery = std::function<void()>;
+  class Progress;
   struct Job {
     JobId id = 0;
     QString channel;
@@ -95,6 +99,7 @@ class JobRunner final : public QObject {
                 std::function<Delivery(const JobContext&)> work);
   void work_loop(const std::stop_token& stop);
   void run_job(const Job& job);
+  void tell(JobId id, const QString& channel, const QString& what, double fraction);
   void deliver(JobId id, const QString& channel, Delivery delivery);
 
   QHash<QString, JobId> newest_;  ///< this object's thread only

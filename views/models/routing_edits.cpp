@@ -131,6 +131,11 @@ Status RoutingEdits::replace(RoutingPolicy policy, const QString& what) {
   return push(std::move(policy), what);
 }
 
+void RoutingEdits::set_saved(const RoutingPolicy& policy) {
+  // It may have been edited while it was being written.
+  if (policy.to_text() == policy_.to_text()) undo_stack_.setClean();
+}
+
 bool RoutingEdits::any_enabled() const {
   return std::any_of(policy_.edits.begin(), policy_.edits.end(),
                      [](const RoutingEdit& edit) { return edit.enabled; });

@@ -41,6 +41,11 @@ class RoutingEdits final : public QAbstractListModel {
   /// Replaces the whole list: a policy file was opened.
   Status replace(RoutingPolicy policy, const QString& what);
 
+  /// A file holds this policy now.
+  void set_saved(const RoutingPolicy& policy);
+  /// There are edits that no file holds: closing the model would lose them.
+  bool has_unsaved() const { return !policy_.empty() && !undo_stack_.isClean(); }
+
   /// Whether the policy changes anything.
   bool any_enabled() const;
   bool has_edit_on(Cell cell) const;

@@ -20,7 +20,6 @@ TraceSource::TraceSource(QObject* parent) : QObject(parent), runner_(this) {
 }
 
 void TraceSource::open(const std::filesystem::path& file) {
-  open_cancelled_ = false;
   Q_EMIT opening(QString::fromStdString(file.string()));
   runner_.run<std::shared_ptr<TraceReader>>(
       kOpen, tr("Opening %1").arg(QString::fromStdString(file.filename().string())),
@@ -31,20 +30,19 @@ void TraceSource::open(const std::filesystem::path& file) {
         return std::shared_ptr<TraceReader>(std::move(*reader));
       },
       [this, file](Result<std::shared_ptr<TraceReader>> reader) {
-        if (open_cancelled_) {
-          // Also when the file was open already and only its delivery was on the way.
-        } else if (reader) {
+        if (reader) {
           install(std::move(*reader), file);
         } else if (reader.error().code != ErrorCode::cancelled) {
-          Q_EMIT failed(reader.error());
+          Q_EMIT failed(reader.error(), Task::open);
         }
         Q_EMIT opening_ended();
       });
 }
 
 void TraceSource::cancel_open() {
-  open_cancelled_ = true;
-  runner_.cancel(kOpen);
+  if (!runner_.is_busy(kOpen)) return;
+  runner_.abandon(kOpen);
+  Q_EMIT opening_ended();
 }
 
 void TraceSource::install(std::shared_ptr<TraceReader> reader, const std::filesystem::path& file) {
@@ -96,7 +94,7 @@ void TraceSource::read_now() {
       [this](Result<TraceView> view) {
         if (!is_open()) return;
         if (!view) {
-          if (view.error().code != ErrorCode::cancelled) Q_EMIT failed(view.error());
+          if (view.error().code != ErrorCode::cancelled) Q_EMIT failed(view.error(), Task::read);
           return;
         }
         view_ = std::make_shared<const TraceView>(std::move(*view));

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "views/models/job_runner.h"
+#include "views/models/task.h"
 #include "views/models/trace_view.h"
 
 namespace expertscope {
@@ -18,9 +19,10 @@ class TraceSource final : public QObject {
  public:
   explicit TraceSource(QObject* parent = nullptr);
 
-  /// Opens a file; the old one stays until the new one is there. Ends in opened(), failed() or,
-  /// cancelled, in neither; then in opening_ended().
+  /// Opens a file; the old one stays until the new one is there. Ends in opened() or failed(), then in
+  /// opening_ended().
   void open(const std::filesystem::path& file);
+  /// Ends it at once, in opening_ended() alone.
   void cancel_open();
   void close();
   bool is_open() const { return reader_ != nullptr; }
@@ -43,7 +45,7 @@ class TraceSource final : public QObject {
   void opening_ended();
   void closed();
   /// Opening or reading went wrong; on opening, what was open stays open.
-  void failed(const expertscope::Error& error);
+  void failed(const expertscope::Error& error, expertscope::Task task);
   void view_changed();
 
  private:
@@ -53,7 +55,6 @@ class TraceSource final : public QObject {
   JobRunner runner_;
   std::shared_ptr<TraceReader> reader_;  ///< used by the runner's one thread only
   std::filesystem::path file_;
-  bool open_cancelled_ = false;
   TraceQuery query_;
   std::shared_ptr<const TraceView> view_;
   QTimer poll_;

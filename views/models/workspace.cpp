@@ -38,7 +38,8 @@ Workspace::Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent)
     engine_.set_routing(edits_.table());
     Q_EMIT marks_changed();
   });
-  connect(&edits_, &RoutingEdits::refused, this, &Workspace::failed);
+  connect(&edits_, &RoutingEdits::refused, this,
+          [this](const Error& error) { Q_EMIT failed(error, Task::edit); });
 }
 
 void Workspace::connect_engine() {
@@ -143,7 +144,7 @@ void Workspace::open(const QString& path) {
   const QString absolute = info.absoluteFilePath();
   if (!info.exists()) {
     recent_.remove(absolute);
-    Q_EMIT failed(Error{ErrorCode::io, path.toStdString() + ": there is no such file or folder"});
+    Q_EMIT failed(Error{ErrorCode::io, path.toStdString() + ": there is no such file or folder"}, Task::open);
     return;
   }
   cancel_open();  // what is opened last is what is shown
@@ -166,7 +167,7 @@ void Workspace::open_model(const std::filesystem::path& folder) {
 
 void Workspace::open_demo() {
   if (paths_.demo_model.empty()) {
-    Q_EMIT failed(Error{ErrorCode::io, "the demo model was not found beside the program"});
+    Q_EMIT failed(Error{ErrorCode::io, "the demo model was not found beside the program"}, Task::open);
     return;
   }
   open(QString::fromStdString(paths_.demo_model.string()));
@@ -271,7 +272,8 @@ void Workspace::compare(ComparisonRequest request) {
   engine_.compare(request);
 }
 
-void Workspace::save_in_worker(const QString& file, const QString& what, std::function<Status()> save) {
+void Workspace::save_in_worker(const QString& file, const QString& what, std::function<Status()> save,
+                               const Done& done) {
   const std::filesystem::path model = engine_.model() ? engine_.model()->identity().path : std::string();
   files_.run<bool>(
       kFiles + file, what,
@@ -282,21 +284,26 @@ void Workspace::save_in_worker(const QString& file, const QString& what, std::fu
         if (auto ok = save(); !ok) return forward_error(ok);
         return true;
       },
-      [this, file](Result<bool> done) {
-        if (!done) {
-          Q_EMIT failed(done.error());
-        } else {
-          Q_EMIT saved(file);
+      [this, file, done](const Result<bool>& saving) {
+        if (!saving) {
+          Q_EMIT failed(saving.error(), Task::save);
+          return;
         }
+        if (done) done();
+        Q_EMIT saved(file);
       });
 }
 
-void Workspace::write_in_worker(const QString& file, std::function<Result<std::string>()> make) {
-  save_in_worker(file, tr("Writing %1").arg(file), [file, make = std::move(make)]() -> Status {
-    const auto text = make();
-    if (!text) return forward_error(text);
-    return write_file(to_path(file), *text);
-  });
+void Workspace::write_in_worker(const QString& file, std::function<Result<std::string>()> make,
+                                const Done& done) {
+  save_in_worker(
+      file, tr("Writing %1").arg(file),
+      [file, make = std::move(make)]() -> Status {
+        const auto text = make();
+        if (!text) return forward_error(text);
+        return write_file(to_path(file), *text);
+      },
+      done);
 }
 
 void Workspace::export_report(const QString& file) {
@@ -332,7 +339,10 @@ void Workspace::save_bytes(const QString& file, const QByteArray& bytes) {
 }
 
 void Workspace::save_policy(const QString& file) {
-  write_in_worker(file, [policy = edits_.policy()]() -> Result<std::string> { return policy.to_text(); });
+  const RoutingPolicy policy = edits_.policy();
+  write_in_worker(
+      file, [policy]() -> Result<std::string> { return policy.to_text(); },
+      [this, policy] { edits_.set_saved(policy); });
 }
 
 void Workspace::save_trace_as(const QString& file) {
@@ -348,11 +358,13 @@ void Workspace::load_policy(const QString& file) {
       [file](const JobContext&) { return RoutingPolicy::load(to_path(file)); },
       [this, file](Result<RoutingPolicy> policy) {
         if (!policy) {
-          Q_EMIT failed(policy.error());
+          Q_EMIT failed(policy.error(), Task::edit);
           return;
         }
         // What the model refuses is told by RoutingEdits::refused.
-        (void)edits_.replace(std::move(*policy), tr("load %1").arg(QFileInfo(file).fileName()));
+        const RoutingPolicy loaded = *policy;
+        if (edits_.replace(std::move(*policy), tr("load %1").arg(QFileInfo(file).fileName())))
+          edits_.set_saved(loaded);
       });
 }
 

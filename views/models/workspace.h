@@ -101,7 +101,7 @@ class Workspace final : public QObject {
   void opening_progressed(const QString& what, double fraction);
   void opening_ended();
   void saved(const QString& file);
-  void failed(const expertscope::Error& error);
+  void failed(const expertscope::Error& error, expertscope::Task task);
   /// After failed(): EngineController::failed_on_gpu().
   void failed_on_gpu(const expertscope::Error& error, expertscope::GpuFailure failure, const QString& folder);
   /// The open model has another backend.
@@ -120,8 +120,10 @@ class Workspace final : public QObject {
   /// First token of the strip for the selected token: the page shown now when it is on it. -1: the last page.
   std::int64_t wanted_page() const;
   void use_model();
-  void save_in_worker(const QString& file, const QString& what, std::function<Status()> save);
-  void write_in_worker(const QString& file, std::function<Result<std::string>()> make);
+  using Done = std::function<void()>;
+  void save_in_worker(const QString& file, const QString& what, std::function<Status()> save,
+                      const Done& done = {});
+  void write_in_worker(const QString& file, std::function<Result<std::string>()> make, const Done& done = {});
 
   WorkspacePaths paths_;
   QSettings& settings_;

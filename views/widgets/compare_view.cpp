@@ -4,6 +4,7 @@
 #include <QClipboard>
 #include <QComboBox>
 #include <QDir>
+#include <QEvent>
 #include <QFileDialog>
 #include <QGuiApplication>
 #include <QHBoxLayout>
@@ -22,10 +23,12 @@
 #include "views/models/comparison_text.h"
 #include "views/models/plain_text.h"
 #include "views/models/workspace.h"
+#include "views/widgets/keep_focus.h"
 
 namespace expertscope {
 namespace {
 
+constexpr int kSmallestResult = 130;  // pixels: the numbers and some lines of the texts
 const QString kTextSetting = QStringLiteral("compare/text");
 const QString kProtocolSetting = QStringLiteral("compare/protocol");
 // Drawn before the first token that differs: the tint is not the only sign.
@@ -115,6 +118,9 @@ CompareView::CompareView(Workspace& workspace, QWidget* parent)
   empty_->setMargin(20);
   pages_->addWidget(empty_);
   pages_->addWidget(make_result());
+  // As high for every result: a long one must not push the buttons up.
+  pages_->setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Ignored);
+  pages_->setMinimumHeight(kSmallestResult);
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(8, 6, 8, 6);
   layout->setSpacing(6);
@@ -135,7 +141,12 @@ QWidget* CompareView::make_tool_bar() {
   texts_->setObjectName(QStringLiteral("compare_text"));
   texts_->setToolTip(tr("Text whose perplexity is measured without and with the edits"));
   texts_->setAccessibleName(texts_->toolTip());
-  texts_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
+  // As wide for every text: what stands beside it must not move when another is chosen.
+  texts_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+  texts_->setMinimumContentsLength(20);
+  // In a small window they give way.
+  texts_->setMinimumWidth(60);
+  protocol_->setMinimumWidth(60);
   protocol_->setObjectName(QStringLiteral("compare_protocol"));
   protocol_->setAccessibleName(tr("Perplexity protocol"));
   protocol_->setToolTip(
@@ -299,10 +310,12 @@ void CompareView::update_state() {
   const EngineState state = workspace_.engine().state();
   const bool any_edit = workspace_.edits().any_enabled();
   const bool comparing = state == EngineState::comparing;
-  run_->setEnabled(workspace_.engine().can_run() && any_edit);
+  if (comparing) cancel_->setEnabled(true);
+  set_enabled(*run_, workspace_.engine().can_run() && any_edit,
+              comparing ? static_cast<QWidget&>(*cancel_) : *texts_);
   run_->setToolTip(any_edit ? tr("Run the prompt with the same seed without and with the edits")
                             : tr("There is nothing to compare yet: no edit is switched on"));
-  cancel_->setEnabled(comparing);
+  set_enabled(*cancel_, comparing, run_->isEnabled() ? static_cast<QWidget&>(*run_) : *texts_);
   if (comparing && !progress_row_->isVisibleTo(this)) running_.start();
   progress_row_->setVisible(comparing);
   if (!comparing) progress_text_->clear();
@@ -345,6 +358,12 @@ void CompareView::show_staleness() {
   const auto& edited = shown_ ? shown_->request.edited : nullptr;
   const auto now = workspace_.edits().table();
   stale_->setVisible(edited && now && edited->policy_json != now->policy_json);
+}
+
+void CompareView::changeEvent(QEvent* event) {
+  QWidget::changeEvent(event);
+  // The texts hold colours of the palette they were made with.
+  if (event->type() == QEvent::PaletteChange && shown_) show_result();
 }
 
 void CompareView::copy() const {

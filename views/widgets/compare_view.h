@@ -40,6 +40,9 @@ class CompareView final : public QWidget {
   /// "Run" was pressed: whoever knows the prompt calls Workspace::compare(request(prompt)).
   void run_wanted();
 
+ protected:
+  void changeEvent(QEvent* event) override;
+
  private:
   QWidget* make_tool_bar();
   QWidget* make_progress();

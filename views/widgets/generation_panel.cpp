@@ -1,19 +1,31 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/widgets/generation_panel.h"
 
-#include <QLabel>
+#include <QButtonGroup>
+#include <QHBoxLayout>
 #include <QPlainTextEdit>
 #include <QScrollBar>
 #include <QSplitter>
+#include <QStackedWidget>
 #include <QTextCursor>
+#include <QToolButton>
 #include <QVBoxLayout>
 
 #include "views/models/plain_text.h"
 #include "views/models/workspace.h"
+#include "views/widgets/elided_label.h"
 #include "views/widgets/prompt_bar.h"
 #include "views/widgets/token_strip.h"
 
 namespace expertscope {
+namespace {
+
+const QString kViewSetting = QStringLiteral("generation/view");
+// The text's two looks: ids of the buttons, pages of the stack.
+constexpr int kTokens = 0;
+constexpr int kText = 1;
+
+}  // namespace
 
 GenerationPanel::GenerationPanel(Workspace& workspace, QWidget* parent)
     : QWidget(parent),
@@ -21,46 +33,67 @@ GenerationPanel::GenerationPanel(Workspace& workspace, QWidget* parent)
       prompt_(new PromptBar(workspace)),
       text_(new QPlainTextEdit),
       strip_(new TokenStrip),
-      caption_(new QLabel) {
-  auto* columns = new QSplitter(Qt::Horizontal);
-  columns->setChildrenCollapsible(false);
-  columns->addWidget(prompt_);
-  columns->addWidget(make_text_column());
-  columns->setSizes({1000, 1000});
+      caption_(new ElidedLabel),
+      views_(new QButtonGroup(this)),
+      pages_(new QStackedWidget) {
   auto* rows = new QSplitter(Qt::Vertical);
   rows->setChildrenCollapsible(false);
-  rows->addWidget(columns);
-  rows->addWidget(make_token_rows());
-  rows->setSizes({1000, 1000});
+  rows->addWidget(make_rows());
+  rows->addWidget(prompt_);
+  rows->setStretchFactor(0, 1);
+  rows->setStretchFactor(1, 0);
+  rows->setSizes({1000, 1});  // the prompt begins with the line it needs
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->addWidget(rows);
+  show_as(workspace.settings().value(kViewSetting, kTokens).toInt() == kText ? kText : kTokens);
   connect_workspace();
   update_strip();
 }
 
-QWidget* GenerationPanel::make_text_column() {
+QWidget* GenerationPanel::make_bar() {
+  caption_->setForegroundRole(QPalette::PlaceholderText);
+  auto* bar = new QWidget;
+  auto* layout = new QHBoxLayout(bar);
+  layout->setContentsMargins(10, 2, 8, 2);
+  layout->setSpacing(0);
+  layout->addWidget(caption_, 1);
+  const auto add = [&](int page, const QString& name, const QString& text, const QString& tip) {
+    auto* button = new QToolButton;
+    button->setObjectName(name);
+    button->setText(text);
+    button->setToolTip(tip);
+    button->setCheckable(true);
+    views_->addButton(button, page);
+    layout->addWidget(button);
+  };
+  add(kTokens, QStringLiteral("show_tokens"), tr("Tokens"), tr("Every token, coloured by its routing"));
+  add(kText, QStringLiteral("show_text"), tr("Text"), tr("The generated text as it reads"));
+  connect(views_, &QButtonGroup::idClicked, this, &GenerationPanel::show_as);
+  return bar;
+}
+
+QWidget* GenerationPanel::make_rows() {
   text_->setObjectName(QStringLiteral("generated_text"));
   text_->setAccessibleName(tr("Generated text"));
   text_->setReadOnly(true);
+  text_->setFrameShape(QFrame::NoFrame);
   text_->setPlaceholderText(tr("Generated text"));
-  auto* column = new QWidget;
-  auto* layout = new QVBoxLayout(column);
-  layout->setContentsMargins(8, 6, 8, 6);
-  layout->addWidget(text_);
-  return column;
-}
-
-QWidget* GenerationPanel::make_token_rows() {
-  caption_->setContentsMargins(10, 2, 10, 2);
-  caption_->setForegroundRole(QPalette::PlaceholderText);
+  pages_->addWidget(strip_);
+  pages_->addWidget(text_);
   auto* box = new QWidget;
   auto* layout = new QVBoxLayout(box);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(0);
-  layout->addWidget(caption_);
-  layout->addWidget(strip_, 1);
+  layout->addWidget(make_bar());
+  layout->addWidget(pages_, 1);
   return box;
+}
+
+void GenerationPanel::show_as(int page) {
+  views_->button(page)->setChecked(true);
+  pages_->setCurrentIndex(page);
+  workspace_.settings().setValue(kViewSetting, page);
 }
 
 void GenerationPanel::connect_workspace() {
@@ -137,7 +170,7 @@ void GenerationPanel::update_caption() {
   const auto view = workspace_.view();
   const Selection& selection = workspace_.selection();
   if (!view || !view->tokens) {
-    caption_->setText(tr("Tokens"));
+    caption_->set_full_text(tr("Tokens"));
     return;
   }
   QString text = tr("Tokens of run %1").arg(view->run->run.id);
@@ -159,7 +192,7 @@ void GenerationPanel::update_caption() {
                 .arg(selection.range().begin)
                 .arg(selection.range().end - 1);
   }
-  caption_->setText(text);
+  caption_->set_full_text(text);
 }
 
 }  // namespace expertscope

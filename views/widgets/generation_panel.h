@@ -3,16 +3,18 @@
 
 #include <QWidget>
 
-class QLabel;
+class QButtonGroup;
 class QPlainTextEdit;
+class QStackedWidget;
 
 namespace expertscope {
 
+class ElidedLabel;
 class PromptBar;
 class TokenStrip;
 class Workspace;
 
-/// Prompt, generated text and token strip.
+/// The generated text, as tokens or as running text over the whole width, and the prompt below it.
 class GenerationPanel final : public QWidget {
   Q_OBJECT
  public:
@@ -23,8 +25,9 @@ class GenerationPanel final : public QWidget {
   QString text() const;
 
  private:
-  QWidget* make_text_column();
-  QWidget* make_token_rows();
+  QWidget* make_bar();
+  QWidget* make_rows();
+  void show_as(int page);
   void connect_workspace();
   void append_text(const QString& text);
   void update_strip();
@@ -35,7 +38,9 @@ class GenerationPanel final : public QWidget {
   PromptBar* prompt_;
   QPlainTextEdit* text_;
   TokenStrip* strip_;
-  QLabel* caption_;
+  ElidedLabel* caption_;
+  QButtonGroup* views_;
+  QStackedWidget* pages_;
   std::int64_t stored_text_of_ = 0;  ///< run whose stored text is shown; 0: live text
 };
 

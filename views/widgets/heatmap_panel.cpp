@@ -90,14 +90,16 @@ QWidget* HeatmapPanel::make_tool_bar() {
   warning_->setObjectName(QStringLiteral("baseline_warning"));
   reading_ = new QLabel;
   reading_->setObjectName(QStringLiteral("map_reading"));
+  reading_->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
+  reading_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
   layout->addWidget(metric_);
   layout->addWidget(logarithmic_);
   layout->addSpacing(8);
-  layout->addWidget(baseline_);
+  // What comes, goes or is as wide as its text stands behind what is clicked.
   layout->addWidget(fit);
+  layout->addWidget(baseline_);
   layout->addWidget(warning_);
-  layout->addStretch(1);
-  layout->addWidget(reading_);
+  layout->addWidget(reading_, 1);
   connect(fit, &QToolButton::clicked, map_, &HeatmapView::fit);
   connect(metric_, &QComboBox::currentIndexChanged, this, [this](int index) {
     workspace_.settings().setValue(kMetricKey, index);

@@ -13,7 +13,9 @@
 #include "views/models/heatmap_data.h"
 #include "views/models/token_text.h"
 #include "views/models/workspace.h"
+#include "views/widgets/elided_label.h"
 #include "views/widgets/expert_actions.h"
+#include "views/widgets/link_label.h"
 #include "views/widgets/sparkline.h"
 
 namespace expertscope {
@@ -23,12 +25,16 @@ QString row(const QString& name, const QString& value) {
   return QStringLiteral("<tr><td style='padding-right:10px'>%1</td><td>%2</td></tr>").arg(name, value);
 }
 
+const QString kNothing = QStringLiteral("–");
+constexpr int kNumberRows = 9;
+constexpr qsizetype kLongestToken = 24;  // characters in the table
+
 QString number(double value) {
   return QString::number(value, 'g', 4);
 }
 
 QLabel* make_label() {
-  auto* label = new QLabel;
+  auto* label = new LinkLabel;
   label->setWordWrap(true);
   label->setTextFormat(Qt::RichText);
   label->setTextInteractionFlags(Qt::TextBrowserInteraction);
@@ -56,19 +62,17 @@ Inspector::Inspector(Workspace& workspace, ExpertActions& actions, QWidget* pare
 }
 
 QWidget* Inspector::make_body(ExpertActions& actions) {
-  title_ = make_label();
-  title_->setObjectName(QStringLiteral("inspector_title"));
-  edits_ = make_label();
   numbers_ = make_label();
   numbers_->setObjectName(QStringLiteral("inspector_numbers"));
+  // As high for every expert, whatever script its token is in: the links below stay in their place.
+  numbers_->setWordWrap(false);
+  numbers_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
+  numbers_->setFixedHeight(kNumberRows * (numbers_->fontMetrics().lineSpacing() + 2) + 4);
   measured_ = make_measured();
   auto* content = new QWidget;
   auto* layout = new QVBoxLayout(content);
-  layout->setContentsMargins(12, 10, 12, 10);
+  layout->setContentsMargins(12, 4, 12, 10);
   layout->setSpacing(6);
-  layout->addWidget(title_);
-  layout->addWidget(edits_);
-  layout->addWidget(make_buttons(actions));
   layout->addWidget(numbers_);
   layout->addWidget(measured_);
   layout->addStretch(1);
@@ -77,7 +81,30 @@ QWidget* Inspector::make_body(ExpertActions& actions) {
   scroll->setWidgetResizable(true);
   scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   scroll->setWidget(content);
-  return scroll;
+  auto* body = new QWidget;
+  auto* rows = new QVBoxLayout(body);
+  rows->setContentsMargins(0, 0, 0, 0);
+  rows->setSpacing(0);
+  rows->addWidget(make_head(actions));
+  rows->addWidget(scroll, 1);
+  return body;
+}
+
+/// Above everything that varies and beside no scroll bar: the buttons stay where they are, whatever they do.
+QWidget* Inspector::make_head(ExpertActions& actions) {
+  title_ = make_label();
+  title_->setObjectName(QStringLiteral("inspector_title"));
+  title_->setWordWrap(false);
+  edits_ = new ElidedLabel;
+  edits_->setObjectName(QStringLiteral("inspector_edits"));
+  auto* head = new QWidget;
+  auto* layout = new QVBoxLayout(head);
+  layout->setContentsMargins(12, 10, 12, 2);
+  layout->setSpacing(6);
+  layout->addWidget(title_);
+  layout->addWidget(make_buttons(actions));
+  layout->addWidget(edits_);
+  return head;
 }
 
 QWidget* Inspector::make_measured() {
@@ -99,6 +126,7 @@ QWidget* Inspector::make_measured() {
   layout->addWidget(neighbours_);
   add_heading(*layout, tr("Tokens with the largest weight"));
   layout->addWidget(tokens_);
+  layout->addStretch(1);  // room that is left over is below, and spreads nothing
   return box;
 }
 
@@ -124,11 +152,11 @@ QWidget* Inspector::make_buttons(ExpertActions& actions) {
       {actions.prune(PruneMode::mask), actions.prune(PruneMode::zero), actions.prune(PruneMode::drop)});
   prune->setMenu(kinds);
   prune->setPopupMode(QToolButton::MenuButtonPopup);
-  add(actions.reroute(), tr("Reroute to…"), 0, 1);
+  add(actions.reroute(), tr("Reroute…"), 0, 1);
   add(actions.force(), tr("Force"), 0, 2);
   add(actions.boost(), tr("Boost"), 1, 0);
   add(actions.suppress(), tr("Suppress"), 1, 1);
-  add(actions.remove(), tr("Remove edits"), 1, 2);
+  add(actions.remove(), tr("Clear"), 1, 2);
   return box;
 }
 
@@ -137,6 +165,7 @@ void Inspector::add_heading(QVBoxLayout& layout, const QString& text) {
   QFont font = label->font();
   font.setBold(true);
   label->setFont(font);
+  label->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);  // it must not widen the column
   layout.addSpacing(6);
   layout.addWidget(label);
 }
@@ -151,9 +180,7 @@ void Inspector::update_detail() {
   }
   title_->setText(QStringLiteral("<span style='font-size:large'><b>%1</b></span>")
                       .arg(tr("Layer %1 · Expert %2").arg(cell.layer).arg(cell.expert)));
-  const QStringList lines = workspace_.marks().at(cell).lines;
-  edits_->setText(QStringLiteral("<i>%1</i>").arg(lines.join(QStringLiteral("<br>"))));
-  edits_->setVisible(!lines.isEmpty());
+  edits_->set_full_text(workspace_.marks().at(cell).lines.join(QStringLiteral(" · ")));
   const auto view = workspace_.view();
   std::shared_ptr<const ExpertDetail> detail = view ? view->expert : nullptr;
   // Greyed while what is shown is another expert's and this one's answer is on its way.
@@ -181,22 +208,20 @@ void Inspector::update_detail() {
 
 void Inspector::show_numbers(const ExpertDetail& detail) {
   const ExpertStats& stats = detail.stats;
-  QString rows = row(
-      tr("load"), tr("%1 (%2 slots)").arg(format_metric(HeatmapMetric::load, detail.share)).arg(stats.count));
+  QString rows = row(tr("load"), format_metric(HeatmapMetric::load, detail.share));
+  rows += row(tr("slots"), QString::number(stats.count));
   rows += row(tr("rank by load"), tr("%1 of %2").arg(detail.rank).arg(detail.experts));
-  if (stats.count > 0) {
-    const auto count = static_cast<double>(stats.count);
-    rows += row(tr("mean weight"), number(stats.weight_sum / count));
-    rows += row(tr("mean probability"), number(stats.probability_sum / count));
-    if (stats.output_channel >= 0) rows += row(tr("mean output norm"), number(stats.norm_sum / count));
-  }
-  if (stats.output_channel >= 0) {
-    rows += row(tr("max |down_proj|"), number(stats.output_max));
-    rows += row(tr("outlier channel"), QString::number(stats.output_channel));
-    rows += row(tr("at token"), tr("%1 <b>%2</b>")
-                                    .arg(stats.output_token)
-                                    .arg(visible_token_text(detail.output_token_bytes).toHtmlEscaped()));
-  }
+  const bool used = stats.count > 0;
+  const bool measured = stats.output_channel >= 0;
+  const auto mean = [&](double sum) { return number(sum / static_cast<double>(stats.count)); };
+  rows += row(tr("mean weight"), used ? mean(stats.weight_sum) : kNothing);
+  rows += row(tr("mean probability"), used ? mean(stats.probability_sum) : kNothing);
+  rows += row(tr("mean output norm"), used && measured ? mean(stats.norm_sum) : kNothing);
+  rows += row(tr("max |down_proj|"), measured ? number(stats.output_max) : kNothing);
+  rows += row(tr("outlier channel"), measured ? QString::number(stats.output_channel) : kNothing);
+  const QString token = visible_token_text(detail.output_token_bytes).left(kLongestToken);
+  rows += row(tr("at token"),
+              measured ? tr("%1 <b>%2</b>").arg(stats.output_token).arg(token.toHtmlEscaped()) : kNothing);
   numbers_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows) +
                     baseline_table(detail.cell));
 }

@@ -13,6 +13,7 @@ class QVBoxLayout;
 
 namespace expertscope {
 
+class ElidedLabel;
 class ExpertActions;
 class Sparkline;
 class Workspace;
@@ -26,6 +27,7 @@ class Inspector final : public QWidget {
 
  private:
   QWidget* make_body(ExpertActions& actions);
+  QWidget* make_head(ExpertActions& actions);
   QWidget* make_measured();
   QWidget* make_buttons(ExpertActions& actions);
   void add_heading(QVBoxLayout& layout, const QString& text);
@@ -40,7 +42,7 @@ class Inspector final : public QWidget {
   QStackedLayout* pages_;
   QLabel* empty_;
   QLabel* title_ = nullptr;
-  QLabel* edits_ = nullptr;
+  ElidedLabel* edits_ = nullptr;  ///< one line, also without edits: what is below must not move
   QLabel* numbers_ = nullptr;
   Sparkline* load_ = nullptr;
   QLabel* neighbours_ = nullptr;

@@ -4,21 +4,21 @@
 #include <QFrame>
 #include <functional>
 
-class QLabel;
-class QProgressBar;
 class QPushButton;
+class QTextEdit;
 class QTimer;
 
 namespace expertscope {
 
-/// A way out of what a message says, as a button beside it.
+/// A way out of what a message says, as a button below it.
 struct BannerOffer {
   QString text;
   std::function<void()> take;
 };
 
-/// One line above the panels that never blocks: an error until it is closed, a notice for some seconds, or
-/// something that runs, with progress and cancel.
+/// A message that never blocks, over the lower right corner of its parent, where it moves nothing: an error
+/// or a warning until it is closed, and a notice for some seconds. It grows upwards, so that its buttons stay
+/// in place.
 class MessageBanner final : public QFrame {
   Q_OBJECT
  public:
@@ -29,30 +29,33 @@ class MessageBanner final : public QFrame {
   void show_warning(const QString& message);
   /// With an offer it stays.
   void show_notice(const QString& message, const BannerOffer& offer = {});
-  /// `fraction` < 0: how far is not known.
-  void show_progress(const QString& what, double fraction);
-  /// Ends what show_progress() began; errors and notices stay.
-  void end_progress();
+  /// What went wrong is mended or no longer matters: an error or a warning goes, a notice stays.
+  void dismiss_trouble();
+  /// What can be read; empty when it is hidden.
   QString message() const;
-  bool is_error() const { return kind_ == Kind::error; }
-
- Q_SIGNALS:
-  void cancelled();
+  bool is_error() const { return trouble_ == Trouble::error; }
 
  protected:
   void paintEvent(QPaintEvent* event) override;
+  bool eventFilter(QObject* watched, QEvent* event) override;
+  void changeEvent(QEvent* event) override;
 
  private:
-  enum class Kind : std::uint8_t { notice, warning, error, progress };
-  void show_kind(Kind kind, const QString& message, const BannerOffer& offer = {});
+  enum class Trouble : std::uint8_t { none, warning, error };
+  void show_trouble(Trouble trouble, const QString& message, const BannerOffer& offer);
+  void dismiss_notice();
+  void dismiss_all();
+  void set_offer(const BannerOffer& offer);
+  void update_message();
+  /// Fits the height to the text and goes to the corner.
+  void place();
 
-  Kind kind_ = Kind::notice;
-  QString unread_;  ///< the error or warning that is shown, without the notices below it
-  QLabel* text_;
-  QProgressBar* progress_;
+  Trouble trouble_ = Trouble::none;
+  QString unread_;  ///< what went wrong
+  QString notice_;  ///< stands below it
+  QTextEdit* text_;
   QPushButton* offer_button_;
   BannerOffer offer_;
-  QPushButton* cancel_;
   QPushButton* close_;
   QTimer* fade_;
 };

@@ -23,7 +23,7 @@ namespace expertscope {
 namespace {
 
 constexpr qsizetype kNamedExperts = 8;  // in the line above the plot; the tool tip has all
-constexpr int kSmallestChart = 190;     // pixels: QChartView draws nothing sensible below
+constexpr int kSmallestChart = 180;     // pixels: QChartView draws nothing sensible below
 
 }  // namespace
 
@@ -41,6 +41,10 @@ OutlierChart::OutlierChart(Workspace& workspace, QWidget* parent)
   view_->setRenderHint(QPainter::Antialiasing);
   view_->setFrameShape(QFrame::NoFrame);
   view_->setMinimumHeight(kSmallestChart);
+  // The first numbers must not push up what is above.
+  QSizePolicy keep = view_->sizePolicy();
+  keep.setRetainSizeWhenHidden(true);
+  view_->setSizePolicy(keep);
   view_->setAccessibleName(tr("Largest down_proj output of every expert"));
   summary_->setContentsMargins(10, 6, 10, 2);
   summary_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);

@@ -16,6 +16,8 @@
 #include "views/models/plain_text.h"
 #include "views/models/workspace.h"
 #include "views/widgets/decimal_spin_box.h"
+#include "views/widgets/elided_label.h"
+#include "views/widgets/keep_focus.h"
 
 namespace expertscope {
 namespace {
@@ -36,24 +38,20 @@ PromptBar::PromptBar(Workspace& workspace, QWidget* parent)
   prompt_->setPlaceholderText(tr("Prompt"));
   prompt_->setAccessibleName(tr("Prompt"));
   prompt_->setTabChangesFocus(true);
-  prompt_->setMinimumHeight(prompt_->fontMetrics().lineSpacing() * 2 + 14);
+  prompt_->setMinimumHeight(prompt_->fontMetrics().lineSpacing() + 14);
   prompt_->installEventFilter(this);
   generate_->setObjectName(QStringLiteral("generate"));
   generate_->setToolTip(tr("Run the prompt and record the routing (Enter; Shift+Enter begins a new line)"));
   stop_->setObjectName(QStringLiteral("stop"));
   stop_->setToolTip(tr("Stop after the token that is being computed (Ctrl+.)"));
   auto* layout = new QGridLayout(this);
-  layout->setContentsMargins(8, 6, 8, 6);
+  layout->setContentsMargins(8, 4, 8, 4);
   layout->setHorizontalSpacing(8);
   layout->setVerticalSpacing(4);
   layout->addWidget(prompt_, 0, 0);
-  auto* buttons = new QVBoxLayout;
-  buttons->setSpacing(4);
-  buttons->addWidget(generate_);
-  buttons->addWidget(stop_);
-  buttons->addStretch(1);
-  layout->addLayout(buttons, 0, 1);
-  layout->addWidget(make_settings(), 1, 0, 1, 2);
+  layout->addWidget(generate_, 0, 1, Qt::AlignTop);
+  layout->addWidget(stop_, 0, 2, Qt::AlignTop);
+  layout->addWidget(make_settings(), 1, 0, 1, 3);
   layout->setColumnStretch(0, 1);
   layout->setRowStretch(0, 1);
   for (QAbstractSpinBox* field : findChildren<QAbstractSpinBox*>()) {
@@ -111,13 +109,11 @@ QWidget* PromptBar::make_settings() {
   chat_ = new QCheckBox(tr("chat template"));
   chat_->setObjectName(QStringLiteral("chat_template"));
   layout->addWidget(chat_);
-  layout->addStretch(1);
-  rate_ = new QLabel;
+  // It takes what is left: nothing beside it moves when numbers appear.
+  rate_ = new ElidedLabel;
   rate_->setObjectName(QStringLiteral("rate"));
-  // What stands beside it must not move when numbers appear.
-  rate_->setMinimumWidth(
-      rate_->fontMetrics().horizontalAdvance(QStringLiteral("4096 tokens  ·  engine 99999 tokens/s")));
-  layout->addWidget(rate_);
+  rate_->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
+  layout->addWidget(rate_, 1);
   return row;
 }
 
@@ -128,13 +124,14 @@ void PromptBar::connect_workspace() {
   connect(&engine, &EngineController::state_changed, this, &PromptBar::update_state);
   connect(&engine, &EngineController::model_opened, this, [this] {
     use_model_defaults();
-    rate_->clear();
+    rate_->set_full_text({});
     update_state();
+    prompt_->setFocus();
   });
   connect(&engine, &EngineController::text_generated, this, [this](const QString&, int tokens, double rate) {
     const QString text =
         pace_->value() > 0 ? tr("%1 tokens  ·  engine %2 tokens/s") : tr("%1 tokens  ·  %2 tokens/s");
-    rate_->setText(text.arg(tokens).arg(rate, 0, 'f', rate < 10 ? 1 : 0));
+    rate_->set_full_text(text.arg(tokens).arg(rate, 0, 'f', rate < 10 ? 1 : 0));
     rate_->setToolTip(
         tr("What the engine reaches; the pause after each token that keeps the pace is not counted"));
   });
@@ -191,8 +188,9 @@ void PromptBar::use_model_defaults() {
 
 void PromptBar::update_state() {
   const EngineState state = workspace_.engine().state();
-  generate_->setEnabled(workspace_.engine().can_run() && !prompt_->toPlainText().isEmpty());
-  stop_->setEnabled(state == EngineState::generating || state == EngineState::comparing);
+  // Back to the prompt, where the next run begins, and not on to the temperature, which keys would change.
+  set_enabled(*generate_, workspace_.engine().can_run() && !prompt_->toPlainText().isEmpty(), *prompt_);
+  set_enabled(*stop_, state == EngineState::generating || state == EngineState::comparing, *prompt_);
   setEnabled(state != EngineState::no_model);
 }
 
@@ -218,7 +216,7 @@ void PromptBar::set_prompt(const QString& prompt) {
 void PromptBar::generate() {
   if (!generate_->isEnabled()) return;
   store_settings();
-  rate_->setText(tr("reading the prompt"));
+  rate_->set_full_text(tr("reading the prompt"));
   Q_EMIT started();
   workspace_.generate(request());
 }

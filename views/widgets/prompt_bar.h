@@ -7,13 +7,13 @@
 
 class QCheckBox;
 class QDoubleSpinBox;
-class QLabel;
 class QPlainTextEdit;
 class QPushButton;
 class QSpinBox;
 
 namespace expertscope {
 
+class ElidedLabel;
 class Workspace;
 
 /// Prompt, generate and stop, sampling settings, tokens per second.
@@ -59,7 +59,7 @@ class PromptBar final : public QWidget {
   QSpinBox* pace_ = nullptr;
   QSpinBox* seed_ = nullptr;
   QCheckBox* chat_ = nullptr;
-  QLabel* rate_ = nullptr;
+  ElidedLabel* rate_ = nullptr;
 };
 
 }  // namespace expertscope

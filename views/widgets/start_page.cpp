@@ -9,6 +9,7 @@
 
 #include "views/models/plain_text.h"
 #include "views/models/workspace.h"
+#include "views/widgets/link_label.h"
 #include "views/widgets/recording_offer.h"
 
 namespace expertscope {
@@ -85,7 +86,7 @@ void StartPage::fill_recent() {
   recent_->addWidget(heading(tr("Recent"), 1.15));
   for (const QString& path : paths) {
     const QString folder = QFileInfo(path).path();
-    auto* link = new QLabel(
+    auto* link = new LinkLabel(
         QStringLiteral("<a href='open'>%1</a>&nbsp;&nbsp;<small>%2</small>")
             .arg(visible(QFileInfo(path).fileName()).toHtmlEscaped(), visible(folder).toHtmlEscaped()));
     link->setTextInteractionFlags(Qt::LinksAccessibleByKeyboard | Qt::LinksAccessibleByMouse);

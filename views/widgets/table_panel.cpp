@@ -46,6 +46,8 @@ TablePanel::TablePanel(Workspace& workspace, QWidget* parent)
             const Cell cell = workspace_.table().cell_of(sorted_->mapToSource(index).row());
             if (cell.valid()) workspace_.selection().set_cell(cell);
           });
+  // Who sorts wants to see what comes first.
+  connect(table_->horizontalHeader(), &QHeaderView::sortIndicatorChanged, table_, &QTableView::scrollToTop);
   connect(&workspace.selection(), &Selection::cell_changed, this, &TablePanel::select_cell);
   connect(sorted_, &QAbstractItemModel::columnsInserted, this, &TablePanel::arrange_columns);
   connect(sorted_, &QAbstractItemModel::modelReset, this, &TablePanel::arrange_columns);

@@ -214,7 +214,9 @@ void TokenChips::mousePressEvent(QMouseEvent* event) {
   if ((event->modifiers() & Qt::ShiftModifier) && scene_.selected >= 0) {
     Q_EMIT range_wanted(std::min(token, scene_.selected), std::max(token, scene_.selected) + 1);
   } else {
+    clicked_ = true;
     Q_EMIT token_clicked(token);
+    clicked_ = false;
   }
 }
 
@@ -251,22 +253,30 @@ TokenStrip::TokenStrip(QWidget* parent) : QScrollArea(parent), chips_(new TokenC
   setFrameShape(QFrame::NoFrame);
   setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   setWidget(chips_);
-  setMinimumHeight(64);
+  setMinimumHeight(60);
 }
 
 void TokenStrip::set_scene(TokenStripScene scene) {
   QScrollBar* bar = verticalScrollBar();
   const bool at_end = bar->value() >= bar->maximum() - 4;
-  const std::int64_t selected_before = chips_->scene().selected;
   chips_->set_scene(std::move(scene));
   fit_height();
-  if (chips_->scene().selected >= 0 && chips_->scene().selected != selected_before) {
-    const QRectF at = chips_->rect_of(chips_->scene().selected);
-    if (!at.isEmpty())
-      ensureVisible(static_cast<int>(at.center().x()), static_cast<int>(at.center().y()), 0, 30);
+  const std::int64_t selected = chips_->scene().selected;
+  if (selected < 0) revealed_ = -1;
+  if (selected >= 0 && selected != revealed_) {
+    // The page it is on may still be on its way; until then the strip stays as it is.
+    reveal(selected);
   } else if (at_end) {
     bar->setValue(bar->maximum());
   }
+}
+
+void TokenStrip::reveal(std::int64_t token) {
+  const QRect at = chips_->rect_of(token).toAlignedRect();
+  if (at.isEmpty()) return;
+  revealed_ = token;
+  // What was clicked is in sight, and stays under the mouse.
+  if (!chips_->is_clicked()) ensureVisible(at.center().x(), at.center().y(), 0, at.height());
 }
 
 void TokenStrip::resizeEvent(QResizeEvent* event) {

@@ -30,6 +30,8 @@ class TokenChips final : public QWidget {
   std::int64_t token_at(const QPointF& point) const;
   /// Where a token is drawn; empty when it is not on the page.
   QRectF rect_of(std::int64_t token) const;
+  /// While it tells of a click: the token is under the mouse.
+  bool is_clicked() const { return clicked_; }
 
   bool hasHeightForWidth() const override { return true; }
   int heightForWidth(int width) const override;
@@ -54,12 +56,14 @@ class TokenChips final : public QWidget {
   void step(std::int64_t by);
 
   TokenStripScene scene_;
+  bool clicked_ = false;
   std::vector<QString> texts_;  ///< [tokens of the page]
   std::vector<double> widths_;  ///< [tokens of the page]
   std::vector<QRectF> rects_;   ///< [tokens of the page]
 };
 
-/// The chips in a scroll area; stays at the end while tokens arrive, unless the person scrolled up.
+/// The chips in a scroll area; stays at the end while tokens arrive, unless the person scrolled up, and shows
+/// the selected token as soon as its page is there.
 class TokenStrip final : public QScrollArea {
   Q_OBJECT
  public:
@@ -73,8 +77,10 @@ class TokenStrip final : public QScrollArea {
 
  private:
   void fit_height();
+  void reveal(std::int64_t token);
 
   TokenChips* chips_;
+  std::int64_t revealed_ = -1;  ///< the selected token, once it was scrolled to
 };
 
 }  // namespace expertscope

@@ -33,6 +33,7 @@ QString FileDialogs::stem() const {
 
 void FileDialogs::show(QFileDialog* dialog, const Use& use) {
   dialog->setAttribute(Qt::WA_DeleteOnClose);
+  connect(dialog, &QFileDialog::rejected, this, &FileDialogs::cancelled);
   connect(dialog, &QFileDialog::fileSelected, this, [this, use](const QString& file) {
     workspace_.settings().setValue(kFolderKey, QFileInfo(file).absolutePath());
     use(file);
@@ -57,12 +58,12 @@ void FileDialogs::ask_save(const QString& title, const QString& name, const QStr
 void FileDialogs::open_model() {
   auto* dialog = new QFileDialog(window_, tr("Open a model folder"), last_folder());
   dialog->setFileMode(QFileDialog::Directory);
-  show(dialog, [this](const QString& folder) { workspace_.open(folder); });
+  show(dialog, [this](const QString& folder) { Q_EMIT open_wanted(folder); });
 }
 
 void FileDialogs::open_trace() {
   ask_open(tr("Open a trace"), tr("Expertscope traces (*.db);;All files (*)"),
-           [this](const QString& file) { workspace_.open(file); });
+           [this](const QString& file) { Q_EMIT open_wanted(file); });
 }
 
 void FileDialogs::save_trace() {
@@ -103,7 +104,7 @@ void FileDialogs::write_picture(HeatmapView& map, const QString& file) {
 
 void FileDialogs::load_policy() {
   ask_open(tr("Load edits"), tr("Routing policies (*.json);;All files (*)"),
-           [this](const QString& file) { workspace_.load_policy(file); });
+           [this](const QString& file) { Q_EMIT load_wanted(file); });
 }
 
 void FileDialogs::save_policy() {

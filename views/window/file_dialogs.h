@@ -29,6 +29,14 @@ class FileDialogs final : public QObject {
   void load_policy();
   void save_policy();
 
+ Q_SIGNALS:
+  /// A model or a trace was chosen, or a policy: whether it is opened is the window's decision.
+  void open_wanted(const QString& path);
+  void load_wanted(const QString& file);
+  /// A dialog was closed without a choice.
+  void cancelled();
+
+ public:
   /// Writes the map by the file's suffix: .svg, else PNG at twice the resolution.
   void write_picture(HeatmapView& map, const QString& file);
 

@@ -12,8 +12,8 @@
 #include <QMessageBox>
 #include <QMimeData>
 #include <QPlainTextEdit>
+#include <QScreen>
 #include <QStackedWidget>
-#include <QStatusBar>
 #include <QTabWidget>
 
 #include "views/models/workspace.h"
@@ -22,10 +22,13 @@
 #include "views/widgets/generation_panel.h"
 #include "views/widgets/heatmap_panel.h"
 #include "views/widgets/message_banner.h"
+#include "views/widgets/opening_progress.h"
 #include "views/widgets/outlier_chart.h"
 #include "views/widgets/prompt_bar.h"
 #include "views/window/file_dialogs.h"
+#include "views/window/first_window.h"
 #include "views/window/shortcut_sheet.h"
+#include "views/window/unsaved_edits.h"
 
 namespace expertscope {
 namespace {
@@ -40,20 +43,19 @@ MainWindow::MainWindow(Workspace& workspace, QWidget* parent)
       workspace_(workspace),
       actions_(this),
       expert_actions_(new ExpertActions(workspace, this)),
-      files_(new FileDialogs(workspace, this)) {
+      files_(new FileDialogs(workspace, this)),
+      unsaved_(new UnsavedEdits(workspace, *files_, this)) {
   setObjectName(QStringLiteral("main_window"));
   setAcceptDrops(true);
-  resize(1440, 920);
+  setGeometry(first_window(screen()->availableGeometry()));
   make_central();
   make_docks();
   make_menus();
+  make_status_bar();
   connect_actions();
   connect_file_actions();
   connect_workspace();
-  summary_ = new QLabel;
-  summary_->setObjectName(QStringLiteral("summary"));
-  summary_->setTextFormat(Qt::PlainText);  // names come from files
-  statusBar()->addPermanentWidget(summary_);
+  connect_obsolescence();
   default_state_ = saveState();
   restoreGeometry(workspace.settings().value(kGeometryKey).toByteArray());
   restoreState(workspace.settings().value(kStateKey).toByteArray());
@@ -111,7 +113,10 @@ void MainWindow::connect_actions() {
 void MainWindow::connect_file_actions() {
   connect(actions_.open_model, &QAction::triggered, files_, &FileDialogs::open_model);
   connect(actions_.open_trace, &QAction::triggered, files_, &FileDialogs::open_trace);
-  connect(actions_.open_demo, &QAction::triggered, &workspace_, &Workspace::open_demo);
+  connect(files_, &FileDialogs::open_wanted, this, &MainWindow::open_path);
+  connect(files_, &FileDialogs::load_wanted, this, &MainWindow::load_policy);
+  connect(actions_.open_demo, &QAction::triggered, this,
+          [this] { unsaved_->before(tr("Opening the demo model"), [this] { workspace_.open_demo(); }); });
   connect(actions_.save_trace, &QAction::triggered, files_, &FileDialogs::save_trace);
   connect(actions_.export_report, &QAction::triggered, files_, &FileDialogs::export_report);
   connect(actions_.export_csv, &QAction::triggered, files_, &FileDialogs::export_csv);
@@ -120,7 +125,8 @@ void MainWindow::connect_file_actions() {
           [this] { files_->export_picture(heatmap_->map()); });
   connect(actions_.load_policy, &QAction::triggered, files_, &FileDialogs::load_policy);
   connect(actions_.save_policy, &QAction::triggered, files_, &FileDialogs::save_policy);
-  connect(actions_.close, &QAction::triggered, &workspace_, &Workspace::close);
+  connect(actions_.close, &QAction::triggered, this,
+          [this] { unsaved_->before(tr("Closing the model"), [this] { workspace_.close(); }); });
   connect(actions_.quit, &QAction::triggered, this, &QWidget::close);
 }
 
@@ -137,23 +143,24 @@ void MainWindow::connect_workspace() {
   connect(&workspace_, &Workspace::warned, banner_, &MessageBanner::show_warning);
   connect(&workspace_, &Workspace::saved, this,
           [this](const QString& file) { banner_->show_notice(tr("Written: %1").arg(file)); });
-  connect(&workspace_, &Workspace::opening, this,
-          [this](const QString& what) { banner_->show_progress(tr("Opening %1").arg(what), -1); });
-  connect(&workspace_, &Workspace::opening_progressed, this, [this](const QString& what, double fraction) {
-    banner_->show_progress(tr("Opening: %1").arg(what), fraction);
-  });
-  connect(&workspace_, &Workspace::opening_ended, banner_, &MessageBanner::end_progress);
-  connect(banner_, &MessageBanner::cancelled, &workspace_, &Workspace::cancel_open);
+  connect(&workspace_, &Workspace::opening, opening_,
+          [this](const QString& path) { opening_->begin(QFileInfo(path).fileName()); });
+  connect(&workspace_, &Workspace::opening_progressed, opening_, &OpeningProgress::show_phase);
+  connect(&workspace_, &Workspace::opening_ended, opening_, &OpeningProgress::end);
+  connect(opening_, &OpeningProgress::cancelled, &workspace_, &Workspace::cancel_open);
   connect(&workspace_, &Workspace::content_changed, this, &MainWindow::update_state);
   connect(&workspace_.engine(), &EngineController::state_changed, this, &MainWindow::update_state);
   connect(&workspace_.trace(), &TraceSource::view_changed, this, &MainWindow::update_state);
   connect(&workspace_.edits(), &RoutingEdits::policy_changed, this, &MainWindow::update_state);
+  connect(&workspace_.edits().undo_stack(), &QUndoStack::indexChanged, this, &MainWindow::update_title);
+  connect(&workspace_.edits().undo_stack(), &QUndoStack::cleanChanged, this, &MainWindow::update_title);
   connect(&workspace_.recent(), &RecentFiles::changed, this, &MainWindow::fill_recent_menu);
   connect(&workspace_.interrupted(), &InterruptedRecordings::changed, this, &MainWindow::offer_recording);
   connect(&workspace_, &Workspace::content_changed, this, &MainWindow::offer_recording);
   workspace_.interrupted().look();
   connect(&workspace_.selection(), &Selection::token_changed, this, [this](std::int64_t token) {
-    if (token >= 0) token_dock_->raise();
+    // Not from under the mouse: the inspector's own list leads to tokens.
+    if (token >= 0 && !inspector_dock_->isAncestorOf(focusWidget())) token_dock_->raise();
   });
   connect(&workspace_.selection(), &Selection::cell_changed, this, [this](Cell cell) {
     if (cell.valid() && !token_dock_->isAncestorOf(focusWidget())) inspector_dock_->raise();
@@ -189,9 +196,22 @@ void MainWindow::update_state() {
   const QString summary = workspace_.summary();
   summary_->setText(summary);
   summary_->setToolTip(workspace_.summary_details());
-  setWindowTitle(summary.isEmpty()
-                     ? tr("Expertscope")
-                     : tr("%1 - Expertscope").arg(summary.section(QStringLiteral(" | "), 0, 0)));
+  update_title();
+}
+
+void MainWindow::update_title() {
+  const QString name = workspace_.summary().section(QStringLiteral(" | "), 0, 0);
+  setWindowTitle(name.isEmpty() ? tr("Expertscope") : tr("%1[*] - Expertscope").arg(name));
+  setWindowModified(!name.isEmpty() && workspace_.edits().has_unsaved());
+}
+
+void MainWindow::open_path(const QString& path) {
+  unsaved_->before(tr("Opening %1").arg(QFileInfo(path).fileName()), [this, path] { workspace_.open(path); });
+}
+
+void MainWindow::load_policy(const QString& file) {
+  unsaved_->before(tr("Loading %1").arg(QFileInfo(file).fileName()),
+                   [this, file] { workspace_.load_policy(file); });
 }
 
 void MainWindow::show_panels(bool visible) {
@@ -211,8 +231,30 @@ QByteArray MainWindow::panel_state() const {
   return hidden_state_.isEmpty() ? saveState() : hidden_state_;
 }
 
-void MainWindow::show_error(const Error& error) {
+void MainWindow::show_error(const Error& error, Task task) {
+  failed_task_ = task;
   banner_->show_error(QString::fromStdString(error.message));
+}
+
+void MainWindow::forget_error(Task task) {
+  if (banner_->is_error() && failed_task_ == task) banner_->dismiss_trouble();
+}
+
+/// An error stays until it is closed, or until what failed was begun again or has worked.
+void MainWindow::connect_obsolescence() {
+  const auto forget = [this](Task task) { return [this, task] { forget_error(task); }; };
+  connect(&workspace_, &Workspace::opening, this, forget(Task::open));
+  connect(&workspace_.engine(), &EngineController::model_moved, this, forget(Task::open));
+  connect(&workspace_.engine(), &EngineController::model_moved, this, forget(Task::run));
+  connect(&workspace_.engine(), &EngineController::state_changed, this, [this] {
+    const EngineState state = workspace_.engine().state();
+    if (state == EngineState::generating || state == EngineState::comparing) forget_error(Task::run);
+  });
+  connect(&workspace_.edits(), &RoutingEdits::policy_changed, this, forget(Task::edit));
+  connect(&workspace_.trace(), &TraceSource::view_changed, this, forget(Task::read));
+  connect(&workspace_, &Workspace::saved, this, forget(Task::save));
+  // What was said about the model or the trace that is gone is about nothing now.
+  connect(&workspace_, &Workspace::content_changed, banner_, &MessageBanner::dismiss_trouble);
 }
 
 void MainWindow::explain_gpu_failure(const Error& error, GpuFailure failure, const QString& folder) {
@@ -281,6 +323,15 @@ void MainWindow::show_about() {
 }
 
 void MainWindow::closeEvent(QCloseEvent* event) {
+  if (!closing_ && workspace_.edits().has_unsaved()) {
+    event->ignore();
+    unsaved_->before(tr("Closing the window"), [this] {
+      closing_ = true;
+      close();
+    });
+    return;
+  }
+  closing_ = false;
   workspace_.settings().setValue(kGeometryKey, saveGeometry());
   workspace_.settings().setValue(kStateKey, panel_state());
   workspace_.engine().stop();
@@ -298,9 +349,9 @@ void MainWindow::dropEvent(QDropEvent* event) {
   event->acceptProposedAction();
   if (QFileInfo(path).suffix() == QLatin1String("json") &&
       QFileInfo(path).fileName() != QLatin1String("config.json") && workspace_.can_edit()) {
-    workspace_.load_policy(path);
+    load_policy(path);
   } else {
-    workspace_.open(path);
+    open_path(path);
   }
 }
 

@@ -23,12 +23,15 @@ class GenerationPanel;
 class HeatmapPanel;
 class Inspector;
 class MessageBanner;
+class OpeningProgress;
 class OutlierChart;
 class RunsPanel;
 class TablePanel;
 class TokenPanel;
+class UnsavedEdits;
 class Workspace;
 enum class GpuFailure : std::uint8_t;
+enum class Task : std::uint8_t;
 struct Error;
 
 /// Arranges the panels around the routing map and connects the actions; what a panel shows is its own matter.
@@ -59,6 +62,7 @@ class MainWindow final : public QMainWindow {
 
  private:
   void make_central();
+  void make_status_bar();
   void make_docks();
   QDockWidget* add_dock(const char* name, const QString& title, QWidget* content, Qt::DockWidgetArea area);
   void make_menus();
@@ -74,7 +78,14 @@ class MainWindow final : public QMainWindow {
   /// The start page stands alone; with content the panels come back as they were.
   void show_panels(bool visible);
   QByteArray panel_state() const;
-  void show_error(const Error& error);
+  void show_error(const Error& error, Task task);
+  /// What was said about a task is obsolete.
+  void forget_error(Task task);
+  void connect_obsolescence();
+  void open_path(const QString& path);
+  void load_policy(const QString& file);
+  /// Right after something may have been lost or saved.
+  void update_title();
   void explain_gpu_failure(const Error& error, GpuFailure failure, const QString& folder);
   void offer_move();
   void offer_recording();
@@ -86,7 +97,9 @@ class MainWindow final : public QMainWindow {
   WindowActions actions_;
   ExpertActions* expert_actions_;
   FileDialogs* files_;
+  UnsavedEdits* unsaved_;
   MessageBanner* banner_ = nullptr;
+  OpeningProgress* opening_ = nullptr;
   QStackedWidget* pages_ = nullptr;
   QSplitter* middle_ = nullptr;
   QTabWidget* tabs_ = nullptr;
@@ -101,6 +114,8 @@ class MainWindow final : public QMainWindow {
   QMenu* recent_menu_ = nullptr;
   QLabel* summary_ = nullptr;
   bool recording_offered_ = false;
+  Task failed_task_{};    ///< what the error in the banner is about
+  bool closing_ = false;  ///< the person has agreed to lose what is not saved
   QByteArray default_state_;
   QByteArray hidden_state_;  ///< of the panels while the start page is shown
 };

@@ -2,12 +2,13 @@
 #include <QActionGroup>
 #include <QDockWidget>
 #include <QFileInfo>
+#include <QLabel>
 #include <QMenu>
 #include <QMenuBar>
 #include <QSplitter>
 #include <QStackedWidget>
+#include <QStatusBar>
 #include <QTabWidget>
-#include <QVBoxLayout>
 
 #include "views/models/plain_text.h"
 #include "views/models/workspace.h"
@@ -18,6 +19,7 @@
 #include "views/widgets/heatmap_panel.h"
 #include "views/widgets/inspector.h"
 #include "views/widgets/message_banner.h"
+#include "views/widgets/opening_progress.h"
 #include "views/widgets/outlier_chart.h"
 #include "views/widgets/runs_panel.h"
 #include "views/widgets/start_page.h"
@@ -57,14 +59,18 @@ void MainWindow::make_central() {
   pages_ = new QStackedWidget;
   pages_->addWidget(start);
   pages_->addWidget(middle_);
-  banner_ = new MessageBanner;
-  auto* central = new QWidget;
-  auto* layout = new QVBoxLayout(central);
-  layout->setContentsMargins(0, 0, 0, 0);
-  layout->setSpacing(0);
-  layout->addWidget(banner_);
-  layout->addWidget(pages_, 1);
-  setCentralWidget(central);
+  setCentralWidget(pages_);
+  banner_ = new MessageBanner(pages_);
+  connect(pages_, &QStackedWidget::currentChanged, banner_, &QWidget::raise);
+}
+
+void MainWindow::make_status_bar() {
+  opening_ = new OpeningProgress;
+  summary_ = new QLabel;
+  summary_->setObjectName(QStringLiteral("summary"));
+  summary_->setTextFormat(Qt::PlainText);  // names come from files
+  statusBar()->addPermanentWidget(opening_, 1);
+  statusBar()->addPermanentWidget(summary_);
 }
 
 QDockWidget* MainWindow::add_dock(const char* name, const QString& title, QWidget* content,
@@ -130,6 +136,7 @@ void MainWindow::make_file_menu() {
   QMenu* file = menuBar()->addMenu(tr("&File"));
   file->addActions({actions_.open_model, actions_.open_trace, actions_.open_demo});
   recent_menu_ = file->addMenu(tr("Open &recent"));
+  recent_menu_->setObjectName(QStringLiteral("recent"));
   fill_recent_menu();
   file->addSeparator();
   file->addAction(actions_.save_trace);
@@ -187,7 +194,7 @@ void MainWindow::fill_recent_menu() {
   for (const QString& path : workspace_.recent().paths()) {
     QAction* action = recent_menu_->addAction(visible(QFileInfo(path).fileName()));
     action->setStatusTip(visible(path));
-    connect(action, &QAction::triggered, &workspace_, [this, path] { workspace_.open(path); });
+    connect(action, &QAction::triggered, this, [this, path] { open_path(path); });
   }
   recent_menu_->setEnabled(!workspace_.recent().paths().isEmpty());
 }

@@ -13,7 +13,8 @@ struct Colours {
   QRgb alternate;
   QRgb button;
   QRgb text;
-  QRgb muted;
+  QRgb secondary;
+  QRgb disabled;
   QRgb highlight;
   QRgb link;
 };
@@ -30,10 +31,10 @@ QPalette make_palette(const Colours& colours) {
   for (const QPalette::ColorRole role :
        {QPalette::WindowText, QPalette::Text, QPalette::ButtonText, QPalette::ToolTipText}) {
     set(role, colours.text);
-    palette.setColor(QPalette::Disabled, role, QColor::fromRgb(colours.muted));
+    palette.setColor(QPalette::Disabled, role, QColor::fromRgb(colours.disabled));
   }
   set(QPalette::ToolTipBase, colours.alternate);
-  set(QPalette::PlaceholderText, colours.muted);
+  set(QPalette::PlaceholderText, colours.secondary);
   set(QPalette::BrightText, qRgb(255, 255, 255));
   set(QPalette::Highlight, colours.highlight);
   set(QPalette::HighlightedText, qRgb(255, 255, 255));
@@ -51,13 +52,13 @@ QPalette make_palette(const Colours& colours) {
 }  // namespace
 
 QPalette dark_palette() {
-  return make_palette(
-      {0xff303338, 0xff1b1d1f, 0xff25282b, 0xff3a3e43, 0xffe3e5e8, 0xff8b9096, 0xff2f6fb0, 0xff6db3f2});
+  return make_palette({0xff303338, 0xff1b1d1f, 0xff25282b, 0xff3a3e43, 0xffe3e5e8, 0xffa6b0bd, 0xff8b9096,
+                       0xff2f6fb0, 0xff6db3f2});
 }
 
 QPalette light_palette() {
-  return make_palette(
-      {0xfff1f2f3, 0xffffffff, 0xfff5f6f8, 0xfff4f5f6, 0xff1d2126, 0xff7d838a, 0xff2f7bbf, 0xff1f5fa8});
+  return make_palette({0xfff1f2f3, 0xffffffff, 0xfff5f6f8, 0xfff4f5f6, 0xff1d2126, 0xff535e6d, 0xff7d838a,
+                       0xff1b67ae, 0xff1f5fa8});
 }
 
 void apply_theme(Theme theme) {

@@ -181,6 +181,52 @@ TEST(JobRunner, TellsStartProgressAndEndOfAChannel) {
             QStringList({"open starts demo", "open shard 1 0.5", "open done 1", "delivered", "open ends"}));
 }
 
+TEST(JobRunner, APhaseThatLastsIsToldAlsoWhenItFollowsTheLastOneAtOnce) {
+  JobRunner runner;
+  Gate gate;
+  QStringList told;
+  QObject::connect(&runner, &JobRunner::progressed, &runner,
+                   [&](const QString&, const QString& what, double) { told << what; });
+  bool done = false;
+  runner.run<int>(
+      "open", "demo",
+      [&](const JobContext& context) -> IntResult {
+        context.report("reading config.json", 0);
+        context.report("reading tokenizer.json", 0.1);
+        context.report("mapping the weights", 0.2);
+        return gate.pass(context, 1);
+      },
+      [&](const IntResult&) { done = true; });
+  ASSERT_TRUE(wait_until([&] { return told.contains("mapping the weights"); }));
+  EXPECT_EQ(told, QStringList({"reading config.json", "mapping the weights"}));
+  gate.open = true;
+  ASSERT_TRUE(wait_until([&] { return done; }));
+}
+
+TEST(JobRunner, AnAbandonedJobLeavesItsChannelAtOnceAndIsNotHeardOfAgain) {
+  JobRunner runner;
+  Gate gate;
+  QStringList log;
+  QObject::connect(&runner, &JobRunner::progressed, &runner,
+                   [&](const QString&, const QString& what, double) { log << what; });
+  QObject::connect(&runner, &JobRunner::finished, &runner, [&](const QString& channel) { log << channel; });
+  runner.run<int>(
+      "open", "demo",
+      [&](const JobContext& context) -> IntResult {
+        const IntResult result = gate.pass(context, 1);
+        context.report("too late", 1.0);
+        return result;
+      },
+      [&](const IntResult&) { log << "delivered"; });
+  gate.entered.wait();
+  runner.abandon("open");
+  EXPECT_FALSE(runner.is_busy("open"));
+  runner.run<int>(
+      "next", "next", [](const JobContext&) -> IntResult { return 2; }, [](const IntResult&) {});
+  ASSERT_TRUE(wait_until([&] { return log.contains("next"); }));
+  EXPECT_EQ(log, QStringList({"next"}));
+}
+
 TEST(JobRunner, DestroyingItStopsTheRunningJobAndDeliversNothing) {
   Gate gate;
   bool delivered = false;

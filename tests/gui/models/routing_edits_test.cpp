@@ -238,5 +238,34 @@ TEST(EditMarks, SkipWhatLiesOutsideTheGrid) {
   }
 }
 
+TEST_F(RoutingEditsTest, WhatNoFileHoldsIsUnsaved) {
+  EXPECT_FALSE(edits_.has_unsaved());
+  ASSERT_TRUE(edits_.add({PruneEdit{3, PruneMode::mask}, {2}, true, {}}));
+  EXPECT_TRUE(edits_.has_unsaved());
+  edits_.set_saved(edits_.policy());
+  EXPECT_FALSE(edits_.has_unsaved());
+  ASSERT_TRUE(edits_.set_enabled(0, false));
+  EXPECT_TRUE(edits_.has_unsaved());
+  edits_.undo_stack().undo();
+  EXPECT_FALSE(edits_.has_unsaved()) << "back at what the file holds";
+}
+
+TEST_F(RoutingEditsTest, EditsMadeWhileAFileWasWrittenAreUnsaved) {
+  ASSERT_TRUE(edits_.add({PruneEdit{3, PruneMode::mask}, {2}, true, {}}));
+  const RoutingPolicy written = edits_.policy();
+  ASSERT_TRUE(edits_.add({ForceEdit{4}, {2}, true, {}}));
+  edits_.set_saved(written);
+  EXPECT_TRUE(edits_.has_unsaved());
+}
+
+TEST_F(RoutingEditsTest, NoEditsAndAnotherModelLeaveNothingToSave) {
+  ASSERT_TRUE(edits_.add({PruneEdit{3, PruneMode::mask}, {2}, true, {}}));
+  ASSERT_TRUE(edits_.clear());
+  EXPECT_FALSE(edits_.has_unsaved()) << "nothing is left that could be lost";
+  ASSERT_TRUE(edits_.add({PruneEdit{3, PruneMode::mask}, {2}, true, {}}));
+  edits_.set_config(small_config());
+  EXPECT_FALSE(edits_.has_unsaved());
+}
+
 }  // namespace
 }  // namespace expertscope::testing

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The smaller panels: prompt, edits, runs, tokens, banner.
+// The smaller panels: prompt, edits, runs, tokens.
 #include <gtest/gtest.h>
 
 #include <QAction>
 #include <QCheckBox>
 #include <QDoubleSpinBox>
-#include <QLabel>
 #include <QListView>
 #include <QPlainTextEdit>
 #include <QPushButton>
+#include <QScrollBar>
 #include <QSignalSpy>
 #include <QSpinBox>
 
 #include "tests/gui/workspace_fixture.h"
 #include "tests/support/model_folder.h"
 #include "views/widgets/edits_panel.h"
-#include "views/widgets/message_banner.h"
 #include "views/widgets/prompt_bar.h"
 #include "views/widgets/runs_panel.h"
 #include "views/widgets/sparkline.h"
@@ -282,38 +281,80 @@ TEST_F(TokenChipsTest, AnExpertsTokensLookDifferent) {
   EXPECT_EQ(before.copy(other), after.copy(other));
 }
 
-TEST(MessageBanner, ShowsErrorsUntilClosedAndProgressWithCancel) {
-  MessageBanner banner;
-  EXPECT_FALSE(banner.isVisible());
-  banner.show_progress("Opening demo", 0.5);
-  EXPECT_TRUE(banner.isVisible());
-  QSignalSpy cancelled(&banner, &MessageBanner::cancelled);
-  QTest::mouseClick(banner.findChild<QPushButton*>("banner_cancel"), Qt::LeftButton);
-  EXPECT_EQ(cancelled.count(), 1);
-  banner.show_error("config.json: field 'num_experts' is missing");
-  banner.end_progress();
-  EXPECT_TRUE(banner.isVisible()) << "the end of progress does not hide an error";
-  EXPECT_TRUE(banner.is_error());
-  EXPECT_TRUE(banner.accessibleName().startsWith("Error"));
+class TokenStripTest : public ::testing::Test {
+ protected:
+  TokenStripTest() {
+    strip_.resize(300, 80);
+    show_page(0);
+    strip_.show();
+  }
+  /// As many tokens as a page has, from `first` on.
+  void show_page(std::int64_t first) {
+    auto page = std::make_shared<TokenPage>();
+    page->total = 4 * kPageTokens;
+    for (std::int64_t i = 0; i < kPageTokens; ++i) {
+      TokenRow token;
+      token.index = first + i;
+      token.bytes = " word";
+      page->tokens.push_back(token);
+    }
+    TokenStripScene scene = strip_.chips().scene();
+    scene.page = page;
+    strip_.set_scene(scene);
+  }
+  void select(std::int64_t token) {
+    TokenStripScene scene = strip_.chips().scene();
+    scene.selected = token;
+    strip_.set_scene(scene);
+  }
+  bool shows(std::int64_t token) {
+    const QRect at = strip_.chips().rect_of(token).toAlignedRect();
+    return !at.isEmpty() && strip_.chips().visibleRegion().boundingRect().contains(at);
+  }
+  void scroll_to_end() { strip_.verticalScrollBar()->setValue(strip_.verticalScrollBar()->maximum()); }
+  TokenStrip strip_;
+};
+
+TEST_F(TokenStripTest, ATokenOfAnotherPageIsShownWhenThePageArrives) {
+  for (const bool from_end : {true, false}) {
+    SCOPED_TRACE(from_end);
+    show_page(0);
+    select(-1);
+    strip_.verticalScrollBar()->setValue(0);
+    if (from_end) scroll_to_end();
+    const std::int64_t token = 2 * kPageTokens;
+    select(token);  // the page is on its way
+    show_page(token - kPageTokens / 2);
+    EXPECT_TRUE(shows(token));
+    show_page(token - kPageTokens / 2);
+    EXPECT_TRUE(shows(token)) << "also after the next answer of the trace";
+  }
 }
 
-TEST(MessageBanner, ANoticeDoesNotHideAnErrorThatNobodyHasClosed) {
-  MessageBanner banner;
-  banner.show_error("it broke");
-  banner.show_notice("Written: a");
-  banner.show_notice("Written: b");
-  EXPECT_TRUE(banner.is_error());
-  EXPECT_EQ(banner.message(), "it broke\nWritten: b");
-  banner.hide();
-  banner.show_notice("Written: c");
-  EXPECT_FALSE(banner.is_error());
-  EXPECT_EQ(banner.message(), "Written: c");
+TEST_F(TokenStripTest, WhoScrollsAwayFromTheSelectedTokenStaysThere) {
+  select(5);
+  ASSERT_TRUE(shows(5));
+  strip_.verticalScrollBar()->setValue(strip_.verticalScrollBar()->maximum() / 2);
+  const int value = strip_.verticalScrollBar()->value();
+  show_page(0);
+  EXPECT_EQ(strip_.verticalScrollBar()->value(), value);
+  select(-1);
+  select(5);
+  EXPECT_TRUE(shows(5)) << "until it is selected again";
 }
 
-TEST(MessageBanner, ShowsMarkupInAMessageAsText) {
-  MessageBanner banner;
-  banner.show_error("<img src=x> & <b>");
-  EXPECT_EQ(banner.findChild<QLabel*>("banner_text")->textFormat(), Qt::PlainText);
+TEST_F(TokenStripTest, AClickedTokenStaysUnderTheMouse) {
+  QObject::connect(&strip_.chips(), &TokenChips::token_clicked, &strip_,
+                   [this](qint64 token) { select(token); });
+  for (int y = 1; y < strip_.viewport()->height(); y += 3) {
+    strip_.verticalScrollBar()->setValue(200);
+    const QPoint at = strip_.chips().mapFrom(strip_.viewport(), QPoint(30, y));
+    const std::int64_t token = strip_.chips().token_at(at);
+    if (token < 0) continue;
+    QTest::mouseClick(&strip_.chips(), Qt::LeftButton, {}, at);
+    EXPECT_EQ(strip_.chips().scene().selected, token);
+    EXPECT_EQ(strip_.verticalScrollBar()->value(), 200) << "a click at height " << y;
+  }
 }
 
 TEST(Sparkline, DrawsItsValuesAndNothingForNone) {

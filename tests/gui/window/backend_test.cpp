@@ -5,12 +5,14 @@
 #include <QLabel>
 #include <QMenu>
 #include <QSpinBox>
+#include <QToolButton>
 #include <fstream>
 
 #include "probes/store/trace_reader.h"
 #include "tests/gui/window/window_fixture.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
 #include "tests/support/temporary_folder.h"
+#include "views/widgets/opening_progress.h"
 #include "views/window/backend_menu.h"
 
 namespace expertscope::testing {
@@ -168,11 +170,12 @@ TEST_F(BackendTest, AModelThatNoGpuWasChosenForRunsOnTheCpuAndTheReasonIsTold) {
 TEST_F(BackendTest, ThePlanOfTheMemoryShowsWhileWeightsAreOnTheirWayWhichCanBeCancelled) {
   machine_.behave("endless");
   workspace_.open(model());
-  ASSERT_TRUE(wait_until([this] { return banner().contains("256.0 MiB of KV cache"); }))
-      << banner().toStdString();
-  EXPECT_TRUE(banner().contains("7.0 GiB free: fits")) << banner().toStdString();
-  click(part<QPushButton>("banner_cancel"));
-  ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+  const auto& opening = part<OpeningProgress>("opening");
+  ASSERT_TRUE(wait_until([&] { return opening.text().contains("256.0 MiB of KV cache"); }))
+      << opening.text().toStdString();
+  EXPECT_TRUE(opening.text().contains("7.0 GiB free: fits")) << opening.text().toStdString();
+  click(part<QToolButton>("opening_cancel"));
+  EXPECT_FALSE(workspace_.engine().is_opening());
   EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
   EXPECT_TRUE(errors_.empty()) << first_error();
   machine_.behave("");

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What is written can be read in both themes.
+#include "views/window/theme.h"
+
+#include <gtest/gtest.h>
+
+#include <QColor>
+#include <algorithm>
+#include <cmath>
+
+namespace expertscope::testing {
+namespace {
+
+/// Relative luminance and contrast as WCAG 2.2 defines them.
+double luminance(const QColor& colour) {
+  const auto linear = [](double c) { return c <= 0.04045 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4); };
+  return 0.2126 * linear(colour.redF()) + 0.7152 * linear(colour.greenF()) + 0.0722 * linear(colour.blueF());
+}
+
+double contrast(const QColor& a, const QColor& b) {
+  const auto [dark, light] = std::minmax(luminance(a), luminance(b));
+  return (light + 0.05) / (dark + 0.05);
+}
+
+TEST(Theme, TextAndLinksCanBeReadOnEveryGround) {
+  for (const QPalette& palette : {light_palette(), dark_palette()}) {
+    for (const QPalette::ColorRole ground : {QPalette::Window, QPalette::Base, QPalette::AlternateBase}) {
+      for (const QPalette::ColorRole ink : {QPalette::WindowText, QPalette::Text, QPalette::PlaceholderText,
+                                            QPalette::Link, QPalette::LinkVisited}) {
+        EXPECT_GE(contrast(palette.color(ink), palette.color(ground)), 4.5) << ink << " on " << ground;
+      }
+    }
+    EXPECT_GE(contrast(palette.color(QPalette::HighlightedText), palette.color(QPalette::Highlight)), 4.5);
+    EXPECT_GE(contrast(palette.color(QPalette::ToolTipText), palette.color(QPalette::ToolTipBase)), 4.5);
+  }
+}
+
+}  // namespace
+}  // namespace expertscope::testing
