@@ -3,6 +3,7 @@
 
 #include <QClipboard>
 #include <QCloseEvent>
+#include <QDir>
 #include <QDockWidget>
 #include <QDragEnterEvent>
 #include <QFileInfo>
@@ -35,6 +36,12 @@ namespace {
 
 const QString kGeometryKey = QStringLiteral("window/geometry");
 const QString kStateKey = QStringLiteral("window/state");
+
+/// The last part of a path, also of a folder that ends in a slash.
+QString name_of(const QString& path) {
+  const QString name = QDir(path).dirName();
+  return name.isEmpty() ? path : name;
+}
 
 }  // namespace
 
@@ -144,7 +151,7 @@ void MainWindow::connect_workspace() {
   connect(&workspace_, &Workspace::saved, this,
           [this](const QString& file) { banner_->show_notice(tr("Written: %1").arg(file)); });
   connect(&workspace_, &Workspace::opening, opening_,
-          [this](const QString& path) { opening_->begin(QFileInfo(path).fileName()); });
+          [this](const QString& path) { opening_->begin(name_of(path)); });
   connect(&workspace_, &Workspace::opening_progressed, opening_, &OpeningProgress::show_phase);
   connect(&workspace_, &Workspace::opening_ended, opening_, &OpeningProgress::end);
   connect(opening_, &OpeningProgress::cancelled, &workspace_, &Workspace::cancel_open);
@@ -206,12 +213,11 @@ void MainWindow::update_title() {
 }
 
 void MainWindow::open_path(const QString& path) {
-  unsaved_->before(tr("Opening %1").arg(QFileInfo(path).fileName()), [this, path] { workspace_.open(path); });
+  unsaved_->before(tr("Opening %1").arg(name_of(path)), [this, path] { workspace_.open(path); });
 }
 
 void MainWindow::load_policy(const QString& file) {
-  unsaved_->before(tr("Loading %1").arg(QFileInfo(file).fileName()),
-                   [this, file] { workspace_.load_policy(file); });
+  unsaved_->before(tr("Loading %1").arg(name_of(file)), [this, file] { workspace_.load_policy(file); });
 }
 
 void MainWindow::show_panels(bool visible) {
