@@ -57,6 +57,8 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const
   if (!root) return forward_error(root);
   auto impl = Impl::parse(*root);
   if (!impl) return forward_error(impl);
+  (*impl)->raw_tokens.link();
+  (*impl)->normalized_tokens.link();
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(*impl)));
 }
 
