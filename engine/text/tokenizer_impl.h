@@ -39,7 +39,7 @@ struct Tokenizer::Impl {
 
  private:
   Status parse_added_tokens(const JsonFields& root);
-  Status add_token(const AddedToken& token, const JsonFields& fields);
+  Status add_token(const AddedToken& token, const JsonFields& fields, RegexScratch& scratch);
   Status fill_tokens();
   Status parse_post_processor(const JsonFields& fields);
   Status parse_template(const JsonFields& fields);

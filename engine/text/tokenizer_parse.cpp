@@ -42,7 +42,7 @@ tl::unexpected<Error> too_many_template_tokens(const JsonFields& fields) {
 
 }  // namespace
 
-Status Tokenizer::Impl::add_token(const AddedToken& token, const JsonFields& fields) {
+Status Tokenizer::Impl::add_token(const AddedToken& token, const JsonFields& fields, RegexScratch& scratch) {
   const auto known = model.find(token.content);
   if (known >= 0 && known != token.id)
     return fields.error(ErrorCode::mismatch, "id",
@@ -52,7 +52,8 @@ Status Tokenizer::Impl::add_token(const AddedToken& token, const JsonFields& fie
     return fields.error(ErrorCode::format, "content",
                         fmt::format("{} is there twice", json_excerpt(token.content)));
   const bool rewritten = token.normalized && normalizer;
-  const auto content = rewritten ? normalizer->apply(token.content) : Result<std::string>(token.content);
+  const auto content =
+      rewritten ? normalizer->apply(token.content, scratch) : Result<std::string>(token.content);
   if (!content) return forward_error(content);
   added_bytes += content->size();
   if (added_bytes > kMaxAddedBytes)
@@ -67,12 +68,13 @@ Status Tokenizer::Impl::parse_added_tokens(const JsonFields& root) {
   const auto list = root.array("added_tokens");
   if (!list) return forward_error(list);
   std::vector<AddedToken> added;
+  RegexScratch scratch;
   for (const Json& item : **list) {
     const auto fields = JsonFields::of(item, root.file(), fmt::format("added_tokens[{}]", added.size()));
     if (!fields) return forward_error(fields);
     auto token = parse_added_token(*fields);
     if (!token) return forward_error(token);
-    if (auto ok = add_token(*token, *fields); !ok) return ok;
+    if (auto ok = add_token(*token, *fields, scratch); !ok) return ok;
     added.push_back(std::move(*token));
   }
   if (auto ok = fill_tokens(); !ok) return ok;
