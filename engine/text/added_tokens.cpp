@@ -2,6 +2,7 @@
 #include "engine/text/added_tokens.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "engine/text/utf8.h"
 
@@ -16,14 +17,14 @@ bool ends_with_word(std::string_view text) {
   return !text.empty() && is_word_character(utf8_step(text.substr(last_character(text))).code_point);
 }
 
-/// Where the white space at the end of `text` begins.
-std::size_t trailing_space(std::string_view text) {
-  while (!text.empty()) {
-    const auto last = last_character(text);
+/// Where the white space before `end` begins, but not before `floor`.
+std::size_t space_before(std::string_view text, std::size_t end, std::size_t floor) {
+  while (end > floor) {
+    const auto last = last_character(text.substr(0, end));
     if (!is_white_space(utf8_step(text.substr(last)).code_point)) break;
-    text = text.substr(0, last);
+    end = last;
   }
-  return text.size();
+  return std::max(end, floor);
 }
 
 /// Length of the white space at the start of `text`.
@@ -44,70 +45,106 @@ AddedTokenFinder::AddedTokenFinder() {
 }
 
 std::int32_t AddedTokenFinder::child(std::int32_t node, std::uint8_t byte) const {
-  for (const auto& [key, target] : nodes_[static_cast<std::size_t>(node)].children)
-    if (key == byte) return target;
-  return -1;
+  if (node < 0) return roots_[byte];
+  std::int32_t at = nodes_[static_cast<std::size_t>(node)].child;
+  while (at >= 0 && nodes_[static_cast<std::size_t>(at)].byte != byte)
+    at = nodes_[static_cast<std::size_t>(at)].sibling;
+  return at;
 }
 
 void AddedTokenFinder::add(const AddedToken& token, std::string_view content) {
   if (content.empty()) return;
-  const auto make_node = [&] {
-    nodes_.emplace_back();
-    return static_cast<std::int32_t>(nodes_.size() - 1);
-  };
-  auto& root = roots_[static_cast<std::uint8_t>(content.front())];
-  if (root < 0) root = make_node();
-  std::int32_t node = root;
-  for (const char c : content.substr(1)) {
-    const auto byte = static_cast<std::uint8_t>(c);
+  std::int32_t node = -1;
+  for (auto it = content.rbegin(); it != content.rend(); ++it) {
+    const auto byte = static_cast<std::uint8_t>(*it);
     std::int32_t next = child(node, byte);
     if (next < 0) {
-      next = make_node();
-      nodes_[static_cast<std::size_t>(node)].children.emplace_back(byte, next);
+      next = static_cast<std::int32_t>(nodes_.size());
+      nodes_.push_back({-1, -1, -1, -1, byte});
+      auto& first = node < 0 ? roots_[byte] : nodes_[static_cast<std::size_t>(node)].child;
+      nodes_.back().sibling = node < 0 ? -1 : first;
+      first = next;
     }
     node = next;
   }
   nodes_[static_cast<std::size_t>(node)].token = static_cast<std::int32_t>(tokens_.size());
   tokens_.push_back(token);
+  lengths_.push_back(content.size());
 }
 
-std::pair<std::int32_t, std::size_t> AddedTokenFinder::longest(std::string_view text) const {
-  std::pair<std::int32_t, std::size_t> best{-1, 0};
-  std::int32_t node = roots_[static_cast<std::uint8_t>(text.front())];
-  for (std::size_t length = 1; node >= 0; ++length) {
-    const auto token = nodes_[static_cast<std::size_t>(node)].token;
-    if (token >= 0) best = {token, length};
-    if (length == text.size()) break;
-    node = child(node, static_cast<std::uint8_t>(text[length]));
+std::int32_t AddedTokenFinder::next(std::int32_t node, std::uint8_t byte, std::uint64_t& steps) const {
+  for (;; node = nodes_[static_cast<std::size_t>(node)].shorter) {
+    ++steps;
+    const std::int32_t target = child(node, byte);
+    if (target >= 0 || node < 0) return target;
   }
-  return best;
 }
 
-std::vector<TokenPiece> AddedTokenFinder::find(std::string_view text) const {
-  std::vector<TokenPiece> pieces;
-  std::size_t done = 0;
-  for (std::size_t at = 0; !tokens_.empty() && at < text.size();) {
-    const auto [index, length] = longest(text.substr(at));
-    if (index < 0) {
-      ++at;
-      continue;
+void AddedTokenFinder::link() {
+  std::vector<std::int32_t> queue;  // nodes in the order of their depth
+  queue.reserve(nodes_.size());
+  std::copy_if(roots_.begin(), roots_.end(), std::back_inserter(queue), [](auto root) { return root >= 0; });
+  std::uint64_t ignored = 0;
+  for (std::size_t i = 0; i < queue.size(); ++i) {
+    const Node& node = nodes_[static_cast<std::size_t>(queue[i])];
+    for (std::int32_t at = node.child; at >= 0; at = nodes_[static_cast<std::size_t>(at)].sibling) {
+      auto& below = nodes_[static_cast<std::size_t>(at)];
+      below.shorter = next(node.shorter, below.byte, ignored);
+      if (below.token < 0 && below.shorter >= 0)
+        below.token = nodes_[static_cast<std::size_t>(below.shorter)].token;
+      queue.push_back(at);
     }
-    const auto& token = tokens_[static_cast<std::size_t>(index)];
-    std::size_t begin = at;
-    std::size_t end = at + length;
-    at = end;
+  }
+}
+
+std::vector<AddedTokenFinder::Match> AddedTokenFinder::longest_tokens(std::string_view text,
+                                                                      std::uint64_t& steps) const {
+  std::vector<Match> matches;
+  if (tokens_.empty()) return matches;
+  std::int32_t node = -1;
+  for (std::size_t at = text.size(); at-- > 0;) {
+    node = next(node, static_cast<std::uint8_t>(text[at]), steps);
+    if (node < 0) continue;
+    const auto token = nodes_[static_cast<std::size_t>(node)].token;
+    if (token >= 0) matches.push_back({at, token});
+  }
+  return matches;
+}
+
+std::vector<TokenPiece> AddedTokenFinder::find(std::string_view text, std::uint64_t* steps) const {
+  std::vector<TokenPiece> pieces;
+  std::uint64_t work = 0;
+  std::size_t done = 0;
+  std::size_t searched = 0;   // matches before it overlap one that has been taken
+  std::size_t space_end = 0;  // of the white space looked at last
+  const auto matches = longest_tokens(text, work);
+  for (auto match = matches.rbegin(); match != matches.rend(); ++match) {
+    if (match->begin < searched) continue;
+    const auto& token = tokens_[static_cast<std::size_t>(match->token)];
+    std::size_t begin = match->begin;
+    std::size_t end = begin + lengths_[static_cast<std::size_t>(match->token)];
+    searched = end;
     if (token.single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end))))
       continue;
-    // Spaces that the token before has taken are gone.
-    if (token.lstrip) begin = trailing_space(text.substr(0, begin));
-    begin = std::max(begin, done);
-    if (token.rstrip) end += leading_space(text.substr(end));
-    if (end <= done) continue;
+    if (token.lstrip) {
+      // Spaces that the token before has taken are gone.
+      begin = space_before(text, begin, done);
+      work += match->begin - std::min(begin, match->begin);
+    }
+    if (token.rstrip && end < space_end) {
+      end = space_end;
+    } else if (token.rstrip) {
+      space_end = end + leading_space(text.substr(end));
+      work += space_end - end;
+      end = space_end;
+    }
+    if (begin >= end) continue;
     if (done < begin) pieces.push_back({done, begin, -1});
     pieces.push_back({begin, end, token.id});
     done = end;
   }
   if (done < text.size()) pieces.push_back({done, text.size(), -1});
+  if (steps) *steps += work;
   return pieces;
 }
 

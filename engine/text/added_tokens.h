@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace expertscope {
@@ -34,19 +33,34 @@ class AddedTokenFinder {
   AddedTokenFinder();
   /// `content` is what is searched: the token's own content, or the normalised one. Empty content is ignored.
   void add(const AddedToken& token, std::string_view content);
-  /// Cuts `text` into added tokens and what lies between.
-  std::vector<TokenPiece> find(std::string_view text) const;
+  /// To be called once after the last add() and before find().
+  void link();
+  /// Cuts `text` into added tokens and what lies between. A token that lies in the white space that the one
+  /// before it took along comes again, as in tokenizers. The work is proportional to the text, whatever the
+  /// tokens; `steps`, where given, is increased by it: bytes looked at and links followed.
+  std::vector<TokenPiece> find(std::string_view text, std::uint64_t* steps = nullptr) const;
 
  private:
+  /// The tokens from their last byte to their first, as an automaton (Aho and Corasick 1975): read backwards,
+  /// a text says at every place at once which token begins there.
   struct Node {
-    std::vector<std::pair<std::uint8_t, std::int32_t>> children;
-    std::int32_t token = -1;
+    std::int32_t child = -1;
+    std::int32_t sibling = -1;
+    std::int32_t shorter = -1;  ///< the longest other node that ends what was read; -1: none but the root
+    std::int32_t token = -1;    ///< the longest token that ends what was read
+    std::uint8_t byte = 0;
+  };
+  struct Match {
+    std::size_t begin;
+    std::int32_t token;
   };
   std::int32_t child(std::int32_t node, std::uint8_t byte) const;
-  /// The longest token at the start of `text`: its index (or -1) and its length.
-  std::pair<std::int32_t, std::size_t> longest(std::string_view text) const;
+  std::int32_t next(std::int32_t node, std::uint8_t byte, std::uint64_t& steps) const;
+  /// The longest token at each place that has one, the last place first.
+  std::vector<Match> longest_tokens(std::string_view text, std::uint64_t& steps) const;
 
   std::vector<AddedToken> tokens_;
+  std::vector<std::size_t> lengths_;  ///< of what is searched, by token
   std::vector<Node> nodes_;
   std::array<std::int32_t, 256> roots_{};
 };

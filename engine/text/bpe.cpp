@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/bpe.h"
 
+#include <functional>
 #include <queue>
+#include <utility>
 
 #include "engine/text/byte_alphabet.h"
 #include "engine/text/utf8.h"
@@ -176,7 +178,7 @@ void BpeModel::append_symbols(std::string_view word, std::vector<Symbol>& symbol
   if (!symbols.empty()) symbols.back().next = -1;
 }
 
-void BpeModel::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
+void BpeModel::encode(std::string_view word, std::vector<std::int32_t>& ids, std::uint64_t* steps) const {
   if (ignore_merges_) {
     if (const auto it = words_.find(word); it != words_.end()) return ids.push_back(it->second);
   }
@@ -184,8 +186,12 @@ void BpeModel::encode(std::string_view word, std::vector<std::int32_t>& ids) con
   symbols.reserve(word.size());
   append_symbols(word, symbols);
   const auto at = [&](std::int32_t index) -> Symbol& { return symbols[static_cast<std::size_t>(index)]; };
-  std::priority_queue<Candidate> queue;
+  std::vector<Candidate> memory;
+  memory.reserve(symbols.size());
+  std::priority_queue<Candidate> queue(std::less<Candidate>(), std::move(memory));
+  std::uint64_t work = 0;
   const auto consider = [&](std::int32_t left) {
+    ++work;
     if (left < 0 || at(left).next < 0) return;
     const std::int32_t right_id = at(at(left).next).id;
     if (const auto* merge = merge_of(at(left).id, right_id))
@@ -209,6 +215,7 @@ void BpeModel::encode(std::string_view word, std::vector<std::int32_t>& ids) con
   }
   for (const auto& symbol : symbols)
     if (symbol.alive) ids.push_back(symbol.id);
+  if (steps) *steps += work;
 }
 
 }  // namespace expertscope

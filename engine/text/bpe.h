@@ -27,8 +27,9 @@ class BpeModel {
   static Result<BpeModel> parse(const JsonFields& root, std::string_view key);
 
   /// Appends the ids of one word, given as raw bytes. Bytes without a token become unk_token, or nothing
-  /// where there is none, as in tokenizers.
-  void encode(std::string_view word, std::vector<std::int32_t>& ids) const;
+  /// where there is none, as in tokenizers. `steps`, where given, is increased by the pairs looked at: at
+  /// most three a byte.
+  void encode(std::string_view word, std::vector<std::int32_t>& ids, std::uint64_t* steps = nullptr) const;
 
   /// Vocabulary entries as the file writes them, in the byte alphabet.
   const StringIds& vocabulary() const { return vocabulary_; }

@@ -3,12 +3,11 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <vector>
 
 #include "engine/text/pattern.h"
+#include "engine/text/unicode_form.h"
 #include "engine/text/utf8.h"
 
 namespace expertscope {
@@ -19,6 +18,8 @@ namespace {
 /// 40 steps that double a text would fill the memory.
 constexpr std::size_t kMaxGrowth = 16;
 constexpr std::size_t kMaxAddition = 256;
+/// Every step goes over the text once; models have up to five.
+constexpr int kMaxSteps = 64;
 
 /// How long a text may become, and how an error says so.
 class Bound {
@@ -43,32 +44,24 @@ class Step {
   virtual ~Step() = default;
   /// The result may be longer than allowed by a fixed factor or by a string of the description; who calls
   /// checks.
-  virtual Result<std::string> apply(std::string text, const Bound& bound) const = 0;
+  virtual Result<std::string> apply(std::string text, const Bound& bound, RegexScratch& scratch) const = 0;
 };
 using Pointer = std::unique_ptr<const Step>;
 
-class UnicodeForm : public Step {
+class Unicode : public Step {
  public:
-  explicit UnicodeForm(int options) : options_(options) {}
-  Result<std::string> apply(std::string text, const Bound&) const override {
-    const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
-    if (ascii) return text;
-    utf8proc_uint8_t* buffer = nullptr;
-    const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                   static_cast<utf8proc_ssize_t>(text.size()), &buffer,
-                                   static_cast<utf8proc_option_t>(options_));
-    const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(buffer, &std::free);
-    if (size < 0) return fail(ErrorCode::format, "Unicode normalisation failed: {}", utf8proc_errmsg(size));
-    return std::string(reinterpret_cast<const char*>(buffer), static_cast<std::size_t>(size));
+  explicit Unicode(UnicodeForm form) : form_(form) {}
+  Result<std::string> apply(std::string text, const Bound&, RegexScratch&) const override {
+    return to_unicode_form(text, form_);
   }
 
  private:
-  int options_;
+  UnicodeForm form_;
 };
 
 class Lowercase : public Step {
  public:
-  Result<std::string> apply(std::string text, const Bound&) const override {
+  Result<std::string> apply(std::string text, const Bound&, RegexScratch&) const override {
     constexpr char32_t kCapitalIWithDot = 0x130;  // the one character whose lower case is two
     std::string lower;
     for (std::string_view rest = text; !rest.empty();) {
@@ -88,7 +81,7 @@ class Lowercase : public Step {
 class Prepend : public Step {
  public:
   explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
-  Result<std::string> apply(std::string text, const Bound&) const override {
+  Result<std::string> apply(std::string text, const Bound&, RegexScratch&) const override {
     return text.empty() ? text : prefix_ + text;
   }
 
@@ -99,11 +92,10 @@ class Prepend : public Step {
 class Replace : public Step {
  public:
   Replace(Regex pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  Result<std::string> apply(std::string text, const Bound& bound) const override {
+  Result<std::string> apply(std::string text, const Bound& bound, RegexScratch& scratch) const override {
     std::string out;
     std::size_t done = 0;
     bool fits = true;
-    RegexScratch scratch;
     const auto ok = pattern_.for_each_match(text, scratch, [&](std::size_t begin, std::size_t end) {
       fits = fits && bound.allows(out.size() + (begin - done) + content_.size());
       if (!fits) return;
@@ -125,9 +117,9 @@ class Replace : public Step {
 class Sequence : public Step {
  public:
   explicit Sequence(std::vector<Pointer> steps) : steps_(std::move(steps)) {}
-  Result<std::string> apply(std::string text, const Bound& bound) const override {
+  Result<std::string> apply(std::string text, const Bound& bound, RegexScratch& scratch) const override {
     for (const auto& step : steps_) {
-      auto next = step->apply(std::move(text), bound);
+      auto next = step->apply(std::move(text), bound, scratch);
       if (!next) return next;
       if (!bound.allows(next->size())) return bound.error();
       text = std::move(*next);
@@ -142,9 +134,9 @@ class Sequence : public Step {
 class BoundedNormalizer : public Normalizer {
  public:
   BoundedNormalizer(Pointer step, std::string where) : step_(std::move(step)), where_(std::move(where)) {}
-  Result<std::string> apply(std::string text) const override {
+  Result<std::string> apply(std::string text, RegexScratch& scratch) const override {
     const Bound bound(text.size(), where_);
-    auto result = step_->apply(std::move(text), bound);
+    auto result = step_->apply(std::move(text), bound, scratch);
     if (result && !bound.allows(result->size())) return bound.error();
     return result;
   }
@@ -154,16 +146,16 @@ class BoundedNormalizer : public Normalizer {
   std::string where_;
 };
 
-Result<Pointer> parse_one(const JsonFields& fields);
+Result<Pointer> parse_one(const JsonFields& fields, int& steps);
 
-Result<Pointer> parse_sequence(const JsonFields& fields) {
+Result<Pointer> parse_sequence(const JsonFields& fields, int& count) {
   const auto list = fields.array("normalizers");
   if (!list) return forward_error(list);
   std::vector<Pointer> steps;
   for (const Json& item : **list) {
     const auto entry = JsonFields::of(item, fields.file(), fields.path_of("normalizers"));
     if (!entry) return forward_error(entry);
-    auto step = parse_one(*entry);
+    auto step = parse_one(*entry, count);
     if (!step) return forward_error(step);
     steps.push_back(std::move(*step));
   }
@@ -178,21 +170,21 @@ Result<Pointer> parse_replace(const JsonFields& fields) {
   return std::make_unique<Replace>(std::move(*pattern), std::move(*content));
 }
 
-Result<Pointer> parse_one(const JsonFields& fields) {
+Result<Pointer> parse_one(const JsonFields& fields, int& steps) {
   struct Form {
     const char* name;
-    int options;
+    UnicodeForm form;
   };
-  constexpr std::array kForms = {Form{"NFC", UTF8PROC_STABLE | UTF8PROC_COMPOSE},
-                                 Form{"NFD", UTF8PROC_STABLE | UTF8PROC_DECOMPOSE},
-                                 Form{"NFKC", UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT},
-                                 Form{"NFKD", UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT}};
+  constexpr std::array kForms = {Form{"NFC", UnicodeForm::nfc}, Form{"NFD", UnicodeForm::nfd},
+                                 Form{"NFKC", UnicodeForm::nfkc}, Form{"NFKD", UnicodeForm::nfkd}};
   const auto type = fields.string("type");
   if (!type) return forward_error(type);
+  if (++steps > kMaxSteps)
+    return fields.error(ErrorCode::unsupported, "type", fmt::format("more than {} normalizers", kMaxSteps));
   for (const auto& form : kForms)
-    if (*type == form.name) return std::make_unique<UnicodeForm>(form.options);
+    if (*type == form.name) return std::make_unique<Unicode>(form.form);
   if (*type == "Lowercase") return std::make_unique<Lowercase>();
-  if (*type == "Sequence") return parse_sequence(fields);
+  if (*type == "Sequence") return parse_sequence(fields, steps);
   if (*type == "Replace") return parse_replace(fields);
   if (*type == "Prepend") {
     auto prefix = fields.string("prepend");
@@ -209,7 +201,8 @@ Result<std::unique_ptr<const Normalizer>> Normalizer::parse(const JsonFields& ro
   if (!root.has(key)) return std::unique_ptr<const Normalizer>{};
   const auto fields = root.object(key);
   if (!fields) return forward_error(fields);
-  auto step = parse_one(*fields);
+  int steps = 0;
+  auto step = parse_one(*fields, steps);
   if (!step) return forward_error(step);
   return std::make_unique<BoundedNormalizer>(std::move(*step),
                                              fmt::format("{}: {}", root.file(), root.path_of(key)));

@@ -7,6 +7,7 @@
 
 #include "engine/error.h"
 #include "engine/formats/json_fields.h"
+#include "engine/text/regex.h"
 
 namespace expertscope {
 
@@ -16,7 +17,8 @@ class Normalizer {
   virtual ~Normalizer() = default;
   /// `text` is valid UTF-8, and so is the result. A text that grows far beyond what Unicode normalisation can
   /// ask for is an error that names the file and the field.
-  virtual Result<std::string> apply(std::string text) const = 0;
+  /// `scratch` limits what the patterns of all pieces of one text may cost together.
+  virtual Result<std::string> apply(std::string text, RegexScratch& scratch) const = 0;
 
   /// NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace or a Sequence of them; others are refused by name.
   /// Null for `null`, which changes nothing.

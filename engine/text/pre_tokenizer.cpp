@@ -13,6 +13,9 @@ namespace {
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
+/// Every step goes over the text once; models have up to six.
+constexpr std::size_t kMaxSteps = 64;
+
 /// What happens to the matches of a Split; the names are those of tokenizer.json.
 enum class Behavior : std::uint8_t { isolated, removed, merged_with_previous, merged_with_next, contiguous };
 
@@ -170,6 +173,9 @@ Status PreTokenizer::parse_step(const JsonFields& fields) {
   if (has_byte_level_)
     return fields.error(ErrorCode::unsupported, "type", fmt::format("\"{}\" after ByteLevel", *type));
   if (*type == "Sequence") return parse_sequence(fields);
+  if (steps_.size() == kMaxSteps)
+    return fields.error(ErrorCode::unsupported, "type",
+                        fmt::format("more than {} pre-tokenizers", kMaxSteps));
   if (*type == "ByteLevel") return parse_byte_level(fields);
   if (*type == "Digits") {
     const auto individual = fields.boolean_or("individual_digits", false);

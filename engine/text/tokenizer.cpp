@@ -67,6 +67,8 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const
   if (!root) return forward_error(root);
   auto impl = Impl::parse(*root, declared);
   if (!impl) return forward_error(impl);
+  (*impl)->raw_tokens.link();
+  (*impl)->normalized_tokens.link();
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(*impl)));
 }
 
@@ -87,7 +89,7 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
       continue;
     }
     Result<std::string> plain = std::string(text.substr(piece.begin, piece.end - piece.begin));
-    if (impl_->normalizer) plain = impl_->normalizer->apply(std::move(*plain));
+    if (impl_->normalizer) plain = impl_->normalizer->apply(std::move(*plain), scratch);
     if (!plain) return forward_error(plain);
     for (const auto& inner : impl_->normalized_tokens.find(*plain)) {
       const auto words = std::string_view(*plain).substr(inner.begin, inner.end - inner.begin);

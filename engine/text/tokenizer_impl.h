@@ -42,7 +42,7 @@ struct Tokenizer::Impl {
  private:
   static Result<NumberedTokens> parse_added_tokens(const JsonFields& root);
   Status add_tokens(const JsonFields& root, const DeclaredTokens& declared);
-  Status search_for(const AddedToken& token, const JsonFields& root);
+  Status search_for(const AddedToken& token, const JsonFields& root, RegexScratch& scratch);
   void warn(std::string sentence);
   Status fill_tokens();
   Status parse_post_processor(const JsonFields& fields);

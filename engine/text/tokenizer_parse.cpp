@@ -31,9 +31,10 @@ tl::unexpected<Error> too_many_template_tokens(const JsonFields& fields) {
 
 }  // namespace
 
-Status Tokenizer::Impl::search_for(const AddedToken& token, const JsonFields& root) {
+Status Tokenizer::Impl::search_for(const AddedToken& token, const JsonFields& root, RegexScratch& scratch) {
   const bool rewritten = token.normalized && normalizer;
-  const auto content = rewritten ? normalizer->apply(token.content) : Result<std::string>(token.content);
+  const auto content =
+      rewritten ? normalizer->apply(token.content, scratch) : Result<std::string>(token.content);
   if (!content) return forward_error(content);
   added_bytes += content->size();
   if (added_bytes > kMaxAddedBytes)
@@ -81,8 +82,9 @@ Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens&
     warn(sentence);
 
   if (auto ok = fill_tokens(); !ok) return ok;
+  RegexScratch scratch;
   for (const auto& token : added.tokens()) {
-    if (auto ok = search_for(token, root); !ok) return ok;
+    if (auto ok = search_for(token, root, scratch); !ok) return ok;
     added_ids.emplace(token.content, token.id);
     const auto index = static_cast<std::size_t>(token.id);
     if (index >= tokens.size()) tokens.resize(index + 1);

@@ -3,8 +3,9 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
 #include <cstdint>
+
+#include "engine/text/unicode_additions.h"
 
 namespace expertscope {
 namespace {
@@ -28,6 +29,16 @@ Lead lead_of(std::uint8_t byte) {
   if (byte >= 0xF1 && byte <= 0xF3) return {4, 0x80, 0xBF};
   if (byte == 0xF4) return {4, 0x80, 0x8F};
   return {0, 0, 0};
+}
+
+/// "Lu" and the like. Characters newer than utf8proc are looked up in the table of what is new.
+std::string_view category_of(char32_t c) {
+  const std::string_view known = utf8proc_category_string(static_cast<utf8proc_int32_t>(c));
+  if (known != "Cn") return known;
+  for (const auto& addition : unicode_additions())
+    if (addition.set.size() == 2 && addition.set[0] != '-' && addition.first <= c && c <= addition.last)
+      return addition.set;
+  return known;
 }
 
 }  // namespace
@@ -114,28 +125,12 @@ bool is_word_character(char32_t c) {
   if ((c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
       (c >= 0x1F170 && c <= 0x1F189))
     return true;
-  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC:
-      return true;
-    default:
-      return false;
-  }
+  const auto category = category_of(c);
+  return category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" || category == "Pc";
 }
 
 bool is_numeric(char32_t c) {
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL ||
-         category == UTF8PROC_CATEGORY_NO;
+  return category_of(c)[0] == 'N';
 }
 
 }  // namespace expertscope

@@ -79,6 +79,13 @@ PIPELINES = (
             token(400, "qzj"), token(401, "qzjqzj", special=False), token(402, "zj", single_word=True),
             token(403, "éq", normalized=True), token(404, " x", lstrip=True, rstrip=True)],
             "normalizer": {"type": "NFC"}},
+        "space_takes_what_follows": {"pre_tokenizer": GPT2, "added_tokens": [token(400, " ", rstrip=True)]},
+        "space_takes_what_precedes": {"pre_tokenizer": GPT2, "added_tokens": [token(400, " ", lstrip=True)]},
+        "space_takes_both": {"pre_tokenizer": GPT2, "added_tokens": [token(400, " ", lstrip=True, rstrip=True)]},
+        "word_takes_spaces_that_are_tokens": {"pre_tokenizer": GPT2, "added_tokens": [
+            token(400, "zj", rstrip=True), token(401, "  "), token(402, ", ", rstrip=True, normalized=True)]},
+        "tokens_inside_tokens": {"pre_tokenizer": GPT2, "added_tokens": [
+            token(400, "jq"), token(401, "qzjq"), token(402, "zjqz"), token(403, "jqzjqzj")]},
         "bos_and_eos": {"pre_tokenizer": GPT2, "added_tokens": [token(400, "<s>"), token(401, "</s>")],
                         "post_processor": template(special("<s>"), TEXT, special("</s>"),
                                                    **{"<s>": 400, "</s>": 401})},

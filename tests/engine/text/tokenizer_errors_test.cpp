@@ -98,7 +98,7 @@ TEST(TokenizerErrors, PartsThatAreNotSupportedAreNamed) {
   unsupported([](Json& t) { t["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Odd"; },
               "behavior: \"Odd\"");
   unsupported([](Json& t) { t["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(unclosed"; },
-              "the pattern cannot be used: missing closing parenthesis");
+              "a group without its closing parenthesis is not supported in a pattern");
   unsupported([](Json& t) { t["decoder"]["type"] = "WordPiece"; }, "the decoder \"WordPiece\"");
   unsupported([](Json& t) { t["post_processor"]["type"] = "BertProcessing"; },
               "the post-processor \"BertProcessing\"");
@@ -219,8 +219,39 @@ TEST(TokenizerErrors, AHostilePatternEndsInAnErrorNotInAHang) {
   const auto ids = (*tokenizer)->encode(std::string(5000, 'a') + "b");
   ASSERT_FALSE(ids);
   EXPECT_THAT(ids.error().message,
-              HasSubstr("t.json: pre_tokenizer.pretokenizers.pattern: matching the pattern failed"));
-  EXPECT_THAT(ids.error().message, HasSubstr("match limit"));
+              HasSubstr("t.json: pre_tokenizer.pretokenizers.pattern: the pattern backtracks too much"));
+}
+
+TEST(TokenizerErrors, TheStepsOfAPatternAreThoseOfTheWholeText) {
+  Json json = base();
+  json["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(?:a|a)*[bc]";
+  json["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Regex", "(?:a|a)*[bc]"}}}, {"content", "x"}};
+  const auto tokenizer = Tokenizer::parse(json.dump(), "t.json");
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  const std::string piece = std::string(12, 'a') + "<|im_end|>";
+  std::string text = piece;
+  EXPECT_TRUE((*tokenizer)->encode(text));
+  for (int i = 0; i < 2000; ++i)
+    text += piece;
+  const auto ids = (*tokenizer)->encode(text);
+  ASSERT_FALSE(ids);
+  EXPECT_THAT(ids.error().message, HasSubstr("pattern: the pattern backtracks too much: more than 10"));
+}
+
+TEST(TokenizerErrors, StepsThatGoOverTheTextAreBounded) {
+  const auto normalizers = [](std::size_t count) {
+    return refusal([&](Json& t) {
+             t["normalizer"] = {{"type", "Sequence"},
+                                {"normalizers", std::vector<Json>(count, {{"type", "Lowercase"}})}};
+           })
+        .message;
+  };
+  EXPECT_EQ(normalizers(64), "t.json: normalizer.normalizers.type: more than 64 normalizers");
+  EXPECT_THAT(refusal([](Json& t) {
+                auto& steps = t["pre_tokenizer"]["pretokenizers"];
+                steps.insert(steps.begin(), 64, {{"type", "Digits"}});
+              }).message,
+              HasSubstr("t.json: pre_tokenizer.pretokenizers.type: more than 64 pre-tokenizers"));
 }
 
 }  // namespace

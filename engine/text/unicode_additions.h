@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace expertscope {
+
+/// Characters of Unicode 16 (which the engine of tokenizers 0.23 has) that PCRE2 and utf8proc of Debian 12
+/// (Unicode 14) know nothing of.
+struct UnicodeAddition {
+  /// A category ("Lu"), "Alphabetic", "Uppercase", "Lowercase", or a script ("han": lower case, no
+  /// separators). With a '-' before it the characters are in that set no longer.
+  std::string_view set;
+  char32_t first;
+  char32_t last;
+};
+
+/// Sets in no order that matters; the ranges of one set stand together and ascend.
+std::span<const UnicodeAddition> unicode_additions();
+
+}  // namespace expertscope
