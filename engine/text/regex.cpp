@@ -124,6 +124,9 @@ Result<Regex> Regex::literal(std::string_view text, const std::string& where) {
 }
 
 Status Regex::match_error(const RegexScratch& scratch, int code) const {
+  if (code == PCRE2_ERROR_JIT_STACKLIMIT || code == PCRE2_ERROR_HEAPLIMIT)
+    return fail(ErrorCode::unsupported,
+                "{}: the pattern backtracks too much: it takes more memory than a pattern may have", where_);
   if (code != PCRE2_ERROR_CALLOUT && code != PCRE2_ERROR_MATCHLIMIT)
     return fail(ErrorCode::unsupported, "{}: matching the pattern failed: {}", where_, pcre_message(code));
   const std::uint64_t allowed = scratch.impl_->allowed;

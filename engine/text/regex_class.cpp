@@ -265,12 +265,12 @@ Result<char32_t> read_character_escape(PatternReader& in) {
   constexpr Letter kLetters[] = {{'t', '\t'}, {'n', '\n'}, {'r', '\r'},  {'f', '\f'},
                                  {'v', '\v'}, {'a', '\a'}, {'e', '\x1b'}};
   if (in.take("\\x{")) {
-    const auto value = read_hex(in, 1, 8);
+    auto value = read_hex(in, 1, 8);
     if (value && !in.take("}")) return in.refuse("\\x{...} that is not one code point");
     return value;
   }
   if (in.take("\\x")) {
-    const auto value = read_hex(in, 1, 2);
+    auto value = read_hex(in, 1, 2);
     // Oniguruma takes it for a byte of UTF-8.
     if (value && *value >= 0x80) return in.refuse("\\x of 80 or more without braces");
     return value;

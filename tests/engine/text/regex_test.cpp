@@ -225,6 +225,11 @@ TEST(RegexSteps, ALongRunOfSpacesIsNoHostileText) {
   EXPECT_THAT(matches(R"(\s*[\r\n]+|\s+(?!\S)|\s+)", spaces), ElementsAre(spaces));
 }
 
+TEST(RegexSteps, MemoryIsBoundedToo) {
+  EXPECT_THAT(matches("(?:a|a)*[bc]", repeated("a", 1'000'000)),
+              ElementsAre(HasSubstr("test: the pattern backtracks too much: it takes more memory")));
+}
+
 TEST(RegexSteps, TheTextsOfOneScratchShareTheirSteps) {
   const auto regex = Regex::compile("(?:a|a)*[bc]", "test");
   ASSERT_TRUE(regex);

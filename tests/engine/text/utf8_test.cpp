@@ -47,6 +47,16 @@ TEST(Utf8, WordsAndSpacesAreThoseOfTheReference) {
   EXPECT_TRUE(is_numeric(U'Ⅳ'));
 }
 
+TEST(Utf8, CharactersNewerThanTheLibraryAreKnown) {
+  // Unicode 15 and 16, as Digits and single_word of tokenizers 0.23 take them.
+  EXPECT_TRUE(is_numeric(U'\U00011f50'));
+  EXPECT_TRUE(is_numeric(U'\U0001e4f0'));
+  EXPECT_TRUE(is_word_character(U'\u1c89'));
+  EXPECT_TRUE(is_word_character(U'\U00031350'));
+  EXPECT_FALSE(is_word_character(U'\U0001fae8'));
+  EXPECT_FALSE(is_word_character(U'\u0378'));
+}
+
 TEST(ByteAlphabet, LettersAndBytesAreOneToOne) {
   const ByteAlphabet alphabet;
   std::string all;
