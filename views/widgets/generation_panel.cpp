@@ -42,7 +42,6 @@ GenerationPanel::GenerationPanel(Workspace& workspace, QWidget* parent)
   rows->addWidget(prompt_);
   rows->setStretchFactor(0, 1);
   rows->setStretchFactor(1, 0);
-  rows->setSizes({1000, 1});  // the prompt begins with the line it needs
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->addWidget(rows);

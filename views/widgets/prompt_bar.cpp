@@ -209,6 +209,10 @@ PromptRequest PromptBar::request() const {
   return request;
 }
 
+QSize PromptBar::sizeHint() const {
+  return {QWidget::sizeHint().width(), minimumSizeHint().height() + prompt_->fontMetrics().lineSpacing()};
+}
+
 void PromptBar::set_prompt(const QString& prompt) {
   prompt_->setPlainText(prompt);
 }

@@ -27,6 +27,8 @@ class PromptBar final : public QWidget {
   void set_prompt(const QString& prompt);
   QPushButton& generate_button() { return *generate_; }
   QPushButton& stop_button() { return *stop_; }
+  /// Two lines of prompt: what is left over belongs to the text above.
+  QSize sizeHint() const override;
 
  public Q_SLOTS:
   void generate();

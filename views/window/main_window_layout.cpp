@@ -167,7 +167,7 @@ void MainWindow::make_view_menu() {
   view->addSeparator();
   view->addAction(actions_.clear_range);
   view->addSeparator();
-  make_theme_menu(*view->addMenu(tr("&Theme")));
+  make_theme_menu(*view->addMenu(tr("T&heme")));
 }
 
 void MainWindow::make_theme_menu(QMenu& menu) {
