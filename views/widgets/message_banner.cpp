@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "views/models/colour_map.h"
+#include "views/models/plain_text.h"
 
 namespace expertscope {
 namespace {
@@ -61,12 +62,13 @@ QString MessageBanner::message() const {
 }
 
 void MessageBanner::show_kind(Kind kind, const QString& message, const BannerOffer& offer) {
+  const QString shown = visible(message, LineBreaks::keep);  // names in it come from files
   kind_ = kind;
   offer_ = offer;
   offer_button_->setText(offer.text);
   offer_button_->setVisible(offer.take != nullptr);
-  text_->setText(message);
-  setAccessibleName(kind == Kind::error ? tr("Error: %1").arg(message) : message);
+  text_->setText(shown);
+  setAccessibleName(kind == Kind::error ? tr("Error: %1").arg(shown) : shown);
   progress_->setVisible(kind == Kind::progress);
   cancel_->setVisible(kind == Kind::progress);
   close_->setVisible(kind != Kind::progress);
