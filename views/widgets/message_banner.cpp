@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "views/models/colour_map.h"
+#include "views/models/plain_text.h"
 
 namespace expertscope {
 namespace {
@@ -136,7 +137,7 @@ void MessageBanner::set_offer(const BannerOffer& offer) {
 void MessageBanner::update_message() {
   QStringList parts{unread_, notice_};
   parts.removeAll(QString());
-  const QString message = parts.join(QLatin1Char('\n'));
+  const QString message = visible(parts.join(QLatin1Char('\n')), LineBreaks::keep);  // with names from files
   text_->setPlainText(message);
   setAccessibleName(is_error() ? tr("Error: %1").arg(message) : message);
   setVisible(!message.isEmpty());

@@ -135,6 +135,9 @@ void PromptBar::connect_workspace() {
     rate_->setToolTip(
         tr("What the engine reaches; the pause after each token that keeps the pace is not counted"));
   });
+  connect(&engine, &EngineController::generation_finished, this, [this](const GenerateResult& result) {
+    if (result.ids.empty()) rate_->clear();  // of a prompt that was refused nothing is being read any more
+  });
   connect(prompt_, &QPlainTextEdit::textChanged, this, &PromptBar::update_state);
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <QDoubleSpinBox>
+#include <QLabel>
 #include <QRegularExpression>
 #include <nlohmann/json.hpp>
 
@@ -70,6 +71,7 @@ TEST_F(NumbersTest, APromptThatDoesNotFitIsRefusedBeforeARunBegins) {
   EXPECT_EQ(workspace_.engine().state(), EngineState::ready);
   settle();
   EXPECT_EQ(runs_seen(), 1u) << "no failed run is left";
+  EXPECT_NE(part<QLabel>("rate").text(), "reading the prompt");
   EXPECT_TRUE(map().scene().data->has_values()) << "the map still shows the run before";
 }
 

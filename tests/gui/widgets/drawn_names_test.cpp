@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The list of runs as it is drawn.
+// What is drawn of names and prompts.
 #include <gtest/gtest.h>
 
 #include <QListView>
 
 #include "tests/gui/support.h"
 #include "views/models/run_list_model.h"
+#include "views/widgets/message_banner.h"
 #include "views/widgets/run_delegate.h"
 
 namespace expertscope::testing {
@@ -25,6 +26,8 @@ QImage second_line(const std::string& prompt) {
   list.setItemDelegate(new RunDelegate(&list));
   list.setModel(&model);
   list.resize(260, 120);
+  list.show();
+  EXPECT_TRUE(QTest::qWaitForWindowExposed(&list));
   const QImage picture = list.viewport()->grab().toImage();
   const QRect row = list.visualRect(model.index(0));
   return picture.copy(row.adjusted(0, row.height() / 2, 0, 0));
@@ -44,7 +47,12 @@ TEST(RunsList, ThePromptsScriptDoesNotTakeTheSecondLineAway) {
   ASSERT_TRUE(has_ink(plain));
   EXPECT_EQ(second_line("起初　神創造天地"), plain);
   EXPECT_EQ(second_line("😀👩‍💻🏴"), plain);
-  EXPECT_EQ(second_line("ཨོཾ་མ་ཎི་པདྨེ་ཧཱུྃ"), plain);
+}
+
+TEST(Messages, SpellOutWhatHidesOrReversesText) {
+  MessageBanner banner;
+  banner.show_error("safe\u202egpj.exe: cannot be read\nsecond line");
+  EXPECT_EQ(banner.message(), "safe\\u202egpj.exe: cannot be read\nsecond line");
 }
 
 }  // namespace
