@@ -103,6 +103,11 @@ Argument Arguments::add(const std::string& name, std::uint64_t& value, const std
   return Argument(app_->add_option(name, value, help)->type_name("N"));
 }
 
+Argument Arguments::add(const std::string& name, std::optional<std::string>& value, const std::string& help) {
+  const auto take = [&value](const std::string& text) { value = text; };
+  return Argument(app_->add_option_function<std::string>(name, take, help)->type_name(""));
+}
+
 Argument Arguments::add(const std::string& name, std::optional<int>& value, const std::string& help) {
   return Argument(app_->add_option(name, value, help)->type_name("N"));
 }

@@ -45,6 +45,8 @@ class Arguments {
   Argument add(const std::string& name, int& value, const std::string& help);
   Argument add(const std::string& name, std::int64_t& value, const std::string& help);
   Argument add(const std::string& name, std::uint64_t& value, const std::string& help);
+  /// An empty word is a value like any other.
+  Argument add(const std::string& name, std::optional<std::string>& value, const std::string& help);
   Argument add(const std::string& name, std::optional<int>& value, const std::string& help);
   Argument add(const std::string& name, std::optional<float>& value, const std::string& help);
   /// Numbers separated by commas, in one word.

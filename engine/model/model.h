@@ -48,10 +48,14 @@ class Model {
   const ModelIdentity& identity() const { return identity_; }
   /// Null when the folder has no tokenizer.json (runs from ids still work).
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }
-  /// Why there is no tokenizer or no usable chat template; empty when all is well.
+  /// The tokenizer, or why there is none: the file and the part of it that is not supported.
+  Result<const Tokenizer*> require_tokenizer() const;
+  /// What of the folder is not used, or not as it is written; empty when all is well.
   const std::vector<std::string>& warnings() const { return warnings_; }
-  /// Null when the model has no chat template this program understands; warnings() says why.
+  /// Null when the model has no chat template this program understands.
   const ChatTemplate* chat_template() const { return chat_template_.get(); }
+  /// The chat template, or why there is none.
+  Result<const ChatTemplate*> require_chat_template() const;
 
   /// Scans all weights for NaN and Inf; names the first such tensor. Reads everything: minutes on a large
   /// model.
@@ -68,6 +72,8 @@ class Model {
   ModelIdentity identity_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> chat_template_;
+  std::string no_tokenizer_;      ///< why there is none
+  std::string no_chat_template_;  ///< likewise
   std::vector<std::string> warnings_;
   std::shared_ptr<const void> storage_;
 };

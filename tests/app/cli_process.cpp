@@ -20,12 +20,13 @@
 namespace expertscope::testing {
 namespace {
 
-[[noreturn]] void become_cli(const std::vector<std::string>& arguments, int out, int err) {
+[[noreturn]] void become_cli(const std::vector<std::string>& arguments, const std::string& input, int out,
+                             int err) {
   std::vector<char*> argv = {const_cast<char*>(EXPERTSCOPE_CLI)};
   for (const std::string& argument : arguments)
     argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+  dup2(open(input.c_str(), O_RDONLY), STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
   execv(EXPERTSCOPE_CLI, argv.data());
@@ -54,13 +55,13 @@ void drain(int out, int err, ProcessResult& result) {
 }  // namespace
 
 ProcessResult run_cli(const std::vector<std::string>& arguments,
-                      const std::function<void(int pid)>& while_running) {
+                      const std::function<void(int pid)>& while_running, const std::string& input) {
   std::array<int, 2> out;
   std::array<int, 2> err;
   ProcessResult result;
   if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(err.data(), O_CLOEXEC) != 0) return result;
   const pid_t child = fork();
-  if (child == 0) become_cli(arguments, out[1], err[1]);
+  if (child == 0) become_cli(arguments, input, out[1], err[1]);
   close(out[1]);
   close(err[1]);
   std::thread reader([&] { drain(out[0], err[0], result); });
