@@ -94,7 +94,7 @@ Argument& Argument::file() {
   return checked_by(name_problem);
 }
 
-Argument& Argument::output() {
+Argument& Argument::file_or_stream() {
   return checked_by([](const std::string& name) { return name == "-" ? std::string() : name_problem(name); });
 }
 
@@ -166,6 +166,11 @@ Argument Arguments::add(const std::string& name, std::uint64_t& value, const std
   Argument argument = declare(name, help, take_whole<std::uint64_t>(name, value));
   argument.option_->default_function([&value] { return fmt::format("{}", value); });
   return argument;
+}
+
+Argument Arguments::add(const std::string& name, std::optional<std::string>& value, const std::string& help) {
+  const auto take = [&value](const std::string& text) { value = text; };
+  return Argument(app_->add_option_function<std::string>(name, take, help)->type_name(""));
 }
 
 Argument Arguments::add(const std::string& name, std::optional<int>& value, const std::string& help) {

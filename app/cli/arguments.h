@@ -25,8 +25,8 @@ class Argument {
   Argument& one_of(const std::vector<std::string>& values);
   /// The name of a file or folder to read, or of a trace to write: nothing else is meant by it.
   Argument& file();
-  /// The name of a file to write; "-" is standard output.
-  Argument& output();
+  /// The name of a file to read or to write; "-" is standard input or output.
+  Argument& file_or_stream();
   /// `check` says what is wrong with a value; nothing: it is right.
   Argument& checked_by(const std::function<std::string(const std::string&)>& check);
   /// Names the value in the help: "FILE". "TEXT" may be anything, the name of an option too.
@@ -52,6 +52,8 @@ class Arguments {
   Argument add(const std::string& name, int& value, const std::string& help);
   Argument add(const std::string& name, std::int64_t& value, const std::string& help);
   Argument add(const std::string& name, std::uint64_t& value, const std::string& help);
+  /// An empty word is a value like any other.
+  Argument add(const std::string& name, std::optional<std::string>& value, const std::string& help);
   Argument add(const std::string& name, std::optional<int>& value, const std::string& help);
   Argument add(const std::string& name, std::optional<float>& value, const std::string& help);
   /// Numbers separated by commas, in one word.

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <unistd.h>
 
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,6 +14,7 @@
 #include "engine/formats/weight_watch.h"
 #include "engine/model/generate.h"
 #include "engine/text/chat_template.h"
+#include "engine/text/text_source.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/visible_text.h"
 #include "probes/capture/generation.h"
@@ -29,7 +27,7 @@ struct GenerateArguments {
   std::string prompt;
   std::string prompt_file;
   std::vector<std::int32_t> ids;
-  std::string system;
+  std::optional<std::string> system;  ///< an empty one is a message, too
   bool chat = false;
   int max_tokens = 64;
   int context = 0;
@@ -56,28 +54,20 @@ struct Outcome {
 };
 
 Result<std::string> prompt_text(const GenerateArguments& arguments) {
-  if (arguments.prompt_file.empty()) return arguments.prompt;
-  if (arguments.prompt_file == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-  std::ifstream file(arguments.prompt_file, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file) return fail(ErrorCode::io, "{}: cannot read the prompt", arguments.prompt_file);
-  return text;
+  return arguments.prompt_file.empty() ? arguments.prompt : read_prompt(arguments.prompt_file);
 }
 
 /// The prompt in the model's chat format.
 Result<std::string> chat_text(const Model& model, const GenerateArguments& arguments, std::string prompt) {
-  if (model.chat_template() == nullptr) {
-    std::string why;
-    for (const std::string& warning : model.warnings())
-      why += "; " + warning;
+  const auto chat = model.require_chat_template();
+  if (!chat)
     return fail(ErrorCode::unsupported,
-                "{}: no chat template to use with --chat{}; the prompt runs as it is without --chat",
-                model.identity().path, why);
-  }
+                "{}: no chat template to use with --chat; {} The prompt runs as it is without --chat",
+                model.identity().path, chat.error().message);
   std::vector<ChatMessage> messages;
-  if (!arguments.system.empty()) messages.push_back({"system", arguments.system});
+  if (arguments.system) messages.push_back({"system", *arguments.system});
   messages.push_back({"user", std::move(prompt)});
-  return model.chat_template()->render(messages);
+  return (*chat)->render(messages);
 }
 
 Result<Prompt> make_prompt(const Model& model, const GenerateArguments& arguments) {
@@ -88,8 +78,9 @@ Result<Prompt> make_prompt(const Model& model, const GenerateArguments& argument
     if (model.tokenizer() != nullptr) prompt.text = model.tokenizer()->decode(prompt.ids);
     return prompt;
   }
-  const auto tokenizer = require_tokenizer(model);
-  if (!tokenizer) return forward_error(tokenizer);
+  const auto tokenizer = model.require_tokenizer();
+  if (!tokenizer)
+    return fail(tokenizer.error().code, "{}; token ids (--ids) run without it", tokenizer.error().message);
   auto text = prompt_text(arguments);
   if (text && arguments.chat) text = chat_text(model, arguments, std::move(*text));
   if (!text) return forward_error(text);
@@ -275,7 +266,8 @@ void add_prompt_options(Arguments& options, GenerateArguments& arguments) {
   const auto prompt = options.add("--prompt", arguments.prompt, "Text").value_name("TEXT");
   const auto file =
       options.add("--prompt-file", arguments.prompt_file, "File with the text; - for standard input")
-          .value_name("FILE");
+          .value_name("FILE")
+          .file_or_stream();
   const auto ids = options.add("--ids", arguments.ids, "Token ids");
   options.exactly_one_of("Prompt (one of the three)", {prompt, file, ids});
   const auto chat =

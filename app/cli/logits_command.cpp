@@ -80,7 +80,7 @@ CommandBody define_logits(Arguments& options) {
   options.add("--out", arguments->out, "NumPy file to write: float32 [tokens, vocab]; - for standard output")
       .required()
       .value_name("FILE.npy")
-      .output();
+      .file_or_stream();
   options.add_flag("--json", arguments->json, "Print what was written as JSON");
   return [arguments](const CommandContext& context) { return logits(*arguments, context); };
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "app/cli/console.h"
+#include "app/cli/data_options.h"
 #include "app/cli/run_options.h"
 #include "engine/formats/weight_watch.h"
 #include "engine/model/text_perplexity.h"
@@ -15,14 +16,14 @@ namespace {
 
 struct PplArguments {
   RunOptions run;
-  std::string data;
+  DataOptions data;
   std::string protocol = "hf";
   int context = 0;
   int stride = 0;
   bool json = false;
 };
 
-nlohmann::ordered_json as_json(const TextPerplexity& scored, const Session& session,
+nlohmann::ordered_json as_json(const TextPerplexity& scored, const Dataset& data, const Session& session,
                                const PplArguments& arguments) {
   const bool hf = scored.options.protocol == PerplexityProtocol::hf;
   nlohmann::ordered_json json = {
@@ -36,12 +37,12 @@ nlohmann::ordered_json as_json(const TextPerplexity& scored, const Session& sess
       {"tokens", scored.tokens},
       {"scored_tokens", scored.result.scored_tokens},
       {"bos_policy", scored.bos_policy},
-      {"data", scored.dataset},
-      {"text_sha256", scored.text_sha256},
-      {"model", session.model().identity().path},
-      {"config_sha256", session.model().identity().config_sha256},
-      {"math", arguments.run.math},
   };
+  add_data(json, data);
+  json["text_sha256"] = scored.text_sha256;
+  json["model"] = session.model().identity().path;
+  json["config_sha256"] = session.model().identity().config_sha256;
+  json["math"] = arguments.run.math;
   add_backend(json, session);
   const auto table = session.routing();
   json["policy"] = table ? nlohmann::ordered_json::parse(table->policy_json, nullptr, false) : nullptr;
@@ -53,10 +54,11 @@ std::string as_text(const TextPerplexity& scored) {
   const std::string windows = options.protocol == PerplexityProtocol::hf
                                   ? fmt::format("windows of {}, stride {}", options.context, options.stride)
                                   : fmt::format("windows of {}", options.context);
-  return fmt::format("perplexity {:.4f} +/- {:.4f}\n{} protocol, {}, {} of {} tokens scored\nBOS: {}\n",
-                     scored.result.perplexity, scored.result.standard_error, protocol_name(options.protocol),
-                     windows, format_count(scored.result.scored_tokens), format_count(scored.tokens),
-                     scored.bos_policy);
+  return fmt::format(
+      "perplexity {:.4f} +/- {:.4f}\n{} protocol, {}, {} of {} tokens scored\nBOS: {}\ndata: {}\n",
+      scored.result.perplexity, scored.result.standard_error, protocol_name(options.protocol), windows,
+      format_count(scored.result.scored_tokens), format_count(scored.tokens), scored.bos_policy,
+      scored.dataset);
 }
 
 /// Tokens of context the session has to hold: what was asked for, or room for the protocol's usual window.
@@ -66,11 +68,12 @@ int session_context(const PplArguments& arguments, const ModelConfig& config) {
 }
 
 Status ppl(const PplArguments& arguments) {
-  const auto data = Dataset::open(arguments.data);
+  const auto data = open_data(arguments.data);
   if (!data) return forward_error(data);
   const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
+  if (const auto tokenizer = (*model)->require_tokenizer(); !tokenizer) return forward_error(tokenizer);
   SessionShape shape;
   shape.max_context = session_context(arguments, (*model)->config());
   const auto session = open_session(std::move(*model), arguments.run, shape);
@@ -89,7 +92,8 @@ Status ppl(const PplArguments& arguments) {
   }();
   if (const std::string changed = weights.text(); !changed.empty()) note(changed);
   if (!scored) return run_failure(**session, scored.error());
-  return arguments.json ? write_json(as_json(*scored, **session, arguments)) : write_text(as_text(*scored));
+  return arguments.json ? write_json(as_json(*scored, *data, **session, arguments))
+                        : write_text(as_text(*scored));
 }
 
 }  // namespace
@@ -97,9 +101,7 @@ Status ppl(const PplArguments& arguments) {
 CommandBody define_ppl(Arguments& options) {
   auto arguments = std::make_shared<PplArguments>();
   add_run_options(options, arguments->run);
-  options.add("--data", arguments->data, "Text file, or JSONL with \"text\" in every line")
-      .required()
-      .value_name("FILE");
+  add_data_options(options, arguments->data);
   options
       .add("--protocol", arguments->protocol,
            "hf: sliding windows, each token scored once; llamacpp: disjoint windows, second half scored. "

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "app/cli/console.h"
+#include "app/cli/data_options.h"
 #include "app/cli/run_options.h"
-#include "engine/text/dataset.h"
 
 namespace expertscope::cli {
 namespace {
@@ -21,7 +21,7 @@ constexpr int kMaxGpuSequences = 256;
 
 struct ProfileArguments {
   RunOptions run;
-  std::string data;
+  DataOptions data;
   std::string trace;
   int sequence_length = 2048;
   int sequences = 0;
@@ -35,14 +35,14 @@ std::string perplexity_text(const ProfileResult& result) {
   return fmt::format("perplexity {:.4f}", std::exp(result.nll_mean));
 }
 
-std::string as_text(const ProfileResult& result, const std::string& trace) {
+std::string as_text(const ProfileResult& result, const Dataset& data, const std::string& trace) {
   const double rate = result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0;
-  return fmt::format("run {} in {}: {} tokens in {} sequences, {:.1f} s, {:.1f} tokens/s, {}\n", result.run,
-                     trace, format_count(result.tokens), format_count(result.sequences), result.seconds, rate,
-                     perplexity_text(result));
+  return fmt::format("run {} in {}: {} tokens in {} sequences, {:.1f} s, {:.1f} tokens/s, {}\ndata: {}\n",
+                     result.run, trace, format_count(result.tokens), format_count(result.sequences),
+                     result.seconds, rate, perplexity_text(result), data.summary());
 }
 
-nlohmann::ordered_json as_json(const ProfileResult& result, const std::string& trace) {
+nlohmann::ordered_json as_json(const ProfileResult& result, const Dataset& data, const std::string& trace) {
   nlohmann::ordered_json json = {{"trace", trace},
                                  {"run", result.run},
                                  {"tokens", result.tokens},
@@ -51,6 +51,7 @@ nlohmann::ordered_json as_json(const ProfileResult& result, const std::string& t
                                  {"scored_tokens", result.scored_tokens},
                                  {"nll_mean", nullptr},
                                  {"perplexity", nullptr}};
+  add_data(json, data);
   if (result.scored_tokens == 0) return json;
   json["nll_mean"] = result.nll_mean;
   json["perplexity"] = std::exp(result.nll_mean);
@@ -71,12 +72,13 @@ SessionShape shape_for(int length, int most) {
 }
 
 Status run_profile(const ProfileArguments& arguments, const CommandContext& context) {
-  Status output = check_trace_output(arguments.trace, arguments.run, "--data", arguments.data);
+  Status output = check_trace_output(arguments.trace, arguments.run, "--data", arguments.data.file);
   if (!output) return output;
-  const auto data = Dataset::open(arguments.data);
+  const auto data = open_data(arguments.data);
   if (!data) return forward_error(data);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
+  if (const auto tokenizer = (*model)->require_tokenizer(); !tokenizer) return forward_error(tokenizer);
 
   ProfileOptions options;
   options.sequence_length = arguments.sequence_length;
@@ -101,8 +103,8 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
   }();
   if (!result) return run_failure(**session, result.error());
   if (!result->remark.empty()) note(result->remark);
-  return arguments.json ? write_json(as_json(*result, arguments.trace))
-                        : write_text(as_text(*result, arguments.trace));
+  return arguments.json ? write_json(as_json(*result, *data, arguments.trace))
+                        : write_text(as_text(*result, *data, arguments.trace));
 }
 
 }  // namespace
@@ -110,11 +112,7 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
 CommandBody define_profile(Arguments& options) {
   auto arguments = std::make_shared<ProfileArguments>();
   add_run_options(options, arguments->run);
-  options
-      .add("--data", arguments->data,
-           "Text file, or JSONL with \"text\" and optional \"domain\" in every line")
-      .required()
-      .value_name("FILE");
+  add_data_options(options, arguments->data);
   options.add("--trace", arguments->trace, "Trace to record into; a run is added to one that exists")
       .required()
       .value_name("FILE.db")

@@ -122,7 +122,7 @@ CommandBody define_report(Arguments& options) {
   options.add("--out", arguments->out, "HTML file to write; - for standard output")
       .required()
       .value_name("FILE.html")
-      .output();
+      .file_or_stream();
   options.add("--run", arguments->run, "Run in the trace (default: the newest)").range(1, 1e15);
   options.add_flag("--json", arguments->json, "Print what was written as JSON");
 

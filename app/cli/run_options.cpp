@@ -182,11 +182,4 @@ Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config) {
   return {};
 }
 
-Result<const Tokenizer*> require_tokenizer(const Model& model) {
-  if (model.tokenizer() != nullptr) return model.tokenizer();
-  return fail(ErrorCode::unsupported,
-              "{}: no tokenizer.json, so text cannot be encoded; use token ids (--ids)",
-              model.identity().path);
-}
-
 }  // namespace expertscope::cli

@@ -63,7 +63,4 @@ tl::unexpected<Error> run_failure(const Session& session, Error error);
 /// Every id names a row of the embedding.
 Status check_ids(std::span<const std::int32_t> ids, const ModelConfig& config);
 
-/// The tokenizer, or an error that names the model.
-Result<const Tokenizer*> require_tokenizer(const Model& model);
-
 }  // namespace expertscope::cli

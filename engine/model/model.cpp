@@ -25,6 +25,18 @@ std::shared_ptr<const Model> Model::from_memory(ModelConfig config, Weights weig
   return model;
 }
 
+Result<const Tokenizer*> Model::require_tokenizer() const {
+  if (tokenizer_) return tokenizer_.get();
+  if (!no_tokenizer_.empty()) return fail(ErrorCode::unsupported, "{}", no_tokenizer_);
+  return fail(ErrorCode::unsupported, "{}: the model has no tokenizer", identity_.name);
+}
+
+Result<const ChatTemplate*> Model::require_chat_template() const {
+  if (chat_template_) return chat_template_.get();
+  if (!no_chat_template_.empty()) return fail(ErrorCode::unsupported, "{}", no_chat_template_);
+  return fail(ErrorCode::unsupported, "{}: the model has no chat template", identity_.name);
+}
+
 Status Model::check_finite_part(int layer, const std::stop_token& stop) const {
   Status ok = check_finite_weights(weights_, config_, layer, stop);
   if (ok || ok.error().code == ErrorCode::cancelled || ok.error().code == ErrorCode::invalid_argument)

@@ -49,13 +49,17 @@ class Model {
   const ModelIdentity& identity() const { return identity_; }
   /// Null when the folder has no tokenizer.json (runs from ids still work).
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }
+  /// The tokenizer, or why there is none: the file and the part of it that is not supported.
+  Result<const Tokenizer*> require_tokenizer() const;
   /// What a person should know of this folder: what is ignored, missing or read otherwise than it is written;
   /// empty when all is well. First what concerns the results of any run, then what concerns text.
   const std::vector<std::string>& warnings() const { return warnings_; }
   /// Those of them that concern the results of any run.
   std::span<const std::string> result_warnings() const { return {warnings_.data(), result_warnings_}; }
-  /// Null when the model has no chat template this program understands; warnings() says why.
+  /// Null when the model has no chat template this program understands.
   const ChatTemplate* chat_template() const { return chat_template_.get(); }
+  /// The chat template, or why there is none.
+  Result<const ChatTemplate*> require_chat_template() const;
 
   /// Scans all weights for NaN and Inf; names the first such tensor. Reads everything: minutes on a large
   /// model.
@@ -72,6 +76,8 @@ class Model {
   ModelIdentity identity_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> chat_template_;
+  std::string no_tokenizer_;      ///< why there is none
+  std::string no_chat_template_;  ///< likewise
   std::vector<std::string> warnings_;
   std::size_t result_warnings_ = 0;  ///< how many of them
   std::shared_ptr<const void> storage_;

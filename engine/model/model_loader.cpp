@@ -140,14 +140,16 @@ Status ModelLoader::load_weights() {
 Status ModelLoader::load_tokenizer() {
   const auto file = folder_ / "tokenizer.json";
   if (!present(file)) {
-    model_->warnings_.push_back(
-        fmt::format("{} has no tokenizer.json: text cannot be encoded or decoded.", folder_.string()));
+    model_->no_tokenizer_ =
+        fmt::format("{} has no tokenizer.json: text cannot be encoded or decoded", folder_.string());
+    model_->warnings_.push_back(model_->no_tokenizer_ + ".");
     return {};
   }
   auto tokenizer = Tokenizer::open(file);
   if (!tokenizer && tokenizer.error().code != ErrorCode::unsupported) return forward_error(tokenizer);
   if (!tokenizer) {
-    model_->warnings_.push_back(fmt::format("The tokenizer is not usable: {}", tokenizer.error().message));
+    model_->no_tokenizer_ = fmt::format("The tokenizer is not usable: {}", tokenizer.error().message);
+    model_->warnings_.push_back(model_->no_tokenizer_);
     return {};
   }
   if ((*tokenizer)->vocab_size() > model_->config_.vocab_size)
@@ -182,18 +184,16 @@ Result<ChatTemplateSource> ModelLoader::chat_template_source() const {
 }
 
 void ModelLoader::load_chat_template() {
+  const auto none = [&](const std::string& why) {
+    model_->no_chat_template_ = why;
+    model_->warnings_.push_back(why);
+  };
   const auto source = chat_template_source();
-  if (!source) {
-    model_->warnings_.push_back(fmt::format("The chat template is not usable: {}", source.error().message));
-    return;
-  }
-  if (source->jinja.empty()) {
-    model_->warnings_.emplace_back("The model has no chat template: prompts are used as they are.");
-    return;
-  }
+  if (!source) return none(fmt::format("The chat template is not usable: {}", source.error().message));
+  if (source->jinja.empty()) return none("The model has no chat template: prompts are used as they are.");
   auto recognised = ChatTemplate::recognise(source->jinja, source->bos_token, source->eos_token);
-  if (recognised) model_->chat_template_ = std::move(*recognised);
-  if (!recognised) model_->warnings_.push_back(recognised.error().message);
+  if (!recognised) return none(recognised.error().message);
+  model_->chat_template_ = std::move(*recognised);
 }
 
 Result<std::shared_ptr<const Model>> ModelLoader::load() {

@@ -50,19 +50,17 @@ const char* protocol_name(PerplexityProtocol protocol) {
 Result<TextPerplexity> text_perplexity(Session& session, const Dataset& data,
                                        const TextPerplexityOptions& options,
                                        const TextPerplexityProgress& progress, const std::stop_token& stop) {
-  const Tokenizer* tokenizer = session.model().tokenizer();
-  if (tokenizer == nullptr) {
-    return fail(ErrorCode::unsupported, "{}: the model has no tokenizer, so text cannot be scored",
-                session.model().identity().path);
-  }
+  const auto required = session.model().require_tokenizer();
+  if (!required) return forward_error(required);
+  const Tokenizer& tokenizer = **required;
   const std::string text = joined_text(data);
-  const auto tokens = tokenizer->encode(text);
+  const auto tokens = tokenizer.encode(text);
   if (!tokens) return fail(tokens.error().code, "{}: {}", data.name, tokens.error().message);
 
-  const std::int32_t bos = added_bos(*tokenizer, session.model().config());
+  const std::int32_t bos = added_bos(tokenizer, session.model().config());
   TextPerplexity scored;
   scored.options = resolve(session, options, bos);
-  scored.dataset = data.name;
+  scored.dataset = data.summary();
   scored.text_sha256 = sha256_hex(text);
   scored.bos_policy = describe_bos(options.protocol, bos);
   scored.tokens = static_cast<std::int64_t>(tokens->size());

@@ -23,7 +23,7 @@ struct TextPerplexityOptions {
 struct TextPerplexity {
   PerplexityResult result;
   PerplexityOptions options;  ///< as resolved for this model and session
-  std::string dataset;        ///< data set name
+  std::string dataset;        ///< what was read, as Dataset::summary() says it
   std::string text_sha256;    ///< of the text that was scored
   std::string bos_policy;     ///< in words: what was done about a BOS token
   std::int64_t tokens = 0;    ///< tokens of the text

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/chat_template.h"
 
+#include <algorithm>
 #include <array>
 
 #include "engine/text/jinja/parser.h"
@@ -24,6 +25,16 @@ constexpr std::array kFramings = {Framing{"ChatML", "<|im_start|>", "\n", "<|im_
 std::string framed(const Framing& framing, std::string_view role, std::string_view content) {
   return fmt::format("{}{}{}{}{}", framing.before_role, role, framing.before_content, content,
                      framing.after_content);
+}
+
+/// The text has every message in this framing and ends with the header of the assistant's turn.
+bool frames(const Framing& framing, const std::vector<ChatMessage>& conversation, std::string_view text) {
+  for (const auto& message : conversation)
+    if (text.find(framed(framing, message.role, message.content)) == std::string_view::npos) return false;
+  const auto header = framed(framing, "assistant", "");
+  const auto prompt = std::string_view(header).substr(0, header.size() - framing.after_content.size());
+  return text.rfind(prompt) != std::string_view::npos &&
+         text.rfind(prompt) > text.rfind(framing.after_content);
 }
 
 /// The special tokens a template can name.
@@ -70,20 +81,18 @@ class JinjaTemplate : public ChatTemplate {
         {{"system", "two"}, {"user", "one"}},
         {{"user", "one"}, {"assistant", "three"}, {"user", "four"}},
         {{"system", "two"}, {"user", "one"}, {"assistant", "three"}, {"user", "four"}}};
-    for (const auto& framing : kFramings) {
-      bool all = true;
-      for (const auto& conversation : conversations) {
-        const auto text = run(conversation);
-        if (!text) return forward_error(text);
-        for (const auto& message : conversation)
-          all = all && text->find(framed(framing, message.role, message.content)) != std::string::npos;
-        const auto header = framed(framing, "assistant", "");
-        const auto prompt = std::string_view(header).substr(0, header.size() - framing.after_content.size());
-        all = all && text->rfind(prompt) != std::string::npos &&
-              text->rfind(prompt) > text->rfind(framing.after_content);
-      }
-      if (all) name_ = framing.name;
-      if (all) return {};
+    std::array<bool, kFramings.size()> fits;
+    fits.fill(true);
+    for (const auto& conversation : conversations) {
+      const auto text = run(conversation);
+      if (!text) return forward_error(text);
+      for (std::size_t i = 0; i < kFramings.size(); ++i)
+        fits[i] = fits[i] && frames(kFramings[i], conversation, *text);
+    }
+    const auto first = std::find(fits.begin(), fits.end(), true);
+    if (first != fits.end()) {
+      name_ = kFramings[static_cast<std::size_t>(first - fits.begin())].name;
+      return {};
     }
     return fail(ErrorCode::unsupported, "it frames messages neither as ChatML nor as the demo model does");
   }

@@ -163,10 +163,7 @@ Status run(Session& session, Feeder& feeder, std::int64_t total, std::int64_t& d
 }
 
 Status check(const Session& session, const ProfileOptions& options) {
-  if (session.model().tokenizer() == nullptr) {
-    return fail(ErrorCode::unsupported, "{}: the model has no tokenizer.json to cut a data set into tokens",
-                session.model().identity().path);
-  }
+  if (const auto tokenizer = session.model().require_tokenizer(); !tokenizer) return forward_error(tokenizer);
   if (options.sequence_length < 1 || options.sequence_length > session.options().max_context) {
     return fail(ErrorCode::invalid_argument, "the sequence length {} is not between 1 and the session's {}",
                 options.sequence_length, session.options().max_context);
@@ -177,7 +174,7 @@ Status check(const Session& session, const ProfileOptions& options) {
 RunInfo describe(const Session& session, const Dataset& data, const ProfileOptions& options) {
   RunInfo info = describe_run(session, options.probes);
   info.kind = "profile";
-  info.dataset = data.name;
+  info.dataset = data.skipped == 0 ? data.name : data.summary();
   info.dataset_sha256 = data.sha256;
   return info;
 }

@@ -20,12 +20,12 @@
 namespace expertscope::testing {
 namespace {
 
-[[noreturn]] void become(const std::vector<std::string>& words, int out, int err) {
+[[noreturn]] void become(const std::vector<std::string>& words, const std::string& input, int out, int err) {
   std::vector<char*> argv;
   for (const std::string& word : words)
     argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
-  dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+  dup2(open(input.c_str(), O_RDONLY), STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
   setenv("CLI", EXPERTSCOPE_CLI, 1);
@@ -53,13 +53,13 @@ void drain(int out, int err, ProcessResult& result) {
 }
 
 ProcessResult run_process(const std::vector<std::string>& words,
-                          const std::function<void(int pid)>& while_running) {
+                          const std::function<void(int pid)>& while_running, const std::string& input) {
   std::array<int, 2> out;
   std::array<int, 2> err;
   ProcessResult result;
   if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(err.data(), O_CLOEXEC) != 0) return result;
   const pid_t child = fork();
-  if (child == 0) become(words, out[1], err[1]);
+  if (child == 0) become(words, input, out[1], err[1]);
   close(out[1]);
   close(err[1]);
   std::thread reader([&] { drain(out[0], err[0], result); });
@@ -74,14 +74,14 @@ ProcessResult run_process(const std::vector<std::string>& words,
 }  // namespace
 
 ProcessResult run_cli(const std::vector<std::string>& arguments,
-                      const std::function<void(int pid)>& while_running) {
+                      const std::function<void(int pid)>& while_running, const std::string& input) {
   std::vector<std::string> words = {EXPERTSCOPE_CLI};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  return run_process(words, while_running);
+  return run_process(words, while_running, input);
 }
 
 ProcessResult run_shell(const std::filesystem::path& folder, const std::string& script) {
-  return run_process({"/bin/sh", "-c", "cd '" + folder.string() + "' && " + script}, {});
+  return run_process({"/bin/sh", "-c", "cd '" + folder.string() + "' && " + script}, {}, "/dev/null");
 }
 
 nlohmann::json run_cli_json(const std::vector<std::string>& arguments) {

@@ -18,9 +18,11 @@ struct ProcessResult {
   std::string err;     ///< standard error
 };
 
-/// Runs expertscope-cli to its end. Neither stream is a terminal. `while_running` is given the process id.
+/// Runs expertscope-cli to its end. Neither stream is a terminal. `while_running` is given the process id;
+/// `input` is the file that is its standard input.
 ProcessResult run_cli(const std::vector<std::string>& arguments,
-                      const std::function<void(int pid)>& while_running = {});
+                      const std::function<void(int pid)>& while_running = {},
+                      const std::string& input = "/dev/null");
 
 /// Runs a line of shell in a folder, where "$CLI" is expertscope-cli: for redirections and pipes.
 ProcessResult run_shell(const std::filesystem::path& folder, const std::string& script);

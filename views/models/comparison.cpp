@@ -17,6 +17,7 @@ struct SideRun {
   std::string name;  ///< "without the edits"
   double begin = 0;  ///< progress fraction at the start
   double end = 1;
+  const Dataset* data = nullptr;  ///< null: no perplexity
 };
 
 Result<ComparisonSide> run_side(Session& session, const ComparisonRequest& request,
@@ -24,7 +25,7 @@ Result<ComparisonSide> run_side(Session& session, const ComparisonRequest& reque
                                 const ComparisonProgress& progress, const std::stop_token& stop) {
   session.set_routing(run.table);
   ComparisonSide side;
-  const double half = request.text.empty() ? run.end : (run.begin + run.end) / 2;
+  const double half = run.data == nullptr ? run.end : (run.begin + run.end) / 2;
   const auto on_token = [&](const GeneratedToken& token) {
     const double done = static_cast<double>(token.index) / std::max(1, request.options.max_tokens);
     if (progress) progress("generating " + run.name, run.begin + (half - run.begin) * done);
@@ -36,12 +37,10 @@ Result<ComparisonSide> run_side(Session& session, const ComparisonRequest& reque
   for (const std::int32_t id : side.generated.ids) {
     side.token_bytes.push_back(session.model().tokenizer()->token_bytes(id));
   }
-  if (request.text.empty()) return side;
+  if (run.data == nullptr) return side;
 
-  const auto data = Dataset::open(request.text);
-  if (!data) return forward_error(data);
   auto scored = text_perplexity(
-      session, *data, request.perplexity,
+      session, *run.data, request.perplexity,
       [&](std::int64_t done, std::int64_t total, double) {
         if (progress)
           progress("perplexity " + run.name,
@@ -71,19 +70,14 @@ Status measure_divergence(Session& session, std::span<const std::int32_t> tokens
 
 Result<std::vector<std::int32_t>> encode_prompt(const Model& model, const std::string& prompt,
                                                 bool chat_template) {
-  if (model.tokenizer() == nullptr) {
-    return fail(ErrorCode::unsupported, "{} has no tokenizer.json, so a text prompt cannot be read",
-                model.identity().path);
-  }
-  if (!chat_template) return model.tokenizer()->encode(prompt);
-  if (model.chat_template() == nullptr) {
-    return fail(ErrorCode::unsupported,
-                "{} has no chat template this program understands; use the raw prompt",
-                model.identity().path);
-  }
-  const auto rendered = model.chat_template()->render({{"user", prompt}});
+  const auto tokenizer = model.require_tokenizer();
+  if (!tokenizer) return forward_error(tokenizer);
+  if (!chat_template) return (*tokenizer)->encode(prompt);
+  const auto chat = model.require_chat_template();
+  if (!chat) return forward_error(chat);
+  const auto rendered = (*chat)->render({{"user", prompt}});
   if (!rendered) return forward_error(rendered);
-  return model.tokenizer()->encode(*rendered, false);
+  return (*tokenizer)->encode(*rendered, false);
 }
 
 int first_difference(const std::vector<std::int32_t>& a, const std::vector<std::int32_t>& b) {
@@ -96,14 +90,18 @@ Result<ComparisonResult> run_comparison(Session& session, const ComparisonReques
                                         const ComparisonProgress& progress, const std::stop_token& stop) {
   const auto prompt = encode_prompt(session.model(), request.prompt, request.chat_template);
   if (!prompt) return forward_error(prompt);
+  Result<Dataset> data;
+  if (!request.text.empty()) data = Dataset::open(request.text, {}, stop);
+  if (!data) return forward_error(data);
+  const Dataset* text = request.text.empty() ? nullptr : &*data;
   const RoutingGuard guard(session);
   ComparisonResult result;
   result.request = request;
   auto before =
-      run_side(session, request, *prompt, {nullptr, "without the edits", 0.0, 0.45}, progress, stop);
+      run_side(session, request, *prompt, {nullptr, "without the edits", 0.0, 0.45, text}, progress, stop);
   if (!before) return forward_error(before);
-  auto after =
-      run_side(session, request, *prompt, {request.edited, "with the edits", 0.45, 0.9}, progress, stop);
+  auto after = run_side(session, request, *prompt, {request.edited, "with the edits", 0.45, 0.9, text},
+                        progress, stop);
   if (!after) return forward_error(after);
   result.before = std::move(*before);
   result.after = std::move(*after);

@@ -291,7 +291,7 @@ void CompareView::ask_for_text() {
   auto* dialog = new QFileDialog(this, tr("Text to score"));
   dialog->setAttribute(Qt::WA_DeleteOnClose);
   dialog->setFileMode(QFileDialog::ExistingFile);
-  dialog->setNameFilters({tr("Texts (*.txt *.md *.jsonl)"), tr("All files (*)")});
+  dialog->setNameFilters({tr("Texts (*.txt *.md *.jsonl *.jsonlines *.ndjson *.json)"), tr("All files (*)")});
   connect(dialog, &QFileDialog::fileSelected, this, &CompareView::set_text);
   dialog->open();
 }

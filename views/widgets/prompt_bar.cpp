@@ -183,7 +183,7 @@ void PromptBar::use_model_defaults() {
   chat_->setChecked(false);
   chat_->setToolTip(
       has_template ? tr("Wrap the prompt as a user's turn (%1)").arg(visible(model.chat_template()->name()))
-                   : tr("This model has no chat template the program understands"));
+                   : visible(model.require_chat_template().error().message));
   max_tokens_->setMaximum(workspace_.engine().max_context());
   proposed_ = proposed_sampling(model.config().generation);
   show_sampling();

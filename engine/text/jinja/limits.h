@@ -22,7 +22,7 @@ inline constexpr std::int64_t kMaxList = 100'000;
 
 /// Bytes that one rendering may touch; a conversation of a million characters needs a few percent of it.
 inline constexpr std::size_t kMaxWork = 256u << 20;
-inline constexpr std::size_t kMaxOutput = 64u << 20;
+inline constexpr std::size_t kMaxOutput = 16u << 20;
 
 // What operations count for in the same unit, besides the bytes they touch.
 inline constexpr std::size_t kStepCost = 128;
