@@ -85,7 +85,8 @@ Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, c
     const bool cancelled = result.error().code == ErrorCode::cancelled;
     // The first error is the one to report, whatever closing the run says.
     (void)recorder.finish(cancelled ? "stopped" : "failed", result.error().message, text);
-    if (cancelled) return result;
+    // A GPU that failed says what to do next; what is kept is said where it was the trace that failed.
+    if (cancelled || session.failed_on_gpu(result.error())) return result;
     return fail(result.error().code, "{}; {}", result.error().message, recorder.what_is_kept());
   }
   if (!taken) {
