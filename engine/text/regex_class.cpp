@@ -45,6 +45,13 @@ bool has_no_case(char32_t c) {
   }
 }
 
+/// It has characters of every other category.
+Property complement(Property property) {
+  property.set.negate();
+  property.category = 0;
+  return property;
+}
+
 /// \p{...} or \P{...}, with \p or \P taken already.
 Result<std::optional<Property>> read_property(PatternReader& in, bool negated) {
   if (!in.take("{")) return in.refuse("\\p without {...}");
@@ -58,7 +65,7 @@ Result<std::optional<Property>> read_property(PatternReader& in, bool negated) {
   }
   auto property = find_property(key);
   if (!in.take("}") || !property) return in.refuse(fmt::format("the property \\p{{{}}}", name));
-  if (negated) property->set.negate();
+  if (negated) *property = complement(std::move(*property));
   return property;
 }
 
@@ -251,7 +258,7 @@ Result<std::optional<Property>> read_set_escape(PatternReader& in, bool in_class
     default:
       return std::optional<Property>{};
   }
-  if (name < 'a') property.set.negate();
+  if (name < 'a') property = complement(std::move(property));
   in.byte();
   in.byte();
   return property;

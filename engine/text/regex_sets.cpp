@@ -162,8 +162,10 @@ CharacterSet word_set() {
 
 std::optional<Property> find_property(std::string_view name) {
   for (const auto& known : kCategories)
-    if (name == known.longer || name == lower(known.category))
-      return Property{category(known.category), known.category[0]};
+    if (name == known.longer || name == lower(known.category)) {
+      const bool has_case = known.category[0] == 'L' && known.category.size() > 1;
+      return Property{category(known.category), has_case ? '\0' : known.category[0]};
+    }
   if (name == "whitespace") return Property{white_space_set(), 'Z'};
   for (const char* binary : {"Alphabetic", "Uppercase", "Lowercase"})
     if (name == lower(binary)) return Property{category(binary), 0};

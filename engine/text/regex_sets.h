@@ -40,7 +40,8 @@ CharacterSet word_set_in_class();
 /// A property in braces as Oniguruma names it, in lower case without spaces, '-' and '_'.
 struct Property {
   CharacterSet set;
-  /// Its category's letter, 'L' for a letter of any kind; 0 for scripts and other properties.
+  /// Its category's letter where ignoring case leads from one character of the set to another, 'L' for all
+  /// letters; 0 for Lu and its like, scripts and other properties.
   char category = 0;
 };
 /// The general categories, scripts (by Script, not Script_Extensions) and Alphabetic, Uppercase, Lowercase

@@ -264,7 +264,7 @@ def case(source: str, understood: bool, texts: list[int]) -> dict | None:
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--count", type=int, default=300)
+    options.add_argument("--count", type=int, default=250)
     options.add_argument("--out", type=Path, default=FILE)
     arguments = options.parse_args()
     rng = random.Random(arguments.seed)
@@ -273,6 +273,7 @@ def main() -> None:
     for _ in range(arguments.count):
         cases.append(case(pattern(rng), True, rng.sample(some, 4)))
         cases.append(case(wild(rng), False, rng.sample(some, 4)))
+        cases.append(case(f"(?i:{pattern(rng, 1)})", False, rng.sample(some, 3)))
     rows = ",\n".join(json.dumps(c, ensure_ascii=False, separators=(",", ":")) for c in cases if c)
     texts = json.dumps(TEXTS, ensure_ascii=False)
     arguments.out.write_text(f'{{"texts": {texts},\n"cases": [\n{rows}\n]}}\n', encoding="utf-8")

@@ -153,6 +153,8 @@ TEST(Regex, WhatHasNoEquivalentIsRefusedByName) {
       {"(?i)f(?:i)", "\"fi\" with case ignored"},
       {"(?i)ß", "a letter beyond ASCII with case ignored"},
       {R"((?i)[\p{L}])", "a class of letters inside [...] with case ignored"},
+      {R"((?i)[^\p{Lu}])", "a class of letters inside [...] with case ignored"},
+      {R"((?i)[\S])", "a class of letters inside [...] with case ignored"},
       {"(?i)[[:alpha:]]", "[:class:] with case ignored"},
       {"(?<=a*)b", "the pattern cannot be used: lookbehind assertion is not fixed length"},
       {"(?<=a{300})b", "a look-behind of 300 characters, more than 255"},
