@@ -33,7 +33,7 @@ void UnsavedEdits::before(const QString& what, const Act& act) {
                               QMessageBox::Save | QMessageBox::Discard | QMessageBox::Cancel, window_);
   box->setObjectName(QStringLiteral("unsaved_edits"));
   box->setAttribute(Qt::WA_DeleteOnClose);
-  box->setInformativeText(tr("%1 would lose them.").arg(what));
+  box->setInformativeText(tr("%1 loses what is not saved.").arg(what));
   box->button(QMessageBox::Save)->setText(tr("&Save…"));
   box->setDefaultButton(QMessageBox::Save);
   connect(box, &QMessageBox::finished, this, [this, act](int answer) {
