@@ -17,7 +17,7 @@ namespace expertscope::report {
 namespace {
 
 constexpr double kWidth = 960;
-constexpr double kLeft = 44;
+constexpr double kLeft = 52;
 constexpr double kTop = 8;
 constexpr double kLegend = 112;
 
@@ -114,7 +114,7 @@ void draw_axes(Svg& svg, const Grid& grid, const LoadResult& load) {
              std::to_string(column * grid.experts_of_cell), "middle");
   }
   svg.text({(kLeft + grid.right()) / 2, grid.bottom() + 34}, "expert", "middle");
-  svg.vertical_text({12, (kTop + grid.bottom()) / 2}, "layer");
+  svg.vertical_text({10, (kTop + grid.bottom()) / 2}, "layer");
 }
 
 struct Scale {

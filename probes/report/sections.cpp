@@ -233,7 +233,7 @@ std::string title_section(const ReportInput& input) {
   out += tile(grouped(decisions(input.run.load)), "expert slots recorded");
   out += tile(fmt::format("{} {} {}", moe_layers(info), kTimes, info.experts),
               fmt::format("MoE layers {} experts, top-{}", kTimes, info.top_k));
-  out += tile(std::to_string(dead_experts(input.run.load)), "experts never used");
+  out += tile(grouped(dead_experts(input.run.load)), "experts never used");
   out += tile(std::to_string(input.run.paper.super_experts.size()),
               input.run.paper.super_experts.size() == 1 ? "super expert" : "super experts");
   out += tile(mean_entropy(input.run.entropy), "mean router entropy, of the largest possible");
