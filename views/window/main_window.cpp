@@ -17,6 +17,7 @@
 #include <QStackedWidget>
 #include <QTabWidget>
 
+#include "views/models/plain_text.h"
 #include "views/models/workspace.h"
 #include "views/widgets/compare_view.h"
 #include "views/widgets/expert_actions.h"
@@ -40,7 +41,7 @@ const QString kStateKey = QStringLiteral("window/state");
 /// The last part of a path, also of a folder that ends in a slash.
 QString name_of(const QString& path) {
   const QString name = QDir(path).dirName();
-  return name.isEmpty() ? path : name;
+  return visible(name.isEmpty() ? path : name);
 }
 
 }  // namespace
@@ -292,10 +293,12 @@ void MainWindow::offer_recording() {
   const auto& list = workspace_.interrupted().list();
   if (recording_offered_ || list.empty() || workspace_.content() == Workspace::Content::nothing) return;
   recording_offered_ = true;
-  banner_->show_notice(
-      tr("A recording was interrupted: %1. %2")
-          .arg(recording_name(list.front()), recording_state(list.front())),
-      {tr("Open it"), [this, file = list.front().file] { workspace_.open_interrupted(file); }});
+  banner_->show_notice(tr("A recording was interrupted: %1. %2")
+                           .arg(recording_name(list.front()), recording_state(list.front())),
+                       {tr("Open it"), [this, file = list.front().file] {
+                          unsaved_->before(tr("Opening the recording"),
+                                           [this, file] { workspace_.open_interrupted(file); });
+                        }});
 }
 
 void MainWindow::show_cell_menu(const QPoint& global) {
