@@ -150,7 +150,7 @@ def traces():
         "CREATE INDEX i ON slot_block(length(expert) + run);\nCREATE TRIGGER t AFTER INSERT ON run BEGIN SELECT 1; END;\n")
     put("trace_sql", "odd-values", "UPDATE run SET layers = 1 << 40, moe_layers = printf('%.*c', 9999, '[');\n"
         "UPDATE slot_block SET expert = zeroblob(2), slots = -1, tokens = 1e9;\nPRAGMA user_version = 9;\n")
-    schema = re.search(r'R"sql\((.*?)\)sql"', (ROOT / "probes/store/schema.cpp").read_text(), re.S).group(1)
+    schema = re.search(r'R"sql\((.*?)\)sql"', (ROOT / "probes/store/trace_tables.cpp").read_text(), re.S).group(1)
     version = re.search(r"kTraceVersion = (\d+)", (ROOT / "probes/store/schema.h").read_text()).group(1)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trace.db"
