@@ -21,7 +21,7 @@ Result<Json> read_object(const fs::path& file) {
   std::error_code error;
   const auto type = fs::symlink_status(file, error).type();
   if (type == fs::file_type::not_found || type == fs::file_type::none) return Json::object();
-  auto document = read_json_file(file, kMaxConfigBytes);
+  auto document = read_json_file(file, kMaxConfigBytes, {.dialect = JsonDialect::python});
   if (!document) return forward_error(document);
   if (const auto object = JsonFields::of(*document, file.string()); !object) return forward_error(object);
   return document;
