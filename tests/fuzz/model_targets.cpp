@@ -80,12 +80,12 @@ bool fuzz_config(std::string_view input) {
   ensure(config.num_experts_per_tok <= config.num_experts || config.num_moe_layers() == 0, "experts");
   ensure(config.num_key_value_heads > 0 && config.num_attention_heads % config.num_key_value_heads == 0,
          "heads");
-  const bool good = opened(apply_generation_config(generation, "generation_config.json", *parsed));
+  apply_generation_config(generation, "generation_config.json", *parsed);
   put_file("model/config.json", text);
   put_file("model/generation_config.json", generation);
   const auto model = Model::open(fuzz_folder() / "model");
   if (opened(model)) (void)(*model)->check_finite();
-  return good;
+  return true;
 }
 
 bool fuzz_policy(std::string_view input) {
