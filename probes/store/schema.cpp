@@ -130,7 +130,7 @@ Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::
   }
   if (auto status = check_writable(file, folder); !status) return forward_error(status);
   const bool fresh = is_new(file);
-  if (fresh && !std::filesystem::exists(file, error)) {
+  if (fresh && !file.empty() && !std::filesystem::exists(file, error)) {
     // A link to where the trace shall be is followed, as SQLite does.
     const auto target = std::filesystem::read_symlink(file, error);
     auto made = create_private_file(error ? file : folder / target);

@@ -60,7 +60,7 @@ TEST(CliWarnings, WhatConcernsTheResultsIsANoteOfEveryRunAndALineOfInfo) {
   const std::string model = data_path("models/tied_own_head");
   const std::string told =
       "tie_word_embeddings is true, but lm_head.weight and model.embed_tokens.weight differ";
-  const ProcessResult logits = run_cli({"logits", model, "--ids", "1,2"});
+  const ProcessResult logits = run_cli({"logits", model, "--ids", "1,2", "--out", "-"});
   EXPECT_EQ(logits.exit_code, 0) << logits.err;
   EXPECT_THAT(logits.err, HasSubstr("note: "));
   EXPECT_THAT(logits.err, HasSubstr(told));
