@@ -29,10 +29,12 @@ bool colours_wanted(int descriptor) {
 /// A message may quote a file.
 void print_labelled(const char* colour, const char* label, std::string_view message) {
   const std::string text = visible_text(message);
+  // On a terminal, a line of progress may stand there.
+  const char* begin = isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "";
   if (colours_wanted(STDERR_FILENO)) {
-    tell(fmt::format("\033[{}m{}:\033[0m {}\n", colour, label, text));
+    tell(fmt::format("{}\033[{}m{}:\033[0m {}\n", begin, colour, label, text));
   } else {
-    tell(fmt::format("{}: {}\n", label, text));
+    tell(fmt::format("{}{}: {}\n", begin, label, text));
   }
 }
 

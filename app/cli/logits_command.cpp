@@ -47,7 +47,7 @@ Status write_logits(Session& session, std::span<const std::int32_t> ids, NpyWrit
 Status logits(const LogitsArguments& arguments, const CommandContext& context) {
   Status output = check_result(
       "--out", arguments.out, arguments.json,
-      {{"the file that --policy reads", arguments.run.policy}, {"a file of the model", arguments.run.model}});
+      {{"the file that --policy reads", arguments.run.policy}, files_of_model(arguments.run.model)});
   if (!output) return output;
   const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);

@@ -87,7 +87,7 @@ Status report(const ReportArguments& arguments) {
   Status output = check_result("--out", arguments.out, arguments.json,
                                {{"the file that TRACE reads", arguments.trace},
                                 {"the file that --baseline reads", arguments.baseline},
-                                {"a file of the model", arguments.model}});
+                                files_of_model(arguments.model)});
   if (!output) return output;
   const auto trace = TraceReader::open(arguments.trace);
   if (!trace) return forward_error(trace);

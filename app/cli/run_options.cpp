@@ -13,6 +13,7 @@
 #include "app/cli/console.h"
 #include "engine/formats/output_file.h"
 #include "engine/model/backend_choice.h"
+#include "engine/model/model_folder.h"
 #include "engine/model/routing_policy.h"
 
 namespace expertscope::cli {
@@ -103,6 +104,12 @@ Argument add_backend_option(Arguments& options, std::string& backend) {
       .show_default();
 }
 
+ProtectedInput files_of_model(const std::string& model) {
+  if (model.empty()) return {};
+  const auto folder = find_model_folder(model);
+  return {"a file of the model", folder ? *folder : std::filesystem::path(model)};
+}
+
 Status check_trace_output(const std::string& trace, const RunOptions& run, const char* argument,
                           const std::string& input) {
   if (trace.empty()) return {};
@@ -111,7 +118,7 @@ Status check_trace_output(const std::string& trace, const RunOptions& run, const
   Status output = check_output(trace, {{"the file that --policy reads", run.policy},
                                        {fmt::format("the file that {} reads", argument), input}});
   // A run is added to a trace, wherever it lies; a file of the model must not become one.
-  if (output && !is_database(trace)) output = check_output(trace, {{"a file of the model", run.model}});
+  if (output && !is_database(trace)) output = check_output(trace, {files_of_model(run.model)});
   if (!output) return fail(output.error().code, "--trace: {}", output.error().message);
   return {};
 }

@@ -10,6 +10,7 @@
 
 #include "app/cli/arguments.h"
 #include "app/cli/command.h"
+#include "engine/formats/output_file.h"
 #include "engine/model/model.h"
 #include "engine/model/session.h"
 #include "engine/model/usual_options.h"
@@ -30,6 +31,10 @@ void add_model_argument(Arguments& options, std::string& model);
 Argument add_backend_option(Arguments& options, std::string& backend);
 /// MODEL, --policy, --math, --threads and --backend.
 void add_run_options(Arguments& options, RunOptions& run);
+
+/// What no output may be: a file of the folder that opening `model` reads, which for the entry of a Hugging
+/// Face cache is its snapshot.
+ProtectedInput files_of_model(const std::string& model);
 
 /// Refuses a --trace that is a file the command reads: the policy, one of the model, or that of `argument`.
 Status check_trace_output(const std::string& trace, const RunOptions& run, const char* argument,

@@ -8,6 +8,7 @@
 #include <exception>
 #include <future>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -408,7 +409,10 @@ void Recorder::close_all(const char* why) noexcept {
       if (!impl.ending) {
         impl.ending.emplace().status = "failed";
         impl.ending_since = Clock::now() - kPatience;
-        impl.ending->message = why;
+        try {
+          impl.ending->message = why;
+        } catch (const std::bad_alloc&) {  // the run is closed all the same
+        }
       }
       impl.mutex.unlock();
       impl.work.notify_one();

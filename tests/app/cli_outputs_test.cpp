@@ -145,6 +145,16 @@ TEST_F(CliOutputs, FilesOfTheModelAreRefused) {
                    HasSubstr("this is a file of the model"));
   }
   EXPECT_EQ(read_file(scratch_ / "model/config.json"), before);
+}
+
+TEST_F(CliOutputs, FilesOfTheModelThatACacheEntryStandsForAreRefused) {
+  std::filesystem::create_directories(scratch_ / "models--org--repo/snapshots");
+  std::filesystem::rename(scratch_ / "model", scratch_ / "models--org--repo/snapshots/c");
+  expect_refused(R"("$CLI" logits models--org--repo --ids 1 --out models--org--repo/snapshots/c/config.json)",
+                 1, HasSubstr("this is a file of the model"));
+}
+
+TEST_F(CliOutputs, ATraceInTheModelsFolderIsNoFileOfTheModel) {
   EXPECT_EQ(shell(generate("--trace model/t.db")).exit_code, 0) << "a new file is nobody's";
   EXPECT_EQ(shell(generate("--trace model/t.db")).exit_code, 0) << "a trace gets one more run";
 }
