@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -49,7 +48,7 @@ std::string format_duration(double seconds) {
 Status write_text(std::string_view text) {
   const int problem = write_fully(STDOUT_FILENO, text);
   if (problem == 0) return {};
-  return fail(problem == ENOSPC ? ErrorCode::disk_full : ErrorCode::io, "standard output: cannot write: {}",
+  return fail(is_no_room(problem) ? ErrorCode::disk_full : ErrorCode::io, "standard output: cannot write: {}",
               std::generic_category().message(problem));
 }
 

@@ -11,7 +11,6 @@
 
 #include "app/cli/console.h"
 #include "app/cli/run_options.h"
-#include "engine/formats/weight_watch.h"
 #include "engine/model/generate.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/text_source.h"
@@ -237,7 +236,6 @@ void print_statistics(const Outcome& outcome, const Prompt& prompt, const Genera
 Status run_generate(const GenerateArguments& arguments, const CommandContext& context) {
   Status output = check_trace_output(arguments.trace, arguments.run, "--prompt-file", arguments.prompt_file);
   if (!output) return output;
-  const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
   const auto prompt = make_prompt(**model, arguments);
@@ -250,7 +248,9 @@ Status run_generate(const GenerateArguments& arguments, const CommandContext& co
   if (!session) return forward_error(session);
 
   const auto outcome = run_prompt(**session, *prompt, options, arguments, context);
-  if (const std::string changed = weights.text(); !changed.empty()) note(changed);
+  const std::string changed = (*session)->model().rewritten_weights();
+  const bool said = !outcome && outcome.error().message.find(changed) != std::string::npos;
+  if (!changed.empty() && !said) note(changed);
   if (!outcome) return run_failure(**session, outcome.error());
   if (arguments.json) {
     auto written = write_json(as_json(*outcome, *prompt, options, arguments, **session));

@@ -10,7 +10,6 @@
 #include "app/cli/console.h"
 #include "app/cli/npy.h"
 #include "app/cli/run_options.h"
-#include "engine/formats/weight_watch.h"
 
 namespace expertscope::cli {
 namespace {
@@ -49,7 +48,6 @@ Status logits(const LogitsArguments& arguments, const CommandContext& context) {
       "--out", arguments.out, arguments.json,
       {{"the file that --policy reads", arguments.run.policy}, files_of_model(arguments.run.model)});
   if (!output) return output;
-  const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
   const int vocab = (*model)->config().vocab_size;
@@ -64,7 +62,7 @@ Status logits(const LogitsArguments& arguments, const CommandContext& context) {
   if (!file) return forward_error(file);
   if (auto written = write_logits(**session, arguments.ids, *file, context); !written)
     return run_failure(**session, written.error());
-  if (const std::string changed = weights.text(); !changed.empty()) note(changed);
+  if (const std::string changed = (*session)->model().rewritten_weights(); !changed.empty()) note(changed);
   if (!arguments.json) return {};
   nlohmann::ordered_json json = {{"out", arguments.out}, {"shape", {rows, vocab}}, {"dtype", "float32"}};
   add_backend(json, **session);

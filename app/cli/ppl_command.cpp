@@ -8,7 +8,6 @@
 #include "app/cli/console.h"
 #include "app/cli/data_options.h"
 #include "app/cli/run_options.h"
-#include "engine/formats/weight_watch.h"
 #include "engine/model/text_perplexity.h"
 
 namespace expertscope::cli {
@@ -70,7 +69,6 @@ int session_context(const PplArguments& arguments, const ModelConfig& config) {
 Status ppl(const PplArguments& arguments) {
   const auto data = open_data(arguments.data);
   if (!data) return forward_error(data);
-  const WeightWatch weights(arguments.run.model);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
   if (const auto tokenizer = (*model)->require_tokenizer(); !tokenizer) return forward_error(tokenizer);
@@ -90,7 +88,7 @@ Status ppl(const PplArguments& arguments) {
                              progress.update(done, total, fmt::format("perplexity {:.3f}", so_far));
                            });
   }();
-  if (const std::string changed = weights.text(); !changed.empty()) note(changed);
+  if (const std::string changed = (*session)->model().rewritten_weights(); !changed.empty()) note(changed);
   if (!scored) return run_failure(**session, scored.error());
   return arguments.json ? write_json(as_json(*scored, *data, **session, arguments))
                         : write_text(as_text(*scored));

@@ -7,7 +7,6 @@
 #include "app/cli/console.h"
 #include "app/cli/run_options.h"
 #include "app/cli/trace_tables.h"
-#include "engine/formats/weight_watch.h"
 #include "probes/report/replay.h"
 #include "probes/report/report.h"
 #include "probes/store/trace_reader.h"
@@ -33,7 +32,6 @@ Result<ReportDivergence> measure_divergence(const TraceReader& baseline, const T
                                             const ReportOptions& options, const ReportArguments& arguments) {
   const auto replay = read_replay(baseline, options.baseline_run, trace, options.run, arguments.kl_tokens);
   if (!replay) return forward_error(replay);
-  const WeightWatch weights(arguments.model);
   auto model = open_model(arguments.model);
   if (!model) return forward_error(model);
   RunOptions run;
@@ -49,7 +47,7 @@ Result<ReportDivergence> measure_divergence(const TraceReader& baseline, const T
   Progress progress("KL", "tokens");
   auto measured = replay_divergence(**session, *replay,
                                     [&](std::int64_t done) { progress.update(done, replay->tokens); });
-  if (const std::string changed = weights.text(); !changed.empty()) note(changed);
+  if (const std::string changed = (*session)->model().rewritten_weights(); !changed.empty()) note(changed);
   if (!measured) return run_failure(**session, measured.error());
   return measured;
 }

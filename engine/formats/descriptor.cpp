@@ -29,6 +29,10 @@ int write_fully(int descriptor, std::string_view bytes) {
   return 0;
 }
 
+bool is_no_room(int number) {
+  return number == ENOSPC || number == EDQUOT || number == EFBIG;
+}
+
 void guard_standard_streams() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;

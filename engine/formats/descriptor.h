@@ -31,6 +31,9 @@ class Descriptor {
 /// Writes all of it, also where the descriptor takes it in parts or not at once. 0 or an errno.
 int write_fully(int descriptor, std::string_view bytes);
 
+/// Whether an errno says that there is no room: no space, no quota, or the limit on the size of a file.
+bool is_no_room(int number);
+
 /// To be called first in main(). Standard descriptors that are closed are taken by something that can neither
 /// be read nor written, so that no file the program opens becomes one of them and gets its messages; and a
 /// pipe that nobody reads any more is the error of a write, not the end of the process.

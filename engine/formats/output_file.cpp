@@ -25,9 +25,8 @@ constexpr int kMostLinks = 40;     // as the kernel follows
 constexpr int kMostAttempts = 16;  // to find a free name among 2^128
 
 tl::unexpected<Error> write_error(const fs::path& file, int number) {
-  const bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
-  return fail(full ? ErrorCode::disk_full : ErrorCode::io, "{}: cannot write: {}", file.string(),
-              std::generic_category().message(number));
+  return fail(is_no_room(number) ? ErrorCode::disk_full : ErrorCode::io, "{}: cannot write: {}",
+              file.string(), std::generic_category().message(number));
 }
 
 /// A short name, whatever the file is called; empty when the system has no random numbers.

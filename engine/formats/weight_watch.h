@@ -13,6 +13,7 @@ namespace expertscope {
 /// it was: the old one stays mapped.
 class WeightWatch {
  public:
+  WeightWatch() = default;  ///< of no files
   explicit WeightWatch(const std::filesystem::path& folder);
 
   std::vector<std::string> rewritten() const;

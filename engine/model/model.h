@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/formats/weight_watch.h"
 #include "engine/model/config.h"
 #include "engine/model/weights.h"
 
@@ -56,6 +57,9 @@ class Model {
   const std::vector<std::string>& warnings() const { return warnings_; }
   /// Those of them that concern the results of any run.
   std::span<const std::string> result_warnings() const { return {warnings_.data(), result_warnings_}; }
+  /// A sentence for the person when somebody wrote into the weight files since the model began to open: the
+  /// weights are mapped, so numbers may be of old and new ones. Empty: nobody did.
+  std::string rewritten_weights() const { return watch_.text(); }
   /// Null when the model has no chat template this program understands.
   const ChatTemplate* chat_template() const { return chat_template_.get(); }
   /// The chat template, or why there is none.
@@ -74,6 +78,7 @@ class Model {
   ModelConfig config_;
   Weights weights_;
   ModelIdentity identity_;
+  WeightWatch watch_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> chat_template_;
   std::string no_tokenizer_;      ///< why there is none

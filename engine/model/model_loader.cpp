@@ -201,6 +201,7 @@ Result<std::shared_ptr<const Model>> ModelLoader::load() {
   auto found = find_model_folder(folder_);
   if (!found) return forward_error(found);
   folder_ = std::move(*found);
+  model_->watch_ = WeightWatch(folder_);  // before anything is read
   Status ok = report("config.json", 0.0);
   if (ok) ok = load_config();
   if (ok) ok = report("weights", 0.05);

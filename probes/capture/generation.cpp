@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "engine/formats/weight_watch.h"
 #include "engine/text/dataset.h"
 #include "engine/text/tokenizer.h"
 
@@ -54,7 +53,7 @@ Result<std::unique_ptr<Recorder>> start_generation_run(const Session& session, c
   info.prompt = prompt;
   info.dataset = first_words(prompt);
   info.dataset_sha256 = sha256_hex(prompt);
-  recording.remark = [weights = WeightWatch(session.model().identity().path)] { return weights.text(); };
+  recording.remark = [model = session.shared_model()] { return model->rewritten_weights(); };
   if (session.model().tokenizer() != nullptr) {
     recording.token_bytes = [model = session.shared_model()](std::int32_t id) {
       return model->tokenizer()->token_bytes(id);
@@ -83,8 +82,10 @@ Result<GenerateResult> generate_recorded(Session& session, Recorder& recorder, c
 
   if (!result) {
     const bool cancelled = result.error().code == ErrorCode::cancelled;
-    // The first error is the one to report, whatever closing the run says.
-    (void)recorder.finish(cancelled ? "stopped" : "failed", result.error().message, text);
+    const Status closed = recorder.finish(cancelled ? "stopped" : "failed", result.error().message, text);
+    if (cancelled && !closed)
+      return fail(closed.error().code, "{}; {}", closed.error().message, recorder.what_is_kept());
+    // Of a failure the first error is the one to report, whatever closing the run says.
     // A GPU that failed says what to do next; what is kept is said where it was the trace that failed.
     if (cancelled || session.failed_on_gpu(result.error())) return result;
     return fail(result.error().code, "{}; {}", result.error().message, recorder.what_is_kept());

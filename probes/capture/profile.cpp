@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "engine/formats/weight_watch.h"
 #include "engine/text/tokenizer.h"
 #include "probes/capture/recorder.h"
 
@@ -196,7 +195,7 @@ Result<ProfileResult> profile(Session& session, const Dataset& data, const Profi
   recording.token_bytes = [model = session.shared_model()](std::int32_t id) {
     return model->tokenizer()->token_bytes(id);
   };
-  recording.remark = [weights = WeightWatch(session.model().identity().path)] { return weights.text(); };
+  recording.remark = [model = session.shared_model()] { return model->rewritten_weights(); };
   recording.notice = options.notice;
   recording.stop = stop;
   auto recorder = Recorder::start(trace, describe(session, data, options), std::move(recording));
@@ -212,8 +211,10 @@ Result<ProfileResult> profile(Session& session, const Dataset& data, const Profi
   }
   if (!status) {
     const bool cancelled = status.error().code == ErrorCode::cancelled;
-    // The first error is the one to report, whatever closing the run says.
-    (void)(*recorder)->finish(cancelled ? "stopped" : "failed", status.error().message);
+    const Status closed = (*recorder)->finish(cancelled ? "stopped" : "failed", status.error().message);
+    if (cancelled && !closed)
+      return fail(closed.error().code, "{}; {}", closed.error().message, (*recorder)->what_is_kept());
+    // Of a failure the first error is the one to report, whatever closing the run says.
     return fail(status.error().code, "{} after {} of {} tokens; {}", status.error().message, result.tokens,
                 total, (*recorder)->what_is_kept());
   }

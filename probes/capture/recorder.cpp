@@ -397,8 +397,12 @@ const std::string& Recorder::remark() const {
 }
 
 void Recorder::close_all(const char* why) noexcept {
+  close_all(why, kLastMoment);
+}
+
+void Recorder::close_all(const char* why, std::chrono::milliseconds patience) noexcept {
   try {
-    const Clock::time_point limit = Clock::now() + kLastMoment;
+    const Clock::time_point limit = Clock::now() + patience;
     OpenRecordings::instance().for_each([&](void* recording) {
       auto& impl = *static_cast<Impl*>(recording);
       // Whoever holds the lock may be the one that cannot go on.

@@ -79,6 +79,8 @@ class Recorder final : public CaptureSink {
   /// Closes every recording of this process as failed and waits a moment for it. For a program that cannot go
   /// on: the threads that deliver may be in any state. Never throws; any thread.
   static void close_all(const char* why) noexcept;
+  /// The same with another limit on the wait for all of them.
+  static void close_all(const char* why, std::chrono::milliseconds patience) noexcept;
 
  private:
   Recorder();

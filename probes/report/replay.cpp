@@ -18,7 +18,8 @@ Status read_sequences(const TraceReader& trace, std::int64_t most_tokens, Replay
   std::map<int, std::size_t> place;  // of a sequence number
   const std::int64_t most = most_tokens > 0 ? most_tokens : INT64_MAX;
   for (std::int64_t begin = 0; begin < most;) {
-    const auto tokens = trace.tokens(replay.before.id, {begin, begin + std::min(kChunk, most - begin)});
+    const auto tokens =
+        trace.tokens(replay.before.id, {begin, begin + std::min(kChunk, most - begin)}, TokenWords::without);
     if (!tokens) return forward_error(tokens);
     if (tokens->empty()) break;
     for (const TokenRow& token : *tokens) {

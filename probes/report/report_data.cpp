@@ -18,7 +18,7 @@ Status collect_likelihood(const TraceReader& trace, RunData& data) {
   if (!data.info.probes.log_prob) return {};
   double sum = 0;
   for (std::int64_t begin = 0;; begin += kChunk) {
-    auto tokens = trace.tokens(data.info.id, {begin, begin + kChunk});
+    auto tokens = trace.tokens(data.info.id, {begin, begin + kChunk}, TokenWords::without);
     if (!tokens) return forward_error(tokens);
     if (tokens->empty()) break;
     for (const TokenRow& token : *tokens) {
@@ -42,10 +42,6 @@ Status collect_outlier_tokens(const TraceReader& trace, RunData& data) {
   return {};
 }
 
-bool same_token(const TokenRow& a, const TokenRow& b) {
-  return a.id == b.id && a.sequence == b.sequence && a.position == b.position;
-}
-
 // Walks both runs until their tokens differ; sums the likelihoods of what they share.
 Status compare_tokens(const TraceReader& before_trace, std::int64_t before, const TraceReader& after_trace,
                       std::int64_t after, Effect& effect) {
@@ -53,16 +49,16 @@ Status compare_tokens(const TraceReader& before_trace, std::int64_t before, cons
   double nll_after = 0;
   bool differs = false;
   for (std::int64_t begin = 0; !differs; begin += kChunk) {
-    auto a = before_trace.tokens(before, {begin, begin + kChunk});
+    auto a = before_trace.tokens(before, {begin, begin + kChunk}, TokenWords::without);
     if (!a) return forward_error(a);
-    auto b = after_trace.tokens(after, {begin, begin + kChunk});
+    auto b = after_trace.tokens(after, {begin, begin + kChunk}, TokenWords::without);
     if (!b) return forward_error(b);
     const std::size_t count = std::min(a->size(), b->size());
     differs = count == 0 || a->size() != b->size();
     for (std::size_t i = 0; i < count; ++i) {
       const TokenRow& x = (*a)[i];
       const TokenRow& y = (*b)[i];
-      if (!same_token(x, y)) {
+      if (!is_same_token(x, y)) {
         differs = true;
         break;
       }

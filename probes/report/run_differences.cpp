@@ -67,11 +67,11 @@ std::string sampling_difference(const std::string& before, const std::string& af
   return fmt::format("{}", fmt::join(settings, "; "));
 }
 
-bool same_place(const TokenRow& a, const TokenRow& b) {
+}  // namespace
+
+bool is_same_token(const TokenRow& a, const TokenRow& b) {
   return a.id == b.id && a.sequence == b.sequence && a.position == b.position;
 }
-
-}  // namespace
 
 std::vector<RunDifference> run_differences(const RunInfo& before, const RunInfo& after) {
   Differences differences;
@@ -104,11 +104,11 @@ Result<std::vector<RunDifference>> run_differences(const TraceReader& before_tra
   std::vector<RunDifference> found = run_differences(before, after);
   const bool same_data = before.kind == after.kind && before.dataset_sha256 == after.dataset_sha256;
   if (!same_data) return found;
-  const auto a = before_trace.tokens(before.id, {0, kTokensLookedAt});
+  const auto a = before_trace.tokens(before.id, {0, kTokensLookedAt}, TokenWords::without);
   if (!a) return forward_error(a);
-  const auto b = after_trace.tokens(after.id, {0, kTokensLookedAt});
+  const auto b = after_trace.tokens(after.id, {0, kTokensLookedAt}, TokenWords::without);
   if (!b) return forward_error(b);
-  const auto [x, y] = std::mismatch(a->begin(), a->end(), b->begin(), b->end(), same_place);
+  const auto [x, y] = std::mismatch(a->begin(), a->end(), b->begin(), b->end(), is_same_token);
   if (x == a->end() || y == b->end() || (x->generated && y->generated)) return found;
   found.push_back({"tokens read",
                    fmt::format("The same data were read as other tokens, from token {} on: with another chat "

@@ -90,7 +90,9 @@ std::string status_warning(const RunInfo& info) {
   std::string text = fmt::format("This run is marked <b>{}</b>.", escape(info.status));
   if (!info.message.empty()) text += " " + escape(info.message) + ".";
   if (info.status == "interrupted") {
-    text += " The program ended while it was recording; what had been written by then is below.";
+    text +=
+        " The recording ended before the run did, with its program or with whoever read its output; what had "
+        "been written by then is below.";
   }
   if (info.dropped_tokens > 0) {
     text += fmt::format(" {} tokens were dropped by a live view and are in no number.",

@@ -11,13 +11,17 @@
 #include <system_error>
 #include <utility>
 
+#include "engine/formats/descriptor.h"
+#include "probes/store/schema.h"
+
 namespace expertscope {
 namespace {
 
 constexpr int kBusyTimeoutMs = 10000;
-// Our longest row is a block of all slots of 16384 experts, 84 MB; anything far beyond it in a file is
-// damage.
-constexpr int kLongestRow = 128 << 20;
+// Our longest rows are a run with a prompt and a text, 134 MB, and a block of all slots of 16384 experts,
+// 84 MB; anything far beyond them in a file is damage.
+constexpr int kLongestRow = 160 << 20;
+static_assert(kLongestRow > 2 * kMaxLongText, "a run has a prompt and a text");
 
 // In a damaged file pages can hang together in a circle, and a thousand rows can share one long value: then a
 // small file keeps a query busy for ever. In a sound one, a row takes some twenty steps and ten bytes.
@@ -32,7 +36,7 @@ constexpr std::int64_t kBytesPerByte = 2;  // UTF-16 in the file is longer in UT
 bool is_full(int code, int system_errno) {
   if ((code & 0xff) == SQLITE_FULL) return true;
   if (code != SQLITE_IOERR_WRITE && code != SQLITE_IOERR_FSYNC && code != SQLITE_IOERR_SHMSIZE) return false;
-  if (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG) return true;
+  if (is_no_room(system_errno)) return true;
   rlimit limit{};
   return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
@@ -61,9 +65,13 @@ ErrorCode error_code(int code, int system_errno) {
 
 // A FIFO or a device would be waited for, and what it says is no database. So for what SQLite keeps beside
 // one.
-Status check_kind(const std::filesystem::path& file) {
+Status check_kind(const std::filesystem::path& named) {
+  std::error_code dangling;
+  const auto target = std::filesystem::canonical(named, dangling);
+  const bool link = !dangling && std::filesystem::is_symlink(named, dangling);
+  const auto& file = link ? target : named;
   for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
-    std::filesystem::path part = file;
+    std::filesystem::path part = *suffix == '\0' ? named : file;
     part += suffix;
     std::error_code error;
     const auto status = std::filesystem::status(part, error);
@@ -151,7 +159,7 @@ bool Statement::too_many_bytes() {
     const int type = sqlite3_column_type(statement_.get(), column);
     if (type == SQLITE_TEXT || type == SQLITE_BLOB) bytes_ += sqlite3_column_bytes(statement_.get(), column);
   }
-  return bytes_ > kFreeBytes && bytes_ > kBytesPerByte * database_->bytes_on_disk();
+  return !database_->can_hold(bytes_);
 }
 
 Status Statement::run() {
@@ -205,7 +213,6 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& fi
   if (auto kind = check_kind(file); !kind) return forward_error(kind);
   std::unique_ptr<Database> database(new Database());
   database->file_ = file;
-  database->names_ = {file.string(), file.string() + "-wal"};
   int flags = SQLITE_OPEN_FULLMUTEX;
   std::string name = plain_name(file);
   switch (mode) {
@@ -229,6 +236,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& fi
   if (handle == nullptr)
     return fail(ErrorCode::out_of_memory, "{}: not enough memory to open", file.string());
   if (rc != SQLITE_OK) return database->error(rc, "open");
+  const std::string real = sqlite3_db_filename(handle, "main");
+  database->names_ = {real, real + "-wal"};
   struct stat info {};
   if (::stat(database->names_[0].c_str(), &info) == 0) database->size_seen_ = info.st_size;
   sqlite3_extended_result_codes(handle, 1);
@@ -262,6 +271,10 @@ std::int64_t Database::bytes_on_disk() const {
   return std::max(total, size_seen_);  // an open file can be read on after somebody deleted it
 }
 
+bool Database::can_hold(std::int64_t bytes) const {
+  return bytes <= kFreeBytes || bytes <= kBytesPerByte * bytes_on_disk();
+}
+
 int Database::ask_on_busy(void* self, int) {
   const auto& database = *static_cast<const Database*>(self);
   return database.on_busy_() ? 1 : 0;
@@ -285,13 +298,17 @@ Status Database::check_in_place() {
   const std::int64_t before = std::exchange(size_seen_, info.st_size);
   if (info.st_size >= before) return {};
   // VACUUM shortens a file, too, and then says so in it.
-  const auto pages = integer("PRAGMA page_count");
-  const auto page = integer("PRAGMA page_size");
-  const bool whole = pages && page && info.st_size >= pages->value_or(0) * page->value_or(0);
-  if (whole) return {};
+  if (length_ >= 0 && info.st_size >= length_) return {};
   return fail(ErrorCode::io,
               "{}: was cut from {} to {} bytes while it was written; what stood in the rest is lost",
               file_.string(), before, info.st_size);
+}
+
+void Database::note_length() {
+  const auto pages = integer("PRAGMA page_count");
+  const auto page = integer("PRAGMA page_size");
+  const std::int64_t length = pages && page ? pages->value_or(0) * page->value_or(0) : 0;
+  length_ = length > 0 ? length : -1;  // an emptied file has no page
 }
 
 Status Database::execute(const char* sql) {

@@ -82,6 +82,8 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   const std::filesystem::path& file() const { return file_; }
+  /// Where SQLite keeps the log: beside the file itself, not beside a link to it.
+  const std::string& log_file() const { return names_[1]; }
 
   /// One or more statements without parameters; rows are ignored.
   Status execute(const char* sql);
@@ -93,9 +95,14 @@ class Database {
   /// `go_on` is asked again and again while another connection holds a lock, instead of for ten seconds; it
   /// waits a little itself and must not throw. False: the statement fails.
   void set_on_busy(std::function<bool()> go_on);
-  /// Whether the file is still the one that was opened, and not shorter than it was at the last call: SQLite
-  /// itself goes on writing into a file that nobody will find again.
+  /// Whether the file is still the one that was opened, and not shorter than it was at the last call, unless
+  /// it was tidied up: SQLite itself goes on writing into a file that nobody will find again.
   Status check_in_place();
+  /// Notes how long the file has to be at least, for check_in_place(). To be called where this connection has
+  /// the lock and has added nothing yet: what it adds stands in the log first.
+  void note_length();
+  /// Whether a sound file of this size can hold so many bytes of texts and blobs.
+  bool can_hold(std::int64_t bytes) const;
 
   /// Safe from any thread while the connection exists.
   void interrupt();
@@ -117,6 +124,7 @@ class Database {
   std::filesystem::path file_;
   std::array<std::string, 2> names_;  ///< of the file and its log
   std::int64_t size_seen_ = 0;
+  std::int64_t length_ = -1;  ///< bytes, as noted; -1: not known
   std::function<bool()> on_busy_;
   std::unique_ptr<sqlite3, Close> handle_;
   mutable std::int64_t steps_ = 0;  ///< of the statement that runs

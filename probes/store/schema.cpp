@@ -10,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "engine/formats/descriptor.h"
 #include "probes/store/trace_tables.h"
 #include "probes/store/trace_versions.h"
 
@@ -104,9 +105,8 @@ Status create_private_file(const std::filesystem::path& file) {
       ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
   if (descriptor < 0) {
     const int code = errno;
-    const bool full = code == ENOSPC || code == EDQUOT;
-    return fail(full ? ErrorCode::disk_full : ErrorCode::io, "{}: cannot be created: {}", file.string(),
-                std::generic_category().message(code));
+    return fail(is_no_room(code) ? ErrorCode::disk_full : ErrorCode::io, "{}: cannot be created: {}",
+                file.string(), std::generic_category().message(code));
   }
   ::close(descriptor);
   return {};
@@ -167,7 +167,7 @@ Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::
   // A WAL database on a read-only medium has no room for its -shm file; without a -wal it can be read as it
   // is.
   std::error_code error;
-  if (status.error().code == ErrorCode::io && !std::filesystem::exists(file.string() + "-wal", error)) {
+  if (status.error().code == ErrorCode::io && !std::filesystem::exists((*opened)->log_file(), error)) {
     auto fixed = Database::open(file, Database::Mode::immutable);
     if (fixed && check_trace(**fixed) && read_as_newest(**fixed)) return fixed;
   }

@@ -16,6 +16,9 @@ namespace {
 Status copy_pages(const Database& from, const std::filesystem::path& to) {
   auto target = Database::open(to, Database::Mode::read_write);
   if (!target) return forward_error(target);
+  // A journal in a file would stay for ever where the program is killed; the copy has no name before it is
+  // whole.
+  if (auto set = (*target)->execute("PRAGMA journal_mode = MEMORY"); !set) return set;
   sqlite3_backup* backup = sqlite3_backup_init((*target)->handle(), "main", from.handle(), "main");
   if (backup == nullptr) return (*target)->error(sqlite3_errcode((*target)->handle()), "write");
   sqlite3_backup_step(backup, -1);
@@ -37,6 +40,10 @@ Status copy_trace(const std::filesystem::path& from, const std::filesystem::path
   if (!output) return forward_error(output);
   if (output->temporary().empty())
     return fail(ErrorCode::io, "{}: a trace can only be copied to a file", to.string());
+  // Also in place of a file that others may read.
+  std::filesystem::permissions(
+      output->temporary(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
+  if (error) return fail(ErrorCode::io, "{}: cannot be kept private: {}", to.string(), error.message());
   if (auto done = copy_pages(**database, output->temporary()); !done)
     return fail(done.error().code, "{}: cannot be written ({})", to.string(), done.error().message);
   return output->finish();

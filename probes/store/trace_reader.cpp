@@ -54,6 +54,7 @@ SlotRow slot_row(const SlotColumns& columns, int layer, std::size_t token, std::
 struct TraceReader::Impl {
   std::unique_ptr<Database> database;
   mutable std::map<std::pair<std::int64_t, std::int32_t>, std::string> words;
+  mutable std::int64_t word_bytes = 0;  // in them: many rows of a damaged file can share the bytes of one
 
   Result<std::string> word(Statement& query, std::int64_t run, std::int32_t id) const {
     const auto known = words.find({run, id});
@@ -64,6 +65,13 @@ struct TraceReader::Impl {
     if (!row) return forward_error(row);
     if (!*row) return std::string();
     const auto bytes = query.blob(0);
+    const auto size = static_cast<std::int64_t>(bytes.size());
+    if (bytes.size() > kMaxText || !database->can_hold(word_bytes + size)) {
+      query.reset();
+      return fail(ErrorCode::format, "{}: damaged trace: vocabulary of run {}: token {} has {} bytes",
+                  database->file().string(), run, id, size);
+    }
+    word_bytes += size;
     std::string word(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     query.reset();
     words.emplace(std::pair(run, id), word);
@@ -220,7 +228,8 @@ Result<std::vector<LayerStats>> TraceReader::layer_stats(std::int64_t run) const
   return read_layer_stats(*impl_->database, *info);
 }
 
-Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenRange& range) const {
+Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenRange& range,
+                                                  TokenWords with_words) const {
   const Snapshot snapshot(*this);
   auto words = impl_->database->prepare("SELECT bytes FROM vocabulary WHERE run = ?1 AND token_id = ?2");
   if (!words) return forward_error(words);
@@ -238,12 +247,14 @@ Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenR
       row.id = block.token_id[at];
       row.generated = block.generated[at] != 0;
       if (!block.log_prob.empty() && !std::isnan(block.log_prob[at])) row.log_prob = block.log_prob[at];
-      auto word = impl_->word(*words, run, row.id);
-      if (!word) {
-        inner = forward_error(word);
-        return false;
+      if (with_words == TokenWords::with) {
+        auto word = impl_->word(*words, run, row.id);
+        if (!word) {
+          inner = forward_error(word);
+          return false;
+        }
+        row.bytes = std::move(*word);
       }
-      row.bytes = std::move(*word);
       rows.push_back(std::move(row));
     }
     return true;

@@ -22,6 +22,9 @@ struct TokenRange {
   std::int64_t end = INT64_MAX;
 };
 
+/// Whether rows of tokens say what each token stands for.
+enum class TokenWords : std::uint8_t { with, without };
+
 /// Reads a trace, also while another thread or process records into it. Each reader has its own connection;
 /// one thread at a time.
 class TraceReader {
@@ -59,7 +62,9 @@ class TraceReader {
   Result<ExpertTable> expert_table(std::int64_t run, const TokenRange& range) const;
   Result<std::vector<LayerStats>> layer_stats(std::int64_t run) const;
 
-  Result<std::vector<TokenRow>> tokens(std::int64_t run, const TokenRange& range) const;
+  /// Without words `bytes` stays empty: a word of some 64 KiB, and be it one, is in every row that names it.
+  Result<std::vector<TokenRow>> tokens(std::int64_t run, const TokenRange& range,
+                                       TokenWords words = TokenWords::with) const;
   /// Every slot of one token, all MoE layers in order, empty slots left out; none for a token the run does
   /// not have.
   Result<std::vector<SlotRow>> token_slots(std::int64_t run, std::int64_t token) const;

@@ -15,7 +15,7 @@ struct AddedColumn {
   const char* type;   ///< as in CREATE TABLE
   const char* value;  ///< an SQL literal
 };
-// Side by side with the tables in schema.cpp; a test compares both ways.
+// Side by side with the tables in trace_tables.cpp; a test compares both ways.
 constexpr AddedColumn kAdded[] = {
     {2, "run", "backend_reason", "TEXT NOT NULL DEFAULT ''", "''"},
     {2, "run", "device", "TEXT NOT NULL DEFAULT ''", "''"},

@@ -78,6 +78,7 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::start(
   writer->first_rows_.assign(writer->moe_layers_.size(), FirstRows(info.experts));
   if (auto status = writer->insert_run(info); !status) return forward_error(status);
   if (auto status = writer->prepare(); !status) return forward_error(status);
+  writer->database_->note_length();
   if (auto status = writer->check_in_place(); !status) return forward_error(status);  // notes the size
   writer->reserve_.take(file);
   return writer;
@@ -132,9 +133,16 @@ Status TraceWriter::prepare() {
     const char* sql;
   };
   const Entry entries[] = {
-      {&insert_token_block_, "INSERT INTO token_block VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
-      {&insert_slot_block_, "INSERT INTO slot_block VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
-      {&insert_layer_block_, "INSERT INTO layer_block VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
+      {&insert_token_block_,
+       "INSERT INTO token_block(run, first_token, tokens, token_id, sequence, position, generated, log_prob) "
+       "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
+      {&insert_slot_block_,
+       "INSERT INTO slot_block(run, layer, first_token, tokens, slots, expert, weight, probability, "
+       "output_norm, "
+       "output_max, output_channel) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
+      {&insert_layer_block_,
+       "INSERT INTO layer_block(run, layer, first_token, tokens, entropy, hidden_max, hidden_channel, "
+       "router_logits, first_token_attention) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
       {&delete_token_block_, "DELETE FROM token_block WHERE run = ?1 AND first_token >= ?2"},
       {&delete_slot_block_, "DELETE FROM slot_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3"},
       {&delete_layer_block_, "DELETE FROM layer_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3"},
@@ -167,6 +175,8 @@ Status TraceWriter::begin_transaction() {
   if (transaction_) return {};
   auto transaction = Transaction::begin(*database_);
   if (!transaction) return forward_error(transaction);
+  database_->note_length();
+  if (auto status = check_in_place(); !status) return status;
   transaction_.emplace(std::move(*transaction));
   return {};
 }

@@ -220,7 +220,6 @@ Status TraceWriter::write_run_tokens() {
 
 Status TraceWriter::commit() {
   if (!dirty_) return {};
-  if (auto status = check_in_place(); !status) return status;
   if (auto status = begin_transaction(); !status) return status;
   if (auto status = write_rows(); !status) return status;
   if (auto status = write_expert_stats(); !status) return status;

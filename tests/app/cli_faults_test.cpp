@@ -101,7 +101,9 @@ TEST_F(CliFaults, WeightsThatAreWrittenToWhileInUseAreSaid) {
     std::filesystem::last_write_time(model_ + "/model.safetensors", now + std::chrono::hours(1));
     std::filesystem::remove(trace_);  // ends the run
   });
-  EXPECT_THAT(result.err, HasSubstr("model.safetensors changed while the model was in use"));
+  const std::string said = "model.safetensors changed while the model was in use";
+  EXPECT_THAT(result.err, HasSubstr(said));
+  EXPECT_EQ(result.err.find(said), result.err.rfind(said)) << "once: " << result.err;
 }
 
 /// No file of the programs that begin while it exists may grow beyond `bytes`.

@@ -30,7 +30,7 @@ class CliStreams : public ::testing::Test {
 };
 
 TEST_F(CliStreams, ResultsNeedNoStandardError) {
-  const std::vector<std::string> commands = {"info model", "tokenize model --text a",
+  const std::vector<std::string> commands = {"info t.db", "tokenize model --text a",
                                              "generate model --prompt a --max-tokens 2 --temperature 0",
                                              "analyze t.db load", "analyze t.db load --json"};
   for (const std::string& command : commands) {

@@ -10,7 +10,7 @@
 #include <stop_token>
 #include <thread>
 
-#include "engine/formats/weight_watch.h"
+#include "probes/capture/generation.h"
 #include "probes/capture/profile.h"
 #include "probes/capture/recorder.h"
 #include "probes/store/database.h"
@@ -86,16 +86,19 @@ TEST(TidyTrace, AFileThatSomebodyTidiedUpIsNotLost) {
   ASSERT_OK(first->deliver(make_block(Shape(), CaptureRequest::standard(), {0, 2000, 0, 0})));
   ASSERT_OK(first->finish("finished"));
   const auto before = std::filesystem::file_size(file);
-  auto second = value_of(Recorder::start(file, run_info(Shape())));
+  RecorderOptions options;
+  options.commit_interval = std::chrono::hours(1);
+  auto second = value_of(Recorder::start(file, run_info(Shape()), options));
   {
     const auto other = value_of(Database::open(file, Database::Mode::read_write));
     ASSERT_OK(
         other->execute("DELETE FROM slot_block WHERE run = 1; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"));
   }
   EXPECT_LT(std::filesystem::file_size(file), before);
-  ASSERT_OK(deliver(*second, 0));
+  // More than a page of them, in one transaction.
+  ASSERT_OK(second->deliver(make_block(Shape(), CaptureRequest::standard(), {0, 4000, 0, 0})));
   ASSERT_OK(second->finish("finished"));
-  EXPECT_EQ(value_of(open_trace(file)->run(2)).tokens, 4);
+  EXPECT_EQ(value_of(open_trace(file)->run(2)).tokens, 4000);
 }
 
 TEST(LockedTrace, TheRunWaitsSaysSoAndGoesOn) {
@@ -152,7 +155,7 @@ TEST(LastMoment, ClosesEveryRecordingAndSaysWhy) {
   auto a = value_of(Recorder::start(folder / "a.db", run_info(Shape())));
   auto b = value_of(Recorder::start(folder / "b.db", run_info(Shape())));
   ASSERT_OK(deliver(*a, 0));
-  Recorder::close_all("model.safetensors: was shortened");
+  Recorder::close_all("model.safetensors: was shortened", std::chrono::minutes(5));
   for (const char* name : {"a.db", "b.db"}) {
     const RunInfo run = value_of(open_trace(folder / name)->run(1));
     EXPECT_EQ(run.status, "failed");
@@ -188,40 +191,88 @@ TEST(LastMoment, NoMemoryOnTheRecordersThreadIsAnErrorOfTheRun) {
   EXPECT_EQ(value_of(open_trace(folder / "t.db")->run(1)).status, "failed");
 }
 
-TEST(RewrittenWeights, AreSaidInTheTraceAndInTheResult) {
-  const TemporaryFolder folder;
-  const auto model = folder / "model";
-  std::filesystem::copy(
-      std::filesystem::path(EXPERTSCOPE_SOURCE_DIR) / "tests/data/models/planted_super_experts", model);
-  const auto weights = model / "model.safetensors";
-  std::filesystem::permissions(weights, std::filesystem::perms::owner_write,
-                               std::filesystem::perm_options::add);
-  BackendOptions backend;
-  backend.threads = 1;
-  backend.max_context = 64;
-  const auto session = value_of(Session::create(value_of(Model::open(model)), backend));
-  ASSERT_NE(session, nullptr);
-  Dataset data;
-  data.name = "words";
-  data.documents.push_back({"Once upon a time there was a file that nobody should have touched.", ""});
-  ProfileOptions options;
-  options.sequence_length = 32;
-  const auto before = value_of(profile(*session, data, options, folder / "t.db"));
+/// A model whose weights can be touched, and data to run through it.
+class OpenedModel : public ::testing::Test {
+ protected:
+  OpenedModel() {
+    std::filesystem::copy(
+        std::filesystem::path(EXPERTSCOPE_SOURCE_DIR) / "tests/data/models/planted_super_experts", model_);
+    std::filesystem::permissions(weights_, std::filesystem::perms::owner_write,
+                                 std::filesystem::perm_options::add);
+    BackendOptions backend;
+    backend.threads = 1;
+    backend.max_context = 64;
+    session_ = value_of(Session::create(value_of(Model::open(model_)), backend));
+    data_.name = "words";
+    data_.documents.push_back({"Once upon a time there was a file that nobody should have touched.", ""});
+    options_.sequence_length = 32;
+  }
+  void touch() const {
+    std::filesystem::last_write_time(weights_,
+                                     std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+  }
+
+  TemporaryFolder folder_;
+  std::filesystem::path model_ = folder_ / "model";
+  std::filesystem::path weights_ = model_ / "model.safetensors";
+  std::unique_ptr<Session> session_;
+  Dataset data_;
+  ProfileOptions options_;
+};
+
+using RewrittenWeights = OpenedModel;
+
+TEST_F(RewrittenWeights, AreSaidInTheTraceAndInTheResult) {
+  const auto before = value_of(profile(*session_, data_, options_, folder_ / "t.db"));
   ASSERT_EQ(before.run, 1);
   EXPECT_EQ(before.remark, "");
-  const auto touch = [&](std::int64_t, std::int64_t) {
-    std::filesystem::last_write_time(weights,
-                                     std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
-  };
-  const auto after = value_of(profile(*session, data, options, folder / "t.db", touch));
+  const auto after =
+      value_of(profile(*session_, data_, options_, folder_ / "t.db", [&](auto, auto) { touch(); }));
   EXPECT_THAT(after.remark, HasSubstr("model.safetensors changed while the model was in use"));
-  const RunInfo run = value_of(open_trace(folder / "t.db")->run(2));
+  const RunInfo run = value_of(open_trace(folder_ / "t.db")->run(2));
   EXPECT_EQ(run.status, "finished");
   EXPECT_EQ(run.message, after.remark);
-  const WeightWatch watch(model);
-  std::filesystem::copy_file(weights, model / "copy");
-  std::filesystem::rename(model / "copy", weights);
-  EXPECT_EQ(watch.text(), "") << "another file of that name changes nothing";
+}
+
+TEST_F(RewrittenWeights, AreSaidAlsoWhenItWasBeforeTheRun) {
+  touch();
+  const auto result = value_of(profile(*session_, data_, options_, folder_ / "t.db"));
+  EXPECT_THAT(result.remark, HasSubstr("model.safetensors changed while the model was in use"));
+}
+
+TEST_F(RewrittenWeights, AreNotThoseOfAnotherFileOfThatName) {
+  std::filesystem::copy_file(weights_, model_ / "copy");
+  std::filesystem::rename(model_ / "copy", weights_);
+  EXPECT_EQ(session_->model().rewritten_weights(), "");
+}
+
+using StoppedRun = OpenedModel;
+
+TEST_F(StoppedRun, OfAProfileSaysWhenItCouldNotBeClosed) {
+  std::stop_source stop;
+  options_.sequence_length = 8;
+  const auto lose_and_stop = [&](auto, auto) {
+    std::filesystem::remove(folder_ / "t.db");
+    stop.request_stop();
+  };
+  const auto result = profile(*session_, data_, options_, folder_ / "t.db", lose_and_stop, stop.get_token());
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::io);
+  EXPECT_THAT(result.error().message, HasSubstr("t.db: was deleted, moved or replaced"));
+  EXPECT_THAT(result.error().message, HasSubstr("; nothing of run 1 can be relied on"));
+}
+
+TEST_F(StoppedRun, OfAGenerationSaysWhenItCouldNotBeClosed) {
+  std::stop_source stop;
+  const CaptureRequest probes = CaptureRequest::standard();
+  const auto recorder = value_of(start_generation_run(*session_, "1", {}, probes, folder_ / "t.db", {}));
+  std::filesystem::remove(folder_ / "t.db");
+  stop.request_stop();
+  const std::vector<std::int32_t> prompt = {1, 2, 3};
+  const auto result = generate_recorded(*session_, *recorder, probes, prompt, {}, {}, stop.get_token());
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::io);
+  EXPECT_THAT(result.error().message, HasSubstr("t.db: was deleted, moved or replaced"));
 }
 
 }  // namespace

@@ -3,10 +3,16 @@
 // file bounds. Work is counted in steps of SQLite's machine, never in seconds.
 #include <gtest/gtest.h>
 #include <sqlite3.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include "probes/store/database.h"
 #include "probes/store/run_row.h"
@@ -233,6 +239,36 @@ TEST(HostileTrace, TextsHaveABoundThatTheRecorderKeepsAndTheReaderAsksFor) {
   EXPECT_EQ(bounded_text("a\xc3\xa4", 2), "a") << "no character is cut in two";
 }
 
+TEST(HostileTrace, AWordLongerThanTheRecorderKeepsOneIsDamage) {
+  const TemporaryFolder folder;
+  record(folder / "t.db");
+  change(folder / "t.db",
+         "UPDATE vocabulary SET bytes = zeroblob(65537) WHERE token_id = "
+         "(SELECT max(token_id) FROM vocabulary)");
+  const auto trace = open_trace(folder / "t.db");
+  const auto rows = trace->tokens(1, {});
+  ASSERT_FALSE(rows);
+  EXPECT_EQ(rows.error().code, ErrorCode::format);
+  EXPECT_NE(rows.error().message.find("t.db: damaged trace: vocabulary of run 1: token "), std::string::npos)
+      << rows.error().message;
+  EXPECT_NE(rows.error().message.find(" has 65537 bytes"), std::string::npos) << rows.error().message;
+  for (const TokenRow& row : value_of(trace->tokens(1, {}, TokenWords::without)))
+    EXPECT_EQ(row.bytes, "") << "who does not ask for words does not read them";
+}
+
+TEST(HostileTrace, ColumnsOfALaterVersionMayStandAnywhereAndAreWrittenByName) {
+  const TemporaryFolder folder;
+  record(folder / "t.db");
+  change(folder / "t.db",
+         "DROP TABLE layer_block; CREATE TABLE layer_block(run INTEGER NOT NULL, layer INTEGER NOT NULL, "
+         "first_token INTEGER NOT NULL, tokens INTEGER NOT NULL, first_token_attention BLOB, entropy BLOB, "
+         "hidden_max BLOB, hidden_channel BLOB, router_logits BLOB, UNIQUE(run, layer, first_token)) STRICT");
+  record(folder / "t.db");
+  const auto trace = open_trace(folder / "t.db");
+  EXPECT_EQ(value_of(trace->entropy(2, 2, {7, 8})), std::vector<float>{entropy_of(7, 1)});
+  EXPECT_EQ(value_of(trace->hidden_max(2, 2, {7, 8})), std::vector<float>{hidden_max_of(7, 2)});
+}
+
 /// Steps that reading the runs takes when there are so many.
 std::int64_t steps_for_runs(int runs) {
   const TemporaryFolder folder;
@@ -279,6 +315,63 @@ TEST(PrivateTrace, NobodyElseMayReadATraceItsLogOrACopyOfIt) {
   EXPECT_EQ(mode_of(folder / "copy.db"), 0600u);
   EXPECT_EQ(value_of(open_trace(folder / "copy.db")->runs()).size(), 1u);
   EXPECT_FALSE(std::filesystem::exists(folder / "copy.db.part"));
+}
+
+TEST(PrivateTrace, ACopyOverAFileThatOthersReadIsPrivate) {
+  const TemporaryFolder folder;
+  record(folder / "t.db");
+  std::ofstream(folder / "copy.db") << "for all";
+  ASSERT_EQ(chmod((folder / "copy.db").c_str(), 0644), 0);
+  ASSERT_OK(copy_trace(folder / "t.db", folder / "copy.db"));
+  EXPECT_EQ(mode_of(folder / "copy.db"), 0600u);
+}
+
+TEST(PrivateTrace, ACopyMakesNoFileThatAKillCouldLeaveForEver) {
+  const TemporaryFolder folder;
+  record(folder / "t.db");
+  std::filesystem::create_directory(folder / "copies");
+  const int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_GE(inotify_add_watch(watch, (folder / "copies").c_str(), IN_CREATE), 0);
+  ASSERT_OK(copy_trace(folder / "t.db", folder / "copies/t.db"));
+  std::array<char, 16384> events{};
+  const ssize_t size = read(watch, events.data(), events.size());
+  close(watch);
+  ASSERT_GT(size, 0);
+  for (std::size_t at = 0; at < static_cast<std::size_t>(size);) {
+    inotify_event event{};
+    std::memcpy(&event, events.data() + at, sizeof event);
+    const std::string name = events.data() + at + sizeof event;
+    EXPECT_TRUE(name.ends_with(".part")) << name << ": only those are tidied up";
+    at += sizeof event + event.len;
+  }
+}
+
+TEST(LinkedTrace, ALiveRecordingIsReadByALinkAsByItsName) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "disk");
+  std::filesystem::create_symlink("disk/real.db", folder / "t.db");
+  RecorderOptions options;
+  options.commit_interval = std::chrono::milliseconds(0);
+  constexpr int kTokens = 80000;  // what is read of them is more than twice the file without its log
+  const auto recorder = value_of(Recorder::start(folder / "t.db", run_info(Shape()), options));
+  ASSERT_OK(recorder->deliver(make_block(Shape(), CaptureRequest::standard(), {0, kTokens, 0, 0})));
+  const auto trace = open_trace(folder / "t.db");
+  while (value_of(trace->run(1)).tokens < kTokens)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(value_of(trace->expert_table(1, TokenRange{})).tokens, kTokens);
+  ASSERT_OK(recorder->finish("finished"));
+}
+
+TEST(LinkedTrace, WhatStandsForTheLogBesideTheTargetIsLookedAt) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "disk");
+  record(folder / "disk/real.db");
+  std::filesystem::create_symlink("disk/real.db", folder / "t.db");
+  ASSERT_EQ(mkfifo((folder / "disk/real.db-wal").c_str(), 0600), 0);
+  const auto trace = TraceReader::open(folder / "t.db");
+  ASSERT_FALSE(trace);
+  EXPECT_NE(trace.error().message.find("real.db-wal: is a pipe or a device"), std::string::npos)
+      << trace.error().message;
 }
 
 TEST(PrivateTrace, ALinkToWhereTheTraceShallBeIsFollowed) {
