@@ -158,6 +158,7 @@ Status ModelLoader::load_tokenizer() {
                                             model_->config_.vocab_size));
   const auto& warnings = (*tokenizer)->warnings();
   model_->warnings_.insert(model_->warnings_.end(), warnings.begin(), warnings.end());
+  model_->text_warnings_ = model_->warnings_.size() - model_->result_warnings_;
   model_->tokenizer_ = std::move(*tokenizer);
   load_chat_template();
   return {};
