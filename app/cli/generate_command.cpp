@@ -77,7 +77,7 @@ Result<Prompt> make_prompt(const Model& model, const GenerateArguments& argument
     if (model.tokenizer() != nullptr) prompt.text = model.tokenizer()->decode(prompt.ids);
     return prompt;
   }
-  const auto tokenizer = model.require_tokenizer();
+  const auto tokenizer = open_tokenizer(model);
   if (!tokenizer)
     return fail(tokenizer.error().code, "{}; token ids (--ids) run without it", tokenizer.error().message);
   auto text = prompt_text(arguments);

@@ -71,7 +71,7 @@ Status ppl(const PplArguments& arguments) {
   if (!data) return forward_error(data);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
-  if (const auto tokenizer = (*model)->require_tokenizer(); !tokenizer) return forward_error(tokenizer);
+  if (const auto tokenizer = open_tokenizer(**model); !tokenizer) return forward_error(tokenizer);
   SessionShape shape;
   shape.max_context = session_context(arguments, (*model)->config());
   const auto session = open_session(std::move(*model), arguments.run, shape);

@@ -78,7 +78,7 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
   if (!data) return forward_error(data);
   auto model = open_model(arguments.run.model);
   if (!model) return forward_error(model);
-  if (const auto tokenizer = (*model)->require_tokenizer(); !tokenizer) return forward_error(tokenizer);
+  if (const auto tokenizer = open_tokenizer(**model); !tokenizer) return forward_error(tokenizer);
 
   ProfileOptions options;
   options.sequence_length = arguments.sequence_length;

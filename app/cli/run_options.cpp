@@ -131,6 +131,14 @@ Result<std::shared_ptr<const Model>> open_model(const std::string& folder) {
   return model;
 }
 
+Result<const Tokenizer*> open_tokenizer(const Model& model) {
+  auto tokenizer = model.require_tokenizer();
+  if (!tokenizer) return tokenizer;
+  for (const std::string& warning : model.text_warnings())
+    note(warning);
+  return tokenizer;
+}
+
 Result<std::shared_ptr<const Model>> open_model_quietly(const std::string& folder) {
   Progress progress("opening " + folder, "");
   return Model::open(folder,

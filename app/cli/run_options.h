@@ -42,7 +42,10 @@ Status check_trace_output(const std::string& trace, const RunOptions& run, const
 
 /// Shows its progress; what the model warns of that concerns the results of a run becomes a note each.
 Result<std::shared_ptr<const Model>> open_model(const std::string& folder);
-/// The same without notes, for who says them otherwise.
+/// The tokenizer of a model, or why there is none; what the model warns of that concerns the ids of a text
+/// becomes a note each.
+Result<const Tokenizer*> open_tokenizer(const Model& model);
+/// The same as open_model() without notes, for who says them otherwise.
 Result<std::shared_ptr<const Model>> open_model_quietly(const std::string& folder);
 
 /// How large a session has to be for what it will run.

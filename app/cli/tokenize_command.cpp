@@ -26,7 +26,7 @@ std::string readable(const std::string& bytes) {
 Status tokenize(const TokenizeArguments& arguments) {
   const auto model = open_model(arguments.model);
   if (!model) return forward_error(model);
-  const auto tokenizer = (*model)->require_tokenizer();
+  const auto tokenizer = open_tokenizer(**model);
   if (!tokenizer) return forward_error(tokenizer);
   const auto ids = (*tokenizer)->encode(arguments.text, !arguments.plain);
   if (!ids) return fail(ids.error().code, "--text: {}", ids.error().message);

@@ -123,7 +123,9 @@ Status check_names(const std::vector<TensorEntry>& entries, const std::string& f
 Result<std::string_view> header_text(const std::uint8_t* bytes, std::size_t size, const std::string& file) {
   constexpr std::size_t kSignature = 64;
   const std::string_view beginning(reinterpret_cast<const char*>(bytes), std::min(size, kSignature));
-  if (const auto foreign = foreign_content(beginning); !foreign.empty())
+  // The length of a header can look like the start of another format.
+  const bool header = beginning.substr(std::min(beginning.size(), kLengthBytes)).starts_with('{');
+  if (const auto foreign = foreign_content(beginning); !header && !foreign.empty())
     return fail(ErrorCode::format, "{}: {}", file, foreign);
   if (size < kLengthBytes)
     return fail(ErrorCode::format, "{}: {} bytes are too few for a safetensors file", file, size);

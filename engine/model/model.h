@@ -60,6 +60,10 @@ class Model {
   /// A sentence for the person when somebody wrote into the weight files since the model began to open: the
   /// weights are mapped, so numbers may be of old and new ones. Empty: nobody did.
   std::string rewritten_weights() const { return watch_.text(); }
+  /// Those of them that concern the ids of a text.
+  std::span<const std::string> text_warnings() const {
+    return std::span(warnings_).subspan(result_warnings_, text_warnings_);
+  }
   /// Null when the model has no chat template this program understands.
   const ChatTemplate* chat_template() const { return chat_template_.get(); }
   /// The chat template, or why there is none.
@@ -84,7 +88,8 @@ class Model {
   std::string no_tokenizer_;      ///< why there is none
   std::string no_chat_template_;  ///< likewise
   std::vector<std::string> warnings_;
-  std::size_t result_warnings_ = 0;  ///< how many of them
+  std::size_t result_warnings_ = 0;  ///< how many of them, at their beginning
+  std::size_t text_warnings_ = 0;    ///< how many of those that follow
   std::shared_ptr<const void> storage_;
 };
 

@@ -146,8 +146,8 @@ Status ModelLoader::load_tokenizer() {
     return {};
   }
   auto tokenizer = Tokenizer::open(file);
-  if (!tokenizer && tokenizer.error().code != ErrorCode::unsupported) return forward_error(tokenizer);
-  if (!tokenizer) {
+  if (!tokenizer && tokenizer.error().code == ErrorCode::out_of_memory) return forward_error(tokenizer);
+  if (!tokenizer) {  // ids run without it
     model_->no_tokenizer_ = fmt::format("The tokenizer is not usable: {}", tokenizer.error().message);
     model_->warnings_.push_back(model_->no_tokenizer_);
     return {};
@@ -158,6 +158,7 @@ Status ModelLoader::load_tokenizer() {
                                             model_->config_.vocab_size));
   const auto& warnings = (*tokenizer)->warnings();
   model_->warnings_.insert(model_->warnings_.end(), warnings.begin(), warnings.end());
+  model_->text_warnings_ = model_->warnings_.size() - model_->result_warnings_;
   model_->tokenizer_ = std::move(*tokenizer);
   load_chat_template();
   return {};

@@ -65,11 +65,13 @@ class DatasetReader {
     return more;
   }
 
-  /// The first entry decides where the name leaves it open.
+  /// The first entry decides where the name leaves it open; bad lines are not left out of prose.
   Status read_documents(Promise promise) {
-    const bool open = promise == Promise::nothing;
+    const bool open = promise == Promise::nothing && !options_.skip_bad_lines;
     const bool lines = data_.format == DataFormat::json_lines;
-    if (promise == Promise::lines || (promise == Promise::json && !lines)) entries_.settle();
+    if (promise == Promise::lines || (promise == Promise::nothing && !open) ||
+        (promise == Promise::json && !lines))
+      entries_.settle();
     Result<Document> document;
     auto more = next_document(document);
     if (open && (!more || !*more || !document)) return read_text();

@@ -30,8 +30,9 @@ class RegexScratch {
   std::unique_ptr<Impl> impl_;
 };
 
-/// A pattern as tokenizer.json has it (Oniguruma's syntax, as far as it has the same meaning in PCRE2),
-/// compiled with PCRE2 (UTF, UCP, JIT). Immutable and safe to share between threads.
+/// A pattern as tokenizer.json has it (Oniguruma's syntax), translated to what means the same in
+/// PCRE2 and refused where nothing does, compiled with PCRE2 (UTF, UCP, JIT). Immutable and safe to share
+/// between threads.
 class Regex {
  public:
   /// `where` names the file and the field in errors.

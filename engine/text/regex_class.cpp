@@ -11,6 +11,8 @@ namespace expertscope {
 namespace {
 
 constexpr int kMaxClassDepth = 20;
+/// Every && copies what stands before it.
+constexpr int kMaxIntersections = 64;
 constexpr char32_t kLongS = 0x17F;
 constexpr char32_t kKelvin = 0x212A;
 constexpr char32_t kIotaBelow = 0x345;  ///< a mark that is the same as a letter when case is ignored
@@ -90,8 +92,10 @@ class ClassReader {
       if (!in_.has_later(']')) return in_.refuse("an empty class");
       if (auto ok = member(true); !ok) return forward_error(ok);
     }
-    while (!in_.take("]"))
+    while (!in_.take("]")) {
       if (auto ok = item(depth); !ok) return forward_error(ok);
+      if (added_ > kMaxTranslation) return in_.refuse("a class that takes more than a mebibyte");
+    }
     if (auto ok = finish_operand(); !ok) return forward_error(ok);
     if (negated_) whole_->negate();
     return std::move(*whole_);
@@ -114,6 +118,7 @@ class ClassReader {
     if (in_.at_end()) return in_.refuse("a class without its closing bracket");
     if (in_.starts_with("&&")) {
       if (ignore_case_) return in_.refuse("&& with case ignored");
+      if (++intersections_ > kMaxIntersections) return in_.refuse("a class with more than 64 &&");
       in_.take("&&");
       return finish_operand();
     }
@@ -132,7 +137,7 @@ class ClassReader {
     in_.take("[");
     const auto inner = ClassReader(in_, false).read(depth + 1);
     if (!inner) return forward_error(inner);
-    current_.add(*inner);
+    add(*inner);
     return {};
   }
 
@@ -143,7 +148,7 @@ class ClassReader {
     if (ignore_case_ && !letters && kClosed.find(property.category) == std::string_view::npos)
       return in_.refuse("a class of letters inside [...] with case ignored");
     if (ignore_case_ && letters) current_.add_range(kIotaBelow, kIotaBelow);
-    current_.add(property.set);
+    add(property.set);
     return {};
   }
 
@@ -157,7 +162,7 @@ class ClassReader {
     if (!in_.take(":]") || !set) return in_.refuse(fmt::format("the class [:{}:]", name));
     if (ignore_case_) return in_.refuse("[:class:] with case ignored");
     if (negated) set->negate();
-    current_.add(*set);
+    add(*set);
     return {};
   }
 
@@ -192,7 +197,14 @@ class ClassReader {
     return {};
   }
 
+  void add(const CharacterSet& set) {
+    added_ += set.pattern().size();
+    current_.add(set);
+  }
+
   PatternReader& in_;
+  std::size_t added_ = 0;  ///< bytes of all sets
+  int intersections_ = 0;
   bool ignore_case_;
   bool negated_ = false;
   CharacterSet current_;

@@ -10,6 +10,9 @@
 
 namespace expertscope {
 
+/// Most bytes that a pattern may have as PCRE2 gets it: an escape of two bytes can stand for kilobytes.
+inline constexpr std::size_t kMaxTranslation = 1u << 20;
+
 /// A place in a pattern of Oniguruma's syntax. Copies are bookmarks.
 class PatternReader {
  public:

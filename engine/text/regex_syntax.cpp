@@ -109,6 +109,7 @@ Status Translator::branch(Options options) {
     ++atoms;
     anchor = !next->repeatable;
     if (auto ok = repeat(std::move(*next)); !ok) return ok;
+    if (out_.size() > kMaxTranslation) return in_.refuse("a pattern that takes more than a mebibyte");
   }
   bare_anchor_ = atoms == 1 && anchor;
   return {};

@@ -35,14 +35,25 @@ constexpr std::array kForeign = {
     Foreign{"\xFD"
             "7zXZ"sv,
             "compressed with xz; unpack it first"},
-    Foreign{"BZh"sv, "compressed with bzip2; unpack it first"},
     Foreign{"PK\x03\x04"sv, "a zip archive; unpack it first"},
-    Foreign{"PAR1"sv, "a Parquet file; convert it to JSONL first"},
     Foreign{"\xFF\xFE"sv, "text in UTF-16; save it as UTF-8"},
     Foreign{"\xFE\xFF"sv, "text in UTF-16; save it as UTF-8"},
 };
 
 constexpr std::size_t kLongestStart = 8;
+
+/// What a file is that is no text; null where nothing is known. Signatures that can be read are those of
+/// prose too, so what follows them counts.
+const char* foreign_text(std::string_view start) {
+  for (const auto& foreign : kForeign)
+    if (start.starts_with(foreign.start)) return foreign.what;
+  const bool level = start.size() > 3 && start[3] >= '1' && start[3] <= '9';
+  if (start.starts_with("BZh") && level && start.substr(4).starts_with("1AY&"))
+    return "compressed with bzip2; unpack it first";
+  // A page's header comes first: a field of the type i32.
+  if (start.starts_with("PAR1\x15")) return "a Parquet file; convert it to JSONL first";
+  return nullptr;
+}
 
 std::string reason(int code) {
   return std::generic_category().message(code);
@@ -63,6 +74,7 @@ TextSource::TextSource(TextSource&& other) noexcept
       size_(other.size_),
       done_(other.done_),
       stop_(std::move(other.stop_)),
+      piece_(std::move(other.piece_)),
       digest_(std::move(other.digest_)) {}
 
 TextSource::~TextSource() {
@@ -114,19 +126,21 @@ Status TextSource::wait() const {
 
 /// Appends a piece as it comes; false at the end.
 Result<bool> TextSource::take(std::string& buffer) {
-  const std::size_t before = buffer.size();
+  piece_.resize(kPiece);
+  std::string_view piece;
   for (;;) {
     if (!regular_ || stop_.stop_requested())
       if (const auto ok = wait(); !ok) return forward_error(ok);
-    buffer.resize(before + kPiece);
-    const auto count = ::read(descriptor_, buffer.data() + before, kPiece);
+    const auto count = ::read(descriptor_, piece_.data(), kPiece);
     const int code = errno;
-    buffer.resize(before + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
-    if (count >= 0) break;
+    if (count >= 0) {
+      piece = std::string_view(piece_).substr(0, static_cast<std::size_t>(count));
+      break;
+    }
     if (code != EINTR && code != EAGAIN)
       return fail(ErrorCode::io, "{}: cannot be read: {}", name_, reason(code));
   }
-  const auto piece = std::string_view(buffer).substr(before);
+  buffer += piece;
   digest_.update(piece);
   done_ += piece.size();
   if (done_ > limit_)
@@ -143,9 +157,8 @@ Result<bool> TextSource::read(std::string& buffer) {
     if (!*more) break;
   }
   const auto start = std::string_view(buffer).substr(before);
-  for (const auto& foreign : kForeign)
-    if (start.starts_with(foreign.start))
-      return fail(ErrorCode::format, "{}: this is {}", name_, foreign.what);
+  if (const char* what = foreign_text(start); what != nullptr)
+    return fail(ErrorCode::format, "{}: this is {}", name_, what);
   if (start.starts_with(kByteOrderMark)) buffer.erase(before, kByteOrderMark.size());
   return done_ > 0;
 }

@@ -57,6 +57,7 @@ class TextSource {
   std::size_t size_ = 0;
   std::size_t done_ = 0;
   std::stop_token stop_;
+  std::string piece_;  ///< what is read into; kept, so that small pieces cost what they are
   Sha256 digest_;
 };
 

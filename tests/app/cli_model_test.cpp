@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 
 #include "tests/app/cli_process.h"
 
@@ -69,6 +70,29 @@ TEST(CliWarnings, WhatConcernsTheResultsIsANoteOfEveryRunAndALineOfInfo) {
   EXPECT_THAT(info.out, HasSubstr(told));
   EXPECT_EQ(info.err, "") << "said once";
   EXPECT_THAT(run_cli_json({"info", model, "--json"})["warnings"][0].get<std::string>(), HasSubstr(told));
+}
+
+TEST(CliWarnings, WhatConcernsTheIdsOfATextIsANoteWhereTextIsRead) {
+  const TemporaryFolder scratch;
+  const std::string model = scratch / "model";
+  std::filesystem::copy(data_path("models/top2_tied"), model);
+  std::ofstream(model + "/tokenizer_config.json") << R"({"eos_token": "<x>",})";
+  std::ofstream(scratch / "text.txt") << "some words of a text";
+  const std::string told = "note: The tokens of tokenizer_config.json are not used";
+  const std::vector<std::vector<std::string>> readers = {
+      {"tokenize", model, "--text", "a"},
+      {"generate", model, "--prompt", "a", "--max-tokens", "1"},
+      {"ppl", model, "--data", scratch / "text.txt"},
+      {"profile", model, "--data", scratch / "text.txt", "--trace", scratch / "out.xsp"}};
+  for (const auto& command : readers) {
+    const ProcessResult result = run_cli(command);
+    EXPECT_EQ(result.exit_code, 0) << command.front() << result.err;
+    EXPECT_THAT(result.err, HasSubstr(told)) << command.front();
+    EXPECT_THAT(result.err, ::testing::Not(HasSubstr("chat template"))) << command.front();
+  }
+  const ProcessResult ids = run_cli({"generate", model, "--ids", "1,2", "--max-tokens", "1"});
+  EXPECT_EQ(ids.exit_code, 0) << ids.err;
+  EXPECT_THAT(ids.err, ::testing::Not(HasSubstr("tokenizer_config.json"))) << "ids need none";
 }
 
 TEST(CliTokenize, SpellsOutWhatATerminalWouldObey) {

@@ -97,6 +97,16 @@ TEST(Safetensors, MetadataMayBeNull) {
   EXPECT_EQ(entries->size(), 1u);
 }
 
+TEST(Safetensors, AHeaderOfAnyLengthIsRead) {
+  // The first of these lengths begin as a pickle, an archive and a text with white space do.
+  for (const std::size_t length : {0x0280u, 0x8b1fu, 0x10280u, 0x0a20u, 0x3c20u}) {
+    std::string header = Json{{"a", tensor("F32", {1}, {0, 4})}}.dump();
+    header.resize(length, ' ');
+    const auto entries = parse(safetensors_bytes(header, "1234"));
+    EXPECT_TRUE(entries) << length << ": " << entries.error().message;
+  }
+}
+
 TEST(Safetensors, WhatStandsInPlaceOfTheFileIsNamed) {
   EXPECT_EQ(
       parse("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n").error().message,

@@ -170,6 +170,21 @@ TEST(Dataset, BadLinesAreLeftOutAndCountedWhereThatIsAskedFor) {
               ::testing::EndsWith("this field is missing; do this"));
 }
 
+TEST(Dataset, ABadFirstLineIsLeftOutWhateverTheName) {
+  const ModelFolder folder;
+  const std::string good = "\n{\"text\":\"a b\"}\n";
+  for (const std::string& bad : {std::string("{\"text\": NaN}"), std::string("{\"x\":1}"),
+                                 "{\"text\":\"" + std::string(kMaxEntryBytes, 'x') + "\"}"}) {
+    folder.write("data", bad + good);
+    const auto data = Dataset::open(folder / "data", {true, {}});
+    ASSERT_TRUE(data) << data.error().message;
+    EXPECT_EQ(data->summary(), "data (JSONL, 1 document, 1 left out)") << bad.substr(0, 20);
+  }
+  folder.write("data", "{a} b");
+  EXPECT_THAT(Dataset::open(folder / "data", {true, {}}).error().message,
+              HasSubstr("no document in this file; the first: "));
+}
+
 TEST(Dataset, ADocumentIsAtMost16MebibytesOfJson) {
   const ModelFolder folder;
   const auto document = [](std::size_t bytes) {
@@ -193,8 +208,17 @@ TEST(Dataset, FilesThatAreNoTextAreNamed) {
   const ModelFolder folder;
   EXPECT_THAT(refusal(folder, "a.txt", "\x1F\x8B\x08..."), HasSubstr("a.txt: this is compressed with gzip"));
   EXPECT_THAT(refusal(folder, "a.jsonl", "\x28\xB5\x2F\xFD.."), HasSubstr("compressed with zstd"));
-  EXPECT_THAT(refusal(folder, "a.json", "PAR1...."), HasSubstr("a Parquet file; convert it to JSONL"));
+  EXPECT_THAT(refusal(folder, "a.json", "PAR1\x15\x04\x15..."),
+              HasSubstr("a Parquet file; convert it to JSONL"));
   EXPECT_THAT(refusal(folder, "a.txt", std::string_view("\xFF\xFEh\0i\0", 6)), HasSubstr("UTF-16"));
+  EXPECT_THAT(refusal(folder, "a.txt", "BZh91AY&SY..."), HasSubstr("compressed with bzip2"));
+}
+
+TEST(Dataset, ProseThatBeginsAsAnotherFormatDoesIsText) {
+  const ModelFolder folder;
+  for (const std::string prose :
+       {"BZhang wrote this.", "BZh", "BZh9 is a name", "PAR1 lamps", "PAR1\n", "PAR1"})
+    EXPECT_EQ(read(folder, "a.txt", prose), "text|" + prose);
 }
 
 TEST(TextSource, APromptIsReadAsATextIs) {
@@ -252,6 +276,18 @@ TEST(TextSource, APipeIsReadToItsEnd) {
     EXPECT_EQ(data->documents.size(), 2u);
     EXPECT_EQ(data->sha256, sha256_hex(lines));
   }
+}
+
+TEST(TextSource, ASmallPieceTakesNoMoreThanItsBytes) {
+  const ModelFolder folder;
+  const std::string text(100, 'x');
+  const Pipe pipe(folder / "pipe", text, text.size());
+  auto source = TextSource::open(folder / "pipe");
+  ASSERT_TRUE(source) << source.error().message;
+  std::string buffer;
+  EXPECT_TRUE(source->read(buffer).value());
+  EXPECT_EQ(buffer, text);
+  EXPECT_LT(buffer.capacity(), 1024u);
 }
 
 TEST(TextSource, WaitingForAPipeCanBeCancelled) {

@@ -245,6 +245,22 @@ TEST(RegexSteps, TheTextsOfOneScratchShareTheirSteps) {
   EXPECT_LE(scratch.steps(), 1'000'000 + 100 * 14 * 1000);
 }
 
+TEST(RegexSyntax, ATranslationIsAtMostAMebibyteHoweverShortThePattern) {
+  const auto refused = [](const std::string& piece, int count, const std::string& end = "") {
+    std::string pattern = end.empty() ? "" : "[";
+    for (int i = 0; i < count; ++i)
+      pattern += piece;
+    const auto regex = Regex::compile(pattern + end, "test");
+    return regex ? std::string("not refused") : regex.error().message;
+  };
+  EXPECT_THAT(refused("\\b", 32768), HasSubstr("a pattern that takes more than a mebibyte"));
+  EXPECT_THAT(refused("\\w", 32000, "]"), HasSubstr("a class that takes more than a mebibyte"));
+  EXPECT_THAT(refused("[\\w]", 16000, "]"), HasSubstr("a class that takes more than a mebibyte"));
+  EXPECT_THAT(refused("[:word:]", 8000, "]"), HasSubstr("a class that takes more than a mebibyte"));
+  EXPECT_EQ(refused("a&&", 64, "a]"), "not refused");
+  EXPECT_THAT(refused("a&&", 65, "a]"), HasSubstr("a class with more than 64 &&"));
+}
+
 TEST(RegexSyntax, NothingIsCopiedUnread) {
   EXPECT_EQ(oniguruma_to_pcre("a.", "x"), R"(\x{61}[^\n])");
   EXPECT_EQ(oniguruma_to_pcre("(a)[b-c]+", "x"), R"((?:\x{61})(?C)[\x{62}-\x{63}]{1,}(?C))");
