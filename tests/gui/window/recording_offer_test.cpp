@@ -103,5 +103,18 @@ TEST_F(RecordingOfferTest, WhoBeginsWithAModelIsToldToo) {
       wait_until([this] { return window_.banner().message().contains("A recording was interrupted"); }));
 }
 
+TEST_F(RecordingOfferTest, AModelWithAWarningDoesNotHideIt) {
+  restart_after_kill();
+  QSignalSpy warned(&workspace_, &Workspace::warned);
+  open_model();
+  Q_EMIT workspace_.warned("about the model's files");
+  ASSERT_FALSE(warned.empty());
+  const QString message = window_.banner().message();
+  EXPECT_TRUE(message.startsWith("about the model's files\nA recording was interrupted"))
+      << message.toStdString();
+  click(part<QPushButton>("banner_offer"));
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::trace; }));
+}
+
 }  // namespace
 }  // namespace expertscope::testing
