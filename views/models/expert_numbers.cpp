@@ -17,8 +17,6 @@ double mean(double sum, std::int64_t count) {
   return count > 0 ? sum / static_cast<double>(count) : kNotMeasured;
 }
 
-}  // namespace
-
 std::int64_t layer_slots(const ExpertTable& table, int layer) {
   std::int64_t slots = 0;
   for (int expert = 0; expert < table.experts; ++expert) {
@@ -27,14 +25,23 @@ std::int64_t layer_slots(const ExpertTable& table, int layer) {
   return slots;
 }
 
-double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number) {
-  const ExpertStats& stats = table.at(cell.layer, cell.expert);
+}  // namespace
+
+std::vector<std::int64_t> slots_of_layers(const ExpertTable& table) {
+  std::vector<std::int64_t> slots;
+  for (int layer = 0; layer < table.layers; ++layer) {
+    slots.push_back(layer_slots(table, layer));
+  }
+  return slots;
+}
+
+double expert_number(const ExpertStats& stats, ExpertNumber number, std::int64_t layer_slots) {
   const bool measured = stats.output_channel >= 0;
   switch (number) {
     case ExpertNumber::count:
       return static_cast<double>(stats.count);
     case ExpertNumber::share:
-      return mean(static_cast<double>(stats.count), layer_slots(table, cell.layer));
+      return mean(static_cast<double>(stats.count), layer_slots);
     case ExpertNumber::weight:
       return mean(stats.weight_sum, stats.count);
     case ExpertNumber::probability:
@@ -45,6 +52,10 @@ double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number) {
       return measured ? stats.output_max : kNotMeasured;
   }
   return kNotMeasured;
+}
+
+double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number) {
+  return expert_number(table.at(cell.layer, cell.expert), number, layer_slots(table, cell.layer));
 }
 
 QString format_number(ExpertNumber number, double value) {

@@ -4,6 +4,7 @@
 #include <QString>
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "probes/store/run_info.h"
 #include "views/models/selection.h"
@@ -22,10 +23,12 @@ enum class ExpertNumber : std::uint8_t {
 inline constexpr std::array kComparedNumbers = {ExpertNumber::share, ExpertNumber::weight, ExpertNumber::norm,
                                                 ExpertNumber::output_max};
 
-/// The raw number; NaN where not measured.
+/// Slots of all experts of each layer; 0 for a dense one.
+std::vector<std::int64_t> slots_of_layers(const ExpertTable& table);
+/// The raw number; NaN where not measured. `layer_slots`: of the expert's layer, added up once for all of it.
+double expert_number(const ExpertStats& stats, ExpertNumber number, std::int64_t layer_slots);
+/// The same for a single expert; adds up its layer.
 double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number);
-/// Slots of all experts of a layer; 0 for a dense one.
-std::int64_t layer_slots(const ExpertTable& table, int layer);
 
 /// With its unit, four significant digits; a dash where not measured.
 QString format_number(ExpertNumber number, double value);

@@ -86,8 +86,7 @@ void ExpertTableModel::set_snapshot(std::shared_ptr<const RunSnapshot> snapshot,
   if (!rows_stay) beginResetModel();
   snapshot_ = std::move(snapshot);
   if (!rows_stay) {
-    baseline_ = std::move(baseline);
-    baseline_run_ = baseline_run;
+    keep_baseline(std::move(baseline), baseline_run);
     endResetModel();
     return;
   }
@@ -101,11 +100,17 @@ void ExpertTableModel::set_baseline(std::shared_ptr<const ExpertTable> baseline,
   const bool renamed = before && after && run != baseline_run_;
   if (after && !before) beginInsertColumns({}, kColumns, kColumns + kBaselineColumns - 1);
   if (before && !after) beginRemoveColumns({}, kColumns, kColumns + kBaselineColumns - 1);
-  baseline_ = std::move(baseline);
-  baseline_run_ = run;
+  keep_baseline(std::move(baseline), run);
   if (after && !before) endInsertColumns();
   if (before && !after) endRemoveColumns();
   if (renamed) Q_EMIT headerDataChanged(Qt::Horizontal, kColumns, kColumns + kBaselineColumns - 1);
+}
+
+void ExpertTableModel::keep_baseline(std::shared_ptr<const ExpertTable> baseline, std::int64_t run) {
+  baseline_run_ = run;
+  if (baseline == baseline_) return;
+  baseline_ = std::move(baseline);
+  baseline_slots_ = baseline_ ? slots_of_layers(*baseline_) : std::vector<std::int64_t>();
 }
 
 int ExpertTableModel::compared_column(int column) {
@@ -149,7 +154,8 @@ int ExpertTableModel::columnCount(const QModelIndex& parent) const {
 double ExpertTableModel::number(int row, int column) const {
   const Cell cell = cell_of(row);
   if (column >= kColumns) {
-    const double there = expert_number(*baseline_, cell, compared_number(column));
+    const double there = expert_number(baseline_->at(cell.layer, cell.expert), compared_number(column),
+                                       baseline_slots_[static_cast<std::size_t>(cell.layer)]);
     return is_difference(column) ? number(row, compared_column(column)) - there : there;
   }
   const ExpertStats& stats = snapshot_->table.at(cell.layer, cell.expert);
@@ -169,7 +175,7 @@ double ExpertTableModel::number(int row, int column) const {
       break;
   }
   const auto number = number_of(column);
-  return number ? expert_number(snapshot_->table, cell, *number) : kNotMeasured;
+  return number ? expert_number(stats, *number, 0) : kNotMeasured;  // none of these is a share
 }
 
 QString ExpertTableModel::text(int row, int column) const {

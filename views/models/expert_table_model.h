@@ -3,6 +3,7 @@
 
 #include <QAbstractTableModel>
 #include <memory>
+#include <vector>
 
 #include "views/models/trace_view.h"
 
@@ -51,10 +52,13 @@ class ExpertTableModel final : public QAbstractTableModel {
   /// The raw number; NaN where not measured.
   double number(int row, int column) const;
   QString text(int row, int column) const;
+  /// With the columns' coming and going announced.
   void set_baseline(std::shared_ptr<const ExpertTable> baseline, std::int64_t run);
+  void keep_baseline(std::shared_ptr<const ExpertTable> baseline, std::int64_t run);
 
   std::shared_ptr<const RunSnapshot> snapshot_;
   std::shared_ptr<const ExpertTable> baseline_;
+  std::vector<std::int64_t> baseline_slots_;  ///< per layer: sorting asks for the share of every cell
   std::int64_t baseline_run_ = 0;
 };
 

@@ -9,6 +9,7 @@
 #include "probes/store/trace_reader.h"
 #include "views/models/live_traces.h"
 #include "views/models/plain_text.h"
+#include "views/models/unanswered_recordings.h"
 
 namespace expertscope {
 namespace {
@@ -62,6 +63,12 @@ QString when(const std::string& started_at) {
 
 }  // namespace
 
+std::function<bool(const std::filesystem::path&)> unanswered_recordings(const QSettings& settings) {
+  return [answered = settings.value(kAnswered).toStringList()](const std::filesystem::path& file) {
+    return !answered.contains(file_name(file)) && examine(file).tokens > 0;
+  };
+}
+
 QString recording_name(const InterruptedRecording& recording) {
   const RunInfo& run = recording.run;
   const bool cut = run.prompt.size() > run.dataset.size();
@@ -109,10 +116,16 @@ void InterruptedRecordings::drop(const std::filesystem::path& file) {
 }
 
 void InterruptedRecordings::answer(const std::filesystem::path& file) {
+  const bool offered = std::any_of(list_.begin(), list_.end(), [&](const InterruptedRecording& recording) {
+    return recording.file == file;
+  });
+  if (!offered) return;
   QStringList answered = settings_.value(kAnswered).toStringList();
   answered.removeAll(file_name(file));
+  const QStringList present = live_traces(folder_);
+  answered.removeIf([&](const QString& name) { return !present.contains(name); });
   answered.prepend(file_name(file));
-  settings_.setValue(kAnswered, answered.mid(0, kKeptLiveTraces));
+  settings_.setValue(kAnswered, answered);
   drop(file);
 }
 

@@ -38,9 +38,11 @@ void remove_live_trace(const std::filesystem::path& file) {
   }
 }
 
-void remove_old_live_traces(const std::filesystem::path& folder, int keep) {
+void remove_old_live_traces(const std::filesystem::path& folder, int keep,
+                            const std::function<bool(const std::filesystem::path&)>& spared) {
   for (const QString& trace : live_traces(folder).mid(keep)) {
-    remove_live_trace(folder / trace.toStdString());
+    const std::filesystem::path file = folder / trace.toStdString();
+    if (!spared || !spared(file)) remove_live_trace(file);
   }
 }
 

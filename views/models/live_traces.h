@@ -4,6 +4,7 @@
 #include <QString>
 #include <QStringList>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 namespace expertscope {
@@ -21,7 +22,8 @@ QStringList live_traces(const std::filesystem::path& folder);
 void remove_live_trace(const std::filesystem::path& file);
 
 /// Removes all but the newest `keep` live recordings of the folder, with what SQLite keeps beside them. Other
-/// files are left alone.
-void remove_old_live_traces(const std::filesystem::path& folder, int keep);
+/// files are left alone, and so are recordings that `spared`, where there is one, is true for.
+void remove_old_live_traces(const std::filesystem::path& folder, int keep,
+                            const std::function<bool(const std::filesystem::path&)>& spared = {});
 
 }  // namespace expertscope

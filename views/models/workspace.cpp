@@ -10,6 +10,7 @@
 #include "probes/store/trace_copy.h"
 #include "views/models/live_traces.h"
 #include "views/models/plain_text.h"
+#include "views/models/unanswered_recordings.h"
 
 namespace expertscope {
 namespace {
@@ -81,6 +82,7 @@ void Workspace::connect_trace() {
       edits_.set_config(std::nullopt);
       selection_.reset();
       recent_.add(file);
+      interrupted_.answer(to_path(file));  // one that does not open is offered again
       set_content(Content::trace);
     }
     query();
@@ -174,7 +176,6 @@ void Workspace::open_demo() {
 }
 
 void Workspace::open_interrupted(const std::filesystem::path& file) {
-  interrupted_.answer(file);
   open(QString::fromStdString(file.string()));
 }
 
@@ -219,8 +220,9 @@ void Workspace::use_model() {
   live_trace_ = next_live_trace(paths_.trace_folder, engine_.model()->identity().name);
   files_.run<bool>(
       kOldTraces, tr("Removing old recordings"),
-      [folder = paths_.trace_folder](const JobContext&) -> Result<bool> {
-        remove_old_live_traces(folder, kKeptLiveTraces);
+      [folder = paths_.trace_folder,
+       spared = unanswered_recordings(settings_)](const JobContext&) -> Result<bool> {
+        remove_old_live_traces(folder, kKeptLiveTraces, spared);
         return true;
       },
       [](const Result<bool>&) {});

@@ -69,12 +69,16 @@ QWidget* Inspector::make_body(ExpertActions& actions) {
   numbers_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   numbers_->setFixedHeight(kNumberRows * (numbers_->fontMetrics().lineSpacing() + 2) + 4);
   measured_ = make_measured();
+  comparison_ = make_label();
+  comparison_->setObjectName(QStringLiteral("inspector_comparison"));
+  comparison_->hide();
   auto* content = new QWidget;
   auto* layout = new QVBoxLayout(content);
   layout->setContentsMargins(12, 4, 12, 10);
   layout->setSpacing(6);
   layout->addWidget(numbers_);
   layout->addWidget(measured_);
+  layout->addWidget(comparison_);
   layout->addStretch(1);
   auto* scroll = new QScrollArea;
   scroll->setFrameShape(QFrame::NoFrame);
@@ -187,6 +191,7 @@ void Inspector::update_detail() {
   const bool waiting = view && view->run && view->query.cell != cell;
   numbers_->setEnabled(!waiting);
   measured_->setEnabled(!waiting);
+  comparison_->setEnabled(!waiting);
   if (waiting) {
     if (!shown_) numbers_->setText(tr("Reading the trace…"));
     return;
@@ -197,6 +202,7 @@ void Inspector::update_detail() {
   shown_baseline_ = baseline;
   measured_->setVisible(detail != nullptr);
   if (!detail) {
+    comparison_->hide();
     numbers_->setText(tr("Nothing was measured yet."));
     return;
   }
@@ -204,6 +210,9 @@ void Inspector::update_detail() {
   load_->set_values(detail->load_in_time, detail->covered);
   show_neighbours(*detail);
   show_tokens(*detail);
+  const QString comparison = baseline_table(detail->cell);
+  comparison_->setText(comparison);
+  comparison_->setVisible(!comparison.isEmpty());
 }
 
 void Inspector::show_numbers(const ExpertDetail& detail) {
@@ -222,8 +231,7 @@ void Inspector::show_numbers(const ExpertDetail& detail) {
   const QString token = visible_token_text(detail.output_token_bytes).left(kLongestToken);
   rows += row(tr("at token"),
               measured ? tr("%1 <b>%2</b>").arg(stats.output_token).arg(token.toHtmlEscaped()) : kNothing);
-  numbers_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows) +
-                    baseline_table(detail.cell));
+  numbers_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
 }
 
 /// This run, the baseline and the difference, side by side; nothing without a baseline of the same shape.
@@ -250,7 +258,7 @@ QString Inspector::baseline_table(Cell cell) const {
     rows += line(QStringLiteral("td"), {name, format_number(number, here), format_number(number, there),
                                         format_difference(number, here - there)});
   }
-  return QStringLiteral("<br><table cellspacing='1'>%1</table>").arg(rows);
+  return QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows);
 }
 
 void Inspector::show_neighbours(const ExpertDetail& detail) {

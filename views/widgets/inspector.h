@@ -47,7 +47,8 @@ class Inspector final : public QWidget {
   Sparkline* load_ = nullptr;
   QLabel* neighbours_ = nullptr;
   QLabel* tokens_ = nullptr;
-  QWidget* measured_ = nullptr;  ///< what needs a recorded run
+  QWidget* measured_ = nullptr;   ///< what needs a recorded run
+  QLabel* comparison_ = nullptr;  ///< with a baseline; last, so that it moves nothing
   std::shared_ptr<const ExpertDetail> shown_;
   std::shared_ptr<const ExpertTable> shown_baseline_;
 };

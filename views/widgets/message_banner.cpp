@@ -89,11 +89,15 @@ void MessageBanner::show_warning(const QString& message) {
 }
 
 void MessageBanner::show_trouble(Trouble trouble, const QString& message, const BannerOffer& offer) {
+  // A notice with an offer stays, below what went wrong; there is one button only.
+  const bool notice_offers = !notice_.isEmpty() && !fade_->isActive();
   trouble_ = trouble;
   unread_ = message;
-  notice_.clear();
-  fade_->stop();
-  set_offer(offer);
+  if (!notice_offers || offer.take) {
+    notice_.clear();
+    fade_->stop();
+    set_offer(offer);
+  }
   update_message();
 }
 

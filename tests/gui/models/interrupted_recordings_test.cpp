@@ -10,6 +10,8 @@
 #include "probes/store/database.h"
 #include "tests/gui/models/trace_file.h"
 #include "tests/gui/support.h"
+#include "views/models/live_traces.h"
+#include "views/models/unanswered_recordings.h"
 
 namespace expertscope::testing {
 namespace {
@@ -29,9 +31,9 @@ class InterruptedRecordingsTest : public ::testing::Test {
   }
   std::vector<InterruptedRecording> look() {
     InterruptedRecordings recordings(folder_.path(), settings_);
-    QSignalSpy changed(&recordings, &InterruptedRecordings::changed);
+    QSignalSpy looked(recordings.findChild<JobRunner*>(), &JobRunner::finished);
     recordings.look();
-    (void)QTest::qWaitFor([&] { return !changed.empty(); }, 500);
+    EXPECT_TRUE(wait_until([&] { return !looked.empty(); }));
     return recordings.list();
   }
 
@@ -81,6 +83,23 @@ TEST_F(InterruptedRecordingsTest, WhatWasAnsweredIsNotOfferedAgainAndWhatWasPost
   const auto found = look();
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].file, postponed);
+}
+
+TEST_F(InterruptedRecordingsTest, AnOldOneIsRemovedWhenSomebodyAnsweredForItAndNotBefore) {
+  const auto killed = record_killed("20261128-120000-000-a.db", 10);
+  record_run(file("20261128-130000-000-b.db"), 10);
+  record_run(file("20261129-120000-000-c.db"), 10);
+  remove_old_live_traces(folder_.path(), 1, unanswered_recordings(settings_));
+  EXPECT_TRUE(exists(killed));
+  EXPECT_FALSE(exists(file("20261128-130000-000-b.db")));
+  EXPECT_TRUE(exists(file("20261129-120000-000-c.db")));
+
+  InterruptedRecordings recordings(folder_.path(), settings_);
+  recordings.look();
+  ASSERT_TRUE(wait_until([&] { return !recordings.list().empty(); }));
+  recordings.answer(killed);
+  remove_old_live_traces(folder_.path(), 1, unanswered_recordings(settings_));
+  EXPECT_FALSE(exists(killed));
 }
 
 TEST_F(InterruptedRecordingsTest, DiscardingDeletesTheFileWithWhatSqliteKeepsBesideIt) {

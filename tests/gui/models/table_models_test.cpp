@@ -199,6 +199,8 @@ TEST(ExpertTableModel, ABaselineAddsItsNumbersAndTheDifferences) {
   EXPECT_EQ(text(first + 7), "0") << "the same maximum";
   EXPECT_EQ(ExpertTableModel::compared_column(first + 5), ExpertTableModel::kNorm);
   EXPECT_EQ(model.index(5, first + 7).data().toString(), QStringLiteral("–")) << "never ran";
+  model.set_snapshot(snapshot(), std::make_shared<ExpertTable>(snapshot()->table), 5);
+  EXPECT_EQ(text(first), "75 %") << "another baseline has other layers to add up";
   model.set_snapshot(snapshot());
   EXPECT_EQ(model.columnCount(), ExpertTableModel::kColumns);
 }

@@ -104,8 +104,11 @@ TEST_F(BaselineTest, TheInspectorShowsBothRunsAndTheDifference) {
   generate(prompt("Once upon a time", 12));
   click_cell({2, 7});
   ASSERT_TRUE(wait_until([this] { return workspace_.view()->expert != nullptr; }));
-  const auto text = [this] { return part<QLabel>("inspector_numbers").text(); };
-  EXPECT_FALSE(text().contains("difference"));
+  QLabel& comparison = part<QLabel>("inspector_comparison");
+  const auto text = [&] { return comparison.text(); };
+  EXPECT_FALSE(comparison.isVisible());
+  const auto tokens = [this] { return part<QLabel>("inspector_tokens").mapTo(&window_, QPoint()); };
+  const QPoint before = tokens();
   choose_baseline(1);
   ASSERT_TRUE(wait_until([&] { return text().contains("difference"); }));
   EXPECT_TRUE(text().contains("run 1"));
@@ -113,6 +116,12 @@ TEST_F(BaselineTest, TheInspectorShowsBothRunsAndTheDifference) {
   const double here = expert_number(*workspace_.expert_table(), {2, 7}, ExpertNumber::share);
   const double there = expert_number(*workspace_.view()->baseline, {2, 7}, ExpertNumber::share);
   EXPECT_TRUE(text().contains(format_difference(ExpertNumber::share, here - there)));
+  settle();
+  EXPECT_TRUE(comparison.isVisible());
+  EXPECT_GE(comparison.height(), comparison.heightForWidth(comparison.width())) << "nothing of it is cut off";
+  EXPECT_EQ(tokens(), before) << "nothing above it moves";
+  choose_baseline(0);
+  EXPECT_TRUE(wait_until([&] { return !comparison.isVisible(); }));
 }
 
 }  // namespace

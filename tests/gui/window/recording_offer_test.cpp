@@ -5,6 +5,8 @@
 #include <QLabel>
 #include <QMessageBox>
 #include <QPushButton>
+#include <QSignalSpy>
+#include <fstream>
 
 #include "probes/store/database.h"
 #include "tests/gui/window/window_fixture.h"
@@ -38,7 +40,7 @@ TEST_F(RecordingOfferTest, SaysWhatItIsAndHowManyTokensAreSafe) {
   EXPECT_FALSE(part<QWidget>("recording_offer").isVisible()) << "nothing was interrupted";
   restart_after_kill();
   const QString title = part<QLabel>("recording_offer_title").text();
-  EXPECT_TRUE(title.contains("“In the beginning”, top8, today ")) << title.toStdString();
+  EXPECT_TRUE(title.contains("“In the beginning”, top8, ")) << title.toStdString();
   EXPECT_TRUE(part<QLabel>("recording_offer_state")
                   .text()
                   .startsWith(QString("%1 tokens in 1 run are safe.").arg(tokens_)));
@@ -52,9 +54,19 @@ TEST_F(RecordingOfferTest, OpenShowsTheRecordingAndItIsNotOfferedAgain) {
   EXPECT_EQ(workspace_.view()->run->run.status, "interrupted");
   EXPECT_EQ(workspace_.view()->run->run.tokens, tokens_);
   workspace_.close();
+  QSignalSpy looked(workspace_.interrupted().findChild<JobRunner*>(), &JobRunner::finished);
   workspace_.interrupted().look();
-  QTest::qWait(200);
+  ASSERT_TRUE(wait_until([&] { return !looked.empty(); }));
   EXPECT_FALSE(part<QWidget>("recording_offer").isVisible());
+}
+
+TEST_F(RecordingOfferTest, OneThatDoesNotOpenIsStillOffered) {
+  restart_after_kill();
+  std::ofstream(file_, std::ios::trunc) << "no trace any more";
+  click(part<QPushButton>("recording_open"));
+  ASSERT_TRUE(wait_until([this] { return window_.banner().is_error(); }));
+  EXPECT_TRUE(part<QWidget>("recording_offer").isVisible());
+  EXPECT_EQ(workspace_.interrupted().list().size(), 1u);
 }
 
 TEST_F(RecordingOfferTest, LaterKeepsItForTheNextStart) {
@@ -89,6 +101,19 @@ TEST_F(RecordingOfferTest, WhoBeginsWithAModelIsToldToo) {
   open_model();
   ASSERT_TRUE(
       wait_until([this] { return window_.banner().message().contains("A recording was interrupted"); }));
+}
+
+TEST_F(RecordingOfferTest, AModelWithAWarningDoesNotHideIt) {
+  restart_after_kill();
+  QSignalSpy warned(&workspace_, &Workspace::warned);
+  open_model();
+  Q_EMIT workspace_.warned("about the model's files");
+  ASSERT_FALSE(warned.empty());
+  const QString message = window_.banner().message();
+  EXPECT_TRUE(message.startsWith("about the model's files\nA recording was interrupted"))
+      << message.toStdString();
+  click(part<QPushButton>("banner_offer"));
+  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::trace; }));
 }
 
 }  // namespace
