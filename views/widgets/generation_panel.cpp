@@ -7,6 +7,7 @@
 #include <QScrollBar>
 #include <QSplitter>
 #include <QStackedWidget>
+#include <QStyleOptionToolButton>
 #include <QTextCursor>
 #include <QToolButton>
 #include <QVBoxLayout>
@@ -24,6 +25,17 @@ const QString kViewSetting = QStringLiteral("generation/view");
 // The text's two looks: ids of the buttons, pages of the stack.
 constexpr int kTokens = 0;
 constexpr int kText = 1;
+
+/// The pressed one has the colours of a selection: a shade of grey alone is hard to see in the dark.
+class LookButton final : public QToolButton {
+ protected:
+  void initStyleOption(QStyleOptionToolButton* option) const override {
+    QToolButton::initStyleOption(option);
+    if (!isChecked()) return;
+    option->palette.setBrush(QPalette::Button, palette().highlight());
+    option->palette.setBrush(QPalette::ButtonText, palette().highlightedText());
+  }
+};
 
 }  // namespace
 
@@ -58,7 +70,7 @@ QWidget* GenerationPanel::make_bar() {
   layout->setSpacing(0);
   layout->addWidget(caption_, 1);
   const auto add = [&](int page, const QString& name, const QString& text, const QString& tip) {
-    auto* button = new QToolButton;
+    auto* button = new LookButton;
     button->setObjectName(name);
     button->setText(text);
     button->setToolTip(tip);
