@@ -29,7 +29,8 @@ class DatasetReader {
       : source_(source), options_(options), entries_(source) {}
 
   Result<Dataset> read(Promise promise) {
-    const auto first = entries_.first_character();
+    // Only prose keeps the white space it begins with.
+    const auto first = promise == Promise::nothing ? entries_.first_character() : entries_.skip_to_first();
     if (!first) return forward_error(first);
     Status ok;
     if (promise == Promise::nothing && *first != '{' && *first != '[') {
@@ -77,7 +78,7 @@ class DatasetReader {
     if (open && (!more || !*more || !document)) return read_text();
     if (more && *more && !document && promise == Promise::json && lines) {
       // One object over several lines, or several of them.
-      entries_ = EntryReader(source_, entries_.take_all());
+      entries_.rewind();
       data_.format = DataFormat::json;
       entries_.settle();
       more = next_document(document);

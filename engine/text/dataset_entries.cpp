@@ -86,6 +86,23 @@ Result<int> EntryReader::first_character() {
   }
 }
 
+Result<int> EntryReader::skip_to_first() {
+  settled_ = true;
+  const auto first = skip_white_space();
+  settled_ = false;
+  buffer_.erase(0, std::exchange(position_, 0));
+  first_line_ = line_;
+  first_column_ = column_;
+  return first;
+}
+
+void EntryReader::rewind() {
+  position_ = 0;
+  line_ = first_line_;
+  column_ = first_column_;
+  place_ = Place::start;
+}
+
 Status EntryReader::skip_line() {
   for (;;) {
     const auto end = buffer_.find('\n', position_);

@@ -25,12 +25,12 @@ struct Entry {
 /// Cuts what a source brings into entries and holds no more than one of them.
 class EntryReader {
  public:
-  /// `begun`: what was read from the source already.
-  explicit EntryReader(TextSource& source, std::string begun = {})
-      : source_(&source), buffer_(std::move(begun)) {}
+  explicit EntryReader(TextSource& source) : source_(&source) {}
 
   /// The first character that is no white space; -1 where there is none. Takes nothing away.
   Result<int> first_character();
+  /// The same, and what stands before it is forgotten.
+  Result<int> skip_to_first();
   /// The next line that is not blank; false at the end.
   Result<bool> next_line(Entry& entry);
   /// The next element of an array or, where the source does not begin with one, the next of the values that
@@ -39,8 +39,10 @@ class EntryReader {
 
   /// From here on, what was given out is forgotten.
   void settle() { settled_ = true; }
-  /// All that was read so far; only before settle().
+  /// All that was read so far and not forgotten; only before settle().
   std::string take_all() { return std::move(buffer_); }
+  /// Goes back to the first entry; only before settle().
+  void rewind();
 
  private:
   enum class Place : std::uint8_t { start, in_array, after_element, after_array, between_values };
@@ -58,6 +60,8 @@ class EntryReader {
   std::size_t position_ = 0;
   std::int64_t line_ = 1;
   std::int64_t column_ = 1;
+  std::int64_t first_line_ = 1;  ///< where the buffer begins while not settled
+  std::int64_t first_column_ = 1;
   Place place_ = Place::start;
   bool settled_ = false;
 };

@@ -47,12 +47,7 @@ Tokenizer::~Tokenizer() = default;
 Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json) {
   auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
   if (!text) return forward_error(text);
-  auto declared = DeclaredTokens::read(tokenizer_json.parent_path());
-  if (declared) return parse(*text, tokenizer_json.string(), *declared);
-  DeclaredTokens none;
-  none.warnings.push_back(
-      fmt::format("The tokens of tokenizer_config.json are not used: {}", declared.error().message));
-  return parse(*text, tokenizer_json.string(), none);
+  return parse(*text, tokenizer_json.string(), DeclaredTokens::read(tokenizer_json.parent_path()));
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name) {

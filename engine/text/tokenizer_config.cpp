@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include "engine/formats/mapped_file.h"
 
 namespace expertscope {
 namespace {
@@ -18,9 +19,8 @@ constexpr std::array kNamed = {"bos_token", "eos_token", "unk_token", "sep_token
 
 /// The document of a file, an empty object where there is no such file.
 Result<Json> read_object(const fs::path& file) {
-  std::error_code error;
-  const auto type = fs::symlink_status(file, error).type();
-  if (type == fs::file_type::not_found || type == fs::file_type::none) return Json::object();
+  // Where it cannot be known, reading says why.
+  if (const auto there = is_there(file); there && !*there) return Json::object();
   auto document = read_json_file(file, kMaxConfigBytes, {.dialect = JsonDialect::python});
   if (!document) return forward_error(document);
   if (const auto object = JsonFields::of(*document, file.string()); !object) return forward_error(object);
@@ -106,7 +106,6 @@ Status read_special(const JsonFields& fields, DeclaredTokens& declared) {
 Status read_decoder(const JsonFields& fields, DeclaredTokens& declared) {
   const auto decoder = fields.object("added_tokens_decoder");
   if (!decoder) return forward_error(decoder);
-  declared.lists_tokens = true;
   for (const auto& item : decoder->json().items()) {
     const auto id = parse_id(*decoder, item.key());
     if (!id) return forward_error(id);
@@ -117,6 +116,17 @@ Status read_decoder(const JsonFields& fields, DeclaredTokens& declared) {
     declared.numbered.insert_or_assign(*id, std::move(*token));
   }
   return {};
+}
+
+/// special_tokens_map.json, whole or not at all.
+Result<Json> read_special_map(const fs::path& file) {
+  auto map = read_object(file);
+  if (!map) return map;
+  const auto fields = JsonFields::of(*map, file.string());
+  if (!fields) return forward_error(fields);
+  DeclaredTokens trial;
+  if (const auto ok = read_special(*fields, trial); !ok) return forward_error(ok);
+  return map;
 }
 
 /// added_tokens.json: {"content": id}.
@@ -165,37 +175,50 @@ std::set<std::string> DeclaredTokens::names() const {
   return contents;
 }
 
-Result<DeclaredTokens> DeclaredTokens::read(const fs::path& folder) {
+Result<DeclaredTokens> DeclaredTokens::read_config(const fs::path& folder) {
   DeclaredTokens declared;
   const auto config_file = folder / "tokenizer_config.json";
+  declared.file = config_file.string();
   auto config = read_object(config_file);
   if (!config) return forward_error(config);
-  declared.file = config_file.string();
-  const bool lists_tokens =
+  declared.lists_tokens =
       config->contains("added_tokens_decoder") && !(*config)["added_tokens_decoder"].is_null();
-  if (!lists_tokens) {
-    const auto map = read_object(folder / "special_tokens_map.json");
-    if (!map) return forward_error(map);
-    config->update(*map);
+  if (!declared.lists_tokens) {
+    const auto map = read_special_map(folder / "special_tokens_map.json");
+    if (!map) declared.warn_unused("special_tokens_map.json", map.error());
+    if (map) config->update(*map);
   }
-  const auto fields = JsonFields::of(*config, config_file.string());
+  const auto fields = JsonFields::of(*config, declared.file);
   if (!fields) return forward_error(fields);
   if (const auto ok = read_special(*fields, declared); !ok) return forward_error(ok);
   if (fields->json().value("split_special_tokens", Json()) == true)
-    declared.warnings.push_back(
-        fmt::format("{}: split_special_tokens is not followed: special tokens are found in every text.",
-                    config_file.string()));
-  if (lists_tokens) {
-    if (const auto ok = read_decoder(*fields, declared); !ok) return forward_error(ok);
-    return declared;
-  }
-  const auto added_file = folder / "added_tokens.json";
-  const auto added = read_object(added_file);
-  if (!added) return forward_error(added);
-  declared.file = added_file.string();
-  const auto added_fields = JsonFields::of(*added, added_file.string());
-  if (const auto ok = read_added_tokens(*added_fields, declared); !ok) return forward_error(ok);
+    declared.warnings.push_back(fmt::format(
+        "{}: split_special_tokens is not followed: special tokens are found in every text.", declared.file));
+  if (!declared.lists_tokens) return declared;
+  if (const auto ok = read_decoder(*fields, declared); !ok) return forward_error(ok);
   return declared;
+}
+
+void DeclaredTokens::warn_unused(const char* name, const Error& why) {
+  warnings.push_back(fmt::format("The tokens of {} are not used: {}", name, why.message));
+}
+
+DeclaredTokens DeclaredTokens::read(const fs::path& folder) {
+  auto config = read_config(folder);
+  if (!config) {
+    DeclaredTokens none;
+    none.warn_unused("tokenizer_config.json", config.error());
+    return none;
+  }
+  if (config->lists_tokens) return std::move(*config);
+  const auto file = folder / "added_tokens.json";
+  const auto added = read_object(file);
+  Status ok = added ? Status() : forward_error(added);
+  if (ok) ok = read_added_tokens(*JsonFields::of(*added, file.string()), *config);
+  if (!ok) config->numbered.clear();
+  if (!ok) config->warn_unused("added_tokens.json", ok.error());
+  config->file = file.string();
+  return std::move(*config);
 }
 
 }  // namespace expertscope

@@ -30,8 +30,14 @@ struct DeclaredTokens {
   /// The contents of the named tokens.
   std::set<std::string> names() const;
 
-  /// Files that are not there declare nothing. Errors name the file and the field.
-  static Result<DeclaredTokens> read(const std::filesystem::path& folder);
+  /// Files that are not there declare nothing, nor do those that are not as they should be: a warning names
+  /// the file and the field.
+  static DeclaredTokens read(const std::filesystem::path& folder);
+
+ private:
+  /// All but added_tokens.json.
+  static Result<DeclaredTokens> read_config(const std::filesystem::path& folder);
+  void warn_unused(const char* name, const Error& why);
 };
 
 }  // namespace expertscope

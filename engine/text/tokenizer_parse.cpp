@@ -83,18 +83,22 @@ Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens&
 
   if (auto ok = fill_tokens(); !ok) return ok;
   RegexScratch scratch;
+  std::string shared;
+  std::size_t shared_ids = 0;
   for (const auto& token : added.tokens()) {
     if (auto ok = search_for(token, root, scratch); !ok) return ok;
     added_ids.emplace(token.content, token.id);
     const auto index = static_cast<std::size_t>(token.id);
     if (index >= tokens.size()) tokens.resize(index + 1);
     auto& text = tokens[index];
-    if (text.present && text.content != token.content)
-      warn(fmt::format("{}: id {} is both {} and {}, as in transformers.", root.file(), token.id,
-                       json_excerpt(text.content), json_excerpt(token.content)));
+    if (text.present && text.content != token.content && shared_ids++ == 0)
+      shared = fmt::format("{}: id {} is both {} and {}", root.file(), token.id, json_excerpt(text.content),
+                           json_excerpt(token.content));
     const ByteAlphabet alphabet;
     text = {token.content, alphabet.to_bytes(token.content).value_or(token.content), token.special, true};
   }
+  if (shared_ids > 1) shared += fmt::format(" and {} more are such", shared_ids - 1);
+  if (shared_ids > 0) warn(shared + ", as in transformers.");
   return {};
 }
 

@@ -185,6 +185,22 @@ TEST(Dataset, ABadFirstLineIsLeftOutWhateverTheName) {
               HasSubstr("no document in this file; the first: "));
 }
 
+TEST(Dataset, BlankLinesBeforeTheFirstDocumentAreNotKept) {
+  const ModelFolder folder;
+  folder.write("a.jsonl", std::string(8u << 20, '\n') + "  {\"text\":\"a\"}");
+  auto source = TextSource::open(folder / "a.jsonl");
+  ASSERT_TRUE(source) << source.error().message;
+  EntryReader reader(*source);
+  EXPECT_EQ(reader.skip_to_first().value(), '{');
+  Entry entry;
+  EXPECT_TRUE(reader.next_line(entry).value());
+  EXPECT_EQ(entry.line, (8 << 20) + 1);
+  EXPECT_EQ(entry.column, 3);
+  EXPECT_EQ(reader.take_all(), "{\"text\":\"a\"}");
+  EXPECT_EQ(refusal(folder, "a.json", "\n\n{\n\"text\": 3}"),
+            (folder / "a.json").string() + ", line 3: text: expected a string, found 3");
+}
+
 TEST(Dataset, ADocumentIsAtMost16MebibytesOfJson) {
   const ModelFolder folder;
   const auto document = [](std::size_t bytes) {

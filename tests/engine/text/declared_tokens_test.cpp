@@ -114,7 +114,12 @@ TEST_F(DeclaredTokens, AnIdOfTheVocabularyAndOfAnAddedTokenIsAWarning) {
   Json json = base();
   json["model"]["vocab"]["ab"] = 257;
   write({{"model", json["model"]}, {"added_tokens", {token(257, "<x>")}}}, Json::object());
-  EXPECT_THAT(open()->warnings(), ElementsAre(HasSubstr("id 257 is both \"ab\" and \"<x>\"")));
+  EXPECT_THAT(open()->warnings(), ElementsAre(HasSubstr("id 257 is both \"ab\" and \"<x>\", as in")));
+  json["model"]["vocab"]["ab"] = 258;
+  json["model"]["vocab"]["abc"] = 259;
+  write({{"model", json["model"]}, {"added_tokens", {token(258, "<x>"), token(259, "<y>")}}}, Json::object());
+  EXPECT_THAT(open()->warnings(),
+              ElementsAre(HasSubstr("id 258 is both \"ab\" and \"<x>\" and 1 more are such, as in")));
 }
 
 TEST_F(DeclaredTokens, OfADamagedFileAreNotUsedAndThatIsSaid) {
@@ -129,6 +134,27 @@ TEST_F(DeclaredTokens, OfADamagedFileAreNotUsedAndThatIsSaid) {
   EXPECT_THAT(warning({{"extra_special_tokens", "<x>"}}), HasSubstr("expected an array"));
   folder_.write("tokenizer_config.json", "{,}");
   EXPECT_THAT(open()->warnings(), ElementsAre(HasSubstr("tokenizer_config.json: not valid JSON")));
+}
+
+TEST_F(DeclaredTokens, OfOneFileAreUsedWhereAnotherIsDamaged) {
+  const auto used = [&](const char* file, const char* text) {
+    write(Json::object(), {{"eos_token", "<x>"}});
+    folder_.write(file, text);
+    const auto tokenizer = open();
+    std::filesystem::remove(folder_ / file);
+    if (tokenizer == nullptr || tokenizer->warnings().size() != 1) return std::string("not one warning");
+    EXPECT_EQ(tokenizer->encode("<x>").value(), Ids{256}) << file;
+    return tokenizer->warnings().front();
+  };
+  const auto unused = [](const std::string& file) {
+    return HasSubstr("The tokens of " + file + " are not used: ");
+  };
+  EXPECT_THAT(used("added_tokens.json", "{,}"), unused("added_tokens.json"));
+  EXPECT_THAT(used("added_tokens.json", R"({"<y>": 257, "<z>": "x"})"),
+              AllOf(unused("added_tokens.json"), HasSubstr("added_tokens.json: <z>: expected")));
+  EXPECT_THAT(used("special_tokens_map.json", "{,}"), unused("special_tokens_map.json"));
+  EXPECT_THAT(used("special_tokens_map.json", R"({"eos_token": 3})"),
+              AllOf(unused("special_tokens_map.json"), HasSubstr("special_tokens_map.json: eos_token: ")));
 }
 
 TEST_F(DeclaredTokens, SplittingThemIsNotFollowedAndThatIsSaid) {
