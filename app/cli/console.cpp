@@ -64,7 +64,7 @@ Status check_result(const char* option, const std::string& file, bool json,
     return fail(ErrorCode::invalid_argument, "{} - and --json both write to standard output; use one of them",
                 option);
   }
-  const Status output = check_output(file, inputs);
+  Status output = check_output(file, inputs);
   if (!output) return fail(output.error().code, "{}: {}", option, output.error().message);
   return output;
 }

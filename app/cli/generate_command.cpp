@@ -166,7 +166,7 @@ Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const Generat
   std::stop_source ended;  // by the person, or by nobody reading
   const std::stop_callback forward(stop.token(), [&] { ended.request_stop(); });
   const auto on_token = [&](const GeneratedToken& token) {
-    const Status taken = printer(token);
+    Status taken = printer(token);
     if (!taken) ended.request_stop();
     return taken;
   };
