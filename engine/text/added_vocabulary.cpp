@@ -31,12 +31,12 @@ void AddedVocabulary::add(AddedToken token) {
 }
 
 void AddedVocabulary::add(const DeclaredTokens& declared,
-                          std::map<std::int64_t, AddedToken> of_tokenizer_json) {
+                          const std::map<std::int64_t, AddedToken>& of_tokenizer_json) {
   // Without a list of its own in tokenizer_config.json, the two older files are that list.
   auto numbered = declared.numbered;
   if (!declared.lists_tokens)
-    for (auto& [id, token] : of_tokenizer_json)
-      numbered.insert_or_assign(id, std::move(token));
+    for (const auto& [id, token] : of_tokenizer_json)
+      numbered.insert_or_assign(id, token);
   const auto names = declared.names();
   for (auto& [id, token] : numbered) {
     token.special = token.special || names.contains(token.content);

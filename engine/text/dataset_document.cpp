@@ -64,8 +64,9 @@ class DocumentHandler : public nlohmann::json_sax<Json> {
   static constexpr std::size_t kLongestFound = 60;
   bool scalar(std::string found) {
     if (found.size() > kLongestFound) found = found.substr(0, kLongestFound) + "...";
-    if (depth_ == 0) whole_ = std::move(found);
-    if (depth_ == 1 && field_ != nullptr)
+    if (depth_ == 0)
+      whole_ = std::move(found);
+    else if (depth_ == 1 && field_ != nullptr)
       *field_ = found == "null" ? Field{} : Field{Field::Kind::other, std::move(found)};
     return true;
   }

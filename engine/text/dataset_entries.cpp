@@ -88,7 +88,7 @@ Result<int> EntryReader::first_character() {
 
 Result<int> EntryReader::skip_to_first() {
   settled_ = true;
-  const auto first = skip_white_space();
+  auto first = skip_white_space();
   settled_ = false;
   buffer_.erase(0, std::exchange(position_, 0));
   first_line_ = line_;
@@ -126,7 +126,7 @@ Result<bool> EntryReader::next_line(Entry& entry) {
     scanned = std::min(end, buffer_.size()) - position_;
     entry.too_long = scanned > kMaxEntryBytes;
     if (end != std::string::npos || entry.too_long) break;
-    const auto more = fill();
+    auto more = fill();
     if (!more) return more;
     if (!*more) break;
   }
@@ -191,7 +191,7 @@ Status EntryReader::measure_value(std::size_t& length, bool& too_long) {
 }
 
 Result<bool> EntryReader::next_value(Entry& entry) {
-  const auto found = find_value();
+  auto found = find_value();
   if (!found || !*found) return found;
   entry = {{}, line_, column_, false};
   std::size_t length = 0;

@@ -152,7 +152,7 @@ Result<bool> TextSource::read(std::string& buffer) {
   if (done_ > 0) return take(buffer);
   const std::size_t before = buffer.size();
   while (buffer.size() - before < kLongestStart) {
-    const auto more = take(buffer);
+    auto more = take(buffer);
     if (!more) return more;
     if (!*more) break;
   }

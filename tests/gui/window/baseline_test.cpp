@@ -108,6 +108,7 @@ TEST_F(BaselineTest, TheInspectorShowsBothRunsAndTheDifference) {
   const auto text = [&] { return comparison.text(); };
   EXPECT_FALSE(comparison.isVisible());
   const auto tokens = [this] { return part<QLabel>("inspector_tokens").mapTo(&window_, QPoint()); };
+  settle();
   const QPoint before = tokens();
   choose_baseline(1);
   ASSERT_TRUE(wait_until([&] { return text().contains("difference"); }));
