@@ -16,24 +16,6 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-bool wait_until(const std::function<bool()>& condition) {
-  for (int waited = 0; waited < 20'000; ++waited) {
-    if (condition()) return true;
-    usleep(1000);
-  }
-  return false;
-}
-
-/// Ends a process that does not end by itself, which its exit code then shows.
-void let_end(int pid) {
-  const auto ended = [pid] {
-    siginfo_t info = {};
-    return waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == pid;
-  };
-  if (!wait_until(ended)) kill(pid, SIGKILL);
-}
-
 class CliFaults : public ::testing::Test {
  protected:
   CliFaults() {

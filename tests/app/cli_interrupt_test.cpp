@@ -17,25 +17,6 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 
 constexpr int kInterrupted = 130;
-constexpr int kPatience = 20'000;  // milliseconds until a test gives up
-
-bool wait_until(const std::function<bool()>& condition) {
-  for (int waited = 0; waited < kPatience; ++waited) {
-    if (condition()) return true;
-    usleep(1000);
-  }
-  return false;
-}
-
-/// Lets the process end by itself; one that does not is killed, which its exit code shows.
-void let_end(int pid) {
-  const auto ended = [pid] {
-    siginfo_t info = {};
-    return waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == pid;
-  };
-  if (!wait_until(ended)) kill(pid, SIGKILL);
-}
 
 std::string named_pipe(const TemporaryFolder& folder) {
   const std::string pipe = folder / "pipe";

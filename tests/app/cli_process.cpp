@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,6 +83,24 @@ ProcessResult run_cli(const std::vector<std::string>& arguments,
 
 ProcessResult run_shell(const std::filesystem::path& folder, const std::string& script) {
   return run_process({"/bin/sh", "-c", "cd '" + folder.string() + "' && " + script}, {}, "/dev/null");
+}
+
+bool wait_until(const std::function<bool()>& condition) {
+  constexpr int kPatience = 20'000;  // milliseconds
+  for (int waited = 0; waited < kPatience; ++waited) {
+    if (condition()) return true;
+    usleep(1000);
+  }
+  return false;
+}
+
+void let_end(int pid) {
+  const auto ended = [pid] {
+    siginfo_t info = {};
+    return waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == pid;
+  };
+  if (!wait_until(ended)) kill(pid, SIGKILL);
 }
 
 nlohmann::json run_cli_json(const std::vector<std::string>& arguments) {

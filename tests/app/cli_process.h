@@ -27,6 +27,12 @@ ProcessResult run_cli(const std::vector<std::string>& arguments,
 /// Runs a line of shell in a folder, where "$CLI" is expertscope-cli: for redirections and pipes.
 ProcessResult run_shell(const std::filesystem::path& folder, const std::string& script);
 
+/// True as soon as the condition holds; false when it does not within twenty seconds.
+bool wait_until(const std::function<bool()>& condition);
+
+/// Lets a process end by itself; one that does not is killed, which its exit code shows.
+void let_end(int pid);
+
 /// Runs it, expects success and one JSON document on standard output with nothing around it.
 nlohmann::json run_cli_json(const std::vector<std::string>& arguments);
 
