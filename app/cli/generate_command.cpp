@@ -11,7 +11,7 @@
 
 #include "app/cli/console.h"
 #include "app/cli/run_options.h"
-#include "engine/model/generate.h"
+#include "engine/run/generate.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/text_source.h"
 #include "engine/text/tokenizer.h"

@@ -7,9 +7,9 @@
 
 #include "app/cli/console.h"
 #include "app/cli/run_options.h"
+#include "engine/backend/sizes.h"
 #include "engine/cpu/kernels/kernels.h"
-#include "engine/model/sizes.h"
-#include "engine/model/usual_options.h"
+#include "engine/run/usual_options.h"
 #include "engine/text/visible_text.h"
 
 namespace expertscope::cli {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/backend_choice.h"
 #include "engine/model/model.h"
+#include "engine/run/backend_choice.h"
 
 namespace expertscope::cli {
 

@@ -11,7 +11,7 @@
 #include "app/cli/info_model.h"
 #include "app/cli/info_trace.h"
 #include "app/cli/run_options.h"
-#include "engine/model/usual_options.h"
+#include "engine/run/usual_options.h"
 #include "probes/store/trace_reader.h"
 
 namespace expertscope::cli {

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "app/cli/console.h"
+#include "engine/backend/sizes.h"
 #include "engine/cpu/kv_cache.h"
-#include "engine/model/sizes.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/visible_text.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "app/cli/console.h"
-#include "engine/model/sizes.h"
+#include "engine/backend/sizes.h"
 #include "engine/text/visible_text.h"
 #include "probes/analysis/analysis.h"
 

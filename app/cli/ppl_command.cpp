@@ -8,7 +8,7 @@
 #include "app/cli/console.h"
 #include "app/cli/data_options.h"
 #include "app/cli/run_options.h"
-#include "engine/model/text_perplexity.h"
+#include "probes/measure/text_perplexity.h"
 
 namespace expertscope::cli {
 namespace {

@@ -12,9 +12,9 @@
 
 #include "app/cli/console.h"
 #include "engine/formats/output_file.h"
-#include "engine/model/backend_choice.h"
 #include "engine/model/model_folder.h"
-#include "engine/model/routing_policy.h"
+#include "engine/run/backend_choice.h"
+#include "engine/run/routing_policy.h"
 
 namespace expertscope::cli {
 namespace {

@@ -12,8 +12,8 @@
 #include "app/cli/command.h"
 #include "engine/formats/output_file.h"
 #include "engine/model/model.h"
-#include "engine/model/session.h"
-#include "engine/model/usual_options.h"
+#include "engine/run/session.h"
+#include "engine/run/usual_options.h"
 
 namespace expertscope::cli {
 

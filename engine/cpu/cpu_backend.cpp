@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/cpu/cpu_backend.h"
+
 #include <algorithm>
 #include <cmath>
 #include <new>
 #include <string>
 
+#include "engine/backend/backend.h"
+#include "engine/backend/backend_checks.h"
+#include "engine/backend/sizes.h"
 #include "engine/cpu/forward.h"
 #include "engine/cpu/memory_plan.h"
-#include "engine/model/backend.h"
-#include "engine/model/backend_checks.h"
 #include "engine/model/model.h"
-#include "engine/model/sizes.h"
 
 namespace expertscope {
 namespace cpu {

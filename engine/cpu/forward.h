@@ -4,16 +4,16 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "engine/backend/backend.h"
+#include "engine/backend/capture.h"
+#include "engine/backend/rope_table.h"
+#include "engine/backend/routing_table.h"
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/cpu/kernels/thread_pool.h"
 #include "engine/cpu/kv_cache.h"
 #include "engine/cpu/products.h"
-#include "engine/cpu/rope_table.h"
 #include "engine/cpu/workspace.h"
-#include "engine/model/backend.h"
-#include "engine/model/capture.h"
 #include "engine/model/config.h"
-#include "engine/model/routing_table.h"
 #include "engine/model/weights.h"
 
 namespace expertscope::cpu {

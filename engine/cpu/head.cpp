@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <span>
 
+#include "engine/backend/backend_checks.h"
+#include "engine/backend/candidates.h"
+#include "engine/backend/log_prob.h"
 #include "engine/cpu/forward.h"
-#include "engine/model/backend_checks.h"
-#include "engine/model/candidates.h"
-#include "engine/model/log_prob.h"
 
 namespace expertscope::cpu {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "engine/cpu/memory.h"
+#include "engine/backend/backend.h"
+#include "engine/backend/memory.h"
 #include "engine/dtype.h"
-#include "engine/model/backend.h"
 #include "engine/model/config.h"
 
 namespace expertscope::cpu {

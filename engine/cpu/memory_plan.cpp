@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/backend/rope_table.h"
 #include "engine/cpu/kv_cache.h"
-#include "engine/cpu/rope_table.h"
 #include "engine/cpu/workspace.h"
 #include "engine/model/model.h"
 

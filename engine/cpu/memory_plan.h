@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <optional>
 
-#include "engine/cpu/memory.h"
-#include "engine/model/backend.h"
-#include "engine/model/backend_info.h"
+#include "engine/backend/backend.h"
+#include "engine/backend/backend_info.h"
+#include "engine/backend/memory.h"
 
 namespace expertscope {
 class Model;

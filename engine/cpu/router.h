@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "engine/model/routing_table.h"
+#include "engine/backend/routing_table.h"
 
 namespace expertscope::cpu {
 

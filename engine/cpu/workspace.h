@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/backend/backend.h"
+#include "engine/backend/memory.h"
 #include "engine/cpu/kernels/kernels.h"
-#include "engine/cpu/memory.h"
 #include "engine/cpu/products.h"
 #include "engine/cpu/router.h"
-#include "engine/model/backend.h"
 #include "engine/model/config.h"
 
 namespace expertscope::cpu {

@@ -6,13 +6,13 @@
 #include <bit>
 #include <new>
 
+#include "engine/backend/backend_checks.h"
 #include "engine/cuda/forward.h"
 #include "engine/cuda/runtime/device.h"
 #include "engine/cuda/runtime/step_graph.h"
 #include "engine/cuda/step/capture_buffer.h"
 #include "engine/cuda/step_results.h"
 #include "engine/cuda/weights/memory_plan.h"
-#include "engine/model/backend_checks.h"
 #include "engine/model/finite.h"
 
 namespace expertscope::cuda {

@@ -5,7 +5,7 @@
 #include <stop_token>
 #include <string>
 
-#include "engine/model/backend.h"
+#include "engine/backend/backend.h"
 #include "engine/model/model.h"
 
 namespace expertscope::cuda {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "engine/backend/backend.h"
+#include "engine/backend/routing_table.h"
 #include "engine/cuda/kv_cache.h"
 #include "engine/cuda/products.h"
 #include "engine/cuda/rope_table.h"
@@ -12,9 +14,7 @@
 #include "engine/cuda/step/workspace.h"
 #include "engine/cuda/weights/device_weights.h"
 #include "engine/cuda/weights/expert_cache.h"
-#include "engine/model/backend.h"
 #include "engine/model/config.h"
-#include "engine/model/routing_table.h"
 
 /// The operations of engine/cpu/forward.h on the device, under the same names. Each queues kernels and
 /// returns; the step waits once, at its end.

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
+#include "engine/backend/backend.h"
+#include "engine/backend/sizes.h"
 #include "engine/cuda/runtime/memory.h"
 #include "engine/cuda/step/device_step.h"
-#include "engine/model/backend.h"
 #include "engine/model/config.h"
-#include "engine/model/sizes.h"
 
 namespace expertscope::cuda {
 

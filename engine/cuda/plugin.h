@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/backend.h"
+#include "engine/backend/backend_info.h"
 #include "engine/cuda/baseline/expert_rates.h"
 #include "engine/cuda/runtime/rates.h"
 #include "engine/error.h"
-#include "engine/model/backend.h"
-#include "engine/model/backend_info.h"
 #include "engine/model/model.h"
 
 namespace expertscope::cuda {

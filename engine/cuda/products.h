@@ -5,11 +5,11 @@
 
 #include <memory>
 
+#include "engine/backend/backend.h"
 #include "engine/cuda/runtime/memory.h"
 #include "engine/cuda/runtime/queue.h"
 #include "engine/cuda/step/device_step.h"
 #include "engine/cuda/tiles.h"
-#include "engine/model/backend.h"
 
 namespace expertscope::cuda {
 

@@ -6,7 +6,7 @@
 
 namespace expertscope::cuda {
 
-/// The cosines and sines of engine/cpu/rope_table.h, bit for bit, on the device:
+/// The cosines and sines of engine/backend/rope_table.h, bit for bit, on the device:
 /// [positions][cosine, sine][head_dim / 2].
 class RopeTable {
  public:

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "engine/model/candidates.h"
+#include "engine/backend/candidates.h"
 
 namespace expertscope::cuda {
 

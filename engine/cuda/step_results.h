@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/backend/backend.h"
 #include "engine/cuda/forward.h"
 #include "engine/cuda/runtime/memory.h"
-#include "engine/model/backend.h"
 
 namespace expertscope::cuda {
 

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "engine/error.h"
-#include "engine/model/generate.h"
-#include "engine/model/session.h"
+#include "engine/run/generate.h"
+#include "engine/run/session.h"
 #include "probes/capture/recorder.h"
 
 namespace expertscope {

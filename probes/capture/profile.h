@@ -8,7 +8,7 @@
 #include <string>
 
 #include "engine/error.h"
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 #include "engine/text/dataset.h"
 #include "probes/capture/recorder.h"
 

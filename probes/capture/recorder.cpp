@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 #include "probes/capture/sequence_marks.h"
 #include "probes/store/trace_writer.h"
 

@@ -9,8 +9,8 @@
 #include <stop_token>
 #include <string>
 
+#include "engine/backend/capture.h"
 #include "engine/error.h"
-#include "engine/model/capture.h"
 #include "probes/store/run_info.h"
 
 namespace expertscope {

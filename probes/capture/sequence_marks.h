@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/capture.h"
+#include "engine/backend/capture.h"
 #include "probes/store/trace_writer.h"
 
 namespace expertscope {

@@ -4,7 +4,7 @@
 #include <utility>
 #include <variant>
 
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "probes/report/limits.h"
 
 namespace expertscope::report {

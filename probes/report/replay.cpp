@@ -6,7 +6,7 @@
 #include <memory>
 #include <utility>
 
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 
 namespace expertscope {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/error.h"
-#include "engine/model/divergence.h"
-#include "engine/model/session.h"
+#include "engine/run/session.h"
+#include "probes/measure/divergence.h"
 #include "probes/report/report.h"
 #include "probes/store/trace_reader.h"
 

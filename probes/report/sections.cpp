@@ -7,7 +7,7 @@
 #include <cmath>
 #include <map>
 
-#include "engine/model/sizes.h"
+#include "engine/backend/sizes.h"
 #include "probes/report/html.h"
 #include "probes/report/limits.h"
 #include "probes/report/plots.h"

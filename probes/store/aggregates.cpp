@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "engine/model/capture.h"
+#include "engine/backend/capture.h"
 
 namespace expertscope {
 namespace {

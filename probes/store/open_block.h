@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/model/capture.h"
+#include "engine/backend/capture.h"
 #include "probes/store/aggregates.h"
 
 namespace expertscope {

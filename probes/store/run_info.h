@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/capture.h"
+#include "engine/backend/capture.h"
 #include "engine/model/config.h"
 #include "engine/model/model.h"
 

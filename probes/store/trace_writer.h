@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/capture.h"
 #include "engine/error.h"
-#include "engine/model/capture.h"
 #include "probes/store/aggregates.h"
 #include "probes/store/database.h"
 #include "probes/store/disk_reserve.h"

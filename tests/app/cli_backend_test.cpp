@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "engine/model/sizes.h"
+#include "engine/backend/sizes.h"
 #include "tests/app/cli_process.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
 

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/cuda/weights/memory_plan.h"
-#include "engine/model/usual_options.h"
+#include "engine/run/usual_options.h"
 #include "tests/bench/gpu_runs.h"
 #include "tests/bench/shaped_model.h"
 #include "tests/gpu/gpu.h"

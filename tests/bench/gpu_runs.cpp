@@ -5,7 +5,7 @@
 #include <chrono>
 #include <system_error>
 
-#include "engine/model/usual_options.h"
+#include "engine/run/usual_options.h"
 #include "probes/capture/recorder.h"
 #include "probes/store/trace_reader.h"
 #include "tests/support/random_model.h"

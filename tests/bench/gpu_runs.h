@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 #include "probes/store/run_info.h"
 
 /// What the GPU benchmark measures. Times are those of the host around calls of a Session, whose steps end

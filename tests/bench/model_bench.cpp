@@ -14,7 +14,7 @@
 
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/cpu/kernels/thread_pool.h"
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 #include "probes/capture/recorder.h"
 #include "tests/bench/machine_limits.h"
 #include "tests/support/random_model.h"

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 #include "tests/support/temporary_folder.h"
 
 namespace expertscope::bench {

@@ -6,7 +6,7 @@
 #include "engine/formats/tensor_store.h"
 #include "engine/model/config_reader.h"
 #include "engine/model/model.h"
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "tests/fuzz/targets.h"
 
 namespace expertscope::testing {

@@ -5,7 +5,7 @@
 
 #include "engine/cuda/baseline/expert_rates.h"
 #include "engine/cuda/runtime/rates.h"
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 
 /// The GPU of a program in tests/gpu or tests/bench. Each is linked twice: with gpu_plugin.cpp, which loads
 /// the plugin and needs a GPU, and with gpu_emulated.cpp, which runs anywhere and of which only the speed

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/backend.h"
-#include "engine/model/capture.h"
+#include "engine/backend/backend.h"
+#include "engine/backend/capture.h"
 #include "engine/model/config.h"
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 
 namespace expertscope::testing {
 

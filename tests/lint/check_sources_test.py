@@ -66,6 +66,31 @@ class CheckSources(unittest.TestCase):
         self.assertIn("must not include", self.lint("probes/a.cpp", '#include "views/main_window.h"\n'))
         self.assertIn("must not include", self.lint("views/a.cpp", '#include "app/cli/cli.h"\n'))
 
+    def test_rooms_of_the_engine(self):
+        for room, header in (
+            ("formats", "model/config.h"),
+            ("text", "model/model.h"),
+            ("model", "backend/backend.h"),
+            ("model", "run/session.h"),
+            ("backend", "cpu/cpu_backend.h"),
+            ("cpu", "run/session.h"),
+            ("cpu/kernels", "cuda/plugin.h"),
+            ("cuda", "cpu/kv_cache.h"),
+            ("cuda/kernels", "cpu/router.h"),
+            ("run", "cuda/cuda_backend.h"),
+        ):
+            self.assertIn(
+                f"engine/{room}/ must not include" if "/" not in room else "must not include",
+                self.lint(f"engine/{room}/a.cpp", f'#include "engine/{header}"\n'),
+            )
+        for room, header in (
+            ("model", "text/tokenizer.h"),
+            ("cuda/kernels", "cuda/runtime/memory.h"),
+            ("cpu", "error.h"),
+            ("run", "cuda/loader/loader.h"),
+        ):
+            self.assertEqual("", self.lint(f"engine/{room}/a.cpp", f'#include "engine/{header}"\n'))
+
     def test_locale(self):
         for call in ("std::strtod(text, nullptr)", "std::stod(text)", "atof(text)", 'setlocale(LC_ALL, "")'):
             self.assertIn("depends on the locale", self.lint("probes/a.cpp", f"double f() {{ return {call}; }}\n"))

@@ -5,10 +5,10 @@
 
 #include <cmath>
 
-#include "engine/model/generate.h"
-#include "engine/model/log_prob.h"
-#include "engine/model/perplexity.h"
-#include "engine/model/routing_policy.h"
+#include "engine/backend/log_prob.h"
+#include "engine/run/generate.h"
+#include "engine/run/routing_policy.h"
+#include "probes/measure/perplexity.h"
 #include "tests/parity/golden.h"
 #include "tests/parity/record.h"
 #include "tests/parity/session.h"

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "tests/parity/golden.h"
 #include "tests/parity/record.h"
 #include "tests/parity/session.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 
 namespace expertscope::parity {
 

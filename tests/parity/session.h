@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 
 namespace expertscope::parity {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/capture.h"
+#include "engine/backend/capture.h"
 #include "probes/capture/recorder.h"
 #include "probes/store/run_info.h"
 #include "probes/store/trace_reader.h"

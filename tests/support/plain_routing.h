@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "engine/model/routing_table.h"
+#include "engine/backend/routing_table.h"
 
 namespace expertscope {
 

@@ -28,6 +28,17 @@ MAY_INCLUDE = {
     "probes": {"engine", "probes"},
     "views": {"engine", "probes", "views"},
 }
+# The rooms of the engine, the same way: what a room includes besides itself and the headers of engine/ itself. A room
+# in another stands under its path.
+ENGINE_ROOMS = {
+    "formats": set(),
+    "text": {"formats"},
+    "model": {"formats", "text"},
+    "backend": {"model", "formats", "text"},
+    "cpu": {"backend", "model"},
+    "cuda": {"backend", "model"},
+    "run": {"cpu", "cuda/loader", "backend", "model", "formats", "text"},
+}
 WIDGET_HEADER = re.compile(
     r"<Q(tWidgets|tCharts|Widget|MainWindow|DockWidget|Dialog|Application|Label|PushButton|ToolButton|LineEdit"
     r"|ComboBox|CheckBox|SpinBox|TableView|TreeView|ListView|AbstractItemView|StyledItemDelegate|Menu|Action"
@@ -127,6 +138,27 @@ def check_includes(name, text):
             yield number, f"{folder}/ must not include {header}"
 
 
+def room_of(path):
+    """The room of a file below engine/; a room that another names by its path is one by itself."""
+    parts = path.split("/")[1:-1]
+    return "/".join(parts[:2]) if "/".join(parts[:2]) == "cuda/loader" else "/".join(parts[:1])
+
+
+def check_rooms(name, text):
+    if not name.startswith("engine/"):
+        return
+    room = room_of(name)
+    own = room.split("/")[0]
+    for number, line in enumerate(text.splitlines(), 1):
+        match = INCLUDE.match(line)
+        if not match or not match.group(1).startswith('"engine/'):
+            continue
+        target = room_of(match.group(1).strip('"'))
+        allowed = {"", own, room} | ENGINE_ROOMS.get(own, set())
+        if target not in allowed:
+            yield number, f"engine/{room}/ must not include {match.group(1)}"
+
+
 def check_locale(name, text):
     if name.split("/")[0] not in LOCALE_FREE_FOLDERS:
         return
@@ -159,7 +191,7 @@ def main(root):
         found = list(check_licence(text))
         if code:
             found += list(check_sizes(name, text)) + list(check_includes(name, text))
-            found += list(check_locale(name, text))
+            found += list(check_rooms(name, text)) + list(check_locale(name, text))
         for line, what in sorted(found):
             print(f"{name}:{line}: {what}")
         violations += len(found)

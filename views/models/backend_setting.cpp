@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/model/sizes.h"
+#include "engine/backend/sizes.h"
 
 namespace expertscope {
 namespace {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/model/backend_choice.h"
+#include "engine/run/backend_choice.h"
 #include "views/models/job_runner.h"
 
 namespace expertscope {

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/model/divergence.h"
-#include "engine/model/routing_guard.h"
+#include "engine/run/routing_guard.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
+#include "probes/measure/divergence.h"
 
 namespace expertscope {
 namespace {

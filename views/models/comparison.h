@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "engine/error.h"
-#include "engine/model/generate.h"
-#include "engine/model/session.h"
-#include "engine/model/text_perplexity.h"
+#include "engine/run/generate.h"
+#include "engine/run/session.h"
+#include "probes/measure/text_perplexity.h"
 #include "probes/report/report.h"
 
 namespace expertscope {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "views/models/selection.h"
 
 namespace expertscope {

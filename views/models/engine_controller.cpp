@@ -9,8 +9,8 @@
 #include <system_error>
 #include <utility>
 
-#include "engine/model/backend_choice.h"
-#include "engine/model/usual_options.h"
+#include "engine/run/backend_choice.h"
+#include "engine/run/usual_options.h"
 #include "probes/capture/generation.h"
 
 namespace expertscope {

@@ -8,8 +8,8 @@
 #include <memory>
 #include <optional>
 
-#include "engine/model/generate.h"
-#include "engine/model/session.h"
+#include "engine/run/generate.h"
+#include "engine/run/session.h"
 #include "views/models/comparison.h"
 #include "views/models/job_runner.h"
 #include "views/models/task.h"

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "engine/model/config.h"
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "views/models/edit_marks.h"
 
 namespace expertscope {

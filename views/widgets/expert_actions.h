@@ -5,7 +5,7 @@
 #include <QList>
 #include <QObject>
 
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "views/models/selection.h"
 
 class QMenu;

@@ -3,7 +3,7 @@
 
 #include <QMenu>
 
-#include "engine/model/backend_info.h"
+#include "engine/backend/backend_info.h"
 
 class QActionGroup;
 

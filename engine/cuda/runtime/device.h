@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/backend_info.h"
 #include "engine/error.h"
-#include "engine/model/backend_info.h"
 
 namespace expertscope::cuda {
 

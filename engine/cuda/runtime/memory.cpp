@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cuda/runtime/memory.h"
 
-#include "engine/cpu/memory.h"
-#include "engine/model/sizes.h"
+#include "engine/backend/memory.h"
+#include "engine/backend/sizes.h"
 
 namespace expertscope::cuda {
 
@@ -27,7 +27,7 @@ Result<void*> allocate_pinned(std::size_t bytes, const char* purpose) {
   cudaGetLastError();
   if (code != cudaErrorMemoryAllocation)
     return tl::unexpected<Error>(cuda_error(code, std::string("taking host memory for ") + purpose));
-  const auto available = cpu::available_memory();
+  const auto available = available_memory();
   return fail(ErrorCode::out_of_memory, "{} needs {} of page-locked host memory, which the system refuses{}",
               purpose, format_bytes(bytes),
               available ? fmt::format("; {} are available", format_bytes(*available)) : "");

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <deque>
 
+#include "engine/backend/capture.h"
 #include "engine/cuda/runtime/memory.h"
 #include "engine/cuda/step/device_step.h"
-#include "engine/model/capture.h"
 
 namespace expertscope::cuda {
 

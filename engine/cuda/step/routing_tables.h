@@ -5,11 +5,11 @@
 #include <memory>
 #include <vector>
 
+#include "engine/backend/routing_table.h"
 #include "engine/cuda/runtime/memory.h"
 #include "engine/cuda/runtime/queue.h"
 #include "engine/cuda/step/device_step.h"
 #include "engine/model/config.h"
-#include "engine/model/routing_table.h"
 
 namespace expertscope::cuda {
 

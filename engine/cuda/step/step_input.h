@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/backend/backend.h"
 #include "engine/cuda/runtime/memory.h"
 #include "engine/cuda/runtime/queue.h"
 #include "engine/cuda/step/device_step.h"
-#include "engine/model/backend.h"
 
 namespace expertscope::cuda {
 

@@ -3,12 +3,12 @@
 
 #include <cstdint>
 
+#include "engine/backend/capture.h"
 #include "engine/cuda/runtime/memory.h"
 #include "engine/cuda/runtime/queue.h"
 #include "engine/cuda/step/device_step.h"
 #include "engine/cuda/weights/device_weights.h"
 #include "engine/cuda/weights/weight_layout.h"
-#include "engine/model/capture.h"
 #include "engine/model/config.h"
 
 namespace expertscope::cuda {

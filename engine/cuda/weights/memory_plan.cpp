@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "engine/cpu/memory.h"
+#include "engine/backend/memory.h"
 #include "engine/cuda/kv_cache.h"
 #include "engine/cuda/products.h"
 #include "engine/cuda/step/routing_tables.h"
@@ -55,7 +55,7 @@ Status plan_cache(const WeightLayout& layout, const ModelConfig& config, const B
   plan.resident_experts = static_cast<int>(slots);
   plan.expert_cache = static_cast<std::int64_t>(ExpertCache::bytes(layout, config, plan.resident_experts));
   plan.host_weights = static_cast<std::int64_t>(layout.expert_bytes());
-  const auto host = cpu::available_memory();
+  const auto host = available_memory();
   if (!host || layout.expert_bytes() <= *host) return {};
   return fail(ErrorCode::out_of_memory,
               "the experts take {} and do not fit on the GPU ({} free); in host memory {} are free",

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "engine/backend/backend.h"
+#include "engine/backend/backend_info.h"
 #include "engine/cuda/runtime/device.h"
 #include "engine/cuda/weights/weight_layout.h"
-#include "engine/model/backend.h"
-#include "engine/model/backend_info.h"
 #include "engine/model/config.h"
 
 namespace expertscope::cuda {

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/backend/sizes.h"
 #include "engine/cuda/step/device_step.h"
 #include "engine/model/config.h"
-#include "engine/model/sizes.h"
 #include "engine/model/weights.h"
 
 namespace expertscope::cuda {

@@ -5,11 +5,12 @@
 #include <cstring>
 #include <limits>
 
+#include "engine/backend/backend.h"
+#include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/kernels/thread_pool.h"
 #include "engine/cpu/memory_plan.h"
-#include "engine/model/backend.h"
-#include "engine/model/routing_policy.h"
-#include "engine/model/session.h"
+#include "engine/run/routing_policy.h"
+#include "engine/run/session.h"
 #include "tests/support/random_model.h"
 
 namespace expertscope {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "engine/model/candidates.h"
+#include "engine/backend/candidates.h"
 #include "tests/engine/cuda/backend_fixture.h"
 
 namespace expertscope::cuda {

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "engine/cuda/cuda_backend.h"
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "tests/support/random_model.h"
 
 namespace expertscope::cuda {

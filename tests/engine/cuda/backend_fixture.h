@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/session.h"
+#include "engine/run/session.h"
 #include "simt/device.h"
 #include "tests/parity/record.h"
 

@@ -11,9 +11,9 @@
 #include <random>
 #include <set>
 
+#include "engine/backend/capture.h"
 #include "engine/cpu/router.h"
 #include "engine/cuda/kernels/route_rows.cuh"
-#include "engine/model/capture.h"
 #include "tests/support/plain_routing.h"
 
 namespace expertscope::cuda {

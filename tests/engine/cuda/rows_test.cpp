@@ -8,13 +8,13 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/backend/candidates.h"
+#include "engine/backend/log_prob.h"
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/cuda/kernels/candidates.cuh"
 #include "engine/cuda/kernels/checks.cuh"
 #include "engine/cuda/kernels/rows.cuh"
 #include "engine/cuda/kernels/scores.cuh"
-#include "engine/model/candidates.h"
-#include "engine/model/log_prob.h"
 
 namespace expertscope::cuda {
 namespace {

@@ -8,7 +8,7 @@
 #include "engine/formats/safetensors.h"
 #include "engine/formats/tensor_store.h"
 #include "engine/model/config_reader.h"
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "tests/support/model_folder.h"
 #include "tests/support/steps.h"
 

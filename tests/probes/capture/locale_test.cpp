@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <fstream>
 
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "probes/analysis/analysis.h"
 #include "probes/analysis/export.h"
 #include "probes/capture/generation.h"

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "probes/analysis/analysis.h"
 #include "tests/probes/synthetic.h"
 

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "engine/model/routing_policy.h"
+#include "engine/run/routing_policy.h"
 #include "probes/capture/profile.h"
 #include "tests/probes/synthetic.h"
 

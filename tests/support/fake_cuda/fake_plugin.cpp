@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/cpu/cpu_backend.h"
 #include "engine/cuda/plugin.h"
 
 #ifndef FAKE_ABI

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/backend/backend_checks.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace expertscope {
+namespace {
+
+Status check_ids(const Batch& batch, int vocab_size) {
+  for (const std::int32_t id : batch.tokens) {
+    if (id < 0 || id >= vocab_size) {
+      return fail(ErrorCode::invalid_argument, "token id {} is outside the vocabulary of {}", id, vocab_size);
+    }
+  }
+  return {};
+}
+
+Status check_wanted(const Batch& batch, int vocab_size) {
+  if (batch.logits == LogitsWanted::candidates && batch.candidates < 1) {
+    return fail(ErrorCode::invalid_argument, "at least one candidate is needed, not {}", batch.candidates);
+  }
+  if (batch.logits != LogitsWanted::log_probs) return {};
+  if (batch.targets.size() != batch.tokens.size()) {
+    return fail(ErrorCode::invalid_argument, "{} targets for {} tokens", batch.targets.size(),
+                batch.tokens.size());
+  }
+  for (const std::int32_t id : batch.targets) {
+    if (id < -1 || id >= vocab_size) {
+      return fail(ErrorCode::invalid_argument, "target id {} is outside the vocabulary of {}", id,
+                  vocab_size);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status check_backend_options(const BackendOptions& options, const ModelConfig& config) {
+  if (options.max_sequences < 1 || options.max_context < 1 || options.max_batch < 1) {
+    return fail(
+        ErrorCode::invalid_argument,
+        "at least one sequence, one token of context and one token per step are needed, not {}, {} and {}",
+        options.max_sequences, options.max_context, options.max_batch);
+  }
+  if (config.num_experts >= kNoExpert) {
+    return fail(ErrorCode::unsupported, "{} experts per layer are more than this program records",
+                config.num_experts);
+  }
+  return {};
+}
+
+Status check_batch(const Batch& batch, const BackendOptions& options, const ModelConfig& config) {
+  std::int64_t tokens = 0;
+  std::vector<std::uint8_t> seen(static_cast<std::size_t>(std::max(options.max_sequences, 0)));
+  for (const SequenceChunk& chunk : batch.chunks) {
+    const bool fits = chunk.sequence >= 0 && chunk.sequence < options.max_sequences && chunk.start >= 0 &&
+                      chunk.count >= 1 && chunk.count <= options.max_context - chunk.start;
+    if (!fits) {
+      return fail(ErrorCode::invalid_argument,
+                  "a chunk of {} tokens at {} does not fit sequence {} of {} x {} tokens", chunk.count,
+                  chunk.start, chunk.sequence, options.max_sequences, options.max_context);
+    }
+    if (std::exchange(seen[static_cast<std::size_t>(chunk.sequence)], std::uint8_t{1}) != 0)
+      return fail(ErrorCode::invalid_argument, "sequence {} is twice in one batch", chunk.sequence);
+    tokens += chunk.count;
+  }
+  if (tokens < 1 || tokens > options.max_batch || tokens != static_cast<std::int64_t>(batch.tokens.size())) {
+    return fail(ErrorCode::invalid_argument, "a batch of {} tokens whose chunks have {}; at most {} fit",
+                batch.tokens.size(), tokens, options.max_batch);
+  }
+  if (auto ok = check_ids(batch, config.vocab_size); !ok) return ok;
+  return check_wanted(batch, config.vocab_size);
+}
+
+Status check_table(const RoutingTable* table, const ModelConfig& config) {
+  bool fits = table != nullptr && table->layers.size() == static_cast<std::size_t>(config.num_hidden_layers);
+  for (int n = 0; fits && n < config.num_hidden_layers; ++n) {
+    if (!config.is_moe(n)) continue;
+    const LayerRouting& layer = table->layers[static_cast<std::size_t>(n)];
+    fits = layer.remap.size() == static_cast<std::size_t>(config.num_experts) && layer.top_k >= 1 &&
+           layer.top_k <= std::min(config.num_experts, table->max_top_k);
+  }
+  if (!fits) return fail(ErrorCode::mismatch, "the routing table was made for another model");
+  return {};
+}
+
+int head_rows(const Batch& batch) {
+  switch (batch.logits) {
+    case LogitsWanted::none:
+      return 0;
+    case LogitsWanted::last_of_each_chunk:
+    case LogitsWanted::candidates:
+      return static_cast<int>(batch.chunks.size());
+    case LogitsWanted::all:
+      return static_cast<int>(batch.tokens.size());
+    case LogitsWanted::log_probs:
+      return static_cast<int>(std::count_if(batch.targets.begin(), batch.targets.end(),
+                                            [](std::int32_t target) { return target >= 0; }));
+  }
+  return 0;
+}
+
+void prepare_output(const Batch& batch, const ModelConfig& config, StepOutput& output) {
+  const bool logits = batch.logits == LogitsWanted::all || batch.logits == LogitsWanted::last_of_each_chunk;
+  const auto rows = static_cast<std::size_t>(logits ? head_rows(batch) : 0);
+  output.logits.resize(rows * static_cast<std::size_t>(config.vocab_size));
+  output.log_probs.assign(batch.logits == LogitsWanted::log_probs ? batch.tokens.size() : 0,
+                          std::numeric_limits<float>::quiet_NaN());
+  output.candidates.resize(batch.logits == LogitsWanted::candidates ? batch.chunks.size() : 0);
+}
+
+void prepare_capture(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,
+                     const ModelConfig& config, CaptureBlock& block) {
+  const int tokens = static_cast<int>(batch.tokens.size());
+  block.prepare(request, tokens, config.num_hidden_layers, config.num_moe_layers(), table.max_top_k,
+                config.num_experts);
+  std::size_t row = 0;
+  for (const SequenceChunk& chunk : batch.chunks) {
+    for (int t = 0; t < chunk.count; ++t, ++row) {
+      block.token_id[row] = batch.tokens[row];
+      block.position[row] = chunk.start + t;
+      block.sequence[row] = chunk.sequence;
+    }
+  }
+}
+
+}  // namespace expertscope

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "engine/backend/backend.h"
+#include "engine/backend/capture.h"
+#include "engine/backend/routing_table.h"
+#include "engine/error.h"
+#include "engine/model/config.h"
+
+/// What every backend checks alike before it computes, so that all refuse the same things in the same words.
+namespace expertscope {
+
+/// At least one sequence, token of context and token per step, and no more experts than a trace can number.
+Status check_backend_options(const BackendOptions& options, const ModelConfig& config);
+
+/// Every chunk fits its sequence and the batch fits a step; ids are in the vocabulary; what the wanted output
+/// needs (targets, the number of candidates) is there and makes sense.
+Status check_batch(const Batch& batch, const BackendOptions& options, const ModelConfig& config);
+
+/// The table was made for this model.
+Status check_table(const RoutingTable* table, const ModelConfig& config);
+
+/// Rows of the batch whose logits are computed.
+int head_rows(const Batch& batch);
+
+/// Sizes the array of `output` that the batch asks for and empties the others. log_probs are NaN.
+void prepare_output(const Batch& batch, const ModelConfig& config, StepOutput& output);
+
+/// Sizes the block for the batch and fills token_id, position and sequence.
+void prepare_capture(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,
+                     const ModelConfig& config, CaptureBlock& block);
+
+}  // namespace expertscope
