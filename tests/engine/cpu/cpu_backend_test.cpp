@@ -203,7 +203,7 @@ TEST(CpuBackendNan, ASilencedExpertIsNotRunAtAll) {
 }
 
 TEST(CpuMemory, BuffersAreAlignedAndFailWithoutThrowing) {
-  cpu::Buffer<float> buffer;
+  Buffer<float> buffer;
   ASSERT_TRUE(buffer.allocate(3));
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64, 0u);
   ASSERT_TRUE(buffer.allocate(3u << 20));
@@ -213,7 +213,7 @@ TEST(CpuMemory, BuffersAreAlignedAndFailWithoutThrowing) {
 }
 
 TEST(CpuMemory, KnowsHowMuchIsFree) {
-  const auto available = cpu::available_memory();
+  const auto available = available_memory();
   ASSERT_TRUE(available);
   EXPECT_GT(*available, 0u);
 }
