@@ -9,6 +9,7 @@
 #include <QLabel>
 #include <QMenuBar>
 #include <QMimeData>
+#include <QScrollBar>
 #include <QTableView>
 #include <fstream>
 
@@ -41,6 +42,21 @@ TEST_F(MainWindowTest, BeginsWithTheStartPage) {
   EXPECT_FALSE(action("export_report").isEnabled());
   EXPECT_FALSE(action("run_generate").isEnabled());
   EXPECT_TRUE(banner().isEmpty());
+}
+
+TEST_F(MainWindowTest, NothingOfTheStartPageIsCutOff) {
+  for (const QSize size : {QSize(1272, 764), QSize(1720, 936)}) {
+    window_.resize(size);
+    settle();
+    const auto& page = part<QWidget>("start_page");
+    for (const QWidget* widget : page.findChildren<QWidget*>()) {
+      if (!widget->isVisible()) continue;
+      SCOPED_TRACE(widget->metaObject()->className());
+      EXPECT_TRUE(widget->parentWidget()->rect().contains(widget->geometry()));
+      EXPECT_GE(widget->height(), widget->minimumHeight());
+      EXPECT_GE(widget->height(), widget->heightForWidth(widget->width()));
+    }
+  }
 }
 
 TEST_F(MainWindowTest, OpensTheDemoFromTheMenuAndNamesTheModel) {
@@ -273,6 +289,20 @@ TEST_F(MainWindowTest, TheTableFollowsTheMapAndTheMapTheTable) {
   QTest::mouseClick(table.viewport(), Qt::LeftButton, {}, table.visualRect(other).center());
   EXPECT_EQ(workspace_.selection().cell().layer, other.siblingAtColumn(0).data().toInt());
   EXPECT_EQ(workspace_.selection().cell().expert, other.siblingAtColumn(1).data().toInt());
+}
+
+TEST_F(MainWindowTest, TheTableShowsTheSelectedRowWhenItComesIntoView) {
+  open_model();
+  generate();
+  click_cell({2, 15});
+  window_.tabs().setCurrentIndex(2);
+  settle();
+  QTableView& table = part<QTableView>("expert_table");
+  EXPECT_TRUE(table.viewport()->rect().contains(table.visualRect(table.currentIndex())));
+  table.scrollToTop();
+  window_.tabs().setCurrentIndex(0);
+  window_.tabs().setCurrentIndex(2);
+  EXPECT_EQ(table.verticalScrollBar()->value(), 0) << "who scrolled away stays there";
 }
 
 TEST_F(MainWindowTest, CtrlWheelZoomsAndCtrlZeroShowsTheWholeMap) {
