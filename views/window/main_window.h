@@ -65,6 +65,7 @@ class MainWindow final : public QMainWindow {
   void make_central();
   void make_status_bar();
   void make_docks();
+  void size_docks();
   QDockWidget* add_dock(const char* name, const QString& title, QWidget* content, Qt::DockWidgetArea area);
   void make_menus();
   void make_file_menu();

@@ -334,6 +334,28 @@ TEST_F(MainWindowTest, ClosedPanelsComeBackWithTheDefaultLayout) {
   EXPECT_TRUE(dock.isVisible());
 }
 
+TEST_F(MainWindowTest, TheDefaultLayoutIsThatOfTheFirstStart) {
+  open_model();
+  const auto sizes = [this] {
+    settle();
+    QList<QSize> found;
+    for (const char* name : {"runs_dock", "edits_dock", "inspector_dock", "generation_dock"}) {
+      found << part<QDockWidget>(name).size();
+    }
+    return found;
+  };
+  const QList<QSize> first = sizes();
+  generate();  // lists that are no longer empty want another size
+  EXPECT_EQ(sizes(), first);
+  action("restore_layout").trigger();
+  EXPECT_EQ(sizes(), first);
+  part<QDockWidget>("runs_dock").setFloating(true);
+  part<QDockWidget>("generation_dock").close();
+  settle();
+  action("restore_layout").trigger();
+  EXPECT_EQ(sizes(), first);
+}
+
 TEST_F(MainWindowTest, TheLayoutSurvivesARestart) {
   open_model();
   part<QDockWidget>("runs_dock").close();
