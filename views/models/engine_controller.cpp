@@ -12,6 +12,7 @@
 #include "engine/model/backend_choice.h"
 #include "engine/model/usual_options.h"
 #include "probes/capture/generation.h"
+#include "probes/capture/recorder.h"
 
 namespace expertscope {
 namespace {

@@ -11,12 +11,13 @@
 
 #include "engine/model/generate.h"
 #include "engine/model/session.h"
-#include "probes/capture/recorder.h"
 #include "views/models/comparison.h"
 #include "views/models/job_runner.h"
 #include "views/models/task.h"
 
 namespace expertscope {
+
+struct RecorderOptions;
 
 /// What a person types and sets in the prompt bar.
 struct PromptRequest {
