@@ -155,7 +155,7 @@ Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const Generat
   std::unique_ptr<Recorder> recorder;
   if (!arguments.trace.empty()) {
     RecorderOptions recording;
-    recording.notice = [](const std::string& message) { note(message); };
+    recording.notice = [](TraceLock, const std::string& message) { note(message); };
     recording.stop = stop.token();
     auto started =
         start_generation_run(session, prompt.text, options, probes, arguments.trace, std::move(recording));

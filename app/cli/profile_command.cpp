@@ -95,7 +95,7 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
 
   Result<ProfileResult> result = [&] {
     const GracefulStop stop(context.interrupts);  // the recording is closed
-    options.notice = [](const std::string& message) { note(message); };
+    options.notice = [](TraceLock, const std::string& message) { note(message); };
     Progress progress("profile", "tokens");
     return profile(
         **session, *data, options, arguments.trace,

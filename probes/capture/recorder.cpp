@@ -304,12 +304,11 @@ void Recorder::Impl::tell(std::unique_lock<std::mutex>& lock) {
   if (!options.notice) return;
   lock.unlock();
   const bool drops = options.backpressure == Backpressure::drop;
-  options.notice(
-      !told ? fmt::format("{}: is free again, the recording goes on", file.string())
-      : drops
-          ? fmt::format("{}: another program has locked it; tokens that find no room are not recorded",
-                        file.string())
-          : fmt::format("{}: another program has locked it; the run goes on when it is free", file.string()));
+  const char* const what = !told ? "is free again, the recording goes on"
+                           : drops
+                               ? "another program has locked it; tokens that find no room are not recorded"
+                               : "another program has locked it; the run goes on when it is free";
+  options.notice(told ? TraceLock::taken : TraceLock::free, fmt::format("{}: {}", file.string(), what));
   lock.lock();
 }
 

@@ -23,7 +23,13 @@ enum class Backpressure : std::uint8_t {
   drop,  ///< whole blocks are dropped, counted and marked in the trace (live views)
 };
 
-using RecorderNotice = std::function<void(const std::string& message)>;
+/// Another program and the trace's lock.
+enum class TraceLock : std::uint8_t {
+  taken,  ///< the run waits for it (or drops tokens)
+  free,   ///< that is over, the recording goes on
+};
+
+using RecorderNotice = std::function<void(TraceLock lock, const std::string& message)>;
 
 struct RecorderOptions {
   Backpressure backpressure = Backpressure::wait;

@@ -12,6 +12,7 @@
 #include "engine/run/backend_choice.h"
 #include "engine/run/usual_options.h"
 #include "probes/capture/generation.h"
+#include "probes/capture/recorder.h"
 
 namespace expertscope {
 namespace {
@@ -275,18 +276,10 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         std::filesystem::create_directories(trace.parent_path(), error);
         if (error) return fail(ErrorCode::io, "{}: {}", trace.parent_path().string(), error.message());
         const CaptureRequest probes = CaptureRequest::standard();
-        RecorderOptions recording;
-        recording.stop = context.stop;
-        recording.notice = [this](const std::string& message) { remark(message); };
         auto recorder = start_generation_run(*session, request.prompt, request.options, probes, trace,
-                                             std::move(recording));
+                                             recorder_options(number, context.stop));
         if (!recorder) return forward_error(recorder);
-        QMetaObject::invokeMethod(
-            this,
-            [this, number, run = (*recorder)->run_id()] {
-              if (number == session_number_) Q_EMIT generation_started(run);
-            },
-            Qt::QueuedConnection);
+        post(number, [this, run = (*recorder)->run_id()] { Q_EMIT generation_started(run); });
         const auto on_token = [&, this](const GeneratedToken& token) {
           if (live->add(token)) {
             QMetaObject::invokeMethod(
@@ -297,7 +290,8 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
         };
         auto result =
             generate_recorded(*session, **recorder, probes, *ids, request.options, on_token, context.stop);
-        if (const std::string& text = (*recorder)->remark(); !text.empty()) remark(text);
+        const QString remark = QString::fromStdString((*recorder)->remark());
+        if (!remark.isEmpty()) post(number, [this, remark] { Q_EMIT remarked(remark); });
         return result;
       },
       [this, number = session_number_, live](Result<GenerateResult> result) {
@@ -313,9 +307,27 @@ void EngineController::generate(const PromptRequest& request, const std::filesys
       });
 }
 
-void EngineController::remark(const std::string& text) {
+RecorderOptions EngineController::recorder_options(quint64 session, std::stop_token stop) {
+  RecorderOptions options;
+  options.stop = std::move(stop);
+  options.notice = [this, session](TraceLock lock, const std::string& message) {
+    post(session, [this, lock, text = QString::fromStdString(message)] {
+      if (lock == TraceLock::taken) {
+        Q_EMIT waits_for_trace(text);
+      } else {
+        Q_EMIT goes_on(text);
+      }
+    });
+  };
+  return options;
+}
+
+void EngineController::post(quint64 session, std::function<void()> tell) {
   QMetaObject::invokeMethod(
-      this, [this, message = QString::fromStdString(text)] { Q_EMIT remarked(message); },
+      this,
+      [this, session, tell = std::move(tell)] {
+        if (session == session_number_) tell();
+      },
       Qt::QueuedConnection);
 }
 

@@ -5,6 +5,7 @@
 #include <QObject>
 #include <QString>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -15,6 +16,8 @@
 #include "views/models/task.h"
 
 namespace expertscope {
+
+struct RecorderOptions;
 
 /// What a person types and sets in the prompt bar.
 struct PromptRequest {
@@ -92,8 +95,12 @@ class EngineController final : public QObject {
   /// New text, tokens so far and the engine's rate, pauses of a chosen pace left out.
   void text_generated(const QString& text, int tokens, double tokens_per_second);
   void generation_finished(const expertscope::GenerateResult& result);
-  /// Something to know about the generation that is no failure: the trace is locked, the weights changed.
+  /// Something to know about the generation that is no failure: the weights changed.
   void remarked(const QString& message);
+  /// Another program has locked the trace: the generation waits. When it goes on it says so, but not when it
+  /// ends all the same.
+  void waits_for_trace(const QString& message);
+  void goes_on(const QString& message);
   void comparison_progressed(const QString& what, double fraction);
   void comparison_finished();
   void failed(const expertscope::Error& error, expertscope::Task task);
@@ -126,7 +133,9 @@ class EngineController final : public QObject {
   bool accept_session(Result<Opened>& opened, GpuFailure failure, const QString& folder);
   void report_failure(const Error& error);
   void set_state(EngineState state);
-  void remark(const std::string& text);  ///< from any thread
+  RecorderOptions recorder_options(quint64 session, std::stop_token stop);
+  /// From any thread to the window's, unless another session is in use by then.
+  void post(quint64 session, std::function<void()> tell);
   void take_live_text(const std::shared_ptr<LiveText>& live);
 
   JobRunner runner_;

@@ -17,6 +17,11 @@ double mean(double sum, std::int64_t count) {
   return count > 0 ? sum / static_cast<double>(count) : kNotMeasured;
 }
 
+/// A metric of the map that is written alike.
+HeatmapMetric metric_like(ExpertNumber number) {
+  return number == ExpertNumber::share ? HeatmapMetric::load : HeatmapMetric::weight;
+}
+
 std::int64_t layer_slots(const ExpertTable& table, int layer) {
   std::int64_t slots = 0;
   for (int expert = 0; expert < table.experts; ++expert) {
@@ -61,14 +66,12 @@ double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number) {
 QString format_number(ExpertNumber number, double value) {
   if (std::isnan(value)) return kDash;
   if (number == ExpertNumber::count) return QString::number(static_cast<qint64>(value));
-  return format_metric(number == ExpertNumber::share ? HeatmapMetric::load : HeatmapMetric::weight, value);
+  return format_metric(metric_like(number), value);
 }
 
 QString format_difference(ExpertNumber number, double value) {
   if (std::isnan(value)) return kDash;
-  const QString sign = value > 0 ? QStringLiteral("+") : value < 0 ? QStringLiteral("−") : QString();
-  if (number != ExpertNumber::share) return sign + format_number(number, std::abs(value));
-  return sign + QStringLiteral("%1 pp").arg(std::abs(value) * 100, 0, 'g', 4);
+  return format_change(metric_like(number), value);
 }
 
 bool same_shape(const ExpertTable& a, const ExpertTable& b) {

@@ -83,6 +83,14 @@ QString format_metric(HeatmapMetric metric, double value) {
   return QString::number(value, 'g', 4);
 }
 
+QString format_change(HeatmapMetric metric, double value) {
+  if (std::isnan(value)) return tr("not measured");
+  const QString sign = value > 0 ? QStringLiteral("+") : value < 0 ? QStringLiteral("−") : QString();
+  if (metric == HeatmapMetric::load)
+    return sign + QStringLiteral("%1 pp").arg(std::abs(value) * 100, 0, 'g', 4);
+  return sign + format_metric(metric, std::abs(value));
+}
+
 QString format_short(HeatmapMetric metric, double value) {
   if (metric == HeatmapMetric::load) value *= 100;
   const double size = std::abs(value);

@@ -26,6 +26,8 @@ QString metric_name(HeatmapMetric metric);
 QString metric_explanation(HeatmapMetric metric);
 /// A value with its unit, four significant digits: "12.5 %", "0.3411".
 QString format_metric(HeatmapMetric metric, double value);
+/// A difference of two values, with its sign: "+12.5 pp" (percentage points), "−0.3411".
+QString format_change(HeatmapMetric metric, double value);
 /// The same, short enough for a cell or a legend: "12.5", "0.34", "1.2e4". Load in percent, without the sign.
 QString format_short(HeatmapMetric metric, double value);
 
@@ -47,6 +49,10 @@ struct HeatmapData {
   double at(Cell cell) const {
     return values[static_cast<std::size_t>(cell.layer) * static_cast<std::size_t>(experts) +
                   static_cast<std::size_t>(cell.expert)];
+  }
+  /// The same with its unit.
+  QString text(Cell cell) const {
+    return difference ? format_change(metric, at(cell)) : format_metric(metric, at(cell));
   }
   bool contains(Cell cell) const {
     return cell.layer >= 0 && cell.layer < layers && cell.expert >= 0 && cell.expert < experts;

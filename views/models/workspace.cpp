@@ -49,6 +49,8 @@ void Workspace::connect_engine() {
   connect(&engine_, &EngineController::opening_ended, this, &Workspace::opening_ended);
   connect(&engine_, &EngineController::failed, this, &Workspace::failed);
   connect(&engine_, &EngineController::remarked, this, &Workspace::warned);
+  connect(&engine_, &EngineController::waits_for_trace, this, &Workspace::waits_for_trace);
+  connect(&engine_, &EngineController::goes_on, this, &Workspace::goes_on);
   connect(&engine_, &EngineController::failed_on_gpu, this, &Workspace::failed_on_gpu);
   connect(&engine_, &EngineController::room_needed, this, &Workspace::close);
   connect(&engine_, &EngineController::model_moved, this, [this] { Q_EMIT moved(engine_.backend()); });

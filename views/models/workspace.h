@@ -110,6 +110,9 @@ class Workspace final : public QObject {
   void move_offered();
   /// What the model's files leave open or this program does otherwise, a line each.
   void warned(const QString& messages);
+  /// EngineController::waits_for_trace() and goes_on().
+  void waits_for_trace(const QString& message);
+  void goes_on(const QString& message);
 
  private:
   void connect_engine();

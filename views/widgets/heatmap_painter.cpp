@@ -259,10 +259,11 @@ void HeatmapPainter::paint_legend(QPainter& painter, const QRectF& area) const {
   const QRectF& plot = geometry_.plot();
   const double left = plot.right() + kLegendGap;
   if (!scene_.data->has_values()) return;
-  const QString unit = scene_.data->metric == HeatmapMetric::load ? tr("%") : QString();
+  const bool load = scene_.data->metric == HeatmapMetric::load;
+  const QString unit = scene_.data->difference ? (load ? tr("Δ pp") : tr("Δ")) : (load ? tr("%") : QString());
   painter.setPen(palette_.color(QPalette::PlaceholderText));
   painter.drawText(QRectF(left, plot.top() - metrics.height() - 5, area.right() - left, metrics.height()),
-                   Qt::AlignLeft | Qt::AlignVCenter, scene_.data->difference ? tr("diff.") + unit : unit);
+                   Qt::AlignLeft | Qt::AlignVCenter, unit);
   const double swatch = metrics.height();
   const QRectF bar(left, plot.top(), kLegendWidth, std::clamp(plot.height() - 2.2 * swatch, 40.0, 420.0));
   paint_legend_bar(painter, bar);

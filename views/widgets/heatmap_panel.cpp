@@ -276,10 +276,7 @@ void HeatmapPanel::update_reading(Cell cell) {
     reading_->clear();
     return;
   }
-  reading_->setText(tr("layer %1 · expert %2 · %3")
-                        .arg(cell.layer)
-                        .arg(cell.expert)
-                        .arg(format_metric(shown->metric, shown->at(cell))));
+  reading_->setText(tr("layer %1 · expert %2 · %3").arg(cell.layer).arg(cell.expert).arg(shown->text(cell)));
 }
 
 QString HeatmapPanel::layer_entropy(int layer) const {
@@ -330,7 +327,7 @@ QString HeatmapPanel::tooltip(Cell cell) const {
   }
   if (const auto shown = map_->scene().data; shown && shown->difference) {
     rows += row(tr("%1 minus run %2").arg(metric_name(shown->metric)).arg(workspace_.selection().baseline()),
-                format_metric(shown->metric, shown->at(cell)));
+                shown->text(cell));
   }
   if (const QString entropy = layer_entropy(cell.layer); !entropy.isEmpty())
     rows += row(tr("layer's mean router entropy"), entropy);

@@ -382,7 +382,7 @@ void HeatmapView::describe_selected() {
     text = tr("layer %1, expert %2: %3")
                .arg(scene_.selected.layer)
                .arg(scene_.selected.expert)
-               .arg(format_metric(scene_.data->metric, scene_.data->at(scene_.selected)));
+               .arg(scene_.data->text(scene_.selected));
   }
   if (text == accessibleDescription()) return;
   setAccessibleDescription(text);

@@ -251,7 +251,7 @@ QString Inspector::baseline_table(Cell cell) const {
   const std::pair<ExpertNumber, QString> numbers[] = {{ExpertNumber::share, tr("load")},
                                                       {ExpertNumber::weight, tr("mean weight")},
                                                       {ExpertNumber::norm, tr("mean norm")},
-                                                      {ExpertNumber::output_max, tr("max")}};
+                                                      {ExpertNumber::output_max, tr("max |down_proj|")}};
   for (const auto& [number, name] : numbers) {
     const double here = expert_number(view->run->table, cell, number);
     const double there = expert_number(*view->baseline, cell, number);

@@ -109,7 +109,9 @@ void OutlierChart::use_palette() {
     axis->setLabelsFont(small);
     axis->setTitleFont(small);
   }
-  line_->setPen(QPen(category_colour(1), 1.4));
+  // The light blue of the palette is too faint on white.
+  const bool dark = palette().color(QPalette::Base).lightness() < 128;
+  line_->setPen(QPen(category_colour(dark ? 1 : 4), 1.4));
   QPen dashed(palette().color(QPalette::PlaceholderText), 1, Qt::DashLine);
   threshold_->setPen(dashed);
   super_->setColor(category_colour(5));
@@ -138,6 +140,7 @@ void OutlierChart::update_data() {
                 : QList<QPointF>{});
   summary_->setToolTip({});
   view_->setVisible(!series_.line.isEmpty());
+  summary_->setForegroundRole(series_.line.isEmpty() ? QPalette::PlaceholderText : QPalette::WindowText);
   if (series_.line.isEmpty()) {
     summary_->setText(
         tr("The largest |down_proj output| of every expert appears here while tokens are generated."));

@@ -127,6 +127,7 @@ void PromptBar::connect_workspace() {
     rate_->set_full_text({});
     update_state();
     prompt_->setFocus();
+    prompt_->selectAll();  // a proposal: typing replaces it
   });
   connect(&engine, &EngineController::text_generated, this, [this](const QString&, int tokens, double rate) {
     const QString text =

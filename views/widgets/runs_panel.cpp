@@ -4,6 +4,7 @@
 #include <QLabel>
 #include <QListView>
 #include <QMenu>
+#include <QMouseEvent>
 #include <QVBoxLayout>
 
 #include "views/models/workspace.h"
@@ -21,6 +22,7 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
   list_->setItemDelegate(new RunDelegate(list_));
   list_->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   list_->setContextMenuPolicy(Qt::CustomContextMenu);
+  list_->viewport()->installEventFilter(this);
   empty_->setText(tr("Every generation becomes a run of this trace."));
   empty_->setWordWrap(true);
   empty_->setAlignment(Qt::AlignTop);
@@ -53,10 +55,18 @@ void RunsPanel::follow_view() {
   if (row >= 0 && list_->currentIndex().row() != row) list_->setCurrentIndex(workspace_.runs().index(row));
 }
 
+/// The right button asks for the menu of a run and does not show it: the shown one cannot be the baseline.
+bool RunsPanel::eventFilter(QObject* watched, QEvent* event) {
+  const bool press = event->type() == QEvent::MouseButtonPress;
+  if (press && static_cast<QMouseEvent*>(event)->button() == Qt::RightButton) return true;
+  return QWidget::eventFilter(watched, event);
+}
+
 void RunsPanel::show_menu(const QPoint& at) {
   const std::int64_t run = workspace_.runs().run_at(list_->indexAt(at).row());
   if (run == 0) return;
   auto* menu = new QMenu(this);
+  menu->setObjectName(QStringLiteral("run_menu"));
   menu->setAttribute(Qt::WA_DeleteOnClose);
   menu->addAction(tr("Show run %1").arg(run), this, [this, run] { workspace_.selection().set_run(run); });
   QAction* baseline =

@@ -16,6 +16,9 @@ class RunsPanel final : public QWidget {
  public:
   explicit RunsPanel(Workspace& workspace, QWidget* parent = nullptr);
 
+ protected:
+  bool eventFilter(QObject* watched, QEvent* event) override;
+
  private:
   void follow_view();
   void show_menu(const QPoint& at);

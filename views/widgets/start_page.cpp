@@ -4,6 +4,7 @@
 #include <QAction>
 #include <QCommandLinkButton>
 #include <QFileInfo>
+#include <QHBoxLayout>
 #include <QLabel>
 #include <QVBoxLayout>
 
@@ -51,7 +52,12 @@ StartPage::StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidg
   middle->setFixedWidth(560);
   auto* layout = new QVBoxLayout(this);
   layout->addStretch(2);
-  layout->addWidget(middle, 0, Qt::AlignHCenter);
+  // Between stretches and not aligned: so it gets the height that its text needs at its own width.
+  auto* row = new QHBoxLayout;
+  row->addStretch(1);
+  row->addWidget(middle);
+  row->addStretch(1);
+  layout->addLayout(row);
   layout->addStretch(3);
   fill_recent();
   connect(&workspace.recent(), &RecentFiles::changed, this, &StartPage::fill_recent);

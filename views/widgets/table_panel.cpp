@@ -49,8 +49,16 @@ TablePanel::TablePanel(Workspace& workspace, QWidget* parent)
   // Who sorts wants to see what comes first.
   connect(table_->horizontalHeader(), &QHeaderView::sortIndicatorChanged, table_, &QTableView::scrollToTop);
   connect(&workspace.selection(), &Selection::cell_changed, this, &TablePanel::select_cell);
-  connect(sorted_, &QAbstractItemModel::columnsInserted, this, &TablePanel::arrange_columns);
-  connect(sorted_, &QAbstractItemModel::modelReset, this, &TablePanel::arrange_columns);
+  connect(sorted_, &QAbstractItemModel::columnsInserted, this, [this] {
+    arrange_columns();
+    // They belong to the selected rows, too.
+    QItemSelectionModel* selected = table_->selectionModel();
+    selected->select(selected->selection(), QItemSelectionModel::Select | QItemSelectionModel::Rows);
+  });
+  connect(sorted_, &QAbstractItemModel::modelReset, this, [this] {
+    arrange_columns();
+    select_cell();
+  });
 }
 
 /// What a baseline adds stands beside the number that it belongs to.
@@ -71,8 +79,16 @@ void TablePanel::select_cell() {
   if (index.row() == table_->currentIndex().row()) return;
   const QSignalBlocker blocker(table_->selectionModel());
   table_->selectRow(index.row());
-  table_->scrollTo(index);
   table_->viewport()->update();
+  // Before it is shown it does not know how high it is.
+  scrolls_when_shown_ = !isVisible();
+  if (isVisible()) table_->scrollTo(index);
+}
+
+void TablePanel::showEvent(QShowEvent* event) {
+  QWidget::showEvent(event);
+  if (scrolls_when_shown_) table_->scrollTo(table_->currentIndex());
+  scrolls_when_shown_ = false;
 }
 
 void TablePanel::copy() const {

@@ -22,6 +22,9 @@ class TablePanel final : public QWidget {
   /// The selected rows (all when none is selected) as tab-separated text with a header.
   void copy() const;
 
+ protected:
+  void showEvent(QShowEvent* event) override;
+
  private:
   void select_cell();
   void arrange_columns();
@@ -29,6 +32,7 @@ class TablePanel final : public QWidget {
   Workspace& workspace_;
   QSortFilterProxyModel* sorted_;
   QTableView* table_;
+  bool scrolls_when_shown_ = false;  ///< a cell was selected meanwhile
 };
 
 }  // namespace expertscope

@@ -148,7 +148,13 @@ void MainWindow::connect_workspace() {
            "and recordings stay.")
             .arg(backend));
   });
-  connect(&workspace_, &Workspace::warned, banner_, &MessageBanner::show_warning);
+  connect(&workspace_, &Workspace::warned, this, [this](const QString& text) { show_warning(text); });
+  connect(&workspace_, &Workspace::waits_for_trace, this,
+          [this](const QString& text) { show_warning(text, Task::wait); });
+  connect(&workspace_, &Workspace::goes_on, this, [this](const QString& text) {
+    forget(Task::wait);
+    banner_->show_notice(text);
+  });
   connect(&workspace_, &Workspace::saved, this,
           [this](const QString& file) { banner_->show_notice(tr("Written: %1").arg(file)); });
   connect(&workspace_, &Workspace::opening, opening_,
@@ -239,27 +245,33 @@ QByteArray MainWindow::panel_state() const {
 }
 
 void MainWindow::show_error(const Error& error, Task task) {
-  failed_task_ = task;
+  trouble_ = task;
   banner_->show_error(QString::fromStdString(error.message));
 }
 
-void MainWindow::forget_error(Task task) {
-  if (banner_->is_error() && failed_task_ == task) banner_->dismiss_trouble();
+void MainWindow::show_warning(const QString& message, std::optional<Task> task) {
+  trouble_ = task;
+  banner_->show_warning(message);
 }
 
-/// An error stays until it is closed, or until what failed was begun again or has worked.
+void MainWindow::forget(Task task) {
+  if (trouble_ == task) banner_->dismiss_trouble();
+}
+
+/// An error or a warning stays until it is closed, or until what it is about was begun again or has worked.
 void MainWindow::connect_obsolescence() {
-  const auto forget = [this](Task task) { return [this, task] { forget_error(task); }; };
-  connect(&workspace_, &Workspace::opening, this, forget(Task::open));
-  connect(&workspace_.engine(), &EngineController::model_moved, this, forget(Task::open));
-  connect(&workspace_.engine(), &EngineController::model_moved, this, forget(Task::run));
+  const auto done = [this](Task task) { return [this, task] { forget(task); }; };
+  connect(&workspace_, &Workspace::opening, this, done(Task::open));
+  connect(&workspace_.engine(), &EngineController::model_moved, this, done(Task::open));
+  connect(&workspace_.engine(), &EngineController::model_moved, this, done(Task::run));
   connect(&workspace_.engine(), &EngineController::state_changed, this, [this] {
     const EngineState state = workspace_.engine().state();
-    if (state == EngineState::generating || state == EngineState::comparing) forget_error(Task::run);
+    const bool runs = state == EngineState::generating || state == EngineState::comparing;
+    forget(runs ? Task::run : Task::wait);
   });
-  connect(&workspace_.edits(), &RoutingEdits::policy_changed, this, forget(Task::edit));
-  connect(&workspace_.trace(), &TraceSource::view_changed, this, forget(Task::read));
-  connect(&workspace_, &Workspace::saved, this, forget(Task::save));
+  connect(&workspace_.edits(), &RoutingEdits::policy_changed, this, done(Task::edit));
+  connect(&workspace_.trace(), &TraceSource::view_changed, this, done(Task::read));
+  connect(&workspace_, &Workspace::saved, this, done(Task::save));
   // What was said about the model or the trace that is gone is about nothing now.
   connect(&workspace_, &Workspace::content_changed, banner_, &MessageBanner::dismiss_trouble);
 }

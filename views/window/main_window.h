@@ -4,6 +4,7 @@
 #include <QMainWindow>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "views/window/window_actions.h"
 
@@ -64,6 +65,7 @@ class MainWindow final : public QMainWindow {
   void make_central();
   void make_status_bar();
   void make_docks();
+  void size_docks();
   QDockWidget* add_dock(const char* name, const QString& title, QWidget* content, Qt::DockWidgetArea area);
   void make_menus();
   void make_file_menu();
@@ -79,8 +81,9 @@ class MainWindow final : public QMainWindow {
   void show_panels(bool visible);
   QByteArray panel_state() const;
   void show_error(const Error& error, Task task);
+  void show_warning(const QString& message, std::optional<Task> task = {});
   /// What was said about a task is obsolete.
-  void forget_error(Task task);
+  void forget(Task task);
   void connect_obsolescence();
   void open_path(const QString& path);
   void load_policy(const QString& file);
@@ -114,8 +117,8 @@ class MainWindow final : public QMainWindow {
   QMenu* recent_menu_ = nullptr;
   QLabel* summary_ = nullptr;
   bool recording_offered_ = false;
-  Task failed_task_{};    ///< what the error in the banner is about
-  bool closing_ = false;  ///< the person has agreed to lose what is not saved
+  std::optional<Task> trouble_;  ///< what the error or warning in the banner is about
+  bool closing_ = false;         ///< the person has agreed to lose what is not saved
   QByteArray default_state_;
   QByteArray hidden_state_;  ///< of the panels while the start page is shown
 };

@@ -106,10 +106,15 @@ void MainWindow::make_docks() {
   tabifyDockWidget(inspector_dock_, token_dock_);
   inspector_dock_->raise();
   generation_ = new GenerationPanel(workspace_);
-  QDockWidget* generation =
-      add_dock("generation_dock", tr("Generation"), generation_, Qt::BottomDockWidgetArea);
+  add_dock("generation_dock", tr("Generation"), generation_, Qt::BottomDockWidgetArea);
+  size_docks();
+}
+
+/// Also one above the other: what their lists would like depends on what is in them.
+void MainWindow::size_docks() {
   resizeDocks({docks_[0], inspector_dock_}, {230, 345}, Qt::Horizontal);
-  resizeDocks({generation}, {250}, Qt::Vertical);
+  resizeDocks({docks_[0], docks_[1]}, {200, 300}, Qt::Vertical);
+  resizeDocks({docks_.back()}, {250}, Qt::Vertical);
 }
 
 void MainWindow::make_menus() {
@@ -205,7 +210,7 @@ void MainWindow::restore_default_layout() {
   for (QDockWidget* dock : docks_) {
     dock->show();
   }
-  resizeDocks({docks_[0], inspector_dock_}, {230, 345}, Qt::Horizontal);
+  size_docks();
 }
 
 }  // namespace expertscope

@@ -133,6 +133,14 @@ TEST(FormatMetric, LoadIsInPercentAndTheRestPlain) {
   EXPECT_EQ(format_metric(HeatmapMetric::output_max, std::nan("")), "not measured");
 }
 
+TEST(FormatChange, HasASignAndIsInPercentagePointsForALoad) {
+  EXPECT_EQ(format_change(HeatmapMetric::load, 0.125), "+12.5 pp");
+  EXPECT_EQ(format_change(HeatmapMetric::load, -0.125), "−12.5 pp");
+  EXPECT_EQ(format_change(HeatmapMetric::load, 0), "0 pp");
+  EXPECT_EQ(format_change(HeatmapMetric::weight, -0.34114), "−0.3411");
+  EXPECT_EQ(format_change(HeatmapMetric::output_max, std::nan("")), "not measured");
+}
+
 TEST(FormatShort, FitsACell) {
   EXPECT_EQ(format_short(HeatmapMetric::load, 0.125), "12.5");
   EXPECT_EQ(format_short(HeatmapMetric::weight, 0.3411), "0.34");

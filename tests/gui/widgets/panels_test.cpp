@@ -41,6 +41,14 @@ TEST_F(PromptBarTest, NeedsAModelAndAPrompt) {
   EXPECT_FALSE(bar_.generate_button().isEnabled());
 }
 
+TEST_F(PromptBarTest, WhatIsTypedReplacesTheProposal) {
+  open_model();
+  auto& box = part<QPlainTextEdit>("prompt");
+  EXPECT_EQ(box.textCursor().selectedText(), "In the beginning");
+  QTest::keyClicks(&box, "Once upon");
+  EXPECT_EQ(bar_.request().prompt, "Once upon");
+}
+
 TEST_F(PromptBarTest, WhatIsTypedAndSetBecomesTheRequest) {
   open_model();
   auto& box = part<QPlainTextEdit>("prompt");

@@ -6,6 +6,7 @@
 #include <QComboBox>
 #include <QHeaderView>
 #include <QLabel>
+#include <QListView>
 #include <QTableView>
 
 #include "tests/gui/window/window_fixture.h"
@@ -96,6 +97,48 @@ TEST_F(BaselineTest, TheTableShowsBothRunsAndTheDifferenceSideBySide) {
             (QStringList{"Max |down_proj|", "Max |down_proj|, run 1", "Δ Max |down_proj|"}));
   choose_baseline(0);
   ASSERT_TRUE(wait_until([&] { return table.model()->columnCount() == ExpertTableModel::kColumns; }));
+}
+
+TEST_F(BaselineTest, TheWholeSelectedRowOfTheTableIsMarkedAlsoInTheNewColumns) {
+  open_model();
+  generate();
+  generate(prompt("Once upon a time", 12));
+  window_.tabs().setCurrentIndex(2);
+  click_cell({1, 4});
+  choose_baseline(1);
+  const QTableView& table = part<QTableView>("expert_table");
+  ASSERT_TRUE(wait_until([&] { return table.model()->columnCount() > ExpertTableModel::kColumns; }));
+  EXPECT_EQ(table.selectionModel()->selectedIndexes().size(), table.model()->columnCount());
+}
+
+TEST_F(BaselineTest, TheMapSaysADifferenceAsTheTableDoes) {
+  compare_runs(prompt(), prompt("Once upon a time", 12));
+  click_cell({2, 7});
+  const double here = expert_number(*workspace_.expert_table(), {2, 7}, ExpertNumber::share);
+  const double there = expert_number(*workspace_.view()->baseline, {2, 7}, ExpertNumber::share);
+  const QString said = format_difference(ExpertNumber::share, here - there);
+  EXPECT_TRUE(said.endsWith(" pp"));
+  EXPECT_EQ(map().accessibleDescription(), "layer 2, expert 7: " + said);
+}
+
+TEST_F(BaselineTest, ARightClickOnARunOffersItAsTheBaselineAndDoesNotShowIt) {
+  open_model();
+  generate();
+  generate(prompt("Once upon a time", 12));
+  const auto& runs = part<QListView>("runs");
+  ASSERT_TRUE(wait_until([&] { return runs.model()->rowCount() == 2; }));
+  const QPoint earlier = runs.visualRect(runs.model()->index(1, 0)).center();
+  QTest::mouseClick(window_.windowHandle(), Qt::RightButton, {}, runs.viewport()->mapTo(&window_, earlier));
+  ASSERT_TRUE(wait_until([] { return QApplication::activePopupWidget() != nullptr; })) << "no menu came up";
+  auto* menu = qobject_cast<QMenu*>(QApplication::activePopupWidget());
+  settle();
+  EXPECT_EQ(workspace_.view()->run->run.id, 2) << "the run that was shown still is";
+  QAction* baseline = find_action(*menu, "Use as baseline");
+  ASSERT_TRUE(baseline != nullptr && baseline->isEnabled());
+  QTest::mouseClick(menu, Qt::LeftButton, {}, menu->actionGeometry(baseline).center());
+  ASSERT_TRUE(wait_until([this] { return workspace_.view()->baseline != nullptr; }));
+  EXPECT_EQ(workspace_.view()->run->run.id, 2);
+  EXPECT_EQ(workspace_.view()->query.baseline, 1);
 }
 
 TEST_F(BaselineTest, TheInspectorShowsBothRunsAndTheDifference) {

@@ -9,6 +9,7 @@
 #include <QLabel>
 #include <QMenuBar>
 #include <QMimeData>
+#include <QScrollBar>
 #include <QTableView>
 #include <fstream>
 
@@ -41,6 +42,21 @@ TEST_F(MainWindowTest, BeginsWithTheStartPage) {
   EXPECT_FALSE(action("export_report").isEnabled());
   EXPECT_FALSE(action("run_generate").isEnabled());
   EXPECT_TRUE(banner().isEmpty());
+}
+
+TEST_F(MainWindowTest, NothingOfTheStartPageIsCutOff) {
+  for (const QSize size : {QSize(1272, 764), QSize(1720, 936)}) {
+    window_.resize(size);
+    settle();
+    const auto& page = part<QWidget>("start_page");
+    for (const QWidget* widget : page.findChildren<QWidget*>()) {
+      if (!widget->isVisible()) continue;
+      SCOPED_TRACE(widget->metaObject()->className());
+      EXPECT_TRUE(widget->parentWidget()->rect().contains(widget->geometry()));
+      EXPECT_GE(widget->height(), widget->minimumHeight());
+      EXPECT_GE(widget->height(), widget->heightForWidth(widget->width()));
+    }
+  }
 }
 
 TEST_F(MainWindowTest, OpensTheDemoFromTheMenuAndNamesTheModel) {
@@ -275,6 +291,20 @@ TEST_F(MainWindowTest, TheTableFollowsTheMapAndTheMapTheTable) {
   EXPECT_EQ(workspace_.selection().cell().expert, other.siblingAtColumn(1).data().toInt());
 }
 
+TEST_F(MainWindowTest, TheTableShowsTheSelectedRowWhenItComesIntoView) {
+  open_model();
+  generate();
+  click_cell({2, 15});
+  window_.tabs().setCurrentIndex(2);
+  settle();
+  QTableView& table = part<QTableView>("expert_table");
+  EXPECT_TRUE(table.viewport()->rect().contains(table.visualRect(table.currentIndex())));
+  table.scrollToTop();
+  window_.tabs().setCurrentIndex(0);
+  window_.tabs().setCurrentIndex(2);
+  EXPECT_EQ(table.verticalScrollBar()->value(), 0) << "who scrolled away stays there";
+}
+
 TEST_F(MainWindowTest, CtrlWheelZoomsAndCtrlZeroShowsTheWholeMap) {
   open_model();
   const QPoint at = map().geometry_map().rect_of({1, 8}).center().toPoint();
@@ -302,6 +332,28 @@ TEST_F(MainWindowTest, ClosedPanelsComeBackWithTheDefaultLayout) {
   EXPECT_FALSE(dock.isVisible());
   action("restore_layout").trigger();
   EXPECT_TRUE(dock.isVisible());
+}
+
+TEST_F(MainWindowTest, TheDefaultLayoutIsThatOfTheFirstStart) {
+  open_model();
+  const auto sizes = [this] {
+    settle();
+    QList<QSize> found;
+    for (const char* name : {"runs_dock", "edits_dock", "inspector_dock", "generation_dock"}) {
+      found << part<QDockWidget>(name).size();
+    }
+    return found;
+  };
+  const QList<QSize> first = sizes();
+  generate();  // lists that are no longer empty want another size
+  EXPECT_EQ(sizes(), first);
+  action("restore_layout").trigger();
+  EXPECT_EQ(sizes(), first);
+  part<QDockWidget>("runs_dock").setFloating(true);
+  part<QDockWidget>("generation_dock").close();
+  settle();
+  action("restore_layout").trigger();
+  EXPECT_EQ(sizes(), first);
 }
 
 TEST_F(MainWindowTest, TheLayoutSurvivesARestart) {

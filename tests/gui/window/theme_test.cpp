@@ -4,9 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <QChart>
+#include <QChartView>
 #include <QColor>
+#include <QXYSeries>
 #include <algorithm>
 #include <cmath>
+
+#include "tests/gui/workspace_fixture.h"
+#include "views/widgets/outlier_chart.h"
 
 namespace expertscope::testing {
 namespace {
@@ -32,6 +38,25 @@ TEST(Theme, TextAndLinksCanBeReadOnEveryGround) {
     }
     EXPECT_GE(contrast(palette.color(QPalette::HighlightedText), palette.color(QPalette::Highlight)), 4.5);
     EXPECT_GE(contrast(palette.color(QPalette::ToolTipText), palette.color(QPalette::ToolTipBase)), 4.5);
+  }
+}
+
+class OutlierColours : public WorkspaceTest {};
+
+TEST_F(OutlierColours, LinesAndMarksStandOutFromTheirGround) {
+  OutlierChart outliers(workspace_);
+  for (const QPalette& palette : {light_palette(), dark_palette()}) {
+    outliers.setPalette(palette);
+    const QChart& chart = *outliers.findChild<QChartView*>()->chart();
+    ASSERT_FALSE(chart.series().empty());
+    for (const QAbstractSeries* series : chart.series()) {
+      // A mark is filled, and its border separates it from the line; a ring is not.
+      const auto& points = *static_cast<const QXYSeries*>(series);
+      const bool filled =
+          series->type() == QAbstractSeries::SeriesTypeScatter && points.color() != Qt::transparent;
+      const QColor ink = filled ? points.color() : points.pen().color();
+      EXPECT_GE(contrast(ink, chart.backgroundBrush().color()), 3) << ink.name().toStdString();
+    }
   }
 }
 

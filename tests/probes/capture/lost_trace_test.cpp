@@ -106,10 +106,12 @@ TEST(LockedTrace, TheRunWaitsSaysSoAndGoesOn) {
   const auto file = folder / "t.db";
   std::atomic<int> told{0};
   std::vector<std::string> messages;
+  std::vector<TraceLock> locks;
   RecorderOptions options;
   options.queue_blocks = 2;
-  options.notice = [&](const std::string& message) {
+  options.notice = [&](TraceLock lock, const std::string& message) {
     messages.push_back(message);
+    locks.push_back(lock);
     ++told;
   };
   auto recorder = value_of(Recorder::start(file, run_info(Shape()), options));
@@ -128,6 +130,7 @@ TEST(LockedTrace, TheRunWaitsSaysSoAndGoesOn) {
   ASSERT_EQ(messages.size(), 2u) << "once each";
   EXPECT_THAT(messages[0], HasSubstr("t.db: another program has locked it; the run goes on when it is free"));
   EXPECT_THAT(messages[1], HasSubstr("t.db: is free again"));
+  EXPECT_EQ(locks, (std::vector{TraceLock::taken, TraceLock::free}));
 }
 
 TEST(LockedTrace, APersonCanStopTheWait) {
@@ -137,7 +140,7 @@ TEST(LockedTrace, APersonCanStopTheWait) {
   RecorderOptions options;
   options.queue_blocks = 2;
   options.stop = stop.get_token();
-  options.notice = [&](const std::string&) { stop.request_stop(); };
+  options.notice = [&](TraceLock, const std::string&) { stop.request_stop(); };
   auto recorder = value_of(Recorder::start(file, run_info(Shape()), options));
   const auto other = value_of(Database::open(file, Database::Mode::read_write));
   ASSERT_OK(other->execute("BEGIN IMMEDIATE"));
