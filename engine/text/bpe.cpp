@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/text/byte_alphabet.h"
+#include "engine/text/stopping.h"
 #include "engine/text/utf8.h"
 
 namespace expertscope {
@@ -79,11 +80,12 @@ Status BpeModel::refuse_unsupported(const JsonFields& fields) const {
   return {};
 }
 
-Status BpeModel::parse_vocabulary(const JsonFields& fields) {
+Status BpeModel::parse_vocabulary(const JsonFields& fields, const std::stop_token& stop) {
   const auto vocab = fields.object("vocab");
   if (!vocab) return forward_error(vocab);
   vocabulary_.reserve(vocab->json().size());
   for (const auto& item : vocab->json().items()) {
+    if (auto ok = go_on(stop, fields.file()); !ok) return ok;
     const auto id = vocab->integer(item.key(), 0, kMaxTokenId);
     if (!id) return forward_error(id);
     vocabulary_.emplace(item.key(), static_cast<std::int32_t>(*id));
@@ -94,9 +96,19 @@ Status BpeModel::parse_vocabulary(const JsonFields& fields) {
     append_utf8(letter, alphabet.letter(static_cast<std::uint8_t>(byte)));
     byte_ids_[byte] = find(letter);
   }
+  return {};
+}
+
+Status BpeModel::parse_words(const JsonFields& fields, const std::stop_token& stop) {
+  const auto ignore = fields.boolean_or("ignore_merges", false);
+  if (!ignore) return forward_error(ignore);
+  ignore_merges_ = *ignore;
   if (!ignore_merges_) return {};
-  for (const auto& [token, id] : vocabulary_)
+  const ByteAlphabet alphabet;
+  for (const auto& [token, id] : vocabulary_) {
+    if (auto ok = go_on(stop, fields.file()); !ok) return ok;
     if (auto bytes = alphabet.to_bytes(token)) words_.emplace(std::move(*bytes), id);
+  }
   return {};
 }
 
@@ -116,31 +128,30 @@ Status BpeModel::parse_merge(const JsonFields& fields, const Json& item, std::in
   return {};
 }
 
-Status BpeModel::parse_merges(const JsonFields& fields) {
+Status BpeModel::parse_merges(const JsonFields& fields, const std::stop_token& stop) {
   const auto list = fields.array("merges");
   if (!list) return forward_error(list);
   merges_.reserve((*list)->size());
   std::int32_t rank = 0;
   for (const Json& item : **list) {
+    if (auto ok = go_on(stop, fields.file()); !ok) return ok;
     if (item.is_string() && item.get_ref<const std::string&>().starts_with("#version")) continue;
     if (auto ok = parse_merge(fields, item, rank++); !ok) return ok;
   }
   return {};
 }
 
-Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key) {
+Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key, const std::stop_token& stop) {
   const auto fields = root.object(key);
   if (!fields) return forward_error(fields);
   BpeModel model;
   if (auto ok = model.refuse_unsupported(*fields); !ok) return forward_error(ok);
-  const auto ignore = fields->boolean_or("ignore_merges", false);
-  if (!ignore) return forward_error(ignore);
   const auto fuse = fields->boolean_or("fuse_unk", false);
   if (!fuse) return forward_error(fuse);
-  model.ignore_merges_ = *ignore;
   model.fuse_unk_ = *fuse;
-  Status ok = model.parse_vocabulary(*fields);
-  if (ok) ok = model.parse_merges(*fields);
+  Status ok = model.parse_vocabulary(*fields, stop);
+  if (ok) ok = model.parse_words(*fields, stop);
+  if (ok) ok = model.parse_merges(*fields, stop);
   if (!ok) return forward_error(ok);
   if (fields->has("unk_token")) {
     const auto unk = fields->string("unk_token");

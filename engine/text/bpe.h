@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -24,7 +25,9 @@ using StringIds = std::unordered_map<std::string, std::int32_t, StringHash, std:
 /// Immutable.
 class BpeModel {
  public:
-  static Result<BpeModel> parse(const JsonFields& root, std::string_view key);
+  /// ErrorCode::cancelled when told to stop.
+  static Result<BpeModel> parse(const JsonFields& root, std::string_view key,
+                                const std::stop_token& stop = {});
 
   /// Appends the ids of one word, given as raw bytes. Bytes without a token become unk_token, or nothing
   /// where there is none, as in tokenizers. `steps`, where given, is increased by the pairs looked at: at
@@ -43,8 +46,9 @@ class BpeModel {
   struct Symbol;
   struct Candidate;
 
-  Status parse_vocabulary(const JsonFields& fields);
-  Status parse_merges(const JsonFields& fields);
+  Status parse_vocabulary(const JsonFields& fields, const std::stop_token& stop);
+  Status parse_words(const JsonFields& fields, const std::stop_token& stop);
+  Status parse_merges(const JsonFields& fields, const std::stop_token& stop);
   Status parse_merge(const JsonFields& fields, const Json& item, std::int32_t rank);
   Status refuse_unsupported(const JsonFields& fields) const;
   void append_symbols(std::string_view word, std::vector<Symbol>& symbols) const;

@@ -2,6 +2,7 @@
 #include "engine/text/tokenizer.h"
 
 #include "engine/formats/mapped_file.h"
+#include "engine/text/stopping.h"
 #include "engine/text/tokenizer_impl.h"
 #include "engine/text/utf8.h"
 
@@ -44,26 +45,36 @@ class WordCache {
 Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json) {
-  auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
+Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json,
+                                                   const std::stop_token& stop) {
+  return open(tokenizer_json, TokenizerConfig::read(tokenizer_json.parent_path(), stop), stop);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json,
+                                                   TokenizerConfig config, const std::stop_token& stop) {
+  const auto declared = DeclaredTokens::read(tokenizer_json.parent_path(), std::move(config), stop);
+  if (auto ok = go_on(stop, tokenizer_json.string()); !ok) return forward_error(ok);
+  const auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
   if (!text) return forward_error(text);
-  return parse(*text, tokenizer_json.string(), DeclaredTokens::read(tokenizer_json.parent_path()));
+  return parse(*text, tokenizer_json.string(), declared, stop);
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name) {
-  return parse(json, name, {});
+  return parse(json, name, {}, {});
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name,
-                                                    const DeclaredTokens& declared) {
-  const auto document = parse_json(json, name);
+                                                    const DeclaredTokens& declared,
+                                                    const std::stop_token& stop) {
+  const auto document = parse_json(json, name, {.stop = stop});
   if (!document) return forward_error(document);
   const auto root = JsonFields::of(*document, name);
   if (!root) return forward_error(root);
-  auto impl = Impl::parse(*root, declared);
+  auto impl = Impl::parse(*root, declared, stop);
   if (!impl) return forward_error(impl);
-  (*impl)->raw_tokens.link();
-  (*impl)->normalized_tokens.link();
+  (*impl)->raw_tokens.link(stop);
+  (*impl)->normalized_tokens.link(stop);
+  if (auto ok = go_on(stop, name); !ok) return forward_error(ok);
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(*impl)));
 }
 

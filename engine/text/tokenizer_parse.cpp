@@ -3,6 +3,7 @@
 
 #include "engine/text/added_vocabulary.h"
 #include "engine/text/byte_alphabet.h"
+#include "engine/text/stopping.h"
 #include "engine/text/tokenizer_impl.h"
 
 namespace expertscope {
@@ -44,12 +45,14 @@ Status Tokenizer::Impl::search_for(const AddedToken& token, const JsonFields& ro
   return {};
 }
 
-Result<NumberedTokens> Tokenizer::Impl::parse_added_tokens(const JsonFields& root) {
+Result<NumberedTokens> Tokenizer::Impl::parse_added_tokens(const JsonFields& root,
+                                                           const std::stop_token& stop) {
   NumberedTokens added;
   if (!root.has("added_tokens")) return added;
   const auto list = root.array("added_tokens");
   if (!list) return forward_error(list);
   for (const Json& item : **list) {
+    if (auto ok = go_on(stop, root.file()); !ok) return forward_error(ok);
     const auto fields = JsonFields::of(item, root.file(), fmt::format("added_tokens[{}]", added.size()));
     if (!fields) return forward_error(fields);
     auto token = parse_numbered_token(*fields);
@@ -63,29 +66,38 @@ void Tokenizer::Impl::warn(std::string sentence) {
   if (!sentence.empty()) warnings.push_back(std::move(sentence));
 }
 
-Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens& declared) {
-  const auto listed = parse_added_tokens(root);
+/// Gives the added tokens of all files their ids.
+Status Tokenizer::Impl::number_tokens(const JsonFields& root, const DeclaredTokens& declared,
+                                      AddedVocabulary& added, const std::stop_token& stop) {
+  const auto listed = parse_added_tokens(root, stop);
   if (!listed) return forward_error(listed);
-  AddedVocabulary added(model);
   std::string twice;
   for (const auto& [id, token] : *listed) {
+    if (auto ok = go_on(stop, root.file()); !ok) return ok;
     if (twice.empty() && added.find(token.content) != nullptr)
       twice = fmt::format("{}: added_tokens: {} is there twice; the last one counts.", root.file(),
                           json_excerpt(token.content));
     added.add(token);
   }
-  added.add(declared, {listed->rbegin(), listed->rend()});  // the last of an id counts
+  added.add(declared, {listed->rbegin(), listed->rend()}, stop);  // the last of an id counts
   warn(std::move(twice));
   warn(renumbered_warning(root.file(), *listed, added));
   warn(renumbered_warning(declared.file, {declared.numbered.begin(), declared.numbered.end()}, added));
   for (const auto& sentence : declared.warnings)
     warn(sentence);
+  return go_on(stop, root.file());
+}
 
-  if (auto ok = fill_tokens(); !ok) return ok;
+Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens& declared,
+                                   const std::stop_token& stop) {
+  AddedVocabulary added(model);
+  if (auto ok = number_tokens(root, declared, added, stop); !ok) return ok;
+  if (auto ok = fill_tokens(root.file(), stop); !ok) return ok;
   RegexScratch scratch;
   std::string shared;
   std::size_t shared_ids = 0;
   for (const auto& token : added.tokens()) {
+    if (auto ok = go_on(stop, root.file()); !ok) return ok;
     if (auto ok = search_for(token, root, scratch); !ok) return ok;
     added_ids.emplace(token.content, token.id);
     const auto index = static_cast<std::size_t>(token.id);
@@ -102,16 +114,17 @@ Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens&
   return {};
 }
 
-Status Tokenizer::Impl::fill_tokens() {
+Status Tokenizer::Impl::fill_tokens(const std::string& file, const std::stop_token& stop) {
   std::int32_t largest = -1;
   for (const auto& [content, id] : model.vocabulary())
     largest = std::max(largest, id);
   tokens.resize(static_cast<std::size_t>(largest + 1));
   const ByteAlphabet alphabet;
   for (const auto& [content, id] : model.vocabulary()) {
+    if (auto ok = go_on(stop, file); !ok) return ok;
     auto& text = tokens[static_cast<std::size_t>(id)];
     if (text.present)
-      return fail(ErrorCode::format, "two vocabulary entries have id {}: {} and {}", id,
+      return fail(ErrorCode::format, "{}: two vocabulary entries have id {}: {} and {}", file, id,
                   json_excerpt(text.content), json_excerpt(content));
     text = {content, alphabet.to_bytes(content).value_or(content), false, true};
   }
@@ -201,9 +214,10 @@ Status Tokenizer::Impl::check_decoder(const JsonFields& fields) const {
 }
 
 Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields& root,
-                                                                const DeclaredTokens& declared) {
+                                                                const DeclaredTokens& declared,
+                                                                const std::stop_token& stop) {
   auto impl = std::make_unique<Impl>();
-  auto model = BpeModel::parse(root, "model");
+  auto model = BpeModel::parse(root, "model", stop);
   if (!model) return forward_error(model);
   impl->model = std::move(*model);
   auto normalizer = Normalizer::parse(root, "normalizer");
@@ -212,7 +226,7 @@ Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields
   auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer");
   if (!pre_tokenizer) return forward_error(pre_tokenizer);
   impl->pre_tokenizer = std::move(*pre_tokenizer);
-  if (auto ok = impl->add_tokens(root, declared); !ok) return forward_error(ok);
+  if (auto ok = impl->add_tokens(root, declared, stop); !ok) return forward_error(ok);
 
   const auto decoder = root.object("decoder");
   if (!decoder) return forward_error(decoder);
