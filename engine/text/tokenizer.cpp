@@ -86,7 +86,11 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
   if (add_special_tokens) ids = impl_->prefix;
   WordCache cache(impl_->model);
   RegexScratch scratch;
-  const PreTokenizer::WordSink sink = [&](std::string_view word) { cache.encode(word, ids); };
+  std::size_t too_long = 0;  // bytes of a word that is
+  const PreTokenizer::WordSink sink = [&](std::string_view word) {
+    if (word.size() > BpeModel::kLongestWord) too_long = word.size();
+    if (too_long == 0) cache.encode(word, ids);
+  };
 
   // First the added tokens of the text as it is, then, in what lies between, those of the normalised text.
   for (const auto& piece : impl_->raw_tokens.find(text)) {
@@ -102,6 +106,11 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
       if (inner.id >= 0) ids.push_back(inner.id);
       if (inner.id >= 0) continue;
       if (const auto ok = impl_->pre_tokenizer.split(words, scratch, sink); !ok) return forward_error(ok);
+      if (too_long > 0)
+        return fail(ErrorCode::unsupported,
+                    "the tokenizer sees one word in {} bytes of the text, and a word has at most {}; break "
+                    "the text up with spaces or line ends",
+                    too_long, BpeModel::kLongestWord);
     }
   }
   if (add_special_tokens) ids.insert(ids.end(), impl_->suffix.begin(), impl_->suffix.end());

@@ -4,6 +4,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -17,8 +18,8 @@ namespace expertscope {
 
 /// What a token id decodes to.
 struct TokenText {
-  std::string content;  ///< as tokenizer.json writes it
-  std::string bytes;    ///< the raw bytes it stands for
+  std::string_view content;  ///< as tokenizer.json writes it: a key of `vocabulary` or `added_ids`
+  std::string bytes;         ///< the raw bytes it stands for
   bool special = false;
   bool present = false;
 };

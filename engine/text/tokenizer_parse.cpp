@@ -14,7 +14,9 @@ constexpr std::int64_t kMaxTokenId = (1 << 22) - 1;
 constexpr std::size_t kMaxTemplateTokens = 1024;
 /// What is searched for added tokens takes tens of bytes of memory a byte; models have a few hundred KiB at
 /// most.
-constexpr std::size_t kMaxAddedBytes = 4u << 20;
+constexpr std::size_t kMaxAddedBytes = 2u << 20;
+/// Models that speak or paint have tens of thousands.
+constexpr std::size_t kMaxAddedTokens = 1u << 17;
 
 /// The entry of a list with the id that the file gives it.
 Result<std::pair<std::int64_t, AddedToken>> parse_numbered_token(const JsonFields& fields) {
@@ -71,6 +73,10 @@ Status Tokenizer::Impl::number_tokens(const JsonFields& root, const DeclaredToke
                                       AddedVocabulary& added, const std::stop_token& stop) {
   const auto listed = parse_added_tokens(root, stop);
   if (!listed) return forward_error(listed);
+  if (listed->size() + declared.numbered.size() > kMaxAddedTokens)
+    return root.error(ErrorCode::unsupported, "added_tokens",
+                      fmt::format("more than {} added tokens, with those of {}", kMaxAddedTokens,
+                                  declared.file.empty() ? "other files" : declared.file));
   std::string twice;
   for (const auto& [id, token] : *listed) {
     if (auto ok = go_on(stop, root.file()); !ok) return ok;
@@ -93,21 +99,21 @@ Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens&
   AddedVocabulary added(model);
   if (auto ok = number_tokens(root, declared, added, stop); !ok) return ok;
   if (auto ok = fill_tokens(root.file(), stop); !ok) return ok;
+  const ByteAlphabet alphabet;
   RegexScratch scratch;
   std::string shared;
   std::size_t shared_ids = 0;
   for (const auto& token : added.tokens()) {
     if (auto ok = go_on(stop, root.file()); !ok) return ok;
     if (auto ok = search_for(token, root, scratch); !ok) return ok;
-    added_ids.emplace(token.content, token.id);
+    const auto& content = added_ids.emplace(token.content, token.id).first->first;
     const auto index = static_cast<std::size_t>(token.id);
     if (index >= tokens.size()) tokens.resize(index + 1);
     auto& text = tokens[index];
     if (text.present && text.content != token.content && shared_ids++ == 0)
-      shared = fmt::format("{}: id {} is both {} and {}", root.file(), token.id, json_excerpt(text.content),
-                           json_excerpt(token.content));
-    const ByteAlphabet alphabet;
-    text = {token.content, alphabet.to_bytes(token.content).value_or(token.content), token.special, true};
+      shared = fmt::format("{}: id {} is both {} and {}", root.file(), token.id,
+                           json_excerpt(std::string(text.content)), json_excerpt(token.content));
+    text = {content, alphabet.to_bytes(token.content).value_or(token.content), token.special, true};
   }
   if (shared_ids > 1) shared += fmt::format(" and {} more are such", shared_ids - 1);
   if (shared_ids > 0) warn(shared + ", as in transformers.");
@@ -125,7 +131,7 @@ Status Tokenizer::Impl::fill_tokens(const std::string& file, const std::stop_tok
     auto& text = tokens[static_cast<std::size_t>(id)];
     if (text.present)
       return fail(ErrorCode::format, "{}: two vocabulary entries have id {}: {} and {}", file, id,
-                  json_excerpt(text.content), json_excerpt(content));
+                  json_excerpt(std::string(text.content)), json_excerpt(content));
     text = {content, alphabet.to_bytes(content).value_or(content), false, true};
   }
   return {};
