@@ -32,7 +32,7 @@ class BpeModel {
 
   /// The most bytes that a word may have: merging takes forty bytes of memory for each, and the time of
   /// sorting them.
-  static constexpr std::size_t kLongestWord = std::size_t{4} << 20;
+  static constexpr std::size_t kLongestWord = std::size_t{2} << 20;
 
   /// Appends the ids of one word, given as raw bytes. Bytes without a token become unk_token, or nothing
   /// where there is none, as in tokenizers. `steps`, where given, is increased by the pairs looked at: at

@@ -134,8 +134,9 @@ TEST_F(TextSteps, AreFewAfterAStopInEveryPhaseOfOpening) {
   for (std::size_t i = 2; i < kSize; ++i)
     vocabulary += fmt::format(R"(,"a{}":{})", i, i);
   folder_.write("tokenizer.json",
-                R"({"model":{"type":"BPE","ignore_merges":true,"vocab":{)" + vocabulary + "},\"merges\":[" +
-                    numbered("[\"a\",\"a\"]", kSize, ",") + "]},\"added_tokens\":[" +
+                R"({"x":")" + repeat("x", 400'000) +
+                    R"(","model":{"type":"BPE","ignore_merges":true,"vocab":{)" + vocabulary +
+                    "},\"merges\":[" + numbered("[\"a\",\"a\"]", kSize, ",") + "]},\"added_tokens\":[" +
                     numbered(R"({"id":#,"content":"<#>","normalized":false})", kSize, ",") + "," +
                     numbered(R"({"id":#,"content":"[#]","normalized":true})", kSize, ",") + "]" + kRest);
   folder_.write("tokenizer_config.json", "{\"extra_special_tokens\":[" + numbered("\"{#}\"", kSize, ",") +
