@@ -9,6 +9,8 @@
 #include "engine/cpu/kv_cache.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/unicode_additions.h"
+#include "engine/text/unicode_form.h"
 #include "engine/text/visible_text.h"
 
 namespace expertscope::cli {
@@ -107,6 +109,15 @@ std::string attention_text(const ModelConfig& config) {
                      config.num_key_value_heads, config.head_dim);
 }
 
+/// Texts with characters that are newer become other tokens than in transformers.
+nlohmann::ordered_json tokenizer_json(const Tokenizer& tokenizer) {
+  return {{"vocab_size", tokenizer.vocab_size()},
+          {"unicode",
+           {{"classes", kUnicodeOfClasses},
+            {"normal_forms", unicode_of_forms()},
+            {"lower_case", unicode_of_forms()}}}};
+}
+
 std::string memory_text(const Model& model) {
   const auto kv = CheckedSize(kv_bytes_per_token(model.config(), MathMode::bf16));
   const int context = model.config().max_position_embeddings;
@@ -141,7 +152,7 @@ nlohmann::ordered_json model_json(const Model& model) {
       {"chat_template", nullptr},
       {"warnings", model.warnings()},
   };
-  if (model.tokenizer() != nullptr) json["tokenizer"] = {{"vocab_size", model.tokenizer()->vocab_size()}};
+  if (model.tokenizer() != nullptr) json["tokenizer"] = tokenizer_json(*model.tokenizer());
   if (model.chat_template() != nullptr) json["chat_template"] = model.chat_template()->name();
   return json;
 }
@@ -166,6 +177,10 @@ std::string model_text(const Model& model) {
   text += line("tokenizer", model.tokenizer() != nullptr
                                 ? fmt::format("{} tokens", format_count(model.tokenizer()->vocab_size()))
                                 : "none");
+  if (model.tokenizer() != nullptr)
+    text +=
+        line("unicode", fmt::format("{} in classes of characters, {} in normal forms (NFC) and lower case",
+                                    kUnicodeOfClasses, unicode_of_forms()));
   text += line("chat template", model.chat_template() != nullptr ? model.chat_template()->name() : "none");
   text += line("config sha256", model.identity().config_sha256);
   for (const std::string& warning : model.warnings())

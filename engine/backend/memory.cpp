@@ -4,8 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
+#include <array>
 #include <limits>
 #include <sstream>
 #include <string>
@@ -15,11 +14,6 @@ namespace {
 
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-
-std::string read_whole(const char* path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 /// The number that follows `key` at the beginning of a line.
 std::optional<std::size_t> number_of(const std::string& text, const std::string& key) {
@@ -42,6 +36,32 @@ std::optional<std::size_t> whole_number(const std::string& text) {
   return std::nullopt;
 }
 
+/// The files of a group's limit, of what is used, and the names of the page cache in memory.stat, which count
+/// the groups below as well.
+struct MemoryFiles {
+  const char* limit;
+  const char* used;
+  std::array<const char*, 2> cache;
+};
+constexpr MemoryFiles kVersion1 = {
+    "/memory.limit_in_bytes", "/memory.usage_in_bytes", {"total_inactive_file", "total_active_file"}};
+constexpr MemoryFiles kVersion2 = {"/memory.max", "/memory.current", {"inactive_file", "active_file"}};
+
+std::optional<std::size_t> left_in(const ControlGroup& group, const FileReader& read) {
+  constexpr std::size_t kNoLimit = std::size_t{1} << 62;  // version 1 writes all pages there could be
+  const auto& files = group.version == 1 ? kVersion1 : kVersion2;
+  const auto limit = whole_number(read(group.folder + files.limit));
+  const auto used = whole_number(read(group.folder + files.used));
+  if (!limit || !used || *limit >= kNoLimit) return std::nullopt;
+  const std::string stat = read(group.folder + "/memory.stat");
+  std::size_t cache = 0;
+  for (const char* name : files.cache)
+    cache += number_of(stat, name).value_or(0);
+  // The three files are not read at one moment: nothing may wrap around.
+  const std::size_t kept = *used - std::min(*used, cache);
+  return *limit - std::min(*limit, kept);
+}
+
 }  // namespace
 
 void* allocate_aligned(std::size_t bytes) {
@@ -61,23 +81,18 @@ std::optional<std::size_t> machine_available(const std::string& meminfo) {
   return *kib * 1024;
 }
 
-std::optional<std::size_t> group_available(const std::string& max, const std::string& current,
-                                           const std::string& stat) {
-  const auto limit = whole_number(max);
-  const auto used = whole_number(current);
-  if (!limit || !used) return std::nullopt;
-  // The three files are not read at one moment: nothing may wrap around.
-  const std::size_t cache =
-      number_of(stat, "inactive_file").value_or(0) + number_of(stat, "active_file").value_or(0);
-  const std::size_t kept = *used - std::min(*used, cache);
-  return *limit - std::min(*limit, kept);
+std::optional<std::size_t> group_available(const std::string& groups, const FileReader& read) {
+  std::optional<std::size_t> least;
+  for (const auto& group : control_groups(groups, "memory")) {
+    const auto left = left_in(group, read);
+    if (left && (!least || *left < *least)) least = left;
+  }
+  return least;
 }
 
 std::optional<std::size_t> available_memory() {
-  const auto machine = machine_available(read_whole("/proc/meminfo"));
-  const auto group =
-      group_available(read_whole("/sys/fs/cgroup/memory.max"), read_whole("/sys/fs/cgroup/memory.current"),
-                      read_whole("/sys/fs/cgroup/memory.stat"));
+  const auto machine = machine_available(read_text("/proc/meminfo"));
+  const auto group = group_available(read_text("/proc/self/cgroup"), read_text);
   if (!machine) return group;
   return group ? std::min(*machine, *group) : *machine;
 }

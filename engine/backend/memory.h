@@ -10,6 +10,7 @@
 #include <string>
 #include <type_traits>
 
+#include "engine/backend/control_group.h"
 #include "engine/backend/sizes.h"
 
 namespace expertscope {
@@ -54,14 +55,13 @@ bool Buffer<T>::allocate(std::size_t count) {
 /// MemAvailable of the text of /proc/meminfo, in bytes.
 std::optional<std::size_t> machine_available(const std::string& meminfo);
 
-/// What a control group (version 2) still allows, from the texts of its memory.max, memory.current and
-/// memory.stat. Page cache counts as free, the pages of mapped weights among it: the kernel takes it back
-/// before it refuses memory. Empty when there is no limit.
-std::optional<std::size_t> group_available(const std::string& max, const std::string& current,
-                                           const std::string& stat);
+/// What the control groups of a process (version 1 or 2, its own and those above it) still allow. Page cache
+/// counts as free, the pages of mapped weights among it: the kernel takes it back before it refuses memory.
+/// Empty when there is no limit. `groups`: the text of /proc/self/cgroup.
+std::optional<std::size_t> group_available(const std::string& groups, const FileReader& read);
 
-/// Memory this process can still take without swapping: MemAvailable of /proc/meminfo, lowered by the limit
-/// of its control group. Empty when neither can be read.
+/// Memory this process can still take without swapping: MemAvailable of /proc/meminfo, lowered by the limits
+/// of its control groups. Empty when neither can be read.
 std::optional<std::size_t> available_memory();
 
 }  // namespace expertscope

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -144,8 +145,7 @@ class JsonBuilder final : public nlohmann::json_sax<Json> {
 
   /// Where the next value belongs; null when it must not.
   Json* place() {
-    constexpr std::size_t kBetweenLooks = 1024;
-    if (++events_ % kBetweenLooks == 0 && rules_.stop.stop_requested()) {
+    if (rules_.stop.stop_requested()) {
       end(fail(ErrorCode::cancelled, "Reading {} was cancelled", file_));
       return nullptr;
     }
@@ -194,9 +194,43 @@ class JsonBuilder final : public nlohmann::json_sax<Json> {
   std::vector<Json*> open_;  ///< from the document to the container that is being filled
   Json* slot_ = nullptr;     ///< of the member whose key was read last
   std::size_t memory_ = 0;
-  std::size_t events_ = 0;
   std::size_t bad_position_ = 0;
   Status status_;
+};
+
+/// The characters of a text, until a stop is asked for: a string of it may have a hundred megabytes. Then it
+/// ends with a quotation mark, so that such a string is a value, which the builder refuses; the parser would
+/// put an unfinished one into its message.
+class StoppableText {
+ public:
+  using iterator_category = std::forward_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  StoppableText(const char* at, const char* end, const std::stop_token& stop)
+      : at_(at), end_(end), stop_(&stop) {}
+  reference operator*() const { return stopped_ ? kQuote : *at_; }
+  StoppableText& operator++() {
+    constexpr std::ptrdiff_t kBetweenLooks = 1 << 16;
+    at_ = stopped_ ? end_ : at_ + 1;
+    if ((end_ - at_) % kBetweenLooks == 0 && at_ != end_) stopped_ = stop_->stop_requested();
+    return *this;
+  }
+  StoppableText operator++(int) {
+    auto before = *this;
+    ++*this;
+    return before;
+  }
+  bool operator==(const StoppableText& other) const { return at_ == other.at_; }
+
+ private:
+  static constexpr char kQuote = '"';
+  const char* at_;
+  const char* end_;
+  const std::stop_token* stop_;
+  bool stopped_ = false;
 };
 
 /// Python's spelling costs a copy of the text: only where there is something to spell.
@@ -212,8 +246,11 @@ Result<Json> parse(std::string_view text, const std::string& file, const JsonMem
   if (rules.dialect == JsonDialect::python && has_python_spelling(text)) python.emplace(text);
   const auto standard = python ? python->text() : text;
   JsonBuilder builder(file, rules, member);
-  Json::sax_parse(standard.begin(), standard.end(), &builder);
+  const char* end = standard.data() + standard.size();
+  Json::sax_parse(StoppableText(standard.data(), end, rules.stop), StoppableText(end, end, rules.stop),
+                  &builder);
   if (!builder.status()) return forward_error(builder.status());
+  if (rules.stop.stop_requested()) return fail(ErrorCode::cancelled, "Reading {} was cancelled", file);
   if (builder.bad_position() == 0) return builder.take();
   if (const auto foreign = foreign_content(text); !foreign.empty())
     return fail(ErrorCode::format, "{}: {}", file, foreign);

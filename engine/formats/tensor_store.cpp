@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "engine/formats/foreign_content.h"
 #include "engine/formats/json_fields.h"
 #include "engine/formats/mapped_file.h"
 
@@ -17,21 +18,6 @@ constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr std::size_t kMaxIndexBytes = 64u << 20;  // the largest models have a tenth of it
 
-/// What a file of a folder without model.safetensors tells; empty: nothing.
-std::string weights_hint(const fs::path& file) {
-  const auto name = file.filename().string();
-  const auto kind = file.extension().string();
-  for (const char* pickle : {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
-    if (kind == pickle)
-      return fmt::format("{} is a pickle, which can run code and is not read; save the model as safetensors",
-                         name);
-  if (kind == ".gguf")
-    return fmt::format("GGUF ({}) is not read; open the folder of the original model", name);
-  for (const char* other : {".h5", ".msgpack", ".onnx", ".npz", ".tflite"})
-    if (kind == other) return fmt::format("{} is not read; save the model as safetensors", name);
-  return {};
-}
-
 /// Says what a folder without safetensors holds instead, so that a person knows what to do.
 tl::unexpected<Error> no_weights(const fs::path& folder) {
   std::set<fs::path> files;
@@ -42,10 +28,7 @@ tl::unexpected<Error> no_weights(const fs::path& folder) {
   for (const auto& file : files) {
     const auto name = file.filename().string();
     if (name.starts_with("adapter_model."))
-      return fail(ErrorCode::unsupported,
-                  "{}: this is a LoRA adapter (PEFT) without its model; merge it into its base model "
-                  "(merge_and_unload) and open the folder that is saved then",
-                  folder.string());
+      return fail(ErrorCode::unsupported, "{}: {}", folder.string(), adapter_alone({}));
     if (file.extension() == ".safetensors") {
       if (name.find("-of-") != std::string::npos)
         return fail(ErrorCode::io, "{}: {} is a part of the weights, but {} is not there; download it too",
@@ -53,7 +36,7 @@ tl::unexpected<Error> no_weights(const fs::path& folder) {
       return fail(ErrorCode::io, "{}: the weights are looked for in {}, or in what {} lists, and not in {}",
                   folder.string(), kSingle, kIndex, name);
     }
-    if (hint.empty()) hint = weights_hint(file);
+    if (hint.empty()) hint = foreign_name(name);
   }
   return fail(ErrorCode::io, "{}: neither {} nor {} is there{}{}", folder.string(), kSingle, kIndex,
               hint.empty() ? "" : "; ", hint);

@@ -33,20 +33,10 @@ Result<std::set<fs::path>> entries_of(const fs::path& folder) {
 }
 
 tl::unexpected<Error> refuse_file(const fs::path& file) {
-  std::string what;
-  std::error_code error;
-  if (file.extension() == ".safetensors" || file.filename() == kConfig)
-    what = fmt::format("; open the folder it lies in, {}", fs::absolute(file, error).parent_path().string());
-  if (const auto mapped = MappedFile::open(file); what.empty() && mapped) {
-    constexpr std::size_t kSignature = 64;
-    const std::string_view beginning(reinterpret_cast<const char*>(mapped->data()),
-                                     std::min(mapped->size(), kSignature));
-    what = foreign_content(beginning);
-    if (!what.empty()) what.insert(0, ": ");
-  }
+  const auto what = foreign_file(file);
   return fail(ErrorCode::invalid_argument,
-              "{}: a model is a folder with config.json and safetensors files; this is a file{}",
-              file.string(), what);
+              "{}: a model is a folder with config.json and safetensors files; {}", file.string(),
+              what.empty() ? "this is a file" : what);
 }
 
 /// The snapshot that refs/main names; empty where it does not.
@@ -78,14 +68,14 @@ Result<fs::path> find_snapshot(const fs::path& entry) {
               entry.string(), whole.size(), whole.front().string());
 }
 
-/// The model that an adapter changes, in brackets; empty where its file does not say.
+/// The model that an adapter changes; empty where its file does not say.
 std::string base_model(const fs::path& adapter_config) {
   constexpr std::size_t kMaxBytes = 1u << 20;
   const auto document = read_json_file(adapter_config, kMaxBytes, {.dialect = JsonDialect::python});
   if (!document) return {};
   const auto fields = JsonFields::of(*document, adapter_config.string());
   const auto name = fields ? fields->string_or("base_model_name_or_path", "") : std::string();
-  return name && !name->empty() ? fmt::format(" ({})", json_excerpt(*name)) : std::string();
+  return name && !name->empty() ? json_excerpt(*name) : std::string();
 }
 
 /// A folder without config.json: what it is, as far as one can tell.
@@ -95,26 +85,19 @@ tl::unexpected<Error> explain(const fs::path& folder) {
   const auto refuse = [&](const std::string& what) {
     return fail(ErrorCode::io, "{}: no config.json; {}", folder.string(), what);
   };
+  std::string foreign;
   for (const auto& entry : *entries) {
     const auto name = entry.filename().string();
-    if (name == "adapter_config.json")
-      return refuse(
-          fmt::format("this is a LoRA adapter (PEFT): merge it into its base model{} with merge_and_unload "
-                      "and open the folder that is saved then",
-                      base_model(entry)));
+    if (name == "adapter_config.json") return refuse(adapter_alone(base_model(entry)));
     if (name == "model_index.json")
       return refuse("this is a pipeline of diffusers, which makes images; a language model is needed");
     if (name.starts_with(kCached))
       return refuse(fmt::format("this is a Hugging Face cache: open one of the models in it, such as {}",
                                 entry.string()));
-    if (entry.extension() == ".gguf")
-      return refuse(
-          fmt::format("{} is a GGUF file, which is not read: open the folder of the original model "
-                      "with its safetensors",
-                      name));
     if (holds_config(entry)) return refuse(fmt::format("the one in {} may be meant", entry.string()));
+    if (foreign.empty()) foreign = foreign_name(name);
   }
-  return refuse("is this a Hugging Face model folder?");
+  return refuse(foreign.empty() ? "is this a Hugging Face model folder?" : foreign);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "engine/text/chat_template.h"
 #include "engine/text/dataset.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/tokenizer_config.h"
 
 namespace expertscope {
 namespace {
@@ -145,7 +146,10 @@ Status ModelLoader::load_tokenizer() {
     model_->warnings_.push_back(model_->no_tokenizer_ + ".");
     return {};
   }
-  auto tokenizer = Tokenizer::open(file);
+  auto config = TokenizerConfig::read(folder_, stop_);
+  const auto source = chat_template_source(config);
+  auto tokenizer = Tokenizer::open(file, std::move(config), stop_);
+  if (auto ok = report("chat template", 0.9); !ok) return ok;
   if (!tokenizer && tokenizer.error().code == ErrorCode::out_of_memory) return forward_error(tokenizer);
   if (!tokenizer) {  // ids run without it
     model_->no_tokenizer_ = fmt::format("The tokenizer is not usable: {}", tokenizer.error().message);
@@ -160,22 +164,18 @@ Status ModelLoader::load_tokenizer() {
   model_->warnings_.insert(model_->warnings_.end(), warnings.begin(), warnings.end());
   model_->text_warnings_ = model_->warnings_.size() - model_->result_warnings_;
   model_->tokenizer_ = std::move(*tokenizer);
-  load_chat_template();
+  load_chat_template(source);
   return {};
 }
 
-Result<ChatTemplateSource> ModelLoader::chat_template_source() const {
-  ChatTemplateSource source;
-  const auto config = folder_ / "tokenizer_config.json";
-  if (present(config)) {
-    const auto document = read_json_file(config, kMaxConfigBytes, {.dialect = JsonDialect::python});
-    if (!document) return forward_error(document);
-    const auto fields = JsonFields::of(*document, config.string());
-    if (!fields) return forward_error(fields);
-    auto jinja = template_of(*fields);
-    if (!jinja) return forward_error(jinja);
-    source = {std::move(*jinja), token_content(*fields, "bos_token"), token_content(*fields, "eos_token")};
-  }
+Result<ChatTemplateSource> ModelLoader::chat_template_source(const TokenizerConfig& config) const {
+  if (!config.document) return forward_error(config.document);
+  const auto fields = JsonFields::of(*config.document, config.file);
+  if (!fields) return forward_error(fields);
+  auto in_config = template_of(*fields);
+  if (!in_config) return forward_error(in_config);
+  ChatTemplateSource source{std::move(*in_config), token_content(*fields, "bos_token"),
+                            token_content(*fields, "eos_token")};
   const auto file = folder_ / "chat_template.jinja";
   if (!present(file)) return source;
   auto jinja = read_file(file, kMaxConfigBytes);
@@ -184,12 +184,11 @@ Result<ChatTemplateSource> ModelLoader::chat_template_source() const {
   return source;
 }
 
-void ModelLoader::load_chat_template() {
+void ModelLoader::load_chat_template(const Result<ChatTemplateSource>& source) {
   const auto none = [&](const std::string& why) {
     model_->no_chat_template_ = why;
     model_->warnings_.push_back(why);
   };
-  const auto source = chat_template_source();
   if (!source) return none(fmt::format("The chat template is not usable: {}", source.error().message));
   if (source->jinja.empty()) return none("The model has no chat template: prompts are used as they are.");
   auto recognised = ChatTemplate::recognise(source->jinja, source->bos_token, source->eos_token);

@@ -14,6 +14,8 @@
 
 namespace expertscope {
 
+struct TokenizerConfig;
+
 /// "org/repo@commit" for a folder inside a Hugging Face cache (models--org--repo/snapshots/commit), else the
 /// last component. Links are not resolved.
 std::string model_name(const std::filesystem::path& folder);
@@ -37,8 +39,8 @@ class ModelLoader {
   Status load_config();
   Status load_weights();
   Status load_tokenizer();
-  void load_chat_template();
-  Result<ChatTemplateSource> chat_template_source() const;
+  void load_chat_template(const Result<ChatTemplateSource>& source);
+  Result<ChatTemplateSource> chat_template_source(const TokenizerConfig& config) const;
 
   std::filesystem::path folder_;
   const OpenProgress& progress_;

@@ -80,12 +80,12 @@ std::int32_t AddedTokenFinder::next(std::int32_t node, std::uint8_t byte, std::u
   }
 }
 
-void AddedTokenFinder::link() {
+void AddedTokenFinder::link(const std::stop_token& stop) {
   std::vector<std::int32_t> queue;  // nodes in the order of their depth
   queue.reserve(nodes_.size());
   std::copy_if(roots_.begin(), roots_.end(), std::back_inserter(queue), [](auto root) { return root >= 0; });
   std::uint64_t ignored = 0;
-  for (std::size_t i = 0; i < queue.size(); ++i) {
+  for (std::size_t i = 0; i < queue.size() && !stop.stop_requested(); ++i) {
     const Node& node = nodes_[static_cast<std::size_t>(queue[i])];
     for (std::int32_t at = node.child; at >= 0; at = nodes_[static_cast<std::size_t>(at)].sibling) {
       auto& below = nodes_[static_cast<std::size_t>(at)];

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +34,8 @@ class AddedTokenFinder {
   AddedTokenFinder();
   /// `content` is what is searched: the token's own content, or the normalised one. Empty content is ignored.
   void add(const AddedToken& token, std::string_view content);
-  /// To be called once after the last add() and before find().
-  void link();
+  /// To be called once after the last add() and before find(); unfinished when told to stop.
+  void link(const std::stop_token& stop = {});
   /// Cuts `text` into added tokens and what lies between. A token that lies in the white space that the one
   /// before it took along comes again, as in tokenizers. The work is proportional to the text, whatever the
   /// tokens; `steps`, where given, is increased by it: bytes looked at and links followed.

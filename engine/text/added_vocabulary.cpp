@@ -31,7 +31,8 @@ void AddedVocabulary::add(AddedToken token) {
 }
 
 void AddedVocabulary::add(const DeclaredTokens& declared,
-                          const std::map<std::int64_t, AddedToken>& of_tokenizer_json) {
+                          const std::map<std::int64_t, AddedToken>& of_tokenizer_json,
+                          const std::stop_token& stop) {
   // Without a list of its own in tokenizer_config.json, the two older files are that list.
   auto numbered = declared.numbered;
   if (!declared.lists_tokens)
@@ -39,6 +40,7 @@ void AddedVocabulary::add(const DeclaredTokens& declared,
       numbered.insert_or_assign(id, token);
   const auto names = declared.names();
   for (auto& [id, token] : numbered) {
+    if (stop.stop_requested()) return;
     token.special = token.special || names.contains(token.content);
     add(std::move(token));
   }

@@ -23,8 +23,10 @@ class AddedVocabulary {
 
   /// A token that is there already takes over the flags of the new one; it stays special if it was.
   void add(AddedToken token);
-  /// What transformers adds to the tokens of tokenizer.json (by the ids it writes) when it opens a folder.
-  void add(const DeclaredTokens& declared, const std::map<std::int64_t, AddedToken>& of_tokenizer_json);
+  /// What transformers adds to the tokens of tokenizer.json (by the ids it writes) when it opens a folder;
+  /// unfinished when told to stop.
+  void add(const DeclaredTokens& declared, const std::map<std::int64_t, AddedToken>& of_tokenizer_json,
+           const std::stop_token& stop);
 
   /// In the order in which they came; `id` is the one that counts.
   const std::vector<AddedToken>& tokens() const { return tokens_; }

@@ -5,7 +5,7 @@
 #include <queue>
 #include <utility>
 
-#include "engine/text/byte_alphabet.h"
+#include "engine/text/stopping.h"
 #include "engine/text/utf8.h"
 
 namespace expertscope {
@@ -13,6 +13,9 @@ namespace {
 
 /// Largest id a vocabulary may have: tables are indexed by id.
 constexpr std::int64_t kMaxTokenId = (1 << 22) - 1;
+/// Twice what models have; opening takes some microseconds for each.
+constexpr std::size_t kMaxTokens = 1u << 19;
+constexpr std::size_t kMaxMerges = 1u << 20;
 
 std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
   return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
@@ -79,24 +82,24 @@ Status BpeModel::refuse_unsupported(const JsonFields& fields) const {
   return {};
 }
 
-Status BpeModel::parse_vocabulary(const JsonFields& fields) {
+Status BpeModel::parse_vocabulary(const JsonFields& fields, const std::stop_token& stop) {
   const auto vocab = fields.object("vocab");
   if (!vocab) return forward_error(vocab);
+  if (vocab->json().size() > kMaxTokens)
+    return fields.error(ErrorCode::unsupported, "vocab",
+                        fmt::format("{} tokens, more than {}", vocab->json().size(), kMaxTokens));
   vocabulary_.reserve(vocab->json().size());
   for (const auto& item : vocab->json().items()) {
-    const auto id = vocab->integer(item.key(), 0, kMaxTokenId);
-    if (!id) return forward_error(id);
-    vocabulary_.emplace(item.key(), static_cast<std::int32_t>(*id));
+    if (auto ok = go_on(stop, fields.file()); !ok) return ok;
+    const auto id = item.value().is_number_integer() ? item.value().get<std::int64_t>() : -1;
+    if (id < 0 || id > kMaxTokenId) return forward_error(vocab->integer(item.key(), 0, kMaxTokenId));
+    vocabulary_.emplace(item.key(), static_cast<std::int32_t>(id));
   }
-  const ByteAlphabet alphabet;
   for (unsigned byte = 0; byte < 256; ++byte) {
     std::string letter;
-    append_utf8(letter, alphabet.letter(static_cast<std::uint8_t>(byte)));
+    append_utf8(letter, alphabet_.letter(static_cast<std::uint8_t>(byte)));
     byte_ids_[byte] = find(letter);
   }
-  if (!ignore_merges_) return {};
-  for (const auto& [token, id] : vocabulary_)
-    if (auto bytes = alphabet.to_bytes(token)) words_.emplace(std::move(*bytes), id);
   return {};
 }
 
@@ -107,28 +110,36 @@ Status BpeModel::parse_merge(const JsonFields& fields, const Json& item, std::in
     return fields.error(ErrorCode::format, "merges",
                         fmt::format("entry {} is not a pair: {}", rank, json_excerpt(item)));
   const std::string joined = std::string(left) + std::string(right);
-  for (const std::string_view token : {left, right, std::string_view(joined)})
-    if (find(token) < 0)
+  std::array<std::int32_t, 3> ids{};
+  std::size_t count = 0;
+  for (const std::string_view token : {left, right, std::string_view(joined)}) {
+    ids[count] = find(token);
+    if (ids[count++] < 0)
       return fields.error(ErrorCode::format, "merges",
                           fmt::format("entry {} needs {}, which is not in the vocabulary", rank,
                                       json_excerpt(std::string(token))));
-  merges_.insert_or_assign(pair_key(find(left), find(right)), Merge{rank, find(joined)});
+  }
+  merges_.insert_or_assign(pair_key(ids[0], ids[1]), Merge{rank, ids[2]});
   return {};
 }
 
-Status BpeModel::parse_merges(const JsonFields& fields) {
+Status BpeModel::parse_merges(const JsonFields& fields, const std::stop_token& stop) {
   const auto list = fields.array("merges");
   if (!list) return forward_error(list);
+  if ((*list)->size() > kMaxMerges)
+    return fields.error(ErrorCode::unsupported, "merges",
+                        fmt::format("{} pairs, more than {}", (*list)->size(), kMaxMerges));
   merges_.reserve((*list)->size());
   std::int32_t rank = 0;
   for (const Json& item : **list) {
+    if (auto ok = go_on(stop, fields.file()); !ok) return ok;
     if (item.is_string() && item.get_ref<const std::string&>().starts_with("#version")) continue;
     if (auto ok = parse_merge(fields, item, rank++); !ok) return ok;
   }
   return {};
 }
 
-Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key) {
+Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key, const std::stop_token& stop) {
   const auto fields = root.object(key);
   if (!fields) return forward_error(fields);
   BpeModel model;
@@ -139,8 +150,8 @@ Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key) {
   if (!fuse) return forward_error(fuse);
   model.ignore_merges_ = *ignore;
   model.fuse_unk_ = *fuse;
-  Status ok = model.parse_vocabulary(*fields);
-  if (ok) ok = model.parse_merges(*fields);
+  Status ok = model.parse_vocabulary(*fields, stop);
+  if (ok) ok = model.parse_merges(*fields, stop);
   if (!ok) return forward_error(ok);
   if (fields->has("unk_token")) {
     const auto unk = fields->string("unk_token");
@@ -163,6 +174,14 @@ const BpeModel::Merge* BpeModel::merge_of(std::int32_t left, std::int32_t right)
   return it == merges_.end() ? nullptr : &it->second;
 }
 
+/// The id of a word that is a token as it is, or -1.
+std::int32_t BpeModel::whole_word(std::string_view word) const {
+  std::string letters;
+  for (const char c : word)
+    append_utf8(letters, alphabet_.letter(static_cast<std::uint8_t>(c)));
+  return find(letters);
+}
+
 void BpeModel::append_symbols(std::string_view word, std::vector<Symbol>& symbols) const {
   bool after_unk = false;
   for (const char c : word) {
@@ -180,7 +199,7 @@ void BpeModel::append_symbols(std::string_view word, std::vector<Symbol>& symbol
 
 void BpeModel::encode(std::string_view word, std::vector<std::int32_t>& ids, std::uint64_t* steps) const {
   if (ignore_merges_) {
-    if (const auto it = words_.find(word); it != words_.end()) return ids.push_back(it->second);
+    if (const auto id = whole_word(word); id >= 0) return ids.push_back(id);
   }
   std::vector<Symbol> symbols;
   symbols.reserve(word.size());

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 
 #include "engine/error.h"
 #include "engine/formats/json_fields.h"
+#include "engine/text/byte_alphabet.h"
 
 namespace expertscope {
 
@@ -24,7 +26,13 @@ using StringIds = std::unordered_map<std::string, std::int32_t, StringHash, std:
 /// Immutable.
 class BpeModel {
  public:
-  static Result<BpeModel> parse(const JsonFields& root, std::string_view key);
+  /// ErrorCode::cancelled when told to stop.
+  static Result<BpeModel> parse(const JsonFields& root, std::string_view key,
+                                const std::stop_token& stop = {});
+
+  /// The most bytes that a word may have: merging takes forty bytes of memory for each, and the time of
+  /// sorting them.
+  static constexpr std::size_t kLongestWord = std::size_t{2} << 20;
 
   /// Appends the ids of one word, given as raw bytes. Bytes without a token become unk_token, or nothing
   /// where there is none, as in tokenizers. `steps`, where given, is increased by the pairs looked at: at
@@ -43,16 +51,17 @@ class BpeModel {
   struct Symbol;
   struct Candidate;
 
-  Status parse_vocabulary(const JsonFields& fields);
-  Status parse_merges(const JsonFields& fields);
+  Status parse_vocabulary(const JsonFields& fields, const std::stop_token& stop);
+  Status parse_merges(const JsonFields& fields, const std::stop_token& stop);
   Status parse_merge(const JsonFields& fields, const Json& item, std::int32_t rank);
   Status refuse_unsupported(const JsonFields& fields) const;
+  std::int32_t whole_word(std::string_view word) const;
   void append_symbols(std::string_view word, std::vector<Symbol>& symbols) const;
   const Merge* merge_of(std::int32_t left, std::int32_t right) const;
 
   StringIds vocabulary_;
-  StringIds words_;  ///< raw bytes -> id, with ignore_merges
   std::unordered_map<std::uint64_t, Merge> merges_;
+  ByteAlphabet alphabet_;
   std::array<std::int32_t, 256> byte_ids_{};
   std::int32_t unk_id_ = -1;
   bool fuse_unk_ = false;

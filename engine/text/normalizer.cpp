@@ -3,6 +3,7 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -52,6 +53,8 @@ class Unicode : public Step {
  public:
   explicit Unicode(UnicodeForm form) : form_(form) {}
   Result<std::string> apply(std::string text, const Bound&, RegexScratch&) const override {
+    const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
+    if (ascii) return text;  // stays as it is in every form: no second copy of a long text
     return to_unicode_form(text, form_);
   }
 

@@ -21,7 +21,7 @@ using namespace std::string_view_literals;
 constexpr std::size_t kPiece = 1u << 20;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 /// Far more than any model's context.
-constexpr TextLimits kPromptLimits = {64'000'000, 64'000'000};
+constexpr TextLimits kPromptLimits = {16'000'000, 16'000'000};
 constexpr int kStopPollMilliseconds = 50;
 
 /// How files begin that are given as text and are none.

@@ -2,6 +2,7 @@
 #include "engine/text/tokenizer.h"
 
 #include "engine/formats/mapped_file.h"
+#include "engine/text/stopping.h"
 #include "engine/text/tokenizer_impl.h"
 #include "engine/text/utf8.h"
 
@@ -44,26 +45,36 @@ class WordCache {
 Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json) {
-  auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
+Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json,
+                                                   const std::stop_token& stop) {
+  return open(tokenizer_json, TokenizerConfig::read(tokenizer_json.parent_path(), stop), stop);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json,
+                                                   TokenizerConfig config, const std::stop_token& stop) {
+  const auto declared = DeclaredTokens::read(tokenizer_json.parent_path(), std::move(config), stop);
+  if (auto ok = go_on(stop, tokenizer_json.string()); !ok) return forward_error(ok);
+  const auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
   if (!text) return forward_error(text);
-  return parse(*text, tokenizer_json.string(), DeclaredTokens::read(tokenizer_json.parent_path()));
+  return parse(*text, tokenizer_json.string(), declared, stop);
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name) {
-  return parse(json, name, {});
+  return parse(json, name, {}, {});
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name,
-                                                    const DeclaredTokens& declared) {
-  const auto document = parse_json(json, name);
+                                                    const DeclaredTokens& declared,
+                                                    const std::stop_token& stop) {
+  const auto document = parse_json(json, name, {.stop = stop});
   if (!document) return forward_error(document);
   const auto root = JsonFields::of(*document, name);
   if (!root) return forward_error(root);
-  auto impl = Impl::parse(*root, declared);
+  auto impl = Impl::parse(*root, declared, stop);
   if (!impl) return forward_error(impl);
-  (*impl)->raw_tokens.link();
-  (*impl)->normalized_tokens.link();
+  (*impl)->raw_tokens.link(stop);
+  (*impl)->normalized_tokens.link(stop);
+  if (auto ok = go_on(stop, name); !ok) return forward_error(ok);
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(*impl)));
 }
 
@@ -75,7 +86,11 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
   if (add_special_tokens) ids = impl_->prefix;
   WordCache cache(impl_->model);
   RegexScratch scratch;
-  const PreTokenizer::WordSink sink = [&](std::string_view word) { cache.encode(word, ids); };
+  std::size_t too_long = 0;  // bytes of a word that is
+  const PreTokenizer::WordSink sink = [&](std::string_view word) {
+    if (word.size() > BpeModel::kLongestWord) too_long = word.size();
+    if (too_long == 0) cache.encode(word, ids);
+  };
 
   // First the added tokens of the text as it is, then, in what lies between, those of the normalised text.
   for (const auto& piece : impl_->raw_tokens.find(text)) {
@@ -91,6 +106,11 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
       if (inner.id >= 0) ids.push_back(inner.id);
       if (inner.id >= 0) continue;
       if (const auto ok = impl_->pre_tokenizer.split(words, scratch, sink); !ok) return forward_error(ok);
+      if (too_long > 0)
+        return fail(ErrorCode::unsupported,
+                    "the tokenizer sees one word in {} bytes of the text, and a word has at most {}; break "
+                    "the text up with spaces or line ends",
+                    too_long, BpeModel::kLongestWord);
     }
   }
   if (add_special_tokens) ids.insert(ids.end(), impl_->suffix.begin(), impl_->suffix.end());

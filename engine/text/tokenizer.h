@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,13 +15,19 @@
 namespace expertscope {
 
 struct DeclaredTokens;
+struct TokenizerConfig;
 
 /// Byte-level BPE as described by a Hugging Face tokenizer.json. Immutable; safe to share between threads.
 class Tokenizer {
  public:
   /// Reads the file and, as transformers does, the tokens that the files beside it declare. Errors name the
-  /// file and the JSON field that is missing, of the wrong type or not supported.
-  static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& tokenizer_json);
+  /// file and the JSON field that is missing, of the wrong type or not supported; ErrorCode::cancelled when
+  /// told to stop.
+  static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& tokenizer_json,
+                                                 const std::stop_token& stop = {});
+  /// The same where the tokenizer_config.json beside it has been read already.
+  static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& tokenizer_json,
+                                                 TokenizerConfig config, const std::stop_token& stop);
   /// The same from JSON text alone; `name` stands for the file in errors.
   static Result<std::unique_ptr<Tokenizer>> parse(std::string_view json, const std::string& name);
   ~Tokenizer();
@@ -49,7 +56,8 @@ class Tokenizer {
  private:
   struct Impl;
   static Result<std::unique_ptr<Tokenizer>> parse(std::string_view json, const std::string& name,
-                                                  const DeclaredTokens& declared);
+                                                  const DeclaredTokens& declared,
+                                                  const std::stop_token& stop);
   explicit Tokenizer(std::unique_ptr<const Impl> impl);
   std::unique_ptr<const Impl> impl_;
 };

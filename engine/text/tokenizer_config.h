@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,14 @@ namespace expertscope {
 
 /// Content and flags of a token as an object; its id is elsewhere.
 Result<AddedToken> parse_added_token(const JsonFields& fields);
+
+/// tokenizer_config.json, read once for all that stands in it: an empty object where there is no such file.
+struct TokenizerConfig {
+  std::string file;
+  Result<Json> document;
+
+  static TokenizerConfig read(const std::filesystem::path& folder, const std::stop_token& stop = {});
+};
 
 /// The tokens that the files beside a tokenizer.json declare: tokenizer_config.json and, where that lists no
 /// added tokens, special_tokens_map.json and added_tokens.json. As transformers 5.24 reads them.
@@ -31,12 +40,14 @@ struct DeclaredTokens {
   std::set<std::string> names() const;
 
   /// Files that are not there declare nothing, nor do those that are not as they should be: a warning names
-  /// the file and the field.
-  static DeclaredTokens read(const std::filesystem::path& folder);
+  /// the file and the field. Unfinished when told to stop.
+  static DeclaredTokens read(const std::filesystem::path& folder, TokenizerConfig config,
+                             const std::stop_token& stop);
 
  private:
   /// All but added_tokens.json.
-  static Result<DeclaredTokens> read_config(const std::filesystem::path& folder);
+  static Result<DeclaredTokens> read_config(const std::filesystem::path& folder, TokenizerConfig config,
+                                            const std::stop_token& stop);
   void warn_unused(const char* name, const Error& why);
 };
 

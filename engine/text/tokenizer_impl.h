@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -16,8 +18,8 @@ namespace expertscope {
 
 /// What a token id decodes to.
 struct TokenText {
-  std::string content;  ///< as tokenizer.json writes it
-  std::string bytes;    ///< the raw bytes it stands for
+  std::string_view content;  ///< as tokenizer.json writes it: a key of `vocabulary` or `added_ids`
+  std::string bytes;         ///< the raw bytes it stands for
   bool special = false;
   bool present = false;
 };
@@ -37,14 +39,17 @@ struct Tokenizer::Impl {
 
   std::vector<std::string> warnings;  ///< whole sentences
 
-  static Result<std::unique_ptr<Impl>> parse(const JsonFields& root, const DeclaredTokens& declared);
+  static Result<std::unique_ptr<Impl>> parse(const JsonFields& root, const DeclaredTokens& declared,
+                                             const std::stop_token& stop);
 
  private:
-  static Result<NumberedTokens> parse_added_tokens(const JsonFields& root);
-  Status add_tokens(const JsonFields& root, const DeclaredTokens& declared);
+  static Result<NumberedTokens> parse_added_tokens(const JsonFields& root, const std::stop_token& stop);
+  Status add_tokens(const JsonFields& root, const DeclaredTokens& declared, const std::stop_token& stop);
+  Status number_tokens(const JsonFields& root, const DeclaredTokens& declared, AddedVocabulary& added,
+                       const std::stop_token& stop);
   Status search_for(const AddedToken& token, const JsonFields& root, RegexScratch& scratch);
   void warn(std::string sentence);
-  Status fill_tokens();
+  Status fill_tokens(const std::string& file, const std::stop_token& stop);
   Status parse_post_processor(const JsonFields& fields);
   Status parse_template(const JsonFields& fields);
   Status parse_template_step(const JsonFields& fields, const Json& step, bool& after_sequence);

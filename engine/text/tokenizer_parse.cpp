@@ -3,6 +3,7 @@
 
 #include "engine/text/added_vocabulary.h"
 #include "engine/text/byte_alphabet.h"
+#include "engine/text/stopping.h"
 #include "engine/text/tokenizer_impl.h"
 
 namespace expertscope {
@@ -13,7 +14,9 @@ constexpr std::int64_t kMaxTokenId = (1 << 22) - 1;
 constexpr std::size_t kMaxTemplateTokens = 1024;
 /// What is searched for added tokens takes tens of bytes of memory a byte; models have a few hundred KiB at
 /// most.
-constexpr std::size_t kMaxAddedBytes = 4u << 20;
+constexpr std::size_t kMaxAddedBytes = 2u << 20;
+/// Models that speak or paint have tens of thousands.
+constexpr std::size_t kMaxAddedTokens = 1u << 17;
 
 /// The entry of a list with the id that the file gives it.
 Result<std::pair<std::int64_t, AddedToken>> parse_numbered_token(const JsonFields& fields) {
@@ -44,12 +47,14 @@ Status Tokenizer::Impl::search_for(const AddedToken& token, const JsonFields& ro
   return {};
 }
 
-Result<NumberedTokens> Tokenizer::Impl::parse_added_tokens(const JsonFields& root) {
+Result<NumberedTokens> Tokenizer::Impl::parse_added_tokens(const JsonFields& root,
+                                                           const std::stop_token& stop) {
   NumberedTokens added;
   if (!root.has("added_tokens")) return added;
   const auto list = root.array("added_tokens");
   if (!list) return forward_error(list);
   for (const Json& item : **list) {
+    if (auto ok = go_on(stop, root.file()); !ok) return forward_error(ok);
     const auto fields = JsonFields::of(item, root.file(), fmt::format("added_tokens[{}]", added.size()));
     if (!fields) return forward_error(fields);
     auto token = parse_numbered_token(*fields);
@@ -63,56 +68,70 @@ void Tokenizer::Impl::warn(std::string sentence) {
   if (!sentence.empty()) warnings.push_back(std::move(sentence));
 }
 
-Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens& declared) {
-  const auto listed = parse_added_tokens(root);
+/// Gives the added tokens of all files their ids.
+Status Tokenizer::Impl::number_tokens(const JsonFields& root, const DeclaredTokens& declared,
+                                      AddedVocabulary& added, const std::stop_token& stop) {
+  const auto listed = parse_added_tokens(root, stop);
   if (!listed) return forward_error(listed);
-  AddedVocabulary added(model);
+  if (listed->size() + declared.numbered.size() > kMaxAddedTokens)
+    return root.error(ErrorCode::unsupported, "added_tokens",
+                      fmt::format("more than {} added tokens, with those of {}", kMaxAddedTokens,
+                                  declared.file.empty() ? "other files" : declared.file));
   std::string twice;
   for (const auto& [id, token] : *listed) {
+    if (auto ok = go_on(stop, root.file()); !ok) return ok;
     if (twice.empty() && added.find(token.content) != nullptr)
       twice = fmt::format("{}: added_tokens: {} is there twice; the last one counts.", root.file(),
                           json_excerpt(token.content));
     added.add(token);
   }
-  added.add(declared, {listed->rbegin(), listed->rend()});  // the last of an id counts
+  added.add(declared, {listed->rbegin(), listed->rend()}, stop);  // the last of an id counts
   warn(std::move(twice));
   warn(renumbered_warning(root.file(), *listed, added));
   warn(renumbered_warning(declared.file, {declared.numbered.begin(), declared.numbered.end()}, added));
   for (const auto& sentence : declared.warnings)
     warn(sentence);
+  return go_on(stop, root.file());
+}
 
-  if (auto ok = fill_tokens(); !ok) return ok;
+Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens& declared,
+                                   const std::stop_token& stop) {
+  AddedVocabulary added(model);
+  if (auto ok = number_tokens(root, declared, added, stop); !ok) return ok;
+  if (auto ok = fill_tokens(root.file(), stop); !ok) return ok;
+  const ByteAlphabet alphabet;
   RegexScratch scratch;
   std::string shared;
   std::size_t shared_ids = 0;
   for (const auto& token : added.tokens()) {
+    if (auto ok = go_on(stop, root.file()); !ok) return ok;
     if (auto ok = search_for(token, root, scratch); !ok) return ok;
-    added_ids.emplace(token.content, token.id);
+    const auto& content = added_ids.emplace(token.content, token.id).first->first;
     const auto index = static_cast<std::size_t>(token.id);
     if (index >= tokens.size()) tokens.resize(index + 1);
     auto& text = tokens[index];
     if (text.present && text.content != token.content && shared_ids++ == 0)
-      shared = fmt::format("{}: id {} is both {} and {}", root.file(), token.id, json_excerpt(text.content),
-                           json_excerpt(token.content));
-    const ByteAlphabet alphabet;
-    text = {token.content, alphabet.to_bytes(token.content).value_or(token.content), token.special, true};
+      shared = fmt::format("{}: id {} is both {} and {}", root.file(), token.id,
+                           json_excerpt(std::string(text.content)), json_excerpt(token.content));
+    text = {content, alphabet.to_bytes(token.content).value_or(token.content), token.special, true};
   }
   if (shared_ids > 1) shared += fmt::format(" and {} more are such", shared_ids - 1);
   if (shared_ids > 0) warn(shared + ", as in transformers.");
   return {};
 }
 
-Status Tokenizer::Impl::fill_tokens() {
+Status Tokenizer::Impl::fill_tokens(const std::string& file, const std::stop_token& stop) {
   std::int32_t largest = -1;
   for (const auto& [content, id] : model.vocabulary())
     largest = std::max(largest, id);
   tokens.resize(static_cast<std::size_t>(largest + 1));
   const ByteAlphabet alphabet;
   for (const auto& [content, id] : model.vocabulary()) {
+    if (auto ok = go_on(stop, file); !ok) return ok;
     auto& text = tokens[static_cast<std::size_t>(id)];
     if (text.present)
-      return fail(ErrorCode::format, "two vocabulary entries have id {}: {} and {}", id,
-                  json_excerpt(text.content), json_excerpt(content));
+      return fail(ErrorCode::format, "{}: two vocabulary entries have id {}: {} and {}", file, id,
+                  json_excerpt(std::string(text.content)), json_excerpt(content));
     text = {content, alphabet.to_bytes(content).value_or(content), false, true};
   }
   return {};
@@ -201,9 +220,10 @@ Status Tokenizer::Impl::check_decoder(const JsonFields& fields) const {
 }
 
 Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields& root,
-                                                                const DeclaredTokens& declared) {
+                                                                const DeclaredTokens& declared,
+                                                                const std::stop_token& stop) {
   auto impl = std::make_unique<Impl>();
-  auto model = BpeModel::parse(root, "model");
+  auto model = BpeModel::parse(root, "model", stop);
   if (!model) return forward_error(model);
   impl->model = std::move(*model);
   auto normalizer = Normalizer::parse(root, "normalizer");
@@ -212,7 +232,7 @@ Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields
   auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer");
   if (!pre_tokenizer) return forward_error(pre_tokenizer);
   impl->pre_tokenizer = std::move(*pre_tokenizer);
-  if (auto ok = impl->add_tokens(root, declared); !ok) return forward_error(ok);
+  if (auto ok = impl->add_tokens(root, declared, stop); !ok) return forward_error(ok);
 
   const auto decoder = root.object("decoder");
   if (!decoder) return forward_error(decoder);

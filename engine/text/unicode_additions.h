@@ -6,6 +6,9 @@
 
 namespace expertscope {
 
+/// The version of Unicode that the classes of characters follow, in patterns and around added tokens.
+inline constexpr std::string_view kUnicodeOfClasses = "16.0.0";
+
 /// Characters of Unicode 16 (which the engine of tokenizers 0.23 has) that PCRE2 and utf8proc of Debian 12
 /// (Unicode 14) know nothing of.
 struct UnicodeAddition {

@@ -125,4 +125,8 @@ Result<std::string> to_unicode_form(std::string_view text, UnicodeForm form, std
   return out;
 }
 
+std::string_view unicode_of_forms() {
+  return utf8proc_unicode_version();
+}
+
 }  // namespace expertscope

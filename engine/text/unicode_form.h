@@ -16,4 +16,7 @@ enum class UnicodeForm { nfc, nfd, nfkc, nfkd };
 /// given, is increased by it: characters that were written or moved.
 Result<std::string> to_unicode_form(std::string_view text, UnicodeForm form, std::uint64_t* steps = nullptr);
 
+/// The version of Unicode that normal forms and lower case follow: that of utf8proc.
+std::string_view unicode_of_forms();
+
 }  // namespace expertscope

@@ -53,7 +53,10 @@ Result<TextPerplexity> text_perplexity(Session& session, const Dataset& data,
   const auto required = session.model().require_tokenizer();
   if (!required) return forward_error(required);
   const Tokenizer& tokenizer = **required;
-  const std::string text = joined_text(data);
+  // Data of one document may have hundreds of megabytes: no copy.
+  const bool single = data.documents.size() == 1;
+  const std::string joined = single ? std::string() : joined_text(data);
+  const std::string& text = single ? data.documents.front().text : joined;
   const auto tokens = tokenizer.encode(text);
   if (!tokens) return fail(tokens.error().code, "{}: {}", data.name, tokens.error().message);
 

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "engine/formats/descriptor.h"
+#include "engine/formats/foreign_content.h"
 #include "probes/store/trace_tables.h"
 #include "probes/store/trace_versions.h"
 
@@ -40,7 +41,9 @@ Status check_identity(const Database& database) {
       return fail(ErrorCode::format, "{}: is damaged or incomplete: {}", file,
                   sqlite3_errmsg(database.handle()));
     }
-    return fail(ErrorCode::format, "{}: is not an Expertscope trace (not a SQLite database)", file);
+    const auto what = foreign_file(database.file());
+    return fail(ErrorCode::format, "{}: is not an Expertscope trace{}", file,
+                what.empty() ? " (not a SQLite database)" : ": " + what);
   }
   if (id->value_or(0) != kTraceApplicationId) {
     return fail(ErrorCode::format,

@@ -119,7 +119,7 @@ TEST_F(CliData, APromptFileIsReadAsDataIs) {
   EXPECT_EQ(run_cli_json(generate({"--prompt-file", text}))["prompt"], "Hello expert\n");
   refused(generate({"--prompt-file", scratch_.path().string()}), HasSubstr("this is a folder"));
   refused(ppl(scratch_.path().string()), HasSubstr("this is a folder"));
-  refused(generate({"--prompt-file", "/dev/zero"}), HasSubstr("/dev/zero: more than 64000000 bytes"));
+  refused(generate({"--prompt-file", "/dev/zero"}), HasSubstr("/dev/zero: more than 16000000 bytes"));
   refused(generate({"--prompt-file", file("z", "\x1F\x8B\x08zzzzz")}), HasSubstr("compressed with gzip"));
   refused(generate({"--prompt-file", ""}), HasSubstr("--prompt-file"), 2);
 }

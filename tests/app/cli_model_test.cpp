@@ -95,6 +95,34 @@ TEST(CliWarnings, WhatConcernsTheIdsOfATextIsANoteWhereTextIsRead) {
   EXPECT_THAT(ids.err, ::testing::Not(HasSubstr("tokenizer_config.json"))) << "ids need none";
 }
 
+TEST(CliInfo, SaysWhichUnicodeTheTextsOfAModelAreReadBy) {
+  const std::string model = data_path("models/top2_tied");
+  const auto unicode = run_cli_json({"info", model, "--json"})["tokenizer"]["unicode"];
+  EXPECT_EQ(unicode["classes"], "16.0.0");
+  const auto forms = unicode["normal_forms"].get<std::string>();
+  EXPECT_THAT(forms, ::testing::MatchesRegex("[0-9]+[.][0-9]+[.][0-9]+")) << "that of utf8proc";
+  EXPECT_EQ(unicode["lower_case"], forms);
+  EXPECT_THAT(run_cli({"info", model}).out, HasSubstr("  unicode        16.0.0 in classes of characters, " +
+                                                      forms + " in normal forms (NFC) and lower case\n"));
+  EXPECT_THAT(run_cli({"info", data_path("models/top1")}).out, ::testing::Not(HasSubstr("unicode")))
+      << "no tokenizer, no texts";
+}
+
+TEST(CliInfo, AFileOfAnotherFormatIsNamedAsWhereAModelIsExpected) {
+  const TemporaryFolder scratch;
+  const std::string gguf = scratch / "model.gguf";
+  std::ofstream(gguf) << "GGUF\3" << std::string(4096, 'x');
+  const std::string told =
+      "this is a GGUF file, which is not read; open the folder of the original model with its safetensors";
+  for (const auto& command : {std::vector<std::string>{"info", gguf},
+                              {"analyze", gguf, "load"},
+                              {"logits", gguf, "--ids", "1", "--out", "-"}}) {
+    const ProcessResult result = run_cli(command);
+    EXPECT_EQ(result.exit_code, 1) << command.front();
+    EXPECT_THAT(result.err, HasSubstr(told)) << command.front();
+  }
+}
+
 TEST(CliTokenize, SpellsOutWhatATerminalWouldObey) {
   const ProcessResult tokens = run_cli({"tokenize", data_path(kModel), "--text", "a\x1b[2J\x7f\u009b"});
   EXPECT_EQ(tokens.exit_code, 0) << tokens.err;

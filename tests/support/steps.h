@@ -11,4 +11,9 @@ namespace expertscope::testing {
 /// every run and every machine of one compiler, unlike seconds.
 std::uint64_t steps_of(const std::function<void()>& work);
 
+/// Steps that `work` takes once it has taken `at` of them, when `then` is called: how soon it ends where that
+/// tells it to stop.
+std::uint64_t steps_after(std::uint64_t at, const std::function<void()>& then,
+                          const std::function<void()>& work);
+
 }  // namespace expertscope::testing

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace expertscope::cpu {
 namespace {
 
@@ -31,24 +33,69 @@ TEST(MachineMemory, IsWhatTheKernelSaysIsAvailable) {
   EXPECT_EQ(machine_available(""), std::nullopt);
 }
 
+using Files = std::map<std::string, std::string>;
+
+std::optional<std::size_t> available(const std::string& groups, const Files& files) {
+  return group_available(groups, [&](const std::string& file) {
+    const auto found = files.find(file);
+    return found == files.end() ? std::string() : found->second;
+  });
+}
+
+/// The files of one group of version 2.
+Files group(const std::string& folder, const std::string& max, const std::string& current,
+            const std::string& stat) {
+  return {
+      {folder + "/memory.max", max}, {folder + "/memory.current", current}, {folder + "/memory.stat", stat}};
+}
+
+std::optional<std::size_t> of_root(const std::string& max, const std::string& current,
+                                   const std::string& stat) {
+  return available("0::/\n", group("/sys/fs/cgroup", max, current, stat));
+}
+
 TEST(GroupMemory, IsTheLimitWithoutWhatIsUsed) {
-  EXPECT_EQ(group_available(mebibytes(4096), mebibytes(100), stat(0, 0)), 3996 * kMiB);
-  EXPECT_EQ(group_available(mebibytes(4096), mebibytes(100), ""), 3996 * kMiB) << "without memory.stat";
+  EXPECT_EQ(of_root(mebibytes(4096), mebibytes(100), stat(0, 0)), 3996 * kMiB);
+  EXPECT_EQ(of_root(mebibytes(4096), mebibytes(100), ""), 3996 * kMiB) << "without memory.stat";
 }
 
 TEST(GroupMemory, CountsTheCacheOfMappedWeightsAsFree) {
   // A container of 4 GiB that has read a model of 3.9 GiB: all but 96 MiB of it can be had.
-  EXPECT_EQ(group_available(mebibytes(4096), mebibytes(4076), stat(3000, 980)), 4000 * kMiB);
+  EXPECT_EQ(of_root(mebibytes(4096), mebibytes(4076), stat(3000, 980)), 4000 * kMiB);
 }
 
 TEST(GroupMemory, NeverWrapsAround) {
-  EXPECT_EQ(group_available(mebibytes(10), mebibytes(12), stat(0, 0)), 0u) << "over the limit";
-  EXPECT_EQ(group_available(mebibytes(10), mebibytes(4), stat(3, 3)), 10 * kMiB) << "stat read later";
+  EXPECT_EQ(of_root(mebibytes(10), mebibytes(12), stat(0, 0)), 0u) << "over the limit";
+  EXPECT_EQ(of_root(mebibytes(10), mebibytes(4), stat(3, 3)), 10 * kMiB) << "stat read later";
 }
 
 TEST(GroupMemory, HasNoLimitWhereNoneIsSet) {
-  EXPECT_EQ(group_available("max\n", mebibytes(4), stat(1, 1)), std::nullopt);
-  EXPECT_EQ(group_available("", "", ""), std::nullopt) << "the files of version 1, or of the root group";
+  EXPECT_EQ(of_root("max\n", mebibytes(4), stat(1, 1)), std::nullopt);
+  EXPECT_EQ(of_root("", "", ""), std::nullopt) << "the root group of a machine";
+  EXPECT_EQ(available("", {}), std::nullopt) << "no control groups";
+}
+
+TEST(GroupMemory, OfAProcessIsBoundByItsOwnGroupAndThoseAboveIt) {
+  Files files = group("/sys/fs/cgroup/user.slice/run.scope", mebibytes(300), mebibytes(100), "");
+  EXPECT_EQ(available("0::/user.slice/run.scope\n", files), 200 * kMiB);
+  files.merge(group("/sys/fs/cgroup/user.slice", mebibytes(500), mebibytes(450), ""));
+  EXPECT_EQ(available("0::/user.slice/run.scope\n", files), 50 * kMiB);
+  EXPECT_EQ(available("0::/system.slice\n", files), std::nullopt);
+}
+
+TEST(GroupMemory, OfVersion1IsInTheFilesOfTheMemoryController) {
+  const std::string groups = "12:memory:/docker/4f\n4:cpu,cpuacct:/docker/4f\n0::/\n";
+  const std::string mount = "/sys/fs/cgroup/memory";
+  const auto files = [](const std::string& folder, const std::string& limit) {
+    return Files{{folder + "/memory.limit_in_bytes", limit},
+                 {folder + "/memory.usage_in_bytes", mebibytes(700)},
+                 {folder + "/memory.stat", "inactive_file 0\nactive_file 0\ntotal_inactive_file " +
+                                               mebibytes(500) + "total_active_file " + mebibytes(100)}};
+  };
+  EXPECT_EQ(available(groups, files(mount + "/docker/4f", mebibytes(1000))), 900 * kMiB);
+  EXPECT_EQ(available(groups, files(mount, mebibytes(800))), 700 * kMiB)
+      << "a container that sees its own group as the root";
+  EXPECT_EQ(available(groups, files(mount, "9223372036854771712\n")), std::nullopt) << "no limit";
 }
 
 }  // namespace

@@ -74,6 +74,9 @@ TEST(ParseJson, StopsWhenAsked) {
   const auto result = parse_json(zeros + "]", "x.json", {.stop = stop.get_token()});
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+  const auto text = parse_json('"' + std::string(100'000, 'x') + '"', "x.json", {.stop = stop.get_token()});
+  ASSERT_FALSE(text) << "one string";
+  EXPECT_EQ(text.error().message, "Reading x.json was cancelled");
 }
 
 TEST(ParseJson, SaysWhatStandsInPlaceOfTheFile) {

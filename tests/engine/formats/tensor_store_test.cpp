@@ -130,10 +130,12 @@ TEST(TensorStore, SaysWhatAFolderWithoutSafetensorsHolds) {
               HasSubstr("neither model.safetensors nor model.safetensors.index.json is there"));
   for (const char* pickle :
        {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth", "x.pt"})
-    EXPECT_THAT(said_of(pickle), HasSubstr(std::string(pickle) + " is a pickle, which can run code"));
-  EXPECT_THAT(said_of("model-q4.gguf"), HasSubstr("GGUF (model-q4.gguf) is not read"));
+    EXPECT_THAT(said_of(pickle), HasSubstr(std::string(pickle) + " is a PyTorch pickle, which can run code"));
+  EXPECT_THAT(said_of("model-q4.gguf"),
+              HasSubstr("model-q4.gguf is a GGUF file, which is not read; open the folder"));
   EXPECT_THAT(said_of("tf_model.h5"), HasSubstr("tf_model.h5 is not read; save the model as safetensors"));
-  EXPECT_THAT(said_of("adapter_model.safetensors"), HasSubstr("this is a LoRA adapter (PEFT)"));
+  EXPECT_THAT(said_of("adapter_model.safetensors"),
+              HasSubstr("this is a LoRA adapter (PEFT): merge it into its base model with"));
   EXPECT_THAT(said_of("model-00002-of-00003.safetensors"),
               HasSubstr("model-00002-of-00003.safetensors is a part of the weights, but "
                         "model.safetensors.index.json is not there; download it too"));

@@ -33,12 +33,15 @@ TEST(ModelFolder, WhatIsNoModelIsSaidWithTheWayOut) {
   EXPECT_THAT(refusal(folder.path()).message,
               HasSubstr("no config.json; is this a Hugging Face model folder?"));
   folder.write("model.gguf", "GGUF");
-  EXPECT_THAT(refusal(folder / "model.gguf").message, HasSubstr("this is a file: this is a GGUF file"));
+  EXPECT_THAT(refusal(folder / "model.gguf").message,
+              HasSubstr("and safetensors files; this is a GGUF file"));
   EXPECT_EQ(refusal(folder / "model.gguf").code, ErrorCode::invalid_argument);
   EXPECT_THAT(refusal(folder.path()).message, HasSubstr("no config.json; model.gguf is a GGUF file"));
+  folder.write("notes.txt", "");
+  EXPECT_THAT(refusal(folder / "notes.txt").message, HasSubstr("and safetensors files; this is a file"));
   folder.write("model-00001-of-00003.safetensors", "");
   EXPECT_THAT(refusal(folder / "model-00001-of-00003.safetensors").message,
-              HasSubstr("this is a file; open the folder it lies in, " + folder.path().string()));
+              HasSubstr("this is a part of a model; open the folder it lies in, " + folder.path().string()));
 }
 
 TEST(ModelFolder, AnAdapterNamesItsBaseModel) {

@@ -33,5 +33,18 @@ TEST(Bpe, AWordOfTwiceTheLengthIsAtMostTwiceTheWork) {
   }
 }
 
+TEST(Bpe, HasBoundsThatNoModelComesNear) {
+  Json json = {{"model", {{"vocab", Json::object()}, {"merges", std::vector<Json>((1u << 20) + 1, 0)}}}};
+  const auto refusal = [&] {
+    const auto model = BpeModel::parse(*JsonFields::of(json, "t.json"), "model");
+    return model ? std::string() : model.error().message;
+  };
+  EXPECT_EQ(refusal(), "t.json: model.merges: 1048577 pairs, more than 1048576");
+  auto& vocabulary = json["model"]["vocab"].get_ref<Json::object_t&>();
+  for (int i = 0; i <= 1 << 19; ++i)
+    vocabulary.emplace_hint(vocabulary.end(), fmt::format("{:07}", i), i);
+  EXPECT_EQ(refusal(), "t.json: model.vocab: 524289 tokens, more than 524288");
+}
+
 }  // namespace
 }  // namespace expertscope

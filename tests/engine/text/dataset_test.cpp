@@ -255,7 +255,7 @@ TEST(TextSource, APromptIsReadAsATextIs) {
 
 TEST(TextSource, WhatDoesNotEndIsCutAtTheMostThatIsRead) {
   EXPECT_EQ(read_prompt("/dev/zero").error().message,
-            "/dev/zero: more than 64000000 bytes, the most that is read from it");
+            "/dev/zero: more than 16000000 bytes, the most that is read from it");
 }
 
 /// A named pipe that a thread of its own writes to, byte by byte or at once.

@@ -128,6 +128,40 @@ TEST_F(TextSteps, OfWhatStandsBesideATokenizer) {
   config("extra", [](auto n) { return "{\"extra_special_tokens\":[" + numbered("\"<#>\"", n, ",") + "]}"; });
 }
 
+TEST_F(TextSteps, AreFewAfterAStopInEveryPhaseOfOpening) {
+  constexpr std::size_t kSize = 400;
+  std::string vocabulary = R"("a":0,"aa":1)";
+  for (std::size_t i = 2; i < kSize; ++i)
+    vocabulary += fmt::format(R"(,"a{}":{})", i, i);
+  folder_.write("tokenizer.json",
+                R"({"x":")" + repeat("x", 400'000) +
+                    R"(","model":{"type":"BPE","ignore_merges":true,"vocab":{)" + vocabulary +
+                    "},\"merges\":[" + numbered("[\"a\",\"a\"]", kSize, ",") + "]},\"added_tokens\":[" +
+                    numbered(R"({"id":#,"content":"<#>","normalized":false})", kSize, ",") + "," +
+                    numbered(R"({"id":#,"content":"[#]","normalized":true})", kSize, ",") + "]" + kRest);
+  folder_.write("tokenizer_config.json", "{\"extra_special_tokens\":[" + numbered("\"{#}\"", kSize, ",") +
+                                             "]," + numbered(R"("#_token":"|#|")", kSize, ",") + "}");
+  folder_.write("special_tokens_map.json", "{" + numbered(R"("#_token":"/#/")", kSize, ",") + "}");
+  folder_.write("added_tokens.json", "{" + numbered("\"(#)\":#", kSize, ",") + "}");
+  const auto open = [&](const std::stop_token& stop) {
+    return Tokenizer::open(folder_ / "tokenizer.json", stop);
+  };
+  const auto all = testing::steps_of([&] { ASSERT_TRUE(open({})); });
+  constexpr std::uint64_t kParts = 24;
+  for (std::uint64_t part = 0; part < kParts - 2; ++part) {  // at the end there is nothing left to stop
+    std::stop_source stop;
+    ErrorCode code{};
+    const auto left = testing::steps_after(
+        1 + all * part / kParts, [&] { stop.request_stop(); },
+        [&] {
+          const auto opened = open(stop.get_token());
+          if (!opened) code = opened.error().code;
+        });
+    EXPECT_EQ(code, ErrorCode::cancelled) << part;
+    EXPECT_LE(left, all / 6) << part << " of " << kParts;
+  }
+}
+
 TEST_F(TextSteps, OfChatTemplates) {
   for (const char* part : {"{{ a }}",
                            "{% set a = 1 %}",

@@ -206,9 +206,28 @@ TEST(TokenizerErrors, AddedTokensAreBounded) {
            })
         .message;
   };
-  const std::string refused = "t.json: added_tokens: the added tokens take more than 4194304 bytes";
-  EXPECT_EQ(with_tokens(4u << 20, true), refused);
-  EXPECT_EQ(with_tokens(4u << 20, false), refused);
+  const std::string refused = "t.json: added_tokens: the added tokens take more than 2097152 bytes";
+  EXPECT_EQ(with_tokens(2u << 20, true), refused);
+  EXPECT_EQ(with_tokens(2u << 20, false), refused);
+}
+
+TEST(TokenizerErrors, AddedTokensAreCounted) {
+  const Json token = {{"id", 1}, {"content", ""}};
+  EXPECT_EQ(refusal([&](Json& t) { t["added_tokens"] = std::vector<Json>((1u << 17) + 1, token); }).message,
+            "t.json: added_tokens: more than 131072 added tokens, with those of other files");
+}
+
+TEST(TokenizerErrors, AWordThatIsTooLongToBeMergedIsRefusedWithTheWayOut) {
+  const auto tokenizer = Tokenizer::parse(base().dump(), "t.json");
+  ASSERT_TRUE(tokenizer);
+  constexpr std::size_t kLongest = std::size_t{2} << 20;
+  std::string text = "two words " + std::string(kLongest + 1, 'a');
+  EXPECT_EQ((*tokenizer)->encode(text).error().message,
+            fmt::format("the tokenizer sees one word in {} bytes of the text, and a word has at most {}; "
+                        "break the text up with spaces or line ends",
+                        kLongest + 2, kLongest));
+  text[kLongest / 2] = ' ';
+  EXPECT_TRUE((*tokenizer)->encode(text));
 }
 
 TEST(TokenizerErrors, AHostilePatternEndsInAnErrorNotInAHang) {

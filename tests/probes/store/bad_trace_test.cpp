@@ -53,6 +53,14 @@ TEST(BadTrace, FilesThatAreNone) {
   expect_refused(folder.path(), "is a folder");
   put(folder / "text.db", "This is a shopping list, not a database. " + std::string(5000, 'x'));
   expect_refused(folder / "text.db", "is not an Expertscope trace (not a SQLite database)");
+  put(folder / "model.gguf", "GGUF\3" + std::string(5000, 'x'));
+  expect_refused(folder / "model.gguf",
+                 "is not an Expertscope trace: this is a GGUF file, which is not read");
+  put(folder / "model.bin", "PK\3\4" + std::string(5000, 'x'));
+  expect_refused(folder / "model.bin", "is not an Expertscope trace: this is a PyTorch pickle");
+  put(folder / "model.safetensors", std::string(5000, 'x'));
+  expect_refused(folder / "model.safetensors",
+                 "this is a part of a model; open the folder it lies in, " + folder.path().string());
   put(folder / "empty.db", "");
   expect_refused(folder / "empty.db", "not an Expertscope trace");
   {
