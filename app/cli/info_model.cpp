@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/info_model.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
@@ -31,14 +32,16 @@ std::int64_t elements(const Vector& vector) {
 /// Everything of a layer but its routed experts.
 std::int64_t shared_elements(const LayerWeights& layer) {
   std::int64_t sum = 0;
-  for (const Matrix* matrix : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj, &layer.router}) {
+  for (const Matrix* matrix :
+       {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj, &layer.router, &layer.shared_gate}) {
     sum += elements(*matrix);
   }
-  for (const Vector* vector : {&layer.input_layernorm, &layer.post_attention_layernorm, &layer.q_bias,
-                               &layer.k_bias, &layer.v_bias, &layer.o_bias, &layer.q_norm, &layer.k_norm}) {
+  for (const Vector* vector :
+       {&layer.input_layernorm, &layer.post_attention_layernorm, &layer.q_bias, &layer.k_bias, &layer.v_bias,
+        &layer.o_bias, &layer.q_norm, &layer.k_norm, &layer.correction_bias}) {
     sum += elements(*vector);
   }
-  return sum + elements(layer.mlp);
+  return sum + elements(layer.mlp) + elements(layer.shared);
 }
 
 /// Weights in all, and those that one token passes through.
@@ -56,8 +59,7 @@ Parameters count_parameters(const Model& model) {
     shared += shared_elements(layer);
     for (const MlpWeights& expert : layer.experts)
       parameters.total += elements(expert);
-    if (!layer.experts.empty())
-      parameters.active += model.config().num_experts_per_tok * elements(layer.experts.front());
+    if (!layer.experts.empty()) parameters.active += model.config().top_k() * elements(layer.experts.front());
   }
   parameters.total += shared;
   parameters.active += shared;
@@ -72,23 +74,32 @@ std::int64_t kv_bytes_per_token(const ModelConfig& config, MathMode math) {
   return static_cast<std::int64_t>(cpu::KvCache::bytes(config, options).value());
 }
 
+/// The first layer with experts, which a model has.
+const LayerSpec& moe_layer(const ModelConfig& config) {
+  return *std::find_if(config.layers.begin(), config.layers.end(),
+                       [](const LayerSpec& layer) { return layer.is_moe(); });
+}
+
 nlohmann::ordered_json config_json(const ModelConfig& config) {
+  const WidestLayer most = config.widest();
+  const LayerSpec& first = config.layers.front();
+  const LayerSpec& moe = moe_layer(config);
   return {
       {"vocab_size", config.vocab_size},
       {"hidden_size", config.hidden_size},
-      {"num_hidden_layers", config.num_hidden_layers},
+      {"num_hidden_layers", config.num_layers()},
       {"num_moe_layers", config.num_moe_layers()},
-      {"num_attention_heads", config.num_attention_heads},
-      {"num_key_value_heads", config.num_key_value_heads},
-      {"head_dim", config.head_dim},
-      {"intermediate_size", config.intermediate_size},
-      {"num_experts", config.num_experts},
-      {"num_experts_per_tok", config.num_experts_per_tok},
-      {"moe_intermediate_size", config.moe_intermediate_size},
-      {"norm_topk_prob", config.norm_topk_prob},
+      {"num_attention_heads", most.heads},
+      {"num_key_value_heads", most.kv_heads},
+      {"head_dim", most.head_dim},
+      {"intermediate_size", most.dense_width},
+      {"num_experts", most.experts},
+      {"num_experts_per_tok", most.top_k},
+      {"moe_intermediate_size", most.expert_width},
+      {"norm_topk_prob", moe.router.renormalise},
       {"tie_word_embeddings", config.tie_word_embeddings},
       {"max_position_embeddings", config.max_position_embeddings},
-      {"rope_theta", config.rope_theta},
+      {"rope_theta", first.attention.rotary.theta},
       {"bos_token_id", config.bos_token_id},
       {"eos_token_ids", config.eos_token_ids},
   };
@@ -99,14 +110,15 @@ std::string line(const char* label, const std::string& value) {
 }
 
 std::string experts_text(const ModelConfig& config) {
-  const std::string experts = fmt::format("{} per MoE layer, top-{}, width {}", config.num_experts,
-                                          config.num_experts_per_tok, config.moe_intermediate_size);
-  return config.norm_topk_prob ? experts + ", weights renormalised" : experts;
+  const WidestLayer most = config.widest();
+  const std::string experts =
+      fmt::format("{} per MoE layer, top-{}, width {}", most.experts, most.top_k, most.expert_width);
+  return moe_layer(config).router.renormalise ? experts + ", weights renormalised" : experts;
 }
 
 std::string attention_text(const ModelConfig& config) {
-  return fmt::format("{} query heads, {} key/value heads of {}", config.num_attention_heads,
-                     config.num_key_value_heads, config.head_dim);
+  const WidestLayer most = config.widest();
+  return fmt::format("{} query heads, {} key/value heads of {}", most.heads, most.kv_heads, most.head_dim);
 }
 
 /// Texts with characters that are newer become other tokens than in transformers.
@@ -163,7 +175,7 @@ std::string model_text(const Model& model) {
   std::string text = heading(visible_text(model.identity().name)) + "\n";
   text += line("folder", model.identity().path);
   text += line("architecture", fmt::format("{} ({})", config.architecture, config.model_type));
-  text += line("layers", fmt::format("{}, {} of them with experts, width {}", config.num_hidden_layers,
+  text += line("layers", fmt::format("{}, {} of them with experts, width {}", config.num_layers(),
                                      config.num_moe_layers(), config.hidden_size));
   text += line("experts", experts_text(config));
   text += line("attention", attention_text(config));

@@ -46,9 +46,9 @@ Status check_backend_options(const BackendOptions& options, const ModelConfig& c
         "at least one sequence, one token of context and one token per step are needed, not {}, {} and {}",
         options.max_sequences, options.max_context, options.max_batch);
   }
-  if (config.num_experts >= kNoExpert) {
+  if (config.num_experts() >= kNoExpert) {
     return fail(ErrorCode::unsupported, "{} experts per layer are more than this program records",
-                config.num_experts);
+                config.num_experts());
   }
   return {};
 }
@@ -77,12 +77,12 @@ Status check_batch(const Batch& batch, const BackendOptions& options, const Mode
 }
 
 Status check_table(const RoutingTable* table, const ModelConfig& config) {
-  bool fits = table != nullptr && table->layers.size() == static_cast<std::size_t>(config.num_hidden_layers);
-  for (int n = 0; fits && n < config.num_hidden_layers; ++n) {
+  bool fits = table != nullptr && table->layers.size() == static_cast<std::size_t>(config.num_layers());
+  for (int n = 0; fits && n < config.num_layers(); ++n) {
     if (!config.is_moe(n)) continue;
     const LayerRouting& layer = table->layers[static_cast<std::size_t>(n)];
-    fits = layer.remap.size() == static_cast<std::size_t>(config.num_experts) && layer.top_k >= 1 &&
-           layer.top_k <= std::min(config.num_experts, table->max_top_k);
+    fits = layer.remap.size() == static_cast<std::size_t>(config.layer(n).router.experts) &&
+           layer.top_k >= 1 && layer.top_k <= std::min(config.layer(n).router.experts, table->max_top_k);
   }
   if (!fits) return fail(ErrorCode::mismatch, "the routing table was made for another model");
   return {};
@@ -116,8 +116,8 @@ void prepare_output(const Batch& batch, const ModelConfig& config, StepOutput& o
 void prepare_capture(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,
                      const ModelConfig& config, CaptureBlock& block) {
   const int tokens = static_cast<int>(batch.tokens.size());
-  block.prepare(request, tokens, config.num_hidden_layers, config.num_moe_layers(), table.max_top_k,
-                config.num_experts);
+  block.prepare(request, tokens, config.num_layers(), config.num_moe_layers(), table.max_top_k,
+                config.num_experts());
   std::size_t row = 0;
   for (const SequenceChunk& chunk : batch.chunks) {
     for (int t = 0; t < chunk.count; ++t, ++row) {

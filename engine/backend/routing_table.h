@@ -23,7 +23,7 @@ struct LayerRouting {
 /// The compiled form of a RoutingPolicy: what a backend reads, immutable, swapped as a whole between two
 /// steps.
 struct RoutingTable {
-  std::vector<LayerRouting> layers;  ///< [num_hidden_layers]; vectors are empty for a dense layer
+  std::vector<LayerRouting> layers;  ///< [num_layers()]; vectors are empty for a dense layer
   int max_top_k = 0;                 ///< largest top_k of all layers: slots per token in a CaptureBlock
   std::string policy_json;           ///< the policy it was compiled from, for the trace
 };

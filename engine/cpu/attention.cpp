@@ -21,17 +21,25 @@ void project(ForwardContext& context, const LayerWeights& layer) {
   work.products.run(context.kernels, context.pool);
 }
 
-/// Norm over the head (where the model has one), then rotation.
-void finish_head(const ForwardContext& context, const Vector& norm, std::int64_t position, float* head) {
-  const int width = context.config.head_dim;
-  if (!norm.empty()) {
-    context.kernels.rms_norm(head, norm.data(), width, context.config.rms_norm_eps, head);
+/// Norm (where the model has one) and rotation of the heads in `row`.
+void finish_row(const ForwardContext& context, int index, const Vector& norm, int heads,
+                std::int64_t position, float* row) {
+  const LayerSpec& spec = context.config.layer(index);
+  const int width = spec.attention.head_dim;
+  if (spec.attention.qk_norm == AttentionSpec::QkNorm::whole) {
+    context.kernels.rms_norm(row, norm.data(), std::int64_t{heads} * width, spec.norm.eps, row);
   }
-  context.kernels.rope(head, context.rope.cosine(position), context.rope.sine(position), width);
+  const RopeTable& rope = context.rope.of_layer(index);
+  for (int n = 0; n < heads; ++n) {
+    float* head = row + n * width;
+    if (spec.attention.qk_norm == AttentionSpec::QkNorm::head) {
+      context.kernels.rms_norm(head, norm.data(), width, spec.norm.eps, head);
+    }
+    context.kernels.rope(head, rope.cosine(position), rope.sine(position), rope.width());
+  }
 }
 
-void store(const ForwardContext& context, const float* head, void* place) {
-  const std::int64_t width = context.config.head_dim;
+void store(const ForwardContext& context, const float* head, std::int64_t width, void* place) {
   if (context.cache.type() == DType::bf16) {
     context.kernels.to_bf16(head, width, static_cast<std::uint16_t*>(place));
   } else {
@@ -41,7 +49,7 @@ void store(const ForwardContext& context, const float* head, void* place) {
 
 /// Bias, norm and rotation of one token's heads; its key and value go into the cache.
 void finish_token(ForwardContext& context, int index, std::int64_t row, int sequence, std::int64_t position) {
-  const ModelConfig& config = context.config;
+  const AttentionSpec& attention = context.config.layer(index).attention;
   const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
   float* q = context.work.q.data() + row * layer.q_proj.rows;
   float* k = context.work.k.data() + row * layer.k_proj.rows;
@@ -49,14 +57,12 @@ void finish_token(ForwardContext& context, int index, std::int64_t row, int sequ
   add_bias(context, layer.q_bias, q);
   add_bias(context, layer.k_bias, k);
   add_bias(context, layer.v_bias, v);
-  for (int head = 0; head < config.num_attention_heads; ++head) {
-    finish_head(context, layer.q_norm, position, q + head * config.head_dim);
-  }
-  for (int head = 0; head < config.num_key_value_heads; ++head) {
-    float* key = k + head * config.head_dim;
-    finish_head(context, layer.k_norm, position, key);
-    store(context, key, context.cache.key(sequence, index, head, position));
-    store(context, v + head * config.head_dim, context.cache.value(sequence, index, head, position));
+  finish_row(context, index, layer.q_norm, attention.heads, position, q);
+  finish_row(context, index, layer.k_norm, attention.kv_heads, position, k);
+  const int width = attention.head_dim;
+  for (int head = 0; head < attention.kv_heads; ++head) {
+    store(context, k + head * width, width, context.cache.key(sequence, index, head, position));
+    store(context, v + head * width, width, context.cache.value(sequence, index, head, position));
   }
 }
 
@@ -75,7 +81,7 @@ void finish_heads(ForwardContext& context, int index) {
 
 /// Blocks of query tokens, heads of one chunk together. Late tokens of a chunk see the most keys: they come
 /// first, so that no thread starts the longest piece last.
-void list_blocks(ForwardContext& context) {
+void list_blocks(ForwardContext& context, int index) {
   auto& blocks = context.work.attention_blocks;
   blocks.clear();
   int row = 0;
@@ -84,7 +90,7 @@ void list_blocks(ForwardContext& context) {
     const int pieces = (count + kAttentionTokens - 1) / kAttentionTokens;
     for (int piece = pieces - 1; piece >= 0; --piece) {
       const int begin = piece * kAttentionTokens;
-      for (int head = 0; head < context.config.num_key_value_heads; ++head) {
+      for (int head = 0; head < context.config.layer(index).attention.kv_heads; ++head) {
         blocks.push_back({static_cast<int>(c), head, row, begin, std::min(kAttentionTokens, count - begin)});
       }
     }
@@ -97,28 +103,28 @@ bool wants_first_token(const ForwardContext& context) {
 }
 
 AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& block) {
-  const ModelConfig& config = context.config;
+  const AttentionSpec& attention = context.config.layer(index).attention;
   const SequenceChunk& chunk = context.batch.chunks[static_cast<std::size_t>(block.chunk)];
-  const std::int64_t stride = std::int64_t{config.num_attention_heads} * config.head_dim;
-  const int group = config.num_attention_heads / config.num_key_value_heads;
+  const std::int64_t stride = attention.query_width();
+  const int group = attention.group();
   const std::int64_t first =
-      (block.row + block.begin) * stride + std::int64_t{block.head} * group * config.head_dim;
+      (block.row + block.begin) * stride + std::int64_t{block.head} * group * attention.head_dim;
   AttentionTask task;
   task.q = context.work.q.data() + first;
   task.q_stride = stride;
   task.group = group;
-  task.head_dim = config.head_dim;
+  task.head_dim = attention.head_dim;
   task.k = context.cache.key(chunk.sequence, index, block.head, 0);
   task.v = context.cache.value(chunk.sequence, index, block.head, 0);
-  task.kv_stride = context.cache.stride();
+  task.kv_stride = attention.head_dim;
   task.kv_type = context.cache.type();
   task.position = chunk.start + block.begin;
   task.tokens = block.count;
-  task.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  task.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
   task.out = context.work.attended.data() + first;
   task.out_stride = stride;
   if (wants_first_token(context)) {
-    task.first_stride = config.num_attention_heads;
+    task.first_stride = attention.heads;
     task.first = context.work.first_weights.data() + (block.row + block.begin) * task.first_stride +
                  std::int64_t{block.head} * group;
   }
@@ -126,12 +132,13 @@ AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& 
 }
 
 void attend(ForwardContext& context, int index) {
-  list_blocks(context);
+  list_blocks(context, index);
   const auto& blocks = context.work.attention_blocks;
   const AttentionBlock& first = blocks.front();
   const std::int64_t keys = context.batch.chunks[static_cast<std::size_t>(first.chunk)].start + first.count;
   for_ranges(context.pool, static_cast<std::int64_t>(blocks.size()), 1,
-             keys * first.count * context.config.head_dim, [&](std::int64_t begin, std::int64_t end) {
+             keys * first.count * context.config.layer(index).attention.head_dim,
+             [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t b = begin; b < end; ++b) {
                  context.kernels.attention(task_of(context, index, blocks[static_cast<std::size_t>(b)]));
                }
@@ -141,7 +148,7 @@ void attend(ForwardContext& context, int index) {
 /// The probe: mean over the query heads, in their order whatever the threads did.
 void capture_first_token(const ForwardContext& context, int layer) {
   if (!wants_first_token(context)) return;
-  const std::int64_t heads = context.config.num_attention_heads;
+  const std::int64_t heads = context.config.layer(layer).attention.heads;
   float* mass = context.capture->first_token_attention.data() + layer * context.tokens;
   for_ranges(context.pool, context.tokens, 64, heads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
@@ -156,7 +163,7 @@ void capture_first_token(const ForwardContext& context, int layer) {
 void attention(ForwardContext& context, int index) {
   const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
   Workspace& work = context.work;
-  norm_tokens(context, layer.input_layernorm);
+  norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm);
   project(context, layer);
   finish_heads(context, index);
   attend(context, index);

@@ -52,7 +52,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   Workspace work_;
   KvCache cache_;
-  RopeTable rope_;
+  RopeTables rope_;
   std::shared_ptr<const RoutingTable> table_;  ///< the last one, found fit
   TensorObserver* observer_ = nullptr;
 };
@@ -127,7 +127,7 @@ Status CpuBackend::forward(const Batch& batch, const std::shared_ptr<const Routi
   embed(context);
   observe("embedding", -1, work_.hidden.data(), tokens, width);
   int moe_layer = 0;
-  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
+  for (int layer = 0; layer < config.num_layers(); ++layer) {
     run_layer(context, layer, moe_layer);
     moe_layer += config.is_moe(layer) ? 1 : 0;
     observe("hidden", layer, work_.hidden.data(), tokens, width);
@@ -157,7 +157,7 @@ Status CpuBackend::find_non_finite(ForwardContext& context) {
   embed(context);
   if (!all_finite(work_.hidden.data(), values)) return report("the embedding", -1);
   int moe_layer = 0;
-  for (int layer = 0; layer < context.config.num_hidden_layers; ++layer) {
+  for (int layer = 0; layer < context.config.num_layers(); ++layer) {
     run_layer(context, layer, moe_layer);
     moe_layer += context.config.is_moe(layer) ? 1 : 0;
     if (!all_finite(work_.hidden.data(), values)) return report(fmt::format("layer {}", layer), layer);

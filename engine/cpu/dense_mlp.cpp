@@ -9,7 +9,7 @@ void dense_mlp(ForwardContext& context, int index) {
   Workspace& work = context.work;
   const std::int64_t width = context.config.hidden_size;
   const std::int64_t inner = mlp.gate_proj.rows;
-  norm_tokens(context, layer.post_attention_layernorm);
+  norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm);
   const auto input = pack_rows(context, work.normed.data(), context.tokens, width,
                                shared_arithmetic(context, {&mlp.gate_proj, &mlp.up_proj}));
   work.products.clear();

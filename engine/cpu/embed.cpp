@@ -16,12 +16,12 @@ void embed(ForwardContext& context) {
   });
 }
 
-void norm_tokens(ForwardContext& context, const Vector& weight) {
+void norm_tokens(ForwardContext& context, const NormSpec& norm, const Vector& weight) {
   const std::int64_t width = context.config.hidden_size;
   for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
-      context.kernels.rms_norm(context.work.hidden.data() + t * width, weight.data(), width,
-                               context.config.rms_norm_eps, context.work.normed.data() + t * width);
+      context.kernels.rms_norm(context.work.hidden.data() + t * width, weight.data(), width, norm.eps,
+                               context.work.normed.data() + t * width);
     }
   });
 }

@@ -27,7 +27,7 @@ struct ForwardContext {
   ThreadPool& pool;
   Workspace& work;
   KvCache& cache;
-  const RopeTable& rope;
+  const RopeTables& rope;
   bool bf16 = false;  ///< MathMode::bf16
 
   const Batch& batch;
@@ -55,8 +55,8 @@ void dense_mlp(ForwardContext& context, int layer);
 
 // Shared by the operations.
 
-/// normed = rms_norm(hidden) * weight, all tokens.
-void norm_tokens(ForwardContext& context, const Vector& weight);
+/// normed = norm(hidden), all tokens.
+void norm_tokens(ForwardContext& context, const NormSpec& norm, const Vector& weight);
 /// One arithmetic for products that share their input: bf16 when the mode is and all weights are BF16.
 Arithmetic shared_arithmetic(const ForwardContext& context, std::initializer_list<const Matrix*> weights);
 /// Packs rows [0, rows) of `x` [rows, cols] into work.packed.

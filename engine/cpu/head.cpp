@@ -38,7 +38,7 @@ void norm_rows(ForwardContext& context) {
                for (std::int64_t r = begin; r < end; ++r) {
                  context.kernels.rms_norm(
                      context.work.hidden.data() + rows[static_cast<std::size_t>(r)] * width,
-                     context.weights.norm.data(), width, context.config.rms_norm_eps,
+                     context.weights.norm.data(), width, context.config.norm.eps,
                      context.work.normed.data() + r * width);
                }
              });

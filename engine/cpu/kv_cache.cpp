@@ -12,17 +12,23 @@ DType cache_type(const BackendOptions& options) {
 
 CheckedSize KvCache::bytes(const ModelConfig& config, const BackendOptions& options) {
   const auto element = static_cast<std::int64_t>(dtype_size(cache_type(options)));
-  return CheckedSize(options.max_sequences) * CheckedSize(config.num_hidden_layers) *
-         CheckedSize(2 * element) * CheckedSize(config.num_key_value_heads) *
-         CheckedSize(options.max_context) * CheckedSize(config.head_dim);
+  CheckedSize width(0);  // of a position in all layers
+  for (const LayerSpec& layer : config.layers)
+    width = width + CheckedSize(2 * element) * CheckedSize(layer.attention.kv_heads) *
+                        CheckedSize(layer.attention.head_dim);
+  return CheckedSize(options.max_sequences) * CheckedSize(options.max_context) * width;
 }
 
 bool KvCache::allocate(const ModelConfig& config, const BackendOptions& options) {
   type_ = cache_type(options);
-  layers_ = config.num_hidden_layers;
-  heads_ = config.num_key_value_heads;
   positions_ = options.max_context;
-  head_dim_ = config.head_dim;
+  layers_.clear();
+  width_ = 0;
+  for (const LayerSpec& layer : config.layers) {
+    const AttentionSpec& attention = layer.attention;
+    layers_.push_back({width_, attention.kv_heads, attention.head_dim});
+    width_ += 2 * std::int64_t{attention.key_width()};
+  }
   return memory_.allocate(bytes(config, options).value());
 }
 

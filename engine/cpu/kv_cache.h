@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/backend/backend.h"
 #include "engine/backend/memory.h"
@@ -19,7 +20,6 @@ class KvCache {
   [[nodiscard]] bool allocate(const ModelConfig& config, const BackendOptions& options);
 
   DType type() const { return type_; }
-  std::int64_t stride() const { return head_dim_; }  ///< elements from one position to the next
   void* key(int sequence, int layer, int head, std::int64_t position) {
     return at(sequence, layer, 0, head, position);
   }
@@ -28,14 +28,21 @@ class KvCache {
   }
 
  private:
-  void* at(int sequence, int layer, int which, int head, std::int64_t position) {
-    const std::int64_t plane = ((std::int64_t{sequence} * layers_ + layer) * 2 + which) * heads_ + head;
-    const std::int64_t element = (plane * positions_ + position) * head_dim_;
+  struct Layer {
+    std::int64_t first;  ///< elements of a position in the layers before
+    std::int64_t heads, head_dim;
+  };
+  void* at(int sequence, int index, int which, int head, std::int64_t position) {
+    const Layer& layer = layers_[static_cast<std::size_t>(index)];
+    const std::int64_t plane = layer.first + (which * layer.heads + head) * layer.head_dim;
+    const std::int64_t element = (sequence * width_ + plane) * positions_ + position * layer.head_dim;
     return memory_.data() + static_cast<std::size_t>(element) * dtype_size(type_);
   }
 
   DType type_ = DType::f32;
-  std::int64_t layers_ = 0, heads_ = 0, positions_ = 0, head_dim_ = 0;
+  std::vector<Layer> layers_;
+  std::int64_t width_ = 0;  ///< elements of a position in all layers
+  std::int64_t positions_ = 0;
   Buffer<std::uint8_t> memory_;
 };
 

@@ -23,13 +23,13 @@ std::int64_t bounded(std::size_t bytes) {
 MemoryPlan plan_memory(const Model& model, const BackendOptions& options,
                        const std::optional<std::size_t>& available) {
   const ModelConfig& config = model.config();
-  const CheckedSize rope = RopeTable::floats(config, options.max_context) * CheckedSize(sizeof(float));
+  const CheckedSize rope = RopeTables::floats(config, options.max_context) * CheckedSize(sizeof(float));
   MemoryPlan plan;
   plan.weights = model.identity().total_bytes;
   plan.kv_cache = bounded(KvCache::bytes(config, options).value());
   plan.workspace = bounded((Workspace::bytes(config, options) + rope).value());
   if (available) plan.available = bounded(*available);
-  plan.resident_experts = config.num_experts;
+  plan.resident_experts = config.num_experts();
   return plan;
 }
 

@@ -11,6 +11,7 @@ namespace {
 /// One MoE layer of one step: the operations below share it.
 struct MoeLayer {
   ForwardContext& context;
+  const LayerSpec& spec;
   const LayerWeights& weights;
   const LayerRouting& routing;
   int layer = 0;      ///< decoder layer
@@ -50,7 +51,7 @@ void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const fl
 
 /// Slots of tokens [begin, end), whose router logits are there.
 void choose_experts(const MoeLayer& moe, std::int64_t begin, std::int64_t end) {
-  const auto experts = static_cast<std::size_t>(moe.context.config.num_experts);
+  const auto experts = static_cast<std::size_t>(moe.spec.router.experts);
   for (std::int64_t t = begin; t < end; ++t) {
     const auto row = static_cast<std::size_t>(t) * experts;
     const std::span<const float> logits(moe.work().router_logits.data() + row, experts);
@@ -65,7 +66,7 @@ void choose_experts(const MoeLayer& moe, std::int64_t begin, std::int64_t end) {
 void route_block(const MoeLayer& moe, std::int64_t begin, std::int64_t end) {
   const ForwardContext& context = moe.context;
   const std::int64_t width = context.config.hidden_size;
-  const std::int64_t experts = context.config.num_experts;
+  const std::int64_t experts = moe.spec.router.experts;
   const ActivationRows rows{moe.work().normed.data() + begin * width, width, nullptr, end - begin, width};
   const auto packed = plan_activations(context.kernels, Arithmetic::f32, rows.rows, width,
                                        moe.work().packed.data() + packed_bytes(begin, width));
@@ -94,7 +95,7 @@ void route_tokens(const MoeLayer& moe) {
       pack_rows(context, moe.work().normed.data(), tokens, context.config.hidden_size, Arithmetic::f32);
   moe.work().products.clear();
   moe.work().products.add(moe.weights.router, input, moe.work().router_logits.data(),
-                          context.config.num_experts);
+                          moe.spec.router.experts);
   moe.work().products.run(context.kernels, context.pool);
   choose_experts(moe, 0, tokens);
 }
@@ -175,7 +176,7 @@ void run_experts(const MoeLayer& moe) {
   ForwardContext& context = moe.context;
   Workspace& work = moe.work();
   const std::int64_t width = context.config.hidden_size;
-  const std::int64_t inner = context.config.moe_intermediate_size;
+  const std::int64_t inner = moe.spec.expert.width;
   for_row_blocks(moe, width, [&](const ExpertRun& run, const RowBlock& block) {
     const ActivationRows rows{work.normed.data(), width, work.token_of_row.data() + run.first, run.rows,
                               width};
@@ -240,9 +241,13 @@ void combine(const MoeLayer& moe, std::int64_t token) {
 }  // namespace
 
 void moe(ForwardContext& context, int layer, int moe_layer) {
-  const MoeLayer moe{context, context.weights.layers[static_cast<std::size_t>(layer)],
-                     context.table.layers[static_cast<std::size_t>(layer)], layer, moe_layer};
-  norm_tokens(context, moe.weights.post_attention_layernorm);
+  const MoeLayer moe{context,
+                     context.config.layer(layer),
+                     context.weights.layers[static_cast<std::size_t>(layer)],
+                     context.table.layers[static_cast<std::size_t>(layer)],
+                     layer,
+                     moe_layer};
+  norm_tokens(context, moe.spec.norm, moe.weights.post_attention_layernorm);
   route_tokens(moe);
   const std::int64_t round = std::max<std::int64_t>(1, context.work.expert_rows / moe.routing.top_k);
   for (std::int64_t t0 = 0; t0 < context.tokens; t0 += round) {

@@ -19,8 +19,9 @@ struct Sizes {
 /// Rows the experts of a layer run at a time. A policy may ask for more slots than the model's top_k: then
 /// the tokens of a batch go through the experts in several rounds.
 std::int64_t expert_rows(const ModelConfig& config, const BackendOptions& options) {
-  const std::int64_t usual = std::int64_t{options.max_batch} * std::max(1, config.num_experts_per_tok);
-  return config.num_experts == 0 ? 0 : std::max<std::int64_t>(usual, config.num_experts);
+  const std::int64_t usual = std::int64_t{options.max_batch} * std::max(1, config.top_k());
+  const int experts = config.num_experts();
+  return experts == 0 ? 0 : std::max<std::int64_t>(usual, experts);
 }
 
 CheckedSize packed_size(CheckedSize rows, std::int64_t cols) {
@@ -31,26 +32,25 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
   const std::int64_t batch = options.max_batch;
   const CheckedSize tokens(batch);
   const CheckedSize packed_tokens(round_up(batch, kPackRows));
-  const std::int64_t heads = std::int64_t{config.num_attention_heads} * config.head_dim;
-  const std::int64_t widest =
-      std::max({std::int64_t{config.hidden_size}, heads, std::int64_t{config.intermediate_size}});
+  const WidestLayer most = config.widest();
+  const std::int64_t widest = std::max({config.hidden_size, most.query_width, most.dense_width});
   const CheckedSize rows(expert_rows(config, options));
   const CheckedSize run_padding =
-      CheckedSize(std::min<std::int64_t>(config.num_experts, expert_rows(config, options))) *
+      CheckedSize(std::min<std::int64_t>(most.experts, expert_rows(config, options))) *
       CheckedSize(kPackRows);
-  const CheckedSize moe_inner = rows * CheckedSize(config.moe_intermediate_size);
-  const CheckedSize dense_inner = tokens * CheckedSize(config.intermediate_size);
+  const CheckedSize moe_inner = rows * CheckedSize(most.expert_width);
+  const CheckedSize dense_inner = tokens * CheckedSize(most.dense_width);
   return {
       .hidden = tokens * CheckedSize(config.hidden_size),
-      .heads = tokens * CheckedSize(config.num_attention_heads),
-      .queries = tokens * CheckedSize(heads),
-      .keys = tokens * CheckedSize(config.num_key_value_heads) * CheckedSize(config.head_dim),
+      .heads = tokens * CheckedSize(most.heads),
+      .queries = tokens * CheckedSize(most.query_width),
+      .keys = tokens * CheckedSize(most.key_width),
       .packed = packed_size(packed_tokens, widest),
-      .experts = tokens * CheckedSize(config.num_experts),
-      .slots = tokens * CheckedSize(config.num_experts),
+      .experts = tokens * CheckedSize(most.experts),
+      .slots = tokens * CheckedSize(most.experts),
       .expert_rows = rows,
       .expert_input = packed_size(rows + run_padding, config.hidden_size),
-      .expert_inner = packed_size(rows + run_padding, config.moe_intermediate_size),
+      .expert_inner = packed_size(rows + run_padding, most.expert_width),
       .gate = moe_inner.value() > dense_inner.value() ? moe_inner : dense_inner,
       .expert_output = rows * CheckedSize(config.hidden_size),
       .head_logits = CheckedSize(std::min<std::int64_t>(batch, kHeadRows)) * CheckedSize(config.vocab_size),
@@ -72,12 +72,12 @@ CheckedSize Workspace::bytes(const ModelConfig& config, const BackendOptions& op
 bool Workspace::allocate(const ModelConfig& config, const BackendOptions& options) {
   const Sizes s = sizes(config, options);
   expert_rows = cpu::expert_rows(config, options);
-  const auto experts = static_cast<std::size_t>(config.num_experts);
+  const auto experts = static_cast<std::size_t>(config.num_experts());
   const auto chunks = static_cast<std::size_t>(std::min(options.max_sequences, options.max_batch));
   head_tokens.reserve(static_cast<std::size_t>(options.max_batch));
   runs.reserve(experts);
   row_blocks.reserve(experts + static_cast<std::size_t>(expert_rows / kPackRows));
-  attention_blocks.reserve(static_cast<std::size_t>(config.num_key_value_heads) *
+  attention_blocks.reserve(static_cast<std::size_t>(config.widest().kv_heads) *
                            (chunks + static_cast<std::size_t>(options.max_batch / kAttentionTokens)));
   products.reserve(std::max<std::size_t>(3, 2 * experts));
   return hidden.allocate(s.hidden.value()) && normed.allocate(s.hidden.value()) &&

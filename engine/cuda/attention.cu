@@ -9,21 +9,24 @@ namespace expertscope::cuda {
 
 DeviceHeads heads_of(const ForwardContext& context, int index) {
   const DeviceLayer& layer = context.weights.layer(index);
-  const ModelConfig& config = context.config;
-  return {config.num_attention_heads,
-          config.num_key_value_heads,
-          config.head_dim,
-          index,
-          config.rms_norm_eps,
-          layer.qkv_bias,
-          layer.q_norm,
-          layer.k_norm,
-          context.rope.data()};
+  const LayerSpec& spec = context.config.layer(index);
+  const bool whole = spec.attention.qk_norm == AttentionSpec::QkNorm::whole;  // done by then, with the bias
+  return {.heads = spec.attention.heads,
+          .kv_heads = spec.attention.kv_heads,
+          .head_dim = spec.attention.head_dim,
+          .rotary_half = spec.attention.rotary.width / 2,
+          .layer = index,
+          .eps = spec.norm.eps,
+          .bias = whole ? nullptr : layer.qkv_bias,
+          .q_norm = whole ? nullptr : layer.q_norm,
+          .k_norm = whole ? nullptr : layer.k_norm,
+          .rope = context.rope.of_layer(index)};
 }
 
 namespace {
 
-void project_few(ForwardContext& context, const DeviceLayer& layer) {
+void project_few(ForwardContext& context, int index) {
+  const DeviceLayer& layer = context.weights.layer(index);
   const DeviceMatrix& w = layer.qkv;
   with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
     with_bucket(context.bucket, [&]<int kTokens>() {
@@ -31,9 +34,19 @@ void project_few(ForwardContext& context, const DeviceLayer& layer) {
                         static_cast<std::size_t>(kTokens * w.stride) * sizeof(X)};
       context.queue.launch(&norm_product<kType, X, kTokens, ProductRows::tokens>, shape,
                            context.input.device(), context.work.hidden, layer.input_layernorm,
-                           context.config.rms_norm_eps, w, context.work.qkv, w.rows);
+                           context.config.layer(index).norm.eps, w, context.work.qkv, w.rows);
     });
   });
+}
+
+/// Bias and norm of queries and keys where the norm goes over all heads together: a kernel of its own.
+void norm_whole_rows(ForwardContext& context, int index) {
+  const LayerSpec& spec = context.config.layer(index);
+  if (spec.attention.qk_norm != AttentionSpec::QkNorm::whole) return;
+  const DeviceLayer& layer = context.weights.layer(index);
+  context.queue.launch(&norm_heads, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
+                       context.input.device(), context.work.qkv, layer.qkv_bias, layer.q_norm, layer.k_norm,
+                       spec.attention.query_width(), spec.attention.key_width(), spec.norm.eps);
 }
 
 template <class C, class X, int kHeads>
@@ -82,14 +95,16 @@ void attention(ForwardContext& context, int index) {
   const int stride = layer.o_proj.stride;
   const bool rounds = context.rounds(layer.o_proj.dtype);
   if (context.few()) {
-    project_few(context, layer);
+    project_few(context, index);
+    norm_whole_rows(context, index);
     attend_each(context, index, stride, rounds);
     output_few(context, layer);
     return;
   }
-  norm_tokens(context, layer.input_layernorm, layer.qkv.dtype, false);
+  norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm, layer.qkv.dtype, false);
   context.products.run(context.queue, layer.qkv, context.rounds(layer.qkv.dtype), context.work.normed,
                        context.rows(), context.work.qkv, layer.qkv.rows, ProductEnd::store);
+  norm_whole_rows(context, index);
   if (context.decoding())
     attend_each(context, index, stride, rounds);
   else

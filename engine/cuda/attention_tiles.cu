@@ -81,7 +81,7 @@ void capture_attention(ForwardContext& context, int layer) {
   if (!context.decoding() && !context.capture.attention) return;
   const auto blocks = static_cast<unsigned>((context.rows() + kRowThreads - 1) / kRowThreads);
   context.queue.launch(&measure_attention, {dim3(blocks), kRowThreads, 0}, context.input.device(),
-                       context.work.first_token, context.config.num_attention_heads, layer);
+                       context.work.first_token, context.config.layer(layer).attention.heads, layer);
 }
 
 }  // namespace expertscope::cuda

@@ -91,7 +91,7 @@ class CudaBackend final : public Backend {
   DeviceWeights weights_;
   Workspace work_;
   KvCache cache_;
-  RopeTable rope_;
+  RopeTables rope_;
   RoutingTables routing_;
   StepInput input_;
   ExpertCache experts_;
@@ -119,7 +119,7 @@ void CudaBackend::drain() const {
 Status CudaBackend::allocate(const WeightLayout& layout, const std::function<void(double)>& progress,
                              const std::stop_token& stop) {
   const ModelConfig& config = model_->config();
-  const bool resident = info_.memory.resident_experts == config.num_experts;
+  const bool resident = info_.memory.resident_experts == config.num_experts();
   cudaStream_t stream = stream_.get();
   if (auto ok = cache_.allocate(config, options_); !ok) return ok;
   if (auto ok = work_.allocate(config, options_, limits_.multiprocessors, stream); !ok) return ok;
@@ -180,7 +180,7 @@ int CudaBackend::bucket_of(const Batch& batch, const RoutingTable& table) const 
   if (rounded <= kDecodeTokens)
     return rounded <= most_few_ && table.max_top_k <= work_.decode_slots ? rounded : 0;
   const int bucket = std::min(rounded, options_.max_batch);
-  return table.max_top_k <= model_->config().num_experts_per_tok && bucket <= work_.head_rows ? bucket : 0;
+  return table.max_top_k <= model_->config().top_k() && bucket <= work_.head_rows ? bucket : 0;
 }
 
 ForwardContext CudaBackend::context_for(const Batch& batch, const RoutingTable& table,
@@ -227,7 +227,7 @@ void CudaBackend::run_layers(ForwardContext& context) {
   embed(context);
   observe("embedding", -1, work_.hidden, context.tokens, width, context.queue);
   int moe_layer = 0;
-  for (int layer = 0; layer < context.config.num_hidden_layers; ++layer) {
+  for (int layer = 0; layer < context.config.num_layers(); ++layer) {
     run_layer(context, layer, moe_layer);
     moe_layer += context.config.is_moe(layer) ? 1 : 0;
     observe("hidden", layer, work_.hidden, context.tokens, width, context.queue);
@@ -337,7 +337,8 @@ Status CudaBackend::begin(const Batch& batch, const std::shared_ptr<const Routin
     probes = *places;
   }
   routing_.upload(table, queue);
-  input_.upload(batch, slots_of(*table), probes, query_tile(options_.math, model_->config().head_dim), queue);
+  input_.upload(batch, slots_of(*table), probes,
+                query_tile(options_.math, model_->config().widest().head_dim), queue);
   results_.begin(work_, queue);
   experts_.begin_step(queue);
   return queue.take_status();
@@ -393,7 +394,7 @@ bool CudaBackend::hidden_is_finite(ForwardContext& context) {
 Status CudaBackend::explain_not_finite(ForwardContext& context, const Batch& batch) {
   const auto report = [&](const std::string& where, int layer) -> Status {
     if (auto ok = context.queue.take_status(); !ok) return ok;
-    const Status weights = check_finite_weights(model_->weights(), model_->config(), layer);
+    const Status weights = check_finite_weights(model_->weights(), layer);
     const ModelIdentity& identity = model_->identity();
     const std::string& file = identity.path.empty() ? identity.name : identity.path;
     return fail(ErrorCode::format, "{}{}", where,
@@ -403,13 +404,13 @@ Status CudaBackend::explain_not_finite(ForwardContext& context, const Batch& bat
   if (results_.hidden_is_finite()) return report("the logits are not finite", -1);
   context.capture = {};
   context.bucket = 0;
-  input_.upload(batch, context.slots, {}, query_tile(options_.math, model_->config().head_dim),
+  input_.upload(batch, context.slots, {}, query_tile(options_.math, model_->config().widest().head_dim),
                 context.queue);
   results_.begin(work_, context.queue);
   embed(context);
   if (!hidden_is_finite(context)) return report("the embedding: NaN or infinity in the hidden state", -1);
   int moe_layer = 0;
-  for (int layer = 0; layer < context.config.num_hidden_layers; ++layer) {
+  for (int layer = 0; layer < context.config.num_layers(); ++layer) {
     run_layer(context, layer, moe_layer);
     moe_layer += context.config.is_moe(layer) ? 1 : 0;
     if (!hidden_is_finite(context))

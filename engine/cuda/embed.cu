@@ -15,14 +15,15 @@ void embed(ForwardContext& context) {
   });
 }
 
-void norm_tokens(ForwardContext& context, const float* weight, DType reader, bool exact) {
+void norm_tokens(ForwardContext& context, const NormSpec& norm, const float* weight, DType reader,
+                 bool exact) {
   const int width = context.config.hidden_size;
   const int rows = context.rows();
   float* copy = exact ? context.work.exact : nullptr;
   with_activations(context.rounds(reader), [&]<class X>() {
     context.queue.launch(&norm_rows<X>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},
                          context.input.device(), false, 0, context.work.hidden, weight, width, padded(width),
-                         context.config.rms_norm_eps, static_cast<X*>(context.work.normed), copy);
+                         norm.eps, static_cast<X*>(context.work.normed), copy);
   });
 }
 

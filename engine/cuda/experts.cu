@@ -113,7 +113,7 @@ void run_rows(ForwardContext& context, const DeviceExperts& experts, const Exper
 
 void run_few(ForwardContext& context, int layer, const DeviceExperts& experts, DeviceSlots slots) {
   const auto tokens = static_cast<unsigned>(context.bucket);
-  const int usual = context.config.is_moe(layer) ? context.config.num_experts_per_tok : 1;
+  const int usual = std::max(1, context.config.layer(layer).router.top_k);
   const auto lanes = static_cast<unsigned>(std::min(usual, context.work.decode_slots));
   const DeviceRouting* routing = context.routing.layer(layer);
   with_types(experts.dtype, context.rounds(experts.dtype), [&]<DType kType, class X>() {

@@ -31,7 +31,7 @@ struct ForwardContext {
   const DeviceWeights& weights;
   const Workspace& work;
   const KvCache& cache;
-  const RopeTable& rope;
+  const RopeTables& rope;
   const RoutingTables& routing;
   const StepInput& input;
   ExpertCache& experts;
@@ -55,7 +55,8 @@ struct ForwardContext {
   /// Slots of a token that may be filled in a layer. Whatever a policy asks for, a recorded step has room for
   /// those of the model.
   int top_k(int layer) const {
-    return decoding() ? config.num_experts_per_tok : table->layers[static_cast<std::size_t>(layer)].top_k;
+    return decoding() ? config.layer(layer).router.top_k
+                      : table->layers[static_cast<std::size_t>(layer)].top_k;
   }
   /// Whether a product with weights of this type takes activations rounded to bf16.
   bool rounds(DType dtype) const { return bf16 && dtype == DType::bf16; }
@@ -102,7 +103,8 @@ Status describe_layers(const ModelConfig& config, const Workspace& work, const R
 void finish_decode_probes(ForwardContext& context);
 /// work.normed = norm(hidden) for the product with weights of type `reader`; `exact`: and in f32 for the
 /// router.
-void norm_tokens(ForwardContext& context, const float* weight, DType reader, bool exact);
+void norm_tokens(ForwardContext& context, const NormSpec& norm, const float* weight, DType reader,
+                 bool exact);
 /// The probes of a layer where no kernel has taken them on the way: of its end, and of its attention.
 void capture_attention(ForwardContext& context, int layer);
 void capture_hidden(ForwardContext& context, int layer);

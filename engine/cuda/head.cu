@@ -17,7 +17,7 @@ void head_of_few(ForwardContext& context) {
                         static_cast<std::size_t>(kTokens * w.stride) * sizeof(X)};
       context.queue.launch(&norm_product<kType, X, kTokens, ProductRows::output_rows>, shape,
                            context.input.device(), context.work.hidden, context.weights.norm(),
-                           context.config.rms_norm_eps, w, context.work.logits, w.rows);
+                           context.config.norm.eps, w, context.work.logits, w.rows);
     });
   });
 }
@@ -32,7 +32,7 @@ void head(ForwardContext& context, int first, int rows) {
   with_activations(rounds, [&]<class X>() {
     context.queue.launch(&norm_rows<X>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},
                          context.input.device(), true, first, context.work.hidden, context.weights.norm(),
-                         w.cols, w.stride, context.config.rms_norm_eps, static_cast<X*>(context.work.normed),
+                         w.cols, w.stride, context.config.norm.eps, static_cast<X*>(context.work.normed),
                          static_cast<float*>(nullptr));
   });
   context.products.run(context.queue, w, rounds, context.work.normed, rows, context.work.logits, w.rows,
@@ -51,7 +51,7 @@ void observe_norm(ForwardContext& context) {
   const int width = context.config.hidden_size;
   context.queue.launch(&norm_rows<float>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},
                        context.input.device(), true, 0, context.work.hidden, context.weights.norm(), width,
-                       width, context.config.rms_norm_eps, context.work.exact, static_cast<float*>(nullptr));
+                       width, context.config.norm.eps, context.work.exact, static_cast<float*>(nullptr));
 }
 
 }  // namespace expertscope::cuda

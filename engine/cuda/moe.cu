@@ -78,7 +78,8 @@ void run_routed(ForwardContext& context, int index, const DeviceExperts& experts
 void dense_mlp(ForwardContext& context, int index) {
   context.queue.enter("dense mlp", index);
   const DeviceLayer& layer = context.weights.layer(index);
-  norm_tokens(context, layer.post_attention_layernorm, layer.experts.dtype, false);
+  norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm, layer.experts.dtype,
+              false);
   if (context.few()) return run_few(context, index, layer.experts, context.work.dense_slots);
   run_dense(context, layer.experts);
   capture_hidden(context, index);

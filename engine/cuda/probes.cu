@@ -15,7 +15,7 @@ Status describe_layers(const ModelConfig& config, const Workspace& work, const R
                        cudaStream_t stream) {
   std::vector<LayerParts> layers;
   int moe_layer = 0;
-  for (int n = 0; n < config.num_hidden_layers; ++n) {
+  for (int n = 0; n < config.num_layers(); ++n) {
     LayerParts layer;
     layer.parts = work.parts(n);
     layer.output_blocks = work.output_blocks;
@@ -24,7 +24,8 @@ Status describe_layers(const ModelConfig& config, const Workspace& work, const R
     layer.routing = config.is_moe(n) ? routing.layer(n) : nullptr;
     const int offset = n * kDecodeTokens * work.decode_slots;
     layer.slots = {work.slots.expert + offset, work.slots.weight + offset};
-    layer.first_token = work.first_token + n * kDecodeTokens * config.num_attention_heads;
+    layer.first_token = work.first_token + n * kDecodeTokens * config.widest().heads;
+    layer.heads = config.layer(n).attention.heads;
     layers.push_back(layer);
     moe_layer += config.is_moe(n) ? 1 : 0;
   }
@@ -39,10 +40,9 @@ void finish_decode_probes(ForwardContext& context) {
   context.queue.enter("finishing the probes");
   context.queue.launch(
       &finish_probes,
-      {dim3(static_cast<unsigned>(context.config.num_hidden_layers), static_cast<unsigned>(context.bucket)),
+      {dim3(static_cast<unsigned>(context.config.num_layers()), static_cast<unsigned>(context.bucket)),
        kRowThreads, 0},
-      context.input.device(), static_cast<const LayerParts*>(context.work.layer_parts),
-      context.config.num_attention_heads);
+      context.input.device(), static_cast<const LayerParts*>(context.work.layer_parts));
 }
 
 }  // namespace expertscope::cuda

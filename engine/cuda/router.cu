@@ -24,21 +24,23 @@ void route_few(ForwardContext& context, int index, int moe_layer) {
         const std::size_t rows = static_cast<std::size_t>(kTokens * w.stride) * sizeof(float);
         const std::size_t scratch = kTokens * scratch_bytes(w.rows, context.work.decode_slots);
         const Shape shape{dim3(product_blocks(context, w.rows)), kProductThreads, std::max(rows, scratch)};
-        context.queue.launch(&route_tokens_decode<kType, X, kTokens>, shape, context.input.device(),
-                             context.work.hidden, layer.post_attention_layernorm, context.config.rms_norm_eps,
-                             w, context.routing.layer(index), moe_layer, context.work.router_logits,
-                             context.layer_slots(index), static_cast<X*>(context.work.normed),
-                             layer.experts.hidden_stride, context.work.arrived);
+        context.queue.launch(
+            &route_tokens_decode<kType, X, kTokens>, shape, context.input.device(), context.work.hidden,
+            layer.post_attention_layernorm, context.config.layer(index).norm.eps, w,
+            context.routing.layer(index), moe_layer, context.work.router_logits, context.layer_slots(index),
+            static_cast<X*>(context.work.normed), layer.experts.hidden_stride, context.work.arrived);
       });
     });
   });
 }
 
 /// The router's logits of many tokens, in f32: on tensor cores where the input can be split without loss.
-void logits_of_many(ForwardContext& context, const DeviceLayer& layer) {
+void logits_of_many(ForwardContext& context, int index) {
+  const DeviceLayer& layer = context.weights.layer(index);
   const Workspace& work = context.work;
   if (!context.rounds(layer.router.dtype)) {
-    norm_tokens(context, layer.post_attention_layernorm, layer.experts.dtype, true);
+    norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm,
+                layer.experts.dtype, true);
     context.products.run_f32(context.queue, layer.router, work.exact, context.rows(), work.router_logits,
                              layer.router.rows);
     return;
@@ -48,7 +50,7 @@ void logits_of_many(ForwardContext& context, const DeviceLayer& layer) {
     context.queue.launch(
         &norm_rows_in_pieces<X>, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
         context.input.device(), work.hidden, layer.post_attention_layernorm, context.config.hidden_size,
-        layer.router.stride, context.config.rms_norm_eps, static_cast<X*>(work.normed), pieces);
+        layer.router.stride, context.config.layer(index).norm.eps, static_cast<X*>(work.normed), pieces);
   });
   context.products.run(context.queue, layer.router_pieces, true, pieces, context.rows(), work.router_logits,
                        layer.router.rows, ProductEnd::store);
@@ -60,7 +62,7 @@ void route_tokens(ForwardContext& context, int index, int moe_layer) {
   context.queue.enter("router", index);
   if (context.few()) return route_few(context, index, moe_layer);
   const DeviceLayer& layer = context.weights.layer(index);
-  logits_of_many(context, layer);
+  logits_of_many(context, index);
   const std::size_t warp = scratch_bytes(layer.router.rows, context.top_k(index));
   constexpr std::size_t kRoom = 48 * 1024;
   const int warps = std::clamp(static_cast<int>(kRoom / warp), 1, kRouteWarps);

@@ -13,198 +13,6 @@
 namespace expertscope {
 namespace {
 
-constexpr std::int64_t kMaxInt32 = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t kMaxWidth = 1 << 20;
-constexpr std::int64_t kMaxVocabulary = 1 << 24;
-constexpr std::int64_t kMaxLayers = 4096;
-constexpr std::int64_t kMaxHeads = 65536;
-constexpr std::int64_t kMaxExperts = 65536;
-
-/// The name under which a value stands in this file; the family's first name when it is absent.
-std::string present_name(const JsonFields& fields, const ConfigKey& key) {
-  const std::string found = fields.first_of(key.all());
-  return found.empty() ? key.all().front() : found;
-}
-
-/// "index 7", "indices 7, 8 and 3 more": the first of many numbers.
-std::string counted(const char* one, const char* many, const std::vector<std::int64_t>& numbers) {
-  constexpr std::size_t kShown = 3;
-  if (numbers.size() == 1) return fmt::format("{} {}", one, numbers.front());
-  const auto end = numbers.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, numbers.size()));
-  const auto shown = fmt::format("{} {}", many, fmt::join(numbers.begin(), end, ", "));
-  return numbers.size() <= kShown ? shown : fmt::format("{} and {} more", shown, numbers.size() - kShown);
-}
-
-/// Reads many fields and keeps the first error, so that the caller checks once.
-class FieldReader {
- public:
-  explicit FieldReader(const JsonFields& fields) : fields_(fields) {}
-
-  void size(int& out, const ConfigKey& key, std::int64_t max) {
-    keep(fields_.integer(present_name(fields_, key), 1, max), out);
-  }
-  void size(int& out, const char* key, std::int64_t max) { size(out, ConfigKey{{key}}, max); }
-  void size_or(int& out, const ConfigKey& key, int fallback, std::int64_t max) {
-    keep(fields_.integer_or(present_name(fields_, key), fallback, 1, max), out);
-  }
-  void flag(bool& out, const ConfigKey& key, bool fallback) {
-    keep(fields_.boolean_or(present_name(fields_, key), fallback), out);
-  }
-  template <class T, class Value>
-  void keep(const Result<T>& result, Value& out) {
-    if (result) out = static_cast<Value>(*result);
-    if (!result && status_) status_ = forward_error(result);
-  }
-  const Status& status() const { return status_; }
-
- private:
-  const JsonFields& fields_;
-  Status status_;
-};
-
-Status read_sizes(const JsonFields& fields, const Architecture& architecture, ModelConfig& config) {
-  const auto& keys = architecture.keys;
-  const auto& defaults = architecture.switches;
-  FieldReader read(fields);
-  read.size(config.vocab_size, "vocab_size", kMaxVocabulary);
-  read.size(config.hidden_size, "hidden_size", kMaxWidth);
-  read.size(config.num_hidden_layers, "num_hidden_layers", kMaxLayers);
-  read.size(config.num_attention_heads, "num_attention_heads", kMaxHeads);
-  read.size(config.num_key_value_heads, "num_key_value_heads", kMaxHeads);
-  read.size(config.num_experts, keys.num_experts, kMaxExperts);
-  read.size(config.num_experts_per_tok, keys.num_experts_per_tok, kMaxExperts);
-  read.size(config.moe_intermediate_size, keys.moe_intermediate_size, kMaxWidth);
-  read.size_or(config.max_position_embeddings, {{"max_position_embeddings"}}, defaults.max_position_default,
-               kMaxInt32);
-  if (config.num_attention_heads > 0)
-    read.size_or(config.head_dim, {{"head_dim"}}, config.hidden_size / config.num_attention_heads, kMaxWidth);
-  read.flag(config.norm_topk_prob, keys.norm_topk_prob, defaults.norm_topk_prob_default);
-  read.flag(config.tie_word_embeddings, {{"tie_word_embeddings"}}, defaults.tie_word_embeddings_default);
-  read.flag(config.attention_bias, {{"attention_bias"}}, false);
-  read.keep(fields.number_or("rms_norm_eps", defaults.rms_norm_eps_default, 0.0, 1.0), config.rms_norm_eps);
-  return read.status();
-}
-
-Status check_sizes(const JsonFields& fields, const ModelConfig& config) {
-  if (config.num_attention_heads % config.num_key_value_heads != 0)
-    return fields.error(ErrorCode::mismatch, "num_key_value_heads",
-                        fmt::format("{} does not divide num_attention_heads {}", config.num_key_value_heads,
-                                    config.num_attention_heads));
-  if (config.head_dim < 2 || config.head_dim % 2 != 0)
-    return fields.error(
-        ErrorCode::mismatch, "head_dim",
-        fmt::format("{} is not an even number, which rotary embeddings need", config.head_dim));
-  if (config.num_experts_per_tok > config.num_experts)
-    return fields.error(ErrorCode::mismatch, "num_experts_per_tok",
-                        fmt::format("{} experts per token, but only {} experts", config.num_experts_per_tok,
-                                    config.num_experts));
-  return {};
-}
-
-/// Which layers are MoE blocks: every decoder_sparse_step-th one, unless mlp_only_layers names it
-/// (Qwen3MoeDecoderLayer of transformers).
-Status read_layer_kinds(const JsonFields& fields, const Architecture& architecture, ParsedConfig& parsed) {
-  auto& config = parsed.config;
-  const auto layers = static_cast<std::size_t>(config.num_hidden_layers);
-  const auto step =
-      fields.integer_or(present_name(fields, architecture.keys.decoder_sparse_step), 1, 1, kMaxInt32);
-  if (!step) return forward_error(step);
-  config.moe_layer.assign(layers, 0);
-  for (std::size_t i = 0; i < layers; ++i)
-    config.moe_layer[i] = (i + 1) % static_cast<std::size_t>(*step) == 0;
-
-  const std::string dense_key = present_name(fields, architecture.keys.mlp_only_layers);
-  if (fields.has(dense_key)) {
-    const auto dense = fields.integers(dense_key, std::numeric_limits<std::int64_t>::min(),
-                                       std::numeric_limits<std::int64_t>::max());
-    if (!dense) return forward_error(dense);
-    std::vector<std::int64_t> beyond;
-    for (const auto layer : *dense) {
-      const bool there = layer >= 0 && layer < config.num_hidden_layers;
-      if (there) config.moe_layer[static_cast<std::size_t>(layer)] = 0;
-      if (!there) beyond.push_back(layer);
-    }
-    if (!beyond.empty())
-      parsed.warnings.push_back(fmt::format("{}: {}: {} beyond the {} layers, ignored.", fields.file(),
-                                            dense_key, counted("index", "indices", beyond),
-                                            config.num_hidden_layers));
-  }
-  if (config.num_moe_layers() == 0)
-    return fail(ErrorCode::unsupported, "{}: no layer of this model is a mixture of experts", fields.file());
-  const auto& width = architecture.keys.intermediate_size;
-  const bool needs_dense = config.num_moe_layers() < config.num_hidden_layers;
-  FieldReader read(fields);
-  if (needs_dense) {
-    read.size(config.intermediate_size, width, kMaxWidth);
-  } else {
-    read.keep(fields.integer_or(present_name(fields, width), 0, 0, kMaxWidth), config.intermediate_size);
-  }
-  return read.status();
-}
-
-Status check_partial_rotary(const JsonFields& fields) {
-  const auto factor = fields.number_or("partial_rotary_factor", 1.0, 0.0, 1.0);
-  if (!factor) return forward_error(factor);
-  if (*factor == 1.0) return {};
-  return fields.error(ErrorCode::unsupported, "partial_rotary_factor",
-                      "only 1 (rotate the whole head) is supported");
-}
-
-/// A rope_scaling or rope_parameters object: only the plain rotary embedding runs here.
-Status read_rope_object(const JsonFields& rope, ModelConfig& config) {
-  for (const char* key : {"rope_type", "type"}) {
-    const auto type = rope.string_or(key, "default");
-    if (!type) return forward_error(type);
-    if (*type != "default")
-      return rope.error(ErrorCode::unsupported, key,
-                        fmt::format("\"{}\" is not supported, only \"default\" is", *type));
-  }
-  const auto theta = rope.number_or("rope_theta", config.rope_theta, 1.0, 1e30);
-  if (!theta) return forward_error(theta);
-  config.rope_theta = *theta;
-  if (auto ok = check_partial_rotary(rope); !ok) return ok;
-  constexpr std::array<std::string_view, 4> kKnown = {"rope_type", "type", "rope_theta",
-                                                      "partial_rotary_factor"};
-  for (const auto& key : rope.keys())
-    if (rope.has(key) && std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end())
-      return rope.error(ErrorCode::unsupported, key, "this rotary embedding setting is not supported");
-  return {};
-}
-
-Status read_rope(const JsonFields& fields, const Architecture& architecture, ModelConfig& config) {
-  const auto theta = fields.number_or("rope_theta", architecture.switches.rope_theta_default, 1.0, 1e30);
-  if (!theta) return forward_error(theta);
-  config.rope_theta = *theta;
-  if (auto ok = check_partial_rotary(fields); !ok) return ok;
-  // rope_scaling comes last: transformers lets it win over rope_parameters.
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (!fields.has(key)) continue;
-    const auto rope = fields.object(key);
-    if (!rope) return forward_error(rope);
-    if (auto ok = read_rope_object(*rope, config); !ok) return ok;
-  }
-  return {};
-}
-
-/// Qwen3MoeConfig keeps sliding_window only with use_sliding_window, and then it is 4096 unless it says
-/// something else, or null; without the flag an integer there is not in force.
-Status refuse_windows(const JsonFields& fields) {
-  const auto window = fields.boolean_or("use_sliding_window", false);
-  if (!window) return forward_error(window);
-  const auto length = fields.json().find("sliding_window");
-  const bool off = length != fields.json().end() && length->is_null();
-  if (*window && !off)
-    return fields.error(ErrorCode::unsupported, "use_sliding_window", "sliding windows are not supported");
-  if (!fields.has("layer_types")) return {};
-  const auto types = fields.array("layer_types");
-  if (!types) return forward_error(types);
-  for (const Json& type : **types)
-    if (type != "full_attention")
-      return fields.error(ErrorCode::unsupported, "layer_types",
-                          fmt::format("{} is not supported, only \"full_attention\" is", json_excerpt(type)));
-  return {};
-}
-
 /// How the weights were quantised, as people call it.
 std::string quantiser(const JsonFields& quantization) {
   const auto method = quantization.string_or("quant_method", "").value_or("");
@@ -233,17 +41,6 @@ Status refuse_quantised(const JsonFields& fields) {
                                     quantiser(*quantization)));
   }
   return {};
-}
-
-/// Settings that would change the arithmetic and that this program does not run.
-Status refuse_unsupported(const JsonFields& fields) {
-  if (auto ok = refuse_windows(fields); !ok) return ok;
-  const auto activation = fields.string_or("hidden_act", "silu");
-  if (!activation) return forward_error(activation);
-  if (*activation != "silu" && *activation != "swish")
-    return fields.error(ErrorCode::unsupported, "hidden_act",
-                        fmt::format("\"{}\" is not supported, only \"silu\" is", *activation));
-  return refuse_quantised(fields);
 }
 
 /// Leftover defaults outside a cut vocabulary are common; such a token can never be produced or fed.
@@ -276,16 +73,16 @@ std::vector<std::int32_t> distinct(const std::vector<std::int64_t>& ids) {
   return kept;
 }
 
-/// The first row of the table that an attribute names.
-const Architecture* row_where(std::string_view value, const char* Architecture::*attribute) {
-  const auto rows = architectures();
-  const auto it = std::find_if(rows.begin(), rows.end(),
-                               [&](const Architecture& row) { return row.*attribute == value; });
-  return it == rows.end() ? nullptr : &*it;
+/// The first family that an attribute names.
+const Family* family_where(std::string_view value, const char* Family::*attribute) {
+  const auto all = families();
+  const auto it =
+      std::find_if(all.begin(), all.end(), [&](const Family* one) { return one->*attribute == value; });
+  return it == all.end() ? nullptr : *it;
 }
 
 /// "Qwen3Moe" of Qwen3MoeForCausalLM: how the classes of a family begin.
-std::string_view family(std::string_view name) {
+std::string_view stem(std::string_view name) {
   return name.substr(0, name.find("For"));
 }
 
@@ -302,13 +99,13 @@ Result<std::string> class_name(const JsonFields& fields) {
 
 /// transformers goes by model_type and does not look at the class; here the class decides, and model_type
 /// where there is no class or one of the same family.
-Result<const Architecture*> read_architecture(const JsonFields& fields, std::vector<std::string>& warnings) {
+Result<const Family*> read_family(const JsonFields& fields, std::vector<std::string>& warnings) {
   const auto name = class_name(fields);
   if (!name) return forward_error(name);
   const auto type = fields.string_or("model_type", "");
   if (!type) return forward_error(type);
-  const auto* by_type = row_where(*type, &Architecture::model_type);
-  const auto* by_name = row_where(*name, &Architecture::name);
+  const auto* by_type = family_where(*type, &Family::model_type);
+  const auto* by_name = family_where(*name, &Family::name);
   if (by_name != nullptr) {
     if (!type->empty() && *type != by_name->model_type)
       warnings.push_back(fmt::format("{}: model_type {} contradicts architectures; the model is read as {}.",
@@ -316,17 +113,46 @@ Result<const Architecture*> read_architecture(const JsonFields& fields, std::vec
     return by_name;
   }
   if (by_type != nullptr && name->empty()) return by_type;
-  if (by_type != nullptr && name->starts_with(family(by_type->name))) {
+  if (by_type != nullptr && name->starts_with(stem(by_type->name))) {
     warnings.push_back(fmt::format("{}: architectures says {}; the model is read as {}, of the same family.",
                                    fields.file(), json_excerpt(*name), by_type->name));
     return by_type;
   }
-  if (!name->empty()) return find_architecture(*name, fields.file());
+  if (!name->empty()) return find_family(*name, fields.file());
   return fields.error(ErrorCode::format, "architectures",
                       "this field is missing, and model_type is none that is supported");
 }
 
 }  // namespace
+
+int ModelConfig::num_moe_layers() const {
+  return static_cast<int>(
+      std::count_if(layers.begin(), layers.end(), [](const LayerSpec& layer) { return layer.is_moe(); }));
+}
+
+std::vector<std::uint8_t> ModelConfig::moe_layers() const {
+  std::vector<std::uint8_t> moe;
+  for (const LayerSpec& layer : layers)
+    moe.push_back(layer.is_moe() ? 1 : 0);
+  return moe;
+}
+
+WidestLayer ModelConfig::widest() const {
+  WidestLayer widest;
+  const auto raise = [](int& size, int other) { size = std::max(size, other); };
+  for (const LayerSpec& layer : layers) {
+    raise(widest.heads, layer.attention.heads);
+    raise(widest.kv_heads, layer.attention.kv_heads);
+    raise(widest.head_dim, layer.attention.head_dim);
+    raise(widest.query_width, layer.attention.query_width());
+    raise(widest.key_width, layer.attention.key_width());
+    raise(widest.experts, layer.router.experts);
+    raise(widest.top_k, layer.router.top_k);
+    raise(widest.expert_width, layer.expert.width);
+    raise(widest.dense_width, std::max(layer.dense.width, layer.shared.width));
+  }
+  return widest;
+}
 
 Result<ParsedConfig> parse_config(std::string_view text, const std::string& file) {
   const auto document = parse_json(text, file, {.dialect = JsonDialect::python});
@@ -334,30 +160,30 @@ Result<ParsedConfig> parse_config(std::string_view text, const std::string& file
   const auto fields = JsonFields::of(*document, file);
   if (!fields) return forward_error(fields);
   ParsedConfig parsed;
-  const auto architecture = read_architecture(*fields, parsed.warnings);
-  if (!architecture) return forward_error(architecture);
+  const auto family = read_family(*fields, parsed.warnings);
+  if (!family) return forward_error(family);
+  if (auto ok = refuse_quantised(*fields); !ok) return forward_error(ok);
 
-  parsed.architecture = *architecture;
+  parsed.family = *family;
   auto& config = parsed.config;
-  config.architecture = parsed.architecture->name;
-  config.model_type = parsed.architecture->model_type;
-  config.qk_norm = parsed.architecture->switches.qk_norm;
-  Status ok = refuse_unsupported(*fields);
-  if (ok) ok = read_sizes(*fields, *parsed.architecture, config);
-  if (ok) ok = check_sizes(*fields, config);
-  if (ok) ok = read_layer_kinds(*fields, *parsed.architecture, parsed);
-  if (ok) ok = read_rope(*fields, *parsed.architecture, config);
-  if (ok) ok = read_token_ids(*fields, parsed);
-  if (!ok) return forward_error(ok);
+  config.architecture = parsed.family->name;
+  config.model_type = parsed.family->model_type;
+  ConfigKeys keys(*fields);
+  keys.ignore({"quantization_config", "quantization", "compression_config"});
+  parsed.family->read(keys, config, parsed.warnings);
+  if (auto ok = keys.finish(); !ok) return forward_error(ok);
+  if (config.num_moe_layers() == 0)
+    return fail(ErrorCode::unsupported, "{}: no layer of this model is a mixture of experts", file);
+  if (auto ok = read_token_ids(*fields, parsed); !ok) return forward_error(ok);
   return parsed;
 }
 
 Status read_token_ids(const JsonFields& fields, ParsedConfig& parsed) {
   constexpr std::size_t kMost = 1024;  // every token is compared with all of them
   auto& config = parsed.config;
-  const auto bos = fields.integer_or("bos_token_id", config.bos_token_id, -1, kMaxInt32);
+  const auto bos = fields.integer_or("bos_token_id", config.bos_token_id, -1, ConfigKeys::kMaxInt32);
   if (!bos) return forward_error(bos);
-  const auto eos = fields.integers_or_one("eos_token_id", -1, kMaxInt32);
+  const auto eos = fields.integers_or_one("eos_token_id", -1, ConfigKeys::kMaxInt32);
   if (!eos) return forward_error(eos);
   auto ids = distinct(*eos);
   if (ids.size() > kMost)

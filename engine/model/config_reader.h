@@ -7,23 +7,23 @@
 
 #include "engine/error.h"
 #include "engine/formats/json_fields.h"
-#include "engine/model/architecture.h"
 #include "engine/model/config.h"
+#include "engine/model/families/family.h"
 
 namespace expertscope {
 
 /// A config.json that was understood.
 struct ParsedConfig {
   ModelConfig config;
-  const Architecture* architecture = nullptr;
+  const Family* family = nullptr;
   std::vector<std::string> warnings;  ///< what was ignored and why, in whole sentences
 };
 
 /// Reads config.json as transformers does: in Python's JSON, by the class in `architectures` or, where that
-/// is absent or a sibling, by `model_type`, with both the flat rope_theta / rope_scaling and the
-/// rope_parameters of version 5. Every number is checked for range and for agreement with the others; a
-/// feature that this program does not run (another rope_type, sliding windows, another activation, quantised
-/// weights) is refused by name. `file` stands for the name in errors.
+/// is absent or a sibling, by `model_type`; the family's file says what the keys mean. Every number is
+/// checked for range and for agreement with the others. What this program does not run (sliding windows,
+/// another activation, quantised weights) and every key that is not known to change nothing is refused by
+/// name and value. `file` stands for the name in errors.
 Result<ParsedConfig> parse_config(std::string_view text, const std::string& file);
 
 /// Adds what generation_config.json says: eos_token_id, bos_token_id and the sampling defaults. What cannot

@@ -6,8 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "engine/model/architecture.h"
-
 namespace expertscope {
 namespace {
 
@@ -58,12 +56,6 @@ class FiniteCheck {
   std::stop_token stop_;
 };
 
-/// The row of the architecture table, for the names of its tensors; a model made in memory may have none.
-const TensorNames& names_of(const ModelConfig& config) {
-  const auto row = find_architecture(config.architecture, {});
-  return (row ? *row : &architectures().front())->tensors;
-}
-
 Status check_layer(const FiniteCheck& check, const TensorNames& names, const LayerWeights& layer, int index) {
   struct Named {
     const char* pattern;
@@ -84,6 +76,11 @@ Status check_layer(const FiniteCheck& check, const TensorNames& names, const Lay
                          {names.k_norm, "", nullptr, &layer.k_norm},
                          {names.post_attention_layernorm, "", nullptr, &layer.post_attention_layernorm},
                          {names.router, ".weight", &layer.router, nullptr},
+                         {names.correction_bias, "", nullptr, &layer.correction_bias},
+                         {names.shared_gate_proj, ".weight", &layer.shared.gate_proj, nullptr},
+                         {names.shared_up_proj, ".weight", &layer.shared.up_proj, nullptr},
+                         {names.shared_down_proj, ".weight", &layer.shared.down_proj, nullptr},
+                         {names.shared_expert_gate, ".weight", &layer.shared_gate, nullptr},
                          {names.gate_proj, ".weight", &layer.mlp.gate_proj, nullptr},
                          {names.up_proj, ".weight", &layer.mlp.up_proj, nullptr},
                          {names.down_proj, ".weight", &layer.mlp.down_proj, nullptr}};
@@ -108,10 +105,9 @@ Status check_layer(const FiniteCheck& check, const TensorNames& names, const Lay
 
 }  // namespace
 
-Status check_finite_weights(const Weights& weights, const ModelConfig& config, int layer,
-                            const std::stop_token& stop) {
+Status check_finite_weights(const Weights& weights, int layer, const std::stop_token& stop) {
   const FiniteCheck check(stop);
-  const auto& names = names_of(config);
+  const TensorNames& names = weights.names;
   if (layer >= 0) {
     if (static_cast<std::size_t>(layer) >= weights.layers.size())
       return fail(ErrorCode::invalid_argument, "layer {} of {} does not exist", layer, weights.layers.size());

@@ -38,7 +38,7 @@ Result<const ChatTemplate*> Model::require_chat_template() const {
 }
 
 Status Model::check_finite_part(int layer, const std::stop_token& stop) const {
-  Status ok = check_finite_weights(weights_, config_, layer, stop);
+  Status ok = check_finite_weights(weights_, layer, stop);
   if (ok || ok.error().code == ErrorCode::cancelled || ok.error().code == ErrorCode::invalid_argument)
     return ok;
   return fail(ok.error().code, "{}: {}", identity_.path.empty() ? identity_.name : identity_.path,

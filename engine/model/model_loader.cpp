@@ -107,22 +107,22 @@ Status ModelLoader::load_weights() {
   if (auto ok = refuse_quantised_tensors(**store); !ok) return ok;
   auto& config = model_->config_;
   auto& weights = model_->weights_;
-  WeightBinder binder(**store, config, *parsed_.architecture);
+  WeightBinder binder(**store, config, parsed_.family->tensors);
   if (auto ok = binder.bind_ends(weights, stop_); !ok) return ok;
   if (config.tie_word_embeddings && weights.lm_head.data != weights.embed_tokens.data) {
     config.tie_word_embeddings = false;
     model_->warnings_.push_back(
         fmt::format("{}: tie_word_embeddings is true, but {} and {} differ: both are used.",
-                    (folder_ / "config.json").string(), parsed_.architecture->tensors.lm_head,
-                    parsed_.architecture->tensors.embed_tokens));
+                    (folder_ / "config.json").string(), parsed_.family->tensors.lm_head,
+                    parsed_.family->tensors.embed_tokens));
   }
-  for (int i = 0; i < config.num_hidden_layers; ++i) {
-    auto ok = report(fmt::format("layer {} of {}", i + 1, config.num_hidden_layers),
-                     0.4 + 0.3 * i / config.num_hidden_layers);
+  for (int i = 0; i < config.num_layers(); ++i) {
+    auto ok = report(fmt::format("layer {} of {}", i + 1, config.num_layers()),
+                     0.4 + 0.3 * i / config.num_layers());
     if (!ok) return ok;
     if (auto bound = binder.bind_layer(i, weights.layers.emplace_back()); !bound) return bound;
   }
-  const auto unused = account_for_unused(**store, binder.used(), config, *parsed_.architecture);
+  const auto unused = account_for_unused(**store, binder.used(), config, parsed_.family->tensors);
   if (!unused) return forward_error(unused);
   if (!unused->empty()) model_->warnings_.push_back(*unused);
   model_->identity_.tensor_count = (*store)->tensor_count();

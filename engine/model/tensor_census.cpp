@@ -45,7 +45,7 @@ bool is_sibling(std::string_view name, std::string_view weight) {
 
 bool takes_part(std::string_view name, const ModelConfig& config, const TensorNames& names) {
   if (is_buffer(name)) return false;
-  if (const auto layer = layer_of(name, names)) return *layer < config.num_hidden_layers;
+  if (const auto layer = layer_of(name, names)) return *layer < config.num_layers();
   return is_sibling(name, names.lm_head) || is_sibling(name, names.norm) ||
          is_sibling(name, names.embed_tokens);
 }
@@ -77,24 +77,23 @@ Status refuse_quantised_tensors(const TensorStore& store) {
 }
 
 Result<std::string> account_for_unused(const TensorStore& store, const std::vector<std::uint8_t>& used,
-                                       const ModelConfig& config, const Architecture& architecture) {
+                                       const ModelConfig& config, const TensorNames& names) {
   std::vector<std::string_view> idle;
   std::vector<std::string_view> wanted;
   const auto tensors = store.tensors();
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (used[i] != 0) continue;
     const std::string_view name = tensors[i].entry->name;
-    (takes_part(name, config, architecture.tensors) ? wanted : idle).push_back(name);
+    (takes_part(name, config, names) ? wanted : idle).push_back(name);
   }
   if (!wanted.empty()) {
-    const bool biases = !config.attention_bias &&
-                        wanted.front().find(".self_attn.") != std::string_view::npos &&
-                        wanted.front().ends_with(".bias");
+    const bool biases =
+        wanted.front().find(".self_attn.") != std::string_view::npos && wanted.front().ends_with(".bias");
     return fail(ErrorCode::mismatch,
                 "{}: {} would change the results, but {} has no use for {}{}; config.json does not fit these "
                 "weights, or they are of another kind of model",
-                store.folder().string(), listed(wanted), architecture.name,
-                wanted.size() == 1 ? "it" : "them", biases ? " while attention_bias is false" : "");
+                store.folder().string(), listed(wanted), config.architecture,
+                wanted.size() == 1 ? "it" : "them", biases ? " as config.json says nothing of biases" : "");
   }
   if (idle.empty()) return std::string{};
   return fmt::format("{}: {} of {} tensors {} not used: {}.", store.folder().string(), idle.size(),

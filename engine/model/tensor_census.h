@@ -7,8 +7,8 @@
 
 #include "engine/error.h"
 #include "engine/formats/tensor_store.h"
-#include "engine/model/architecture.h"
 #include "engine/model/config.h"
+#include "engine/model/tensor_names.h"
 
 namespace expertscope {
 
@@ -20,6 +20,6 @@ Status refuse_quantised_tensors(const TensorStore& store);
 /// bias, a shared expert, a correction of the router, anything else inside a layer that runs) is an error:
 /// without it the results would be those of another model.
 Result<std::string> account_for_unused(const TensorStore& store, const std::vector<std::uint8_t>& used,
-                                       const ModelConfig& config, const Architecture& architecture);
+                                       const ModelConfig& config, const TensorNames& names);
 
 }  // namespace expertscope

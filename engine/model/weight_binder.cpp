@@ -83,13 +83,14 @@ Status WeightBinder::matrix(const std::string& name, std::int64_t rows, std::int
   return {};
 }
 
-Status WeightBinder::stack(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& whole) {
-  const auto tensor = find(name, {config_.num_experts, rows, cols});
+Status WeightBinder::stack(const std::string& name, std::int64_t experts, std::int64_t rows,
+                           std::int64_t cols, Matrix& whole) {
+  const auto tensor = find(name, {experts, rows, cols});
   if (!tensor) return forward_error(tensor);
   const auto dtype = *weight_type((*tensor)->entry->dtype);
   const auto data = aligned(**tensor, dtype);
   if (!data) return forward_error(data);
-  whole = Matrix{*data, dtype, config_.num_experts * rows, cols};
+  whole = Matrix{*data, dtype, experts * rows, cols};
   return {};
 }
 
@@ -103,8 +104,16 @@ Status WeightBinder::vector(const std::string& name, std::int64_t size, Vector& 
   return {};
 }
 
-Status WeightBinder::bias(const std::string& projection, std::int64_t size, Vector& out) {
-  return config_.attention_bias ? vector(projection + ".bias", size, out) : Status{};
+Status WeightBinder::norm(const NormSpec& spec, const std::string& name, std::int64_t size, Vector& out) {
+  if (auto ok = vector(name, size, out); !ok) return ok;
+  if (!spec.zero_centred) return {};
+  for (float& value : out)
+    value += 1.0f;
+  return {};
+}
+
+Status WeightBinder::bias(bool there, const std::string& projection, std::int64_t size, Vector& out) {
+  return there ? vector(projection + ".bias", size, out) : Status{};
 }
 
 Status WeightBinder::bind_tied(Weights& weights, const std::stop_token& stop) {
@@ -127,7 +136,8 @@ Status WeightBinder::bind_tied(Weights& weights, const std::stop_token& stop) {
 Status WeightBinder::bind_ends(Weights& weights, const std::stop_token& stop) {
   const std::int64_t vocab = config_.vocab_size;
   const std::int64_t hidden = config_.hidden_size;
-  if (auto ok = vector(names_.norm, hidden, weights.norm); !ok) return ok;
+  weights.names = names_;
+  if (auto ok = norm(config_.norm, names_.norm, hidden, weights.norm); !ok) return ok;
   if (config_.tie_word_embeddings) return bind_tied(weights, stop);
   if (auto ok = matrix(names_.embed_tokens, vocab, hidden, weights.embed_tokens); !ok) return ok;
   if (store_.find(names_.lm_head) == nullptr)
@@ -138,9 +148,11 @@ Status WeightBinder::bind_ends(Weights& weights, const std::stop_token& stop) {
 }
 
 Status WeightBinder::bind_attention(int index, LayerWeights& layer) {
+  const LayerSpec& spec = config_.layer(index);
+  const AttentionSpec& attention = spec.attention;
   const std::int64_t hidden = config_.hidden_size;
-  const std::int64_t queries = std::int64_t{config_.num_attention_heads} * config_.head_dim;
-  const std::int64_t keys = std::int64_t{config_.num_key_value_heads} * config_.head_dim;
+  const std::int64_t queries = attention.query_width();
+  const std::int64_t keys = attention.key_width();
   const std::string q = tensor_name(names_.q_proj, index);
   const std::string k = tensor_name(names_.k_proj, index);
   const std::string v = tensor_name(names_.v_proj, index);
@@ -149,25 +161,39 @@ Status WeightBinder::bind_attention(int index, LayerWeights& layer) {
   if (ok) ok = matrix(weight(k), keys, hidden, layer.k_proj);
   if (ok) ok = matrix(weight(v), keys, hidden, layer.v_proj);
   if (ok) ok = matrix(weight(o), hidden, queries, layer.o_proj);
-  if (ok) ok = bias(q, queries, layer.q_bias);
-  if (ok) ok = bias(k, keys, layer.k_bias);
-  if (ok) ok = bias(v, keys, layer.v_bias);
-  if (ok) ok = bias(o, hidden, layer.o_bias);
-  if (ok && switches_.qk_norm) ok = vector(tensor_name(names_.q_norm, index), config_.head_dim, layer.q_norm);
-  if (ok && switches_.qk_norm) ok = vector(tensor_name(names_.k_norm, index), config_.head_dim, layer.k_norm);
+  if (ok) ok = bias(attention.qkv_bias, q, queries, layer.q_bias);
+  if (ok) ok = bias(attention.qkv_bias, k, keys, layer.k_bias);
+  if (ok) ok = bias(attention.qkv_bias, v, keys, layer.v_bias);
+  if (ok) ok = bias(attention.output_bias, o, hidden, layer.o_bias);
+  if (!ok || attention.qk_norm == AttentionSpec::QkNorm::none) return ok;
+  const bool head = attention.qk_norm == AttentionSpec::QkNorm::head;
+  ok = norm(spec.norm, tensor_name(names_.q_norm, index), head ? attention.head_dim : queries, layer.q_norm);
+  if (ok)
+    ok = norm(spec.norm, tensor_name(names_.k_norm, index), head ? attention.head_dim : keys, layer.k_norm);
+  return ok;
+}
+
+Status WeightBinder::bind_mlp(const MlpNames& names, int index, int expert, std::int64_t width,
+                              MlpWeights& mlp) {
+  const std::int64_t hidden = config_.hidden_size;
+  Status ok = matrix(weight(tensor_name(names.gate, index, expert)), width, hidden, mlp.gate_proj);
+  if (ok) ok = matrix(weight(tensor_name(names.up, index, expert)), width, hidden, mlp.up_proj);
+  if (ok) ok = matrix(weight(tensor_name(names.down, index, expert)), hidden, width, mlp.down_proj);
   return ok;
 }
 
 Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
+  const LayerSpec& spec = config_.layer(index);
   const std::int64_t hidden = config_.hidden_size;
-  const std::int64_t width = config_.moe_intermediate_size;
+  const std::int64_t width = spec.expert.width;
   Matrix gate_up;
   Matrix down;
-  Status ok = stack(tensor_name(names_.fused_gate_up_proj, index), 2 * width, hidden, gate_up);
-  if (ok) ok = stack(tensor_name(names_.fused_down_proj, index), hidden, width, down);
+  Status ok =
+      stack(tensor_name(names_.fused_gate_up_proj, index), spec.router.experts, 2 * width, hidden, gate_up);
+  if (ok) ok = stack(tensor_name(names_.fused_down_proj, index), spec.router.experts, hidden, width, down);
   if (!ok) return ok;
-  layer.experts.resize(static_cast<std::size_t>(config_.num_experts));
-  for (std::int64_t e = 0; e < config_.num_experts; ++e) {
+  layer.experts.resize(static_cast<std::size_t>(spec.router.experts));
+  for (std::int64_t e = 0; e < spec.router.experts; ++e) {
     auto& expert = layer.experts[static_cast<std::size_t>(e)];
     expert.gate_proj = Matrix{gate_up.row(2 * width * e), gate_up.dtype, width, hidden};
     expert.up_proj = Matrix{gate_up.row(2 * width * e + width), gate_up.dtype, width, hidden};
@@ -177,36 +203,40 @@ Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
 }
 
 Status WeightBinder::bind_experts(int index, LayerWeights& layer) {
-  const std::int64_t hidden = config_.hidden_size;
-  const std::int64_t width = config_.moe_intermediate_size;
-  Status ok = matrix(weight(tensor_name(names_.router, index)), config_.num_experts, hidden, layer.router);
+  const LayerSpec& spec = config_.layer(index);
+  const bool fused = names_.fused_gate_up_proj != nullptr &&
+                     store_.find(tensor_name(names_.fused_gate_up_proj, index)) != nullptr;
+  const char* router = fused && names_.fused_router != nullptr ? names_.fused_router : names_.router;
+  Status ok =
+      matrix(weight(tensor_name(router, index)), spec.router.experts, config_.hidden_size, layer.router);
+  if (ok && spec.router.correction_bias)
+    ok = vector(tensor_name(names_.correction_bias, index), spec.router.experts, layer.correction_bias);
   if (!ok) return ok;
-  if (names_.fused_gate_up_proj != nullptr &&
-      store_.find(tensor_name(names_.fused_gate_up_proj, index)) != nullptr)
-    return bind_fused_experts(index, layer);
-  layer.experts.reserve(static_cast<std::size_t>(std::min(config_.num_experts, 1024)));
-  for (int e = 0; ok && e < config_.num_experts; ++e) {
-    auto& expert = layer.experts.emplace_back();
-    ok = matrix(weight(tensor_name(names_.expert_gate_proj, index, e)), width, hidden, expert.gate_proj);
-    if (ok) ok = matrix(weight(tensor_name(names_.expert_up_proj, index, e)), width, hidden, expert.up_proj);
-    if (ok)
-      ok = matrix(weight(tensor_name(names_.expert_down_proj, index, e)), hidden, width, expert.down_proj);
-  }
+  if (fused) return bind_fused_experts(index, layer);
+  const MlpNames names{names_.expert_gate_proj, names_.expert_up_proj, names_.expert_down_proj};
+  layer.experts.reserve(static_cast<std::size_t>(std::min(spec.router.experts, 1024)));
+  for (int e = 0; ok && e < spec.router.experts; ++e)
+    ok = bind_mlp(names, index, e, spec.expert.width, layer.experts.emplace_back());
   return ok;
 }
 
 Status WeightBinder::bind_layer(int index, LayerWeights& layer) {
+  const LayerSpec& spec = config_.layer(index);
   const std::int64_t hidden = config_.hidden_size;
-  Status ok = vector(tensor_name(names_.input_layernorm, index), hidden, layer.input_layernorm);
+  Status ok = norm(spec.norm, tensor_name(names_.input_layernorm, index), hidden, layer.input_layernorm);
   if (ok) ok = bind_attention(index, layer);
   if (ok)
-    ok = vector(tensor_name(names_.post_attention_layernorm, index), hidden, layer.post_attention_layernorm);
-  if (!ok) return ok;
-  if (config_.is_moe(index)) return bind_experts(index, layer);
-  const std::int64_t width = config_.intermediate_size;
-  ok = matrix(weight(tensor_name(names_.gate_proj, index)), width, hidden, layer.mlp.gate_proj);
-  if (ok) ok = matrix(weight(tensor_name(names_.up_proj, index)), width, hidden, layer.mlp.up_proj);
-  if (ok) ok = matrix(weight(tensor_name(names_.down_proj, index)), hidden, width, layer.mlp.down_proj);
+    ok = norm(spec.norm, tensor_name(names_.post_attention_layernorm, index), hidden,
+              layer.post_attention_layernorm);
+  if (ok && spec.is_moe()) ok = bind_experts(index, layer);
+  if (ok && spec.shared.width > 0)
+    ok = bind_mlp({names_.shared_gate_proj, names_.shared_up_proj, names_.shared_down_proj}, index, -1,
+                  spec.shared.width, layer.shared);
+  if (ok && spec.shared_gate)
+    ok = matrix(weight(tensor_name(names_.shared_expert_gate, index)), 1, hidden, layer.shared_gate);
+  if (ok && spec.dense.width > 0)
+    ok = bind_mlp({names_.gate_proj, names_.up_proj, names_.down_proj}, index, -1, spec.dense.width,
+                  layer.mlp);
   return ok;
 }
 

@@ -9,8 +9,8 @@
 
 #include "engine/error.h"
 #include "engine/formats/tensor_store.h"
-#include "engine/model/architecture.h"
 #include "engine/model/config.h"
+#include "engine/model/tensor_names.h"
 #include "engine/model/weights.h"
 
 namespace expertscope {
@@ -23,12 +23,8 @@ using AlignedCopies = std::vector<std::unique_ptr<std::byte[]>>;
 /// in one 3-D tensor (transformers 5). Errors name the file, the tensor and both shapes.
 class WeightBinder {
  public:
-  WeightBinder(const TensorStore& store, const ModelConfig& config, const Architecture& architecture)
-      : store_(store),
-        config_(config),
-        names_(architecture.tensors),
-        switches_(architecture.switches),
-        used_(store.tensors().size()) {}
+  WeightBinder(const TensorStore& store, const ModelConfig& config, const TensorNames& names)
+      : store_(store), config_(config), names_(names), used_(store.tensors().size()) {}
 
   /// embed_tokens, the final norm and lm_head. Where tie_word_embeddings asks for one matrix and the files
   /// have only one of the two, it is both; where they have two, these are compared, and kept if they differ,
@@ -45,22 +41,29 @@ class WeightBinder {
 
  private:
   using Shape = std::vector<std::int64_t>;
+  struct MlpNames {
+    const char* gate;
+    const char* up;
+    const char* down;
+  };
   Result<const StoredTensor*> find(const std::string& name, const Shape& shape);
   Result<const void*> aligned(const StoredTensor& tensor, DType dtype);
   /// Reads a matrix, or the slice of a 3-D tensor that the caller cuts from `whole`.
   Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);
-  Status stack(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& whole);
+  Status stack(const std::string& name, std::int64_t experts, std::int64_t rows, std::int64_t cols,
+               Matrix& whole);
   Status vector(const std::string& name, std::int64_t size, Vector& out);
-  Status bias(const std::string& projection, std::int64_t size, Vector& out);
+  Status norm(const NormSpec& spec, const std::string& name, std::int64_t size, Vector& out);
+  Status bias(bool there, const std::string& projection, std::int64_t size, Vector& out);
   Status bind_tied(Weights& weights, const std::stop_token& stop);
   Status bind_attention(int index, LayerWeights& layer);
+  Status bind_mlp(const MlpNames& names, int index, int expert, std::int64_t width, MlpWeights& mlp);
   Status bind_experts(int index, LayerWeights& layer);
   Status bind_fused_experts(int index, LayerWeights& layer);
 
   const TensorStore& store_;
   const ModelConfig& config_;
   const TensorNames& names_;
-  const ArchitectureSwitches& switches_;
   std::vector<std::uint8_t> used_;
   AlignedCopies copies_;
   std::int64_t copied_bytes_ = 0;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/dtype.h"
+#include "engine/model/tensor_names.h"
 
 namespace expertscope {
 
@@ -26,7 +27,7 @@ struct Matrix {
 /// A vector kept as f32: norm weights and biases are small and converted once at load.
 using Vector = std::vector<float>;
 
-/// One gated MLP: down_proj(silu(gate_proj x) * (up_proj x)). A routed expert or a dense layer's MLP.
+/// One gated MLP (MlpSpec): a routed expert, the shared expert, or a dense layer's MLP.
 struct MlpWeights {
   Matrix gate_proj;  ///< [intermediate, hidden]
   Matrix up_proj;    ///< [intermediate, hidden]
@@ -42,10 +43,13 @@ struct LayerWeights {
   Matrix o_proj;                    ///< [hidden, heads * head_dim]
   Vector q_bias, k_bias, v_bias;    ///< [rows of the projection], or empty
   Vector o_bias;                    ///< [hidden], or empty
-  Vector q_norm, k_norm;            ///< [head_dim], or empty
+  Vector q_norm, k_norm;            ///< [head_dim] or [rows of the projection] (AttentionSpec), or empty
   Vector post_attention_layernorm;  ///< [hidden]
   Matrix router;                    ///< [num_experts, hidden]; empty in a dense layer
+  Vector correction_bias;           ///< [num_experts] of the selection, or empty
   std::vector<MlpWeights> experts;  ///< [num_experts]; empty in a dense layer
+  MlpWeights shared;                ///< the shared expert, or empty
+  Matrix shared_gate;               ///< [1, hidden], or empty
   MlpWeights mlp;                   ///< the dense MLP; empty in a MoE layer
 };
 
@@ -53,8 +57,9 @@ struct LayerWeights {
 struct Weights {
   Matrix embed_tokens;  ///< [vocab, hidden]
   std::vector<LayerWeights> layers;
-  Vector norm;     ///< [hidden] final RMSNorm
-  Matrix lm_head;  ///< [vocab, hidden]; the embedding when tied
+  Vector norm;                               ///< [hidden] final RMSNorm
+  Matrix lm_head;                            ///< [vocab, hidden]; the embedding when tied
+  TensorNames names = llama_tensor_names();  ///< what errors call them
 };
 
 }  // namespace expertscope

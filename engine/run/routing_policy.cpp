@@ -38,8 +38,8 @@ struct LayerEdits {
   LayerRouting routing;
 };
 
-LayerEdits model_routing(const ModelConfig& config) {
-  const auto experts = static_cast<std::size_t>(config.num_experts);
+LayerEdits model_routing(const RouterSpec& router) {
+  const auto experts = static_cast<std::size_t>(router.experts);
   LayerEdits layer;
   layer.masked.assign(experts, 0);
   layer.routing.logit_bias.assign(experts, 0.0f);
@@ -48,8 +48,8 @@ LayerEdits model_routing(const ModelConfig& config) {
   layer.routing.output_scale.assign(experts, 1.0f);
   layer.routing.drop.assign(experts, 0);
   layer.routing.force.assign(experts, 0);
-  layer.routing.top_k = config.num_experts_per_tok;
-  layer.routing.renormalise = config.norm_topk_prob;
+  layer.routing.top_k = router.top_k;
+  layer.routing.renormalise = router.renormalise;
   return layer;
 }
 
@@ -76,10 +76,10 @@ void apply(const RoutingEdit& edit, LayerEdits& layer) {
 }
 
 Status check_expert(std::size_t index, const char* field, int expert, const ModelConfig& config) {
-  if (expert >= 0 && expert < config.num_experts) return {};
+  if (expert >= 0 && expert < config.num_experts()) return {};
   return fail(ErrorCode::mismatch,
               "policy edit {}: field '{}': expert {} does not exist, the model has {} (0 to {})", index,
-              field, expert, config.num_experts, config.num_experts - 1);
+              field, expert, config.num_experts(), config.num_experts() - 1);
 }
 
 Status check_action(std::size_t index, const RoutingEdit& edit, const ModelConfig& config) {
@@ -99,10 +99,10 @@ Status check_action(std::size_t index, const RoutingEdit& edit, const ModelConfi
           },
           [&](const ForceEdit& e) { return check_expert(index, "expert", e.expert, config); },
           [&](const TopKEdit& e) -> Status {
-            if (e.k >= 1 && e.k <= config.num_experts) return {};
+            if (e.k >= 1 && e.k <= config.num_experts()) return {};
             return fail(ErrorCode::mismatch,
                         "policy edit {}: field 'k': {} is not between 1 and the model's {} experts", index,
-                        e.k, config.num_experts);
+                        e.k, config.num_experts());
           },
           [&](const TopPEdit& e) -> Status {
             if (e.p > 0.0f && e.p <= 1.0f) return {};
@@ -115,10 +115,10 @@ Status check_action(std::size_t index, const RoutingEdit& edit, const ModelConfi
 
 Status check_layers(std::size_t index, const RoutingEdit& edit, const ModelConfig& config) {
   for (const int layer : edit.layers) {
-    if (layer < 0 || layer >= config.num_hidden_layers) {
+    if (layer < 0 || layer >= config.num_layers()) {
       return fail(ErrorCode::mismatch,
                   "policy edit {}: field 'layer': layer {} does not exist, the model has {} (0 to {})", index,
-                  layer, config.num_hidden_layers, config.num_hidden_layers - 1);
+                  layer, config.num_layers(), config.num_layers() - 1);
     }
     if (!config.is_moe(layer)) {
       return fail(ErrorCode::mismatch,
@@ -176,10 +176,10 @@ std::string RoutingEdit::describe() const {
 }
 
 Result<std::shared_ptr<const RoutingTable>> RoutingPolicy::compile(const ModelConfig& config) const {
-  const auto layer_count = static_cast<std::size_t>(config.num_hidden_layers);
+  const auto layer_count = static_cast<std::size_t>(config.num_layers());
   std::vector<LayerEdits> layers(layer_count);
   for (std::size_t n = 0; n < layer_count; ++n) {
-    if (config.is_moe(static_cast<int>(n))) layers[n] = model_routing(config);
+    if (config.is_moe(static_cast<int>(n))) layers[n] = model_routing(config.layers[n].router);
   }
   for (std::size_t index = 0; index < edits.size(); ++index) {
     const RoutingEdit& edit = edits[index];

@@ -433,11 +433,11 @@ RunInfo describe_run(const Session& session, const CaptureRequest& probes) {
   RunInfo info;
   info.model = model.identity();
   info.architecture = config.architecture;
-  info.layers = config.num_hidden_layers;
-  info.experts = config.num_experts;
-  info.top_k = config.num_experts_per_tok;
+  info.layers = config.num_layers();
+  info.experts = config.num_experts();
+  info.top_k = config.top_k();
   info.hidden_size = config.hidden_size;
-  info.moe_layer = config.moe_layer;
+  info.moe_layer = config.moe_layers();
   info.program_version = EXPERTSCOPE_VERSION;
   info.backend = session.backend_description();
   const BackendInfo& backend = session.backend_info();

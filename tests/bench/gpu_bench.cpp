@@ -332,9 +332,9 @@ Status GpuBench::cache() {
   options.max_batch = std::min(512, options.max_batch);
   const ModelConfig& c = model_->config();
   const std::int64_t experts =
-      std::int64_t{6} * c.num_moe_layers() * c.num_experts * c.moe_intermediate_size * c.hidden_size;
+      std::int64_t{6} * c.num_moe_layers() * c.num_experts() * c.widest().expert_width * c.hidden_size;
   session_.reset();
-  if (memory_.resident_experts == c.num_experts)
+  if (memory_.resident_experts == c.num_experts())
     options.device_memory = memory_.weights - experts * 3 / 5 + memory_.kv_cache / 4 + memory_.workspace +
                             memory_.capture + cuda::kReservedBytes;
   auto session = testing::open_gpu_session(model_, options);
@@ -343,7 +343,7 @@ Status GpuBench::cache() {
   auto result = measure_cache(**session, std::min(options_.context, options.max_context / 2), options_.steps);
   if (!result) return forward_error(result);
   rows_.push_back(
-      {fmt::format("expert cache, {} of {} experts a layer on the device", resident, c.num_experts),
+      {fmt::format("expert cache, {} of {} experts a layer on the device", resident, c.num_experts()),
        fmt::format("{:.1f} tok/s", 1 / result->seconds),
        fmt::format("hit rate {:.0f} %", 100 * result->stats.hit_rate()), "", true});
   json_["cache"] = {{"resident_experts", resident},

@@ -123,7 +123,7 @@ Result<Turns> in_turns(int pairs, Recycler& sink, const Turn& turn) {
 }
 
 double expert_bytes(const ModelConfig& c) {
-  return 3.0 * 2.0 * c.moe_intermediate_size * c.hidden_size;
+  return 3.0 * 2.0 * c.widest().expert_width * c.hidden_size;
 }
 
 }  // namespace
@@ -250,8 +250,8 @@ Result<CacheResult> measure_cache(Session& session, int context, int steps) {
 
 double step_bytes(const Model& model, int batch, int context, double experts) {
   const ModelConfig& c = model.config();
-  const double own = static_cast<double>(c.num_moe_layers()) * c.num_experts_per_tok;
-  const double cache = 2.0 * 2.0 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * context * batch;
+  const double own = static_cast<double>(c.num_moe_layers()) * c.top_k();
+  const double cache = 2.0 * 2.0 * c.num_layers() * c.widest().key_width * context * batch;
   return static_cast<double>(testing::bytes_per_token(model)) + (experts - own) * expert_bytes(c) + cache;
 }
 
@@ -259,7 +259,7 @@ double prefill_flops(const Model& model, int tokens, bool with_scores) {
   const ModelConfig& c = model.config();
   const double products = static_cast<double>(testing::flops_per_token(model)) * tokens;
   const double pairs = 0.5 * tokens * (tokens + 1.0);
-  const double scores = 4.0 * c.num_hidden_layers * c.num_attention_heads * c.head_dim * pairs;
+  const double scores = 4.0 * c.num_layers() * c.widest().query_width * pairs;
   return products + (with_scores ? scores : 0);
 }
 

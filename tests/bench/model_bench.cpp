@@ -201,7 +201,7 @@ void measure_recording(Session& session, int decode_tokens) {
   }
   const auto bytes = std::filesystem::file_size(folder / "trace.db");
   const std::int64_t tokens = kRecordedPrompts * kPromptTokens + kShortPrompt + decode_tokens;
-  const std::int64_t decisions = tokens * config.num_moe_layers() * config.num_experts_per_tok;
+  const std::int64_t decisions = tokens * config.num_moe_layers() * config.top_k();
   fmt::print("  trace: {} bytes, {} tokens, {} router decisions: {:.1f} bytes per decision\n", bytes, tokens,
              decisions, static_cast<double>(bytes) / static_cast<double>(decisions));
 }
@@ -214,8 +214,8 @@ void bench_model(const std::string& name, std::shared_ptr<const Model> model, in
   const ModelConfig& config = session->model().config();
   const double megabytes = static_cast<double>(testing::bytes_per_token(session->model())) * 1e-6;
   fmt::print("\n{}: {} layers, {} experts, top-{}, hidden {}, {:.0f} MB of weights per token, {}\n", name,
-             config.num_hidden_layers, config.num_experts, config.num_experts_per_tok, config.hidden_size,
-             megabytes, session->backend_description());
+             config.num_layers(), config.num_experts(), config.top_k(), config.hidden_size, megabytes,
+             session->backend_description());
   // About a tenth of a second per turn.
   const int decode_tokens = std::clamp(static_cast<int>(2000.0 / megabytes), 8, 256);
   const Pairs prefill = measure(*session, pairs, prefill_seconds, limits);

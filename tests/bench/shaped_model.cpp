@@ -12,15 +12,16 @@
 #include "engine/dtype.h"
 
 namespace expertscope::bench {
+
+using testing::ModelShape;
+
 namespace {
 
 /// Elements between the offsets a slice may have: rows stay aligned to a cache line.
 constexpr std::int64_t kGrain = 64;
 
-ModelConfig base_config() {
-  ModelConfig c;
-  c.architecture = "Qwen3MoeForCausalLM";
-  c.model_type = "qwen3_moe";
+ModelShape base_config() {
+  ModelShape c;
   c.head_dim = 128;
   c.hidden_size = 2048;
   c.intermediate_size = 6144;
@@ -28,12 +29,12 @@ ModelConfig base_config() {
   c.rope_theta = 1000000.0;
   c.num_experts_per_tok = 8;
   c.norm_topk_prob = true;
-  c.qk_norm = true;
+  c.qk_norm = AttentionSpec::QkNorm::head;
   return c;
 }
 
-ModelConfig qwen3_30b_a3b() {
-  ModelConfig c = base_config();
+ModelShape qwen3_30b_a3b() {
+  ModelShape c = base_config();
   c.vocab_size = 151936;
   c.num_hidden_layers = 48;
   c.num_attention_heads = 32;
@@ -43,8 +44,8 @@ ModelConfig qwen3_30b_a3b() {
   return c;
 }
 
-ModelConfig olmoe_1b_7b() {
-  ModelConfig c = base_config();
+ModelShape olmoe_1b_7b() {
+  ModelShape c = base_config();
   c.vocab_size = 50304;
   c.num_hidden_layers = 16;
   c.num_attention_heads = 16;
@@ -58,8 +59,8 @@ ModelConfig olmoe_1b_7b() {
   return c;
 }
 
-ModelConfig tiny() {
-  ModelConfig c = base_config();
+ModelShape tiny() {
+  ModelShape c = base_config();
   c.vocab_size = 97;
   c.hidden_size = 64;
   c.num_hidden_layers = 2;
@@ -74,7 +75,7 @@ ModelConfig tiny() {
   return c;
 }
 
-nlohmann::json config_json(const ModelConfig& c) {
+nlohmann::json config_json(const ModelShape& c) {
   return {{"architectures", {c.architecture}},
           {"model_type", c.model_type},
           {"vocab_size", c.vocab_size},
@@ -89,7 +90,7 @@ nlohmann::json config_json(const ModelConfig& c) {
           {"num_experts", c.num_experts},
           {"num_experts_per_tok", c.num_experts_per_tok},
           {"norm_topk_prob", c.norm_topk_prob},
-          {"rms_norm_eps", c.rms_norm_eps},
+          {"rms_norm_eps", 1e-6},
           {"rope_theta", c.rope_theta},
           {"attention_bias", c.attention_bias},
           {"decoder_sparse_step", 1},
@@ -100,8 +101,8 @@ nlohmann::json config_json(const ModelConfig& c) {
 
 }  // namespace
 
-Result<ModelConfig> shape_named(const std::string& name) {
-  ModelConfig config;
+Result<ModelShape> shape_named(const std::string& name) {
+  ModelShape config;
   if (name == "qwen3-30b-a3b") {
     config = qwen3_30b_a3b();
   } else if (name == "olmoe-1b-7b") {
@@ -112,7 +113,6 @@ Result<ModelConfig> shape_named(const std::string& name) {
     return fail(ErrorCode::invalid_argument, "no shape \"{}\": there are qwen3-30b-a3b, olmoe-1b-7b and tiny",
                 name);
   }
-  config.moe_layer.assign(static_cast<std::size_t>(config.num_hidden_layers), 1);
   return config;
 }
 
@@ -184,7 +184,7 @@ Vector ones(int size) {
 /// What enters the residual stream is scaled down by the number of layers, as GPT-2 does, so that it stays
 /// near 1 to the end.
 template <class Pools>
-LayerWeights make_layer(Pools& pools, const ModelConfig& c, int n) {
+LayerWeights make_layer(Pools& pools, const ModelShape& c, int n) {
   const std::string layer = fmt::format("model.layers.{}.", n);
   const double residual = 1.0 / std::sqrt(2.0 * c.num_hidden_layers);
   const std::int64_t hidden = c.hidden_size;
@@ -217,7 +217,7 @@ LayerWeights make_layer(Pools& pools, const ModelConfig& c, int n) {
 
 }  // namespace
 
-Result<ShapedModel> ShapedModel::make(const ModelConfig& config, std::size_t pool_bytes, std::uint64_t seed) {
+Result<ShapedModel> ShapedModel::make(const ModelShape& config, std::size_t pool_bytes, std::uint64_t seed) {
   auto pools = std::make_shared<Pools>();
   pools->state = seed * 2 + 1;
   pools->elements = static_cast<std::int64_t>(pool_bytes / 2);
@@ -231,6 +231,7 @@ Result<ShapedModel> ShapedModel::make(const ModelConfig& config, std::size_t poo
     weights.norm = ones(config.hidden_size);
     weights.lm_head =
         pools->take("lm_head.weight", config.vocab_size, config.hidden_size, 3, config.hidden_size);
+    shaped.shape_ = config;
     shaped.model_ = Model::from_memory(config, std::move(weights), pools);
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::out_of_memory, "no memory for the random weights");
@@ -256,7 +257,7 @@ Status ShapedModel::write(const std::filesystem::path& folder) const {
     files.push_back(name);
   }
   const nlohmann::json description = {
-      {"config", config_json(model_->config())}, {"files", files}, {"tensors", tensors}};
+      {"config", config_json(shape_)}, {"files", files}, {"tensors", tensors}};
   std::ofstream out(folder / "shaped.json");
   out << description.dump() << '\n';
   if (!out.flush()) return fail(ErrorCode::io, "{}: cannot be written", (folder / "shaped.json").string());

@@ -8,6 +8,7 @@
 #include "engine/model/model.h"
 #include "engine/run/routing_policy.h"
 #include "tests/fuzz/targets.h"
+#include "tests/support/model_shape.h"
 
 namespace expertscope::testing {
 namespace {
@@ -25,7 +26,7 @@ void put_shard(const std::string& file, const std::vector<std::string>& tensors)
 }
 
 ModelConfig small_model() {
-  ModelConfig config;
+  testing::ModelShape config;
   config.num_hidden_layers = 3;
   config.num_experts = 8;
   config.num_experts_per_tok = 2;
@@ -76,10 +77,13 @@ bool fuzz_config(std::string_view input) {
   auto parsed = parse_config(text, "config.json");
   if (!opened(parsed)) return false;
   const ModelConfig& config = parsed->config;
-  ensure(weights && config.moe_layer.size() == static_cast<std::size_t>(config.num_hidden_layers), "layers");
-  ensure(config.num_experts_per_tok <= config.num_experts || config.num_moe_layers() == 0, "experts");
-  ensure(config.num_key_value_heads > 0 && config.num_attention_heads % config.num_key_value_heads == 0,
-         "heads");
+  ensure(weights && config.num_moe_layers() > 0, "layers");
+  for (const LayerSpec& layer : config.layers) {
+    const AttentionSpec& attention = layer.attention;
+    ensure(layer.router.top_k <= layer.router.experts, "experts");
+    ensure(attention.kv_heads > 0 && attention.heads % attention.kv_heads == 0, "heads");
+    ensure(attention.rotary.width % 2 == 0 && attention.rotary.width <= attention.head_dim, "rotary");
+  }
   apply_generation_config(generation, "generation_config.json", *parsed);
   put_file("model/config.json", text);
   put_file("model/generation_config.json", generation);

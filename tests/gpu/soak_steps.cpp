@@ -10,9 +10,9 @@ namespace {
 
 RoutingEdit random_edit(Dice& dice, const ModelConfig& config, bool top_p) {
   RoutingEdit edit;
-  const int expert = dice.below(config.num_experts);
+  const int expert = dice.below(config.num_experts());
   if (!dice.once_in(4)) {
-    const int layer = dice.below(config.num_hidden_layers);
+    const int layer = dice.below(config.num_layers());
     if (config.is_moe(layer)) edit.layers = {layer};
   }
   switch (dice.below(top_p ? 6 : 5)) {
@@ -20,7 +20,7 @@ RoutingEdit random_edit(Dice& dice, const ModelConfig& config, bool top_p) {
       edit.action = PruneEdit{expert, static_cast<PruneMode>(dice.below(3))};
       break;
     case 1:
-      edit.action = RerouteEdit{expert, dice.below(config.num_experts)};
+      edit.action = RerouteEdit{expert, dice.below(config.num_experts())};
       break;
     case 2:
       edit.action = BiasEdit{expert, static_cast<float>(dice.between(-8, 8)) * 0.25f};
@@ -29,7 +29,7 @@ RoutingEdit random_edit(Dice& dice, const ModelConfig& config, bool top_p) {
       edit.action = ForceEdit{expert};
       break;
     case 4:
-      edit.action = TopKEdit{dice.between(1, std::min(config.num_experts, 2 * config.num_experts_per_tok))};
+      edit.action = TopKEdit{dice.between(1, std::min(config.num_experts(), 2 * config.top_k()))};
       break;
     default:
       edit.action = TopPEdit{static_cast<float>(dice.between(1, 10)) * 0.1f};
@@ -109,7 +109,7 @@ float selection_margin(const CaptureBlock& block, const ModelConfig& config, int
   const auto experts = static_cast<std::size_t>(block.experts);
   std::vector<float> logits;
   std::size_t row = 0;
-  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
+  for (int layer = 0; layer < config.num_layers(); ++layer) {
     if (!config.is_moe(layer)) continue;
     const LayerRouting& routing = block.table->layers[static_cast<std::size_t>(layer)];
     for (int t = 0; t < block.tokens; ++t, ++row) {

@@ -26,7 +26,7 @@ void follow(const SoakStep& step, std::vector<int>& lengths) {
 }
 
 TEST(SoakSteps, EveryStepFitsTheSession) {
-  const ModelConfig config = tiny_config();
+  const testing::ModelShape config = tiny_config();
   const BackendOptions options = options_of_a_soak();
   Dice dice(3);
   std::vector<int> lengths(4, 0);
@@ -77,7 +77,7 @@ TEST(SoakSteps, ASeedRepeatsThem) {
 }
 
 TEST(SelectionMargin, IsTheGapBehindTheLastSelectedLogitOfThatSequence) {
-  ModelConfig config = tiny_config();
+  testing::ModelShape config = tiny_config();
   config.num_hidden_layers = 1;
   config.moe_layer = {1};
   config.num_experts = 4;

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "engine/model/config.h"
+#include "tests/support/model_shape.h"
 #include "views/models/selection.h"
 
 // How GoogleTest prints Qt's types when a comparison fails.
@@ -43,9 +44,7 @@ inline void settle() {
 
 /// 4 layers, of which layer 1 is dense; 8 experts, top-2.
 inline ModelConfig small_config() {
-  ModelConfig config;
-  config.architecture = "Qwen3MoeForCausalLM";
-  config.model_type = "qwen3_moe";
+  ModelShape config;
   config.num_hidden_layers = 4;
   config.num_experts = 8;
   config.num_experts_per_tok = 2;

@@ -85,7 +85,7 @@ class Intervention : public testing::TestWithParam<Case> {
   void expect_routing(const SequenceRecord& record, const GoldenFile& file) const {
     const ModelConfig& config = session_->model().config();
     std::size_t moe = 0;
-    for (int n = 0; n < config.num_hidden_layers; ++n) {
+    for (int n = 0; n < config.num_layers(); ++n) {
       if (!config.is_moe(n)) continue;
       const std::string layer = "layer." + std::to_string(n) + ".";
       const int slots = file.columns(layer + "slot_experts");
@@ -98,7 +98,7 @@ class Intervention : public testing::TestWithParam<Case> {
       EXPECT_THAT(
           narrow(record.probability[moe], record.slots, slots),
           testing::Pointwise(testing::FloatNear(kWeightTolerance), file.floats(layer + "topk_probs")));
-      EXPECT_THAT(combine_matrix(record, moe, 7, config.num_experts),
+      EXPECT_THAT(combine_matrix(record, moe, 7, config.num_experts()),
                   testing::Pointwise(testing::FloatNear(kWeightTolerance), file.floats(layer + "combine")));
       ++moe;
     }

@@ -72,21 +72,19 @@ class WeightFactory {
   std::size_t used_ = 0;
 };
 
-std::int64_t attention_elements(const ModelConfig& c) {
-  const std::int64_t heads = c.num_attention_heads + c.num_key_value_heads;
-  return 2 * heads * c.head_dim * std::int64_t{c.hidden_size};
+std::int64_t attention_elements(const ModelConfig& c, const LayerSpec& layer) {
+  return 2 * std::int64_t{layer.attention.query_width() + layer.attention.key_width()} * c.hidden_size;
 }
 
-std::int64_t mlp_elements(const ModelConfig& c, std::int64_t inner) {
-  return 3 * inner * c.hidden_size;
+std::int64_t mlp_elements(const ModelConfig& c, const MlpSpec& mlp) {
+  return std::int64_t{3} * mlp.width * c.hidden_size;
 }
 
 std::size_t all_elements(const ModelConfig& c) {
   std::int64_t sum = 2 * std::int64_t{c.vocab_size} * c.hidden_size;
-  for (int n = 0; n < c.num_hidden_layers; ++n) {
-    sum += attention_elements(c);
-    sum += c.is_moe(n) ? c.num_experts * (mlp_elements(c, c.moe_intermediate_size) + c.hidden_size)
-                       : mlp_elements(c, c.intermediate_size);
+  for (const LayerSpec& layer : c.layers) {
+    sum += attention_elements(c, layer) + mlp_elements(c, layer.dense);
+    sum += layer.router.experts * (mlp_elements(c, layer.expert) + c.hidden_size);
   }
   return static_cast<std::size_t>(sum);
 }
@@ -94,19 +92,18 @@ std::size_t all_elements(const ModelConfig& c) {
 /// Weight elements that one token meets in the layers.
 std::int64_t active_elements(const ModelConfig& c) {
   std::int64_t sum = 0;
-  for (int n = 0; n < c.num_hidden_layers; ++n) {
-    sum += attention_elements(c);
-    sum += c.is_moe(n) ? c.num_experts_per_tok * mlp_elements(c, c.moe_intermediate_size) +
-                             std::int64_t{c.num_experts} * c.hidden_size
-                       : mlp_elements(c, c.intermediate_size);
+  for (const LayerSpec& layer : c.layers) {
+    sum += attention_elements(c, layer) + mlp_elements(c, layer.dense);
+    sum += layer.router.top_k * mlp_elements(c, layer.expert) +
+           std::int64_t{layer.router.experts} * c.hidden_size;
   }
   return sum;
 }
 
-LayerWeights random_layer(WeightFactory& make, const ModelConfig& c, bool moe) {
+LayerWeights random_layer(WeightFactory& make, const ModelConfig& c, const LayerSpec& spec) {
   const std::int64_t hidden = c.hidden_size;
-  const std::int64_t queries = std::int64_t{c.num_attention_heads} * c.head_dim;
-  const std::int64_t keys = std::int64_t{c.num_key_value_heads} * c.head_dim;
+  const std::int64_t queries = spec.attention.query_width();
+  const std::int64_t keys = spec.attention.key_width();
   LayerWeights layer;
   layer.input_layernorm = make.vector(hidden);
   layer.post_attention_layernorm = make.vector(hidden);
@@ -114,26 +111,23 @@ LayerWeights random_layer(WeightFactory& make, const ModelConfig& c, bool moe) {
   layer.k_proj = make.matrix(keys, hidden);
   layer.v_proj = make.matrix(keys, hidden);
   layer.o_proj = make.matrix(hidden, queries);
-  if (c.qk_norm) {
-    layer.q_norm = make.vector(c.head_dim);
-    layer.k_norm = make.vector(c.head_dim);
+  if (spec.attention.qk_norm != AttentionSpec::QkNorm::none) {
+    const bool head = spec.attention.qk_norm == AttentionSpec::QkNorm::head;
+    layer.q_norm = make.vector(head ? spec.attention.head_dim : queries);
+    layer.k_norm = make.vector(head ? spec.attention.head_dim : keys);
   }
-  if (!moe) {
-    layer.mlp = make.mlp(hidden, c.intermediate_size);
-    return layer;
-  }
-  layer.router = make.matrix(c.num_experts, hidden, 2.0f);
-  for (int e = 0; e < c.num_experts; ++e)
-    layer.experts.push_back(make.mlp(hidden, c.moe_intermediate_size));
+  if (spec.dense.width > 0) layer.mlp = make.mlp(hidden, spec.dense.width);
+  if (!spec.is_moe()) return layer;
+  layer.router = make.matrix(spec.router.experts, hidden, 2.0f);
+  for (int e = 0; e < spec.router.experts; ++e)
+    layer.experts.push_back(make.mlp(hidden, spec.expert.width));
   return layer;
 }
 
 }  // namespace
 
-ModelConfig tiny_config() {
-  ModelConfig c;
-  c.architecture = "Qwen3MoeForCausalLM";
-  c.model_type = "qwen3_moe";
+ModelShape tiny_config() {
+  ModelShape c;
   c.vocab_size = 97;
   c.hidden_size = 64;
   c.num_hidden_layers = 2;
@@ -146,13 +140,13 @@ ModelConfig tiny_config() {
   c.num_experts_per_tok = 2;
   c.moe_intermediate_size = 32;
   c.norm_topk_prob = true;
-  c.qk_norm = true;
+  c.qk_norm = AttentionSpec::QkNorm::head;
   c.moe_layer = {1, 1};
   return c;
 }
 
-ModelConfig olmoe_eighth_config() {
-  ModelConfig c = tiny_config();
+ModelShape olmoe_eighth_config() {
+  ModelShape c = tiny_config();
   c.vocab_size = 50304 / 8;
   c.hidden_size = 2048;
   c.num_attention_heads = 16;
@@ -173,9 +167,8 @@ std::shared_ptr<const Model> random_model(const ModelConfig& config, DType dtype
   Weights weights;
   weights.embed_tokens =
       make.matrix(config.vocab_size, config.hidden_size, std::sqrt(static_cast<float>(config.hidden_size)));
-  for (int n = 0; n < config.num_hidden_layers; ++n) {
-    weights.layers.push_back(random_layer(make, config, config.is_moe(n)));
-  }
+  for (const LayerSpec& layer : config.layers)
+    weights.layers.push_back(random_layer(make, config, layer));
   weights.norm = make.vector(config.hidden_size);
   weights.lm_head = make.matrix(config.vocab_size, config.hidden_size, 2.0f);
   return Model::from_memory(config, std::move(weights), make.storage());

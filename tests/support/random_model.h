@@ -7,15 +7,16 @@
 #include "engine/dtype.h"
 #include "engine/model/config.h"
 #include "engine/model/model.h"
+#include "tests/support/model_shape.h"
 
 namespace expertscope::testing {
 
 /// A Qwen3-MoE configuration small enough for tests: two layers of eight experts, top-2, hidden 64.
-ModelConfig tiny_config();
+ModelShape tiny_config();
 
 /// The shape of OLMoE-1B-7B with an eighth of its layers and vocabulary: 2 layers of 64 experts, top-8,
 /// hidden 2048, moe_intermediate 1024, 16 heads of 128. About 1.7 GB in BF16, 295 MB of them read per token.
-ModelConfig olmoe_eighth_config();
+ModelShape olmoe_eighth_config();
 
 /// A model in memory with random weights of a scale that keeps the residual stream near 1. The same seed
 /// gives the same weights; the storage may be written through `mutable_weight` before the model is used.

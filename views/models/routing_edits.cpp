@@ -56,7 +56,7 @@ void RoutingEdits::set_config(std::optional<ModelConfig> config) {
 
 EditMarks RoutingEdits::marks() const {
   if (!config_) return {};
-  return EditMarks(policy_, config_->moe_layer, config_->num_experts);
+  return EditMarks(policy_, config_->moe_layers(), config_->num_experts());
 }
 
 Status RoutingEdits::push(RoutingPolicy next, const QString& text) {

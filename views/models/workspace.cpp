@@ -105,8 +105,8 @@ QString Workspace::summary() const {
     const ModelConfig& config = engine_.model()->config();
     return tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
         .arg(visible(engine_.model()->identity().name), visible(config.model_type),
-             QString::number(config.num_hidden_layers), QString::number(config.num_experts),
-             QString::number(config.num_experts_per_tok), engine_.backend());
+             QString::number(config.num_layers()), QString::number(config.num_experts()),
+             QString::number(config.top_k()), engine_.backend());
   }
   if (content_ == Content::trace && view() && view()->run)
     return tr("trace of %1").arg(run_summary(view()->run->run));
@@ -213,11 +213,11 @@ void Workspace::use_model() {
   selection_.reset();
   const ModelConfig& config = engine_.model()->config();
   auto blank = std::make_shared<ExpertTable>();
-  blank->layers = config.num_hidden_layers;
-  blank->experts = config.num_experts;
-  blank->moe_layer = config.moe_layer;
-  blank->cells.resize(static_cast<std::size_t>(config.num_hidden_layers) *
-                      static_cast<std::size_t>(config.num_experts));
+  blank->layers = config.num_layers();
+  blank->experts = config.num_experts();
+  blank->moe_layer = config.moe_layers();
+  blank->cells.resize(static_cast<std::size_t>(config.num_layers()) *
+                      static_cast<std::size_t>(config.num_experts()));
   blank_table_ = std::move(blank);
   live_trace_ = next_live_trace(paths_.trace_folder, engine_.model()->identity().name);
   files_.run<bool>(

@@ -43,14 +43,11 @@ ModelConfig config_of(const ExpertCase& what) {
   ModelConfig config;
   config.vocab_size = 1;
   config.hidden_size = what.hidden;
-  config.num_hidden_layers = 1;
-  config.num_attention_heads = 1;
-  config.num_key_value_heads = 1;
-  config.head_dim = 8;
-  config.num_experts = what.experts;
-  config.num_experts_per_tok = what.top_k;
-  config.moe_intermediate_size = what.inner;
-  config.moe_layer = {1};
+  LayerSpec& layer = config.layers.emplace_back();
+  layer.attention = {.heads = 1, .kv_heads = 1, .head_dim = 8};
+  layer.router.experts = what.experts;
+  layer.router.top_k = what.top_k;
+  layer.expert.width = what.inner;
   return config;
 }
 
@@ -164,7 +161,7 @@ Status ExpertBench::make_step(const DeviceLimits& limits) {
   batch.tokens.assign(static_cast<std::size_t>(what_.tokens), 0);
   batch.chunks = {{0, 0, what_.tokens}};
   Queue queue(stream_.get());
-  input_.upload(batch, what_.top_k, {}, query_tile(MathMode::bf16, config_.head_dim), queue);
+  input_.upload(batch, what_.top_k, {}, query_tile(MathMode::bf16, config_.widest().head_dim), queue);
   routing_.upload(table_, queue);
   queue.enter("making random activations");
   const std::size_t elements =

@@ -22,12 +22,16 @@ __device__ inline void tell_layer(const DeviceStep& step, int layer) {
 template <int kLanes, class Put>
 __device__ inline void finish_head(const DeviceHeads& heads, bool there, const float* raw, const float* bias,
                                    const float* norm, int position, int stride, Put&& put) {
-  constexpr int kPairs = kMaxHeadDim / 2 / kLanes;  // channels i and i + half rotate together
+  constexpr int kPairs = kMaxHeadDim / 2 / kLanes;
   const int lane = lane_index() % kLanes;
   const int width = heads.head_dim;
   const int half = there ? width / 2 : 0;
   const float* cosine = heads.rope + static_cast<std::size_t>(position) * static_cast<std::size_t>(width);
   const float* sine = cosine + half;
+  // Pair i: of the channels that turn, i and i + rotary_half turn together; the others are paired likewise.
+  const int turning = heads.rotary_half;
+  const auto low = [&](int i) { return i < turning ? i : i + turning; };
+  const auto high = [&](int i) { return i < turning ? i + turning : i + half; };
   float2 value[kPairs] = {};
   float2 angle[kPairs] = {};
   float2 weight[kPairs] = {};
@@ -35,17 +39,17 @@ __device__ inline void finish_head(const DeviceHeads& heads, bool there, const f
   for (int j = 0; j < kPairs; ++j) {
     const int i = lane + j * kLanes;
     if (i >= half) continue;
-    value[j] = {raw[i], raw[i + half]};
+    value[j] = {raw[low(i)], raw[high(i)]};
     angle[j] = {cosine[i], sine[i]};
-    if (norm != nullptr) weight[j] = {norm[i], norm[i + half]};
+    if (norm != nullptr) weight[j] = {norm[low(i)], norm[high(i)]};
   }
   float squares = 0;
 #pragma unroll
   for (int j = 0; j < kPairs; ++j) {
     const int i = lane + j * kLanes;
     if (bias != nullptr && i < half) {
-      value[j].x += bias[i];
-      value[j].y += bias[i + half];
+      value[j].x += bias[low(i)];
+      value[j].y += bias[high(i)];
     }
     squares += value[j].x * value[j].x + value[j].y * value[j].y;
   }
@@ -62,8 +66,8 @@ __device__ inline void finish_head(const DeviceHeads& heads, bool there, const f
   for (int j = 0; j < kPairs; ++j) {
     const int i = lane + j * kLanes;
     if (i >= half) continue;
-    put(i, value[j].x * angle[j].x - value[j].y * angle[j].y);
-    put(i + half, value[j].y * angle[j].x + value[j].x * angle[j].y);
+    put(low(i), value[j].x * angle[j].x - value[j].y * angle[j].y);
+    put(high(i), value[j].y * angle[j].x + value[j].x * angle[j].y);
   }
   for (int i = 2 * half + lane; there && i < stride; i += kLanes)
     put(i, 0.0f);

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kRowThreads)
 
 /// The end of a decode step: the parts of all layers become probe values. Blocks: (layers, tokens); nothing
 /// here lies on the way to the next token, so it is one kernel a step and not a tail on every layer.
-__global__ void finish_probes(const DeviceStep* step, const LayerParts* layers, int heads) {
+__global__ void finish_probes(const DeviceStep* step, const LayerParts* layers) {
   const int layer_index = static_cast<int>(blockIdx.x);
   const int token = static_cast<int>(blockIdx.y);
   if (token >= step->tokens) return;
@@ -74,6 +74,7 @@ __global__ void finish_probes(const DeviceStep* step, const LayerParts* layers, 
   }
   if (capture.first_token_attention != nullptr && lane_index() == 0) {
     float sum = 0;
+    const int heads = layer.heads;
     for (int h = 0; h < heads; ++h)
       sum += layer.first_token[token * heads + h];
     capture.first_token_attention[at] = sum / static_cast<float>(heads);

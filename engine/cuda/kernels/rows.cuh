@@ -47,9 +47,29 @@ __global__ void __launch_bounds__(kRowThreads)
   norm_row<kRowThreads>(from, norm, width, padded, eps, scratch, exact + at);
 }
 
-/// The same for a router that reads its input as kRouterPieces bf16 numbers a float: pieces[r] is [low,
-/// middle, high], `padded` each. Tensor cores cut off what lies far below the sum they add to, so the small
-/// numbers come while the sum is small. Blocks: tokens.
+/// Bias of queries, keys and values and norm of queries and of keys over all heads of a token together, in
+/// place: qkv[t] is [queries, keys, values]. Biases may be null. Blocks: tokens.
+__global__ inline void __launch_bounds__(kRowThreads)
+    norm_heads(const DeviceStep* step, float* qkv, const float* bias, const float* q_norm,
+               const float* k_norm, int queries, int keys, float eps) {
+  __shared__ float scratch[kRowThreads / kWarp];
+  const int token = static_cast<int>(blockIdx.x);
+  if (token >= step->tokens) return;
+  const int width = queries + 2 * keys;
+  float* row = qkv + static_cast<std::size_t>(token) * static_cast<std::size_t>(width);
+  if (bias != nullptr) {
+    for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads)
+      row[i] += bias[i];
+    __syncthreads();
+  }
+  norm_row<kRowThreads>(row, q_norm, queries, queries, eps, scratch, row);
+  __syncthreads();
+  norm_row<kRowThreads>(row + queries, k_norm, keys, keys, eps, scratch, row + queries);
+}
+
+/// The same as norm_rows for a router that reads its input as kRouterPieces bf16 numbers a float: pieces[r]
+/// is [low, middle, high], `padded` each. Tensor cores cut off what lies far below the sum they add to, so
+/// the small numbers come while the sum is small. Blocks: tokens.
 template <class X>
 __global__ void __launch_bounds__(kRowThreads)
     norm_rows_in_pieces(const DeviceStep* step, const float* hidden, const float* norm, int width, int padded,

@@ -103,12 +103,13 @@ struct DeviceHeads {
   int heads = 0;
   int kv_heads = 0;
   int head_dim = 0;
+  int rotary_half = 0;  ///< half the leading channels that turn
   int layer = 0;
   float eps = 0;
   const float* bias = nullptr;    ///< [(heads + 2 kv_heads) * head_dim] of q, k and v
   const float* q_norm = nullptr;  ///< [head_dim]
   const float* k_norm = nullptr;  ///< [head_dim]
-  const float* rope = nullptr;    ///< [positions][cosine, sine][head_dim / 2]
+  const float* rope = nullptr;    ///< [positions][cosine, sine][head_dim / 2]; 1 and 0 where nothing turns
 
   constexpr int group() const { return heads / kv_heads; }                 ///< query heads a kv head
   constexpr int row() const { return (heads + 2 * kv_heads) * head_dim; }  ///< floats of q, k and v
@@ -176,6 +177,7 @@ struct LayerParts {
   const DeviceRouting* routing = nullptr;  ///< null: no MoE layer
   DeviceSlots slots;
   const float* first_token = nullptr;  ///< [tokens][heads]
+  int heads = 0;
 };
 
 /// Candidates of a row, or of a share of a row, that there is room for. More than kMostCandidates are not

@@ -10,19 +10,19 @@ namespace {
 constexpr std::size_t kPerExpert = 2 * sizeof(float) + sizeof(std::int32_t) + 2;  // the five arrays
 
 std::size_t array_experts(const ModelConfig& config) {
-  return static_cast<std::size_t>(padded(std::max(1, config.num_experts)));
+  return static_cast<std::size_t>(padded(std::max(1, config.num_experts())));
 }
 
 }  // namespace
 
 std::size_t RoutingTables::bytes(const ModelConfig& config) {
-  return static_cast<std::size_t>(config.num_hidden_layers) *
+  return static_cast<std::size_t>(config.num_layers()) *
          (sizeof(DeviceRouting) + array_experts(config) * kPerExpert);
 }
 
 Status RoutingTables::allocate(const ModelConfig& config) {
-  layers_ = config.num_hidden_layers;
-  is_moe_ = config.moe_layer;
+  layers_ = config.num_layers();
+  is_moe_ = config.moe_layers();
   experts_ = array_experts(config);
   layer_bytes_ = experts_ * kPerExpert;
   if (auto ok = device_.allocate(bytes(config), "routing tables"); !ok) return ok;

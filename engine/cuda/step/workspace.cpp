@@ -10,15 +10,15 @@ namespace {
 constexpr std::int64_t kLogitsBytes = std::int64_t{160} << 20;  // of one slice of the head
 
 int widest_inner(const ModelConfig& config) {
-  const bool dense = config.num_moe_layers() < config.num_hidden_layers;
-  return padded(std::max(config.moe_intermediate_size, dense ? config.intermediate_size : 0));
+  const WidestLayer most = config.widest();
+  return padded(std::max(most.expert_width, most.dense_width));
 }
 
 int rows_at_a_time(const ModelConfig& config, const BackendOptions& options) {
-  const std::int64_t usual = std::int64_t{options.max_batch} * std::max(1, config.num_experts_per_tok);
+  const std::int64_t usual = std::int64_t{options.max_batch} * std::max(1, config.top_k());
   // In tiles of at least 16 rows no more than a grid has blocks; what is beyond takes another round.
   constexpr std::int64_t kMost = (65535 - kMaxExperts) * std::int64_t{16};
-  return static_cast<int>(std::min(std::max<std::int64_t>(usual, config.num_experts), kMost));
+  return static_cast<int>(std::min(std::max<std::int64_t>(usual, config.num_experts()), kMost));
 }
 
 }  // namespace
@@ -29,23 +29,24 @@ void Workspace::measure(const ModelConfig& config, const BackendOptions& options
   head_rows = static_cast<int>(std::clamp<std::int64_t>(kLogitsBytes / row, kDecodeTokens,
                                                         std::max(options.max_batch, kDecodeTokens)));
   shares = (config.vocab_size + kCandidateShare - 1) / kCandidateShare;
-  decode_slots = std::clamp(config.num_experts, 1, kDecodeSlots);
+  decode_slots = std::clamp(config.num_experts(), 1, kDecodeSlots);
   output_blocks = (config.hidden_size + kProductWarps - 1) / kProductWarps;  // a channel a warp
   multiprocessors_ = multiprocessors;
-  kv_heads_ = config.num_key_value_heads;
+  kv_heads_ = config.widest().kv_heads;
   // attend_token takes pieces of 32 positions at least, but for the last.
   most_splits_ = std::clamp((options.max_context - 1) / 32 + 1, 1, kMaxSplits);
 }
 
 void Workspace::place(const ModelConfig& config, const BackendOptions& options, Arena& arena) {
   const std::int64_t batch = std::max(options.max_batch, kDecodeTokens);
-  const std::int64_t layers = config.num_hidden_layers;
-  const std::int64_t heads = config.num_attention_heads;
-  const std::int64_t experts = std::max(1, config.num_experts);
+  const std::int64_t layers = config.num_layers();
+  const WidestLayer most = config.widest();
+  const std::int64_t heads = most.heads;
+  const std::int64_t experts = std::max(1, most.experts);
   const CheckedSize rows(batch);
   const CheckedSize width(config.hidden_size);
   const CheckedSize padded_width(padded(config.hidden_size));
-  const CheckedSize row_of_qkv((heads + 2 * std::int64_t{config.num_key_value_heads}) * config.head_dim);
+  const CheckedSize row_of_qkv(std::int64_t{most.query_width} + 2 * most.key_width);
   const CheckedSize decoding = CheckedSize(layers) * CheckedSize(kDecodeTokens);
   const CheckedSize decode_all_slots = decoding * CheckedSize(decode_slots);
   const auto larger = [](CheckedSize a, CheckedSize b) { return a.value() > b.value() ? a : b; };
@@ -54,12 +55,12 @@ void Workspace::place(const ModelConfig& config, const BackendOptions& options, 
   normed = arena.take<float>(rows * padded_width);
   exact = arena.take<float>(rows * padded_width * CheckedSize(2));  // or three bf16 numbers a float
   qkv = arena.take<float>(rows * row_of_qkv);
-  attended = arena.take<float>(rows * CheckedSize(padded(static_cast<int>(heads * config.head_dim))));
+  attended = arena.take<float>(rows * CheckedSize(padded(most.query_width)));
   first_token = arena.take<float>(larger(rows, decoding) * CheckedSize(heads));
   std::int64_t pieces_count = 0;
   for (int tokens = 1; tokens <= kBatchTokens; ++tokens)
     pieces_count = std::max(pieces_count, tokens * heads * splits(tokens));
-  pieces.out = arena.take<float>(CheckedSize(pieces_count) * CheckedSize(padded(config.head_dim)));
+  pieces.out = arena.take<float>(CheckedSize(pieces_count) * CheckedSize(padded(most.head_dim)));
   pieces.stats = arena.take<float>(CheckedSize(3 * pieces_count));
   router_logits = arena.take<float>(rows * CheckedSize(experts));
   const CheckedSize all_slots = larger(rows * CheckedSize(experts), decode_all_slots);
@@ -89,7 +90,7 @@ void Workspace::place(const ModelConfig& config, const BackendOptions& options, 
   candidates = arena.take<RowCandidates>(CheckedSize(head_rows));
   log_probs = arena.take<float>(rows);
   const std::size_t before = arena.used().value();
-  pieces.arrived = arena.take<unsigned>(CheckedSize(kBatchTokens * std::int64_t{config.num_key_value_heads}));
+  pieces.arrived = arena.take<unsigned>(CheckedSize(kBatchTokens * std::int64_t{most.kv_heads}));
   arrived = arena.take<unsigned>(CheckedSize(1));
   not_finite = arena.take<unsigned>(CheckedSize(2));
   counters_ = arena.used().value() - before;

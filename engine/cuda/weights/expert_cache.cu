@@ -43,7 +43,7 @@ Status clear(const DeviceExpertCache& cache, cudaStream_t stream) {
 std::size_t ExpertCache::bytes(const WeightLayout& layout, const ModelConfig& config, int slots) {
   Arena arena(nullptr);
   arena.take<long long>(counters_of(config));
-  for (int n = 0; n < config.num_hidden_layers; ++n) {
+  for (int n = 0; n < config.num_layers(); ++n) {
     DeviceExpertCache cache;
     if (config.is_moe(n)) place(arena, layout.layers()[static_cast<std::size_t>(n)].experts, slots, cache);
   }
@@ -57,7 +57,7 @@ Status ExpertCache::create(const WeightLayout& layout, const ModelConfig& config
   Arena arena(memory_.data());
   counters_ = arena.take<long long>(counters_of(config));
   slot_count_ = slots;
-  for (int n = 0; n < config.num_hidden_layers; ++n) {
+  for (int n = 0; n < config.num_layers(); ++n) {
     const PlacedExperts& placed = layout.layers()[static_cast<std::size_t>(n)].experts;
     DeviceExpertCache& cache = layers_.emplace_back();
     if (!config.is_moe(n)) continue;

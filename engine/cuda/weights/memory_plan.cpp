@@ -23,11 +23,10 @@ CheckedSize capture_bytes(const ModelConfig& config, const BackendOptions& optio
   constexpr std::int64_t kSlot =
       2 + 4 + 4 + 4 + 4 + 4;                  // expert, probability, weight, norm, maximum, channel
   constexpr std::int64_t kLayer = 4 + 4 + 4;  // maximum, channel, attention
-  const CheckedSize slots =
-      CheckedSize(config.num_moe_layers()) * CheckedSize(std::max(1, config.num_experts_per_tok));
+  const CheckedSize slots = CheckedSize(config.num_moe_layers()) * CheckedSize(std::max(1, config.top_k()));
   const CheckedSize token = slots * CheckedSize(kSlot) +
                             CheckedSize(config.num_moe_layers() * std::int64_t{4}) +
-                            CheckedSize(config.num_hidden_layers * kLayer);
+                            CheckedSize(config.num_layers() * kLayer);
   return CheckedSize(options.max_batch) * token;
 }
 
@@ -51,7 +50,7 @@ Status plan_cache(const WeightLayout& layout, const ModelConfig& config, const B
   const std::int64_t each = static_cast<std::int64_t>(ExpertCache::bytes(layout, config, 2)) - one;
   if (room < one) return tl::unexpected<Error>(too_large(plan, plan.device_total() + one, options));
   const std::int64_t slots =
-      std::min<std::int64_t>(1 + (room - one) / std::max<std::int64_t>(each, 1), config.num_experts);
+      std::min<std::int64_t>(1 + (room - one) / std::max<std::int64_t>(each, 1), config.num_experts());
   plan.resident_experts = static_cast<int>(slots);
   plan.expert_cache = static_cast<std::int64_t>(ExpertCache::bytes(layout, config, plan.resident_experts));
   plan.host_weights = static_cast<std::int64_t>(layout.expert_bytes());
@@ -69,18 +68,22 @@ Status check_supported(const ModelConfig& config, const DeviceLimits& limits) {
   const auto refuse = [](const char* field, int value, const std::string& reason) -> Status {
     return fail(ErrorCode::unsupported, "{} = {}: {}", field, value, reason);
   };
-  if (config.head_dim > kMaxHeadDim || config.head_dim % 2 != 0)
-    return refuse("head_dim", config.head_dim,
+  const WidestLayer most = config.widest();
+  if (most.head_dim > kMaxHeadDim || most.head_dim % 2 != 0)
+    return refuse("head_dim", most.head_dim,
                   fmt::format("the CUDA kernels take even head sizes up to {}", kMaxHeadDim));
-  if (config.num_experts > kMaxExperts)
-    return refuse("num_experts", config.num_experts,
+  if (most.experts > kMaxExperts)
+    return refuse("num_experts", most.experts,
                   fmt::format("the CUDA kernels take up to {} experts per layer", kMaxExperts));
-  const int group = config.num_attention_heads / std::max(1, config.num_key_value_heads);
-  if (group > kMostGroup || decode_heads(group, padded(config.head_dim)) > kMostDecodeHeads)
-    return refuse(
-        "num_attention_heads", config.num_attention_heads,
-        fmt::format("{} query heads of {} share one key/value head, more than the CUDA kernels take", group,
-                    config.head_dim));
+  for (const LayerSpec& layer : config.layers) {
+    const AttentionSpec& attention = layer.attention;
+    const int group = attention.group();
+    if (group > kMostGroup || decode_heads(group, padded(attention.head_dim)) > kMostDecodeHeads)
+      return refuse(
+          "num_attention_heads", attention.heads,
+          fmt::format("{} query heads of {} share one key/value head, more than the CUDA kernels take", group,
+                      attention.head_dim));
+  }
   // Experts are combined in a row that a block keeps in shared memory.
   if (static_cast<std::size_t>(config.hidden_size) * sizeof(float) + kOtherShared > limits.shared_bytes)
     return refuse("hidden_size", config.hidden_size,
@@ -109,14 +112,14 @@ Result<MemoryPlan> plan(const WeightLayout& layout, const ModelConfig& config, c
   plan.available = options.device_memory > 0 ? std::min(options.device_memory, free) : free;
   plan.weights = static_cast<std::int64_t>(layout.shared_bytes() + DeviceWeights::table_bytes(layout));
   plan.kv_cache = signed_bytes(KvCache::bytes(config, options));
-  plan.workspace = signed_bytes(Workspace::bytes(config, options, limits.multiprocessors) +
-                                CheckedSize(options.max_context) * CheckedSize(config.head_dim) *
-                                    CheckedSize(sizeof(float))) +
-                   static_cast<std::int64_t>(Products::bytes(options.math) + RoutingTables::bytes(config) +
-                                             StepInput::bytes(options));
+  plan.workspace =
+      signed_bytes(Workspace::bytes(config, options, limits.multiprocessors) +
+                   RopeTables::floats(config, options.max_context) * CheckedSize(sizeof(float))) +
+      static_cast<std::int64_t>(Products::bytes(options.math) + RoutingTables::bytes(config) +
+                                StepInput::bytes(options));
   plan.capture = signed_bytes(capture_bytes(config, options));
   plan.staging = static_cast<std::int64_t>(2 * staging_bytes(layout)) + plan.capture;
-  plan.resident_experts = config.num_experts;
+  plan.resident_experts = config.num_experts();
   const std::int64_t room = plan.available - kReservedBytes - plan.device_total();
   if (room < 0) return tl::unexpected<Error>(too_large(plan, plan.device_total() + kReservedBytes, options));
   if (room >= static_cast<std::int64_t>(layout.expert_bytes())) {

@@ -109,7 +109,7 @@ WeightLayout::WeightLayout(const ModelConfig& config, const Weights& weights) {
   embed_tokens_ = place({&weights.embed_tokens});
   lm_head_ = weights.lm_head.data == weights.embed_tokens.data ? embed_tokens_ : place({&weights.lm_head});
   norm_ = place({&weights.norm});
-  for (int n = 0; n < config.num_hidden_layers; ++n) {
+  for (int n = 0; n < config.num_layers(); ++n) {
     const LayerWeights& layer = weights.layers[static_cast<std::size_t>(n)];
     PlacedLayer placed;
     placed.qkv = place({&layer.q_proj, &layer.k_proj, &layer.v_proj});

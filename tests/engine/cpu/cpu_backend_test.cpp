@@ -78,10 +78,9 @@ TEST(CpuBackend, SaysWhatRunsWhyAndWhereTheBytesGo) {
   EXPECT_EQ(info.reason, "there is no GPU");
   EXPECT_TRUE(info.device.name.empty());
   const ModelConfig& config = model->config();
-  EXPECT_EQ(info.memory.kv_cache, std::int64_t{config.num_hidden_layers} * 2 * config.num_key_value_heads *
-                                      config.head_dim * 64 * 4);
+  EXPECT_EQ(info.memory.kv_cache, std::int64_t{config.num_layers()} * 2 * config.widest().key_width * 64 * 4);
   EXPECT_GT(info.memory.workspace, 64 * config.hidden_size * 4);
-  EXPECT_EQ(info.memory.resident_experts, config.num_experts);
+  EXPECT_EQ(info.memory.resident_experts, config.num_experts());
 }
 
 TEST(CpuBackend, TheNumberOfThreadsDoesNotChangeAScoreOrACandidate) {
@@ -99,7 +98,7 @@ TEST(CpuBackend, TheNumberOfThreadsDoesNotChangeAScoreOrACandidate) {
 }
 
 TEST(CpuBackend, SaysHowMuchMemoryAContextNeedsAndHowMuchIsFree) {
-  ModelConfig config = testing::tiny_config();
+  testing::ModelShape config = testing::tiny_config();
   config.max_position_embeddings = std::numeric_limits<int>::max();
   const auto model = testing::random_model(config, DType::f32);
   BackendOptions options = options_for(MathMode::f32, 1);
@@ -146,7 +145,7 @@ TEST(CpuBackend, RefusesMoreThreadsThanThePoolCanCount) {
 
 /// A model whose weight at `damage(weights)` is NaN.
 template <class Damage>
-std::shared_ptr<const Model> damaged_model(ModelConfig config, Damage damage) {
+std::shared_ptr<const Model> damaged_model(const testing::ModelShape& config, Damage damage) {
   auto whole = testing::random_model(config, DType::f32);
   Weights weights = whole->weights();
   const Matrix& target = damage(weights);

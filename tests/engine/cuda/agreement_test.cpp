@@ -14,7 +14,7 @@ namespace {
 
 struct Case {
   std::string name;
-  std::function<void(ModelConfig&)> change;
+  std::function<void(expertscope::testing::ModelShape&)> change;
   Types types = {DType::f32};
 };
 void PrintTo(const Case& value, std::ostream* out) {
@@ -25,39 +25,43 @@ const Types kMixed = {DType::bf16, DType::f32, DType::f16, DType::bf16, DType::f
 
 std::vector<Case> cases() {
   return {
-      {"odd_sizes", [](ModelConfig&) {}, {DType::f32}},
-      {"odd_sizes_in_bf16", [](ModelConfig&) {}, {DType::bf16}},
-      {"odd_sizes_in_f16", [](ModelConfig&) {}, {DType::f16}},
-      {"types_mixed_within_a_layer", [](ModelConfig&) {}, kMixed},
-      {"all_experts_selected", [](ModelConfig& c) { c.num_experts_per_tok = 5; }, {DType::bf16}},
-      {"one_expert", [](ModelConfig& c) { c.num_experts = c.num_experts_per_tok = 1; }, {DType::bf16}},
+      {"odd_sizes", [](expertscope::testing::ModelShape&) {}, {DType::f32}},
+      {"odd_sizes_in_bf16", [](expertscope::testing::ModelShape&) {}, {DType::bf16}},
+      {"odd_sizes_in_f16", [](expertscope::testing::ModelShape&) {}, {DType::f16}},
+      {"types_mixed_within_a_layer", [](expertscope::testing::ModelShape&) {}, kMixed},
+      {"all_experts_selected",
+       [](expertscope::testing::ModelShape& c) { c.num_experts_per_tok = 5; },
+       {DType::bf16}},
+      {"one_expert",
+       [](expertscope::testing::ModelShape& c) { c.num_experts = c.num_experts_per_tok = 1; },
+       {DType::bf16}},
       {"a_dense_layer_first",
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.hidden_size = 40;
          c.moe_layer = {0, 1};
        },
        {DType::bf16}},
       {"no_experts_at_all",
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.moe_layer = {0, 0};
          c.num_experts = c.num_experts_per_tok = c.moe_intermediate_size = 0;
        },
        {DType::f32}},
       {"one_key_value_head",
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.num_attention_heads = 4;
          c.num_key_value_heads = 1;
          c.head_dim = 2;
        },
        {DType::f32}},
       {"biases_and_tied_embeddings",
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.attention_bias = c.tie_word_embeddings = true;
-         c.qk_norm = false;
+         c.qk_norm = AttentionSpec::QkNorm::none;
        },
        {DType::bf16}},
       {"wide_heads",
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.num_attention_heads = 4;
          c.num_key_value_heads = 2;
          c.head_dim = 136;
@@ -66,7 +70,7 @@ std::vector<Case> cases() {
        },
        {DType::bf16}},
       {"more_slots_than_decoding_has",
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.num_experts = 40;
          c.num_experts_per_tok = 36;
          c.num_hidden_layers = 1;
@@ -81,7 +85,7 @@ class Agreement : public testing::TestWithParam<std::tuple<Case, MathMode>> {
   const Case& shape() const { return std::get<0>(GetParam()); }
   MathMode math() const { return std::get<1>(GetParam()); }
   std::shared_ptr<const Model> model() const {
-    ModelConfig config = odd_config();
+    expertscope::testing::ModelShape config = odd_config();
     shape().change(config);
     return make_model(config, shape().types);
   }
@@ -126,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Agreement,
 class WideModels : public testing::TestWithParam<std::pair<int, int>> {};
 
 TEST_P(WideModels, DecodeFourTokensAtOnce) {
-  ModelConfig config = odd_config();
+  expertscope::testing::ModelShape config = odd_config();
   config.hidden_size = GetParam().first;
   config.num_attention_heads = GetParam().second;
   config.num_key_value_heads = 1;
@@ -148,7 +152,7 @@ INSTANTIATE_TEST_SUITE_P(Widths, WideModels,
 /// Activations of super experts grow far beyond the largest f16 number; F16 weights must bear them. Not in
 /// front of a router, whose probabilities would all be 0 and 1.
 TEST(Outliers, DoNotOverflowWithF16Weights) {
-  ModelConfig config = odd_config();
+  expertscope::testing::ModelShape config = odd_config();
   config.moe_layer = {1, 0};
   const auto model = make_model(
       config, {DType::f16}, [](Weights& weights) { weights.layers[1].post_attention_layernorm[5] = 1e6f; });
@@ -181,7 +185,7 @@ TEST_P(ManySequences, AgreeWithTheCpu) {
 }
 
 TEST_P(ManySequences, GiveTheSameFromAGraph) {
-  ModelConfig config = odd_config();
+  expertscope::testing::ModelShape config = odd_config();
   config.moe_layer = {0, 1};
   const auto session = cuda(make_model(config, {DType::bf16}));
   ASSERT_TRUE(session);
@@ -233,7 +237,7 @@ INSTANTIATE_TEST_SUITE_P(Policies, EditedAgreement, testing::ValuesIn(policies()
 
 /// A model that decodes from graphs may be told to take more slots than a graph has room for.
 TEST(EditedAgreement, HoldsWhenAnEditAsksForMoreSlotsThanAGraphHas) {
-  ModelConfig config = odd_config();
+  expertscope::testing::ModelShape config = odd_config();
   config.num_experts = 40;
   const auto model = make_model(config);
   const auto cuda = must(open_cuda(model, small_options(MathMode::f32)));

@@ -151,8 +151,8 @@ void expect_agreement(const SequenceRecord& actual, const SequenceRecord& expect
 
 }  // namespace
 
-ModelConfig odd_config() {
-  ModelConfig c = testing::tiny_config();
+testing::ModelShape odd_config() {
+  testing::ModelShape c = testing::tiny_config();
   c.vocab_size = 53;
   c.hidden_size = 37;
   c.num_attention_heads = 3;
@@ -165,7 +165,7 @@ ModelConfig odd_config() {
   return c;
 }
 
-std::shared_ptr<const Model> make_model(ModelConfig config, const Types& types,
+std::shared_ptr<const Model> make_model(testing::ModelShape config, const Types& types,
                                         const std::function<void(Weights&)>& change) {
   auto storage = std::make_shared<Storage>();
   storage->from = testing::random_model(config, DType::f32);
@@ -176,7 +176,7 @@ std::shared_ptr<const Model> make_model(ModelConfig config, const Types& types,
   if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
   if (config.attention_bias) add_biases(weights);
   if (change) change(weights);
-  return Model::from_memory(std::move(config), std::move(weights), std::move(storage));
+  return Model::from_memory(config, std::move(weights), std::move(storage));
 }
 
 BackendOptions small_options(MathMode math) {

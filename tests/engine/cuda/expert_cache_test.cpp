@@ -17,8 +17,8 @@ constexpr int kExperts = 8;
 const std::vector<Counts> kSteps = {{{0, 19}, {1, 1}}, {{0, 1}},         {{0, 1}, {1, 1}, {2, 1}},
                                     {{1, 9}, {2, 1}},  {{0, 1}, {1, 1}}, {{2, 1}}};
 
-ModelConfig cached_config() {
-  ModelConfig config = odd_config();
+expertscope::testing::ModelShape cached_config() {
+  expertscope::testing::ModelShape config = odd_config();
   config.num_experts = kExperts;
   config.num_hidden_layers = 3;
   config.moe_layer = {1, 0, 1};

@@ -34,7 +34,7 @@ TEST(ConvertRows, WidensToF32AndFillsThePadding) {
   EXPECT_EQ(to, bytes_of({1, -2, 3, 0, 0, 0, 0, 0, 4, 5, 6, 0, 0, 0, 0, 0}));
 }
 
-TEST(ConvertRows, KeepsTheBitsOfItsOwnType) {
+TEST(ConvertRows, ModelConfigsTheBitsOfItsOwnType) {
   const std::vector<std::uint16_t> halves = {0x7fc1, 0x0001, 0xff80};  // NaN with a payload, subnormal, -inf
   const WeightCopy copy{halves.data(), DType::bf16, DType::bf16, 3, 1, 8, 0};
   std::vector<std::uint16_t> to(2 * 8, 0xffff);
@@ -194,7 +194,7 @@ TEST_F(Loading, OutOfMemorySaysWhatIsNeededAndFreeBeforeAnythingIsTaken) {
 }
 
 TEST_F(Loading, SizesWhoseBytesOverflowAreOutOfMemory) {
-  ModelConfig config = odd_config();
+  expertscope::testing::ModelShape config = odd_config();
   config.max_position_embeddings = std::numeric_limits<int>::max();
   BackendOptions options = small_options(MathMode::f32);
   options.max_context = options.max_sequences = options.max_batch = std::numeric_limits<int>::max();
@@ -206,40 +206,40 @@ TEST_F(Loading, SizesWhoseBytesOverflowAreOutOfMemory) {
 struct Unsupported {
   const char* field;
   int value;
-  void (*change)(ModelConfig&);
+  void (*change)(expertscope::testing::ModelShape&);
 };
 
 TEST_F(Loading, WhatNoKernelTakesIsRefusedByNameAndValue) {
   const Unsupported cases[] = {
-      {"head_dim", 258, [](ModelConfig& c) { c.head_dim = 258; }},
-      {"head_dim", 13, [](ModelConfig& c) { c.head_dim = 13; }},
+      {"head_dim", 258, [](expertscope::testing::ModelShape& c) { c.head_dim = 258; }},
+      {"head_dim", 13, [](expertscope::testing::ModelShape& c) { c.head_dim = 13; }},
       {"num_experts", 1025,
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.num_experts = 1025;
          c.moe_intermediate_size = 1;
        }},
       {"hidden_size", 60000,
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.hidden_size = 60000;
          c.num_hidden_layers = 1;
          c.moe_layer = {1};
          c.moe_intermediate_size = 1;
        }},
       {"num_attention_heads", 60,
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.num_attention_heads = 60;  // three at a time, 20 times: a thread takes up to 16
          c.num_key_value_heads = 1;
          c.head_dim = 136;
        }},
       {"num_attention_heads", 1024,
-       [](ModelConfig& c) {
+       [](expertscope::testing::ModelShape& c) {
          c.num_attention_heads = 1024;
          c.num_key_value_heads = 1;
          c.head_dim = 2;
        }},
   };
   for (const Unsupported& unsupported : cases) {
-    ModelConfig config = odd_config();
+    expertscope::testing::ModelShape config = odd_config();
     unsupported.change(config);
     const auto model = make_model(config);
     const auto session = open_cuda(model, small_options(MathMode::f32));

@@ -8,7 +8,7 @@
 namespace expertscope::cuda {
 namespace {
 
-std::unique_ptr<Session> open(MathMode math, const ModelConfig& config = odd_config()) {
+std::unique_ptr<Session> open(MathMode math, const expertscope::testing::ModelShape& config = odd_config()) {
   return must(open_cuda(make_model(config, {DType::bf16}), small_options(math)));
 }
 

@@ -2,9 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 
-#include "engine/model/architecture.h"
 #include "engine/model/config_reader.h"
 #include "tests/support/model_folder.h"
 
@@ -42,92 +42,133 @@ TEST(ModelConfig, ReadsEveryField) {
   EXPECT_EQ(config.model_type, "qwen3_moe");
   EXPECT_EQ(config.vocab_size, 256);
   EXPECT_EQ(config.hidden_size, 32);
-  EXPECT_EQ(config.num_hidden_layers, 2);
-  EXPECT_EQ(config.num_attention_heads, 4);
-  EXPECT_EQ(config.num_key_value_heads, 2);
-  EXPECT_EQ(config.head_dim, 16);
-  EXPECT_EQ(config.intermediate_size, 64);
+  EXPECT_EQ(config.num_layers(), 2);
+  for (const LayerSpec& layer : config.layers) {
+    EXPECT_EQ(layer.attention.heads, 4);
+    EXPECT_EQ(layer.attention.kv_heads, 2);
+    EXPECT_EQ(layer.attention.head_dim, 16);
+    EXPECT_EQ(layer.attention.rotary.width, 16);
+    EXPECT_EQ(layer.attention.rotary.theta, 10000.0);
+    EXPECT_EQ(layer.attention.qk_norm, AttentionSpec::QkNorm::head);
+    EXPECT_FALSE(layer.attention.qkv_bias);
+    EXPECT_FALSE(layer.attention.output_bias);
+    EXPECT_FLOAT_EQ(layer.norm.eps, 1e-6f);
+    EXPECT_EQ(layer.router.experts, 4);
+    EXPECT_EQ(layer.router.top_k, 1);
+    EXPECT_EQ(layer.router.score, RouterSpec::Score::softmax);
+    EXPECT_FALSE(layer.router.renormalise);
+    EXPECT_EQ(layer.expert.width, 24);
+    EXPECT_EQ(layer.dense.width, 0);
+  }
   EXPECT_EQ(config.max_position_embeddings, 1024);
-  EXPECT_EQ(config.num_experts, 4);
-  EXPECT_EQ(config.num_experts_per_tok, 1);
-  EXPECT_EQ(config.moe_intermediate_size, 24);
-  EXPECT_FALSE(config.norm_topk_prob);
-  EXPECT_FLOAT_EQ(config.rms_norm_eps, 1e-6f);
-  EXPECT_EQ(config.rope_theta, 10000.0);
+  EXPECT_FLOAT_EQ(config.norm.eps, 1e-6f);
   EXPECT_FALSE(config.tie_word_embeddings);
-  EXPECT_FALSE(config.attention_bias);
-  EXPECT_TRUE(config.qk_norm);
-  EXPECT_THAT(config.moe_layer, ElementsAre(1, 1));
   EXPECT_THAT(config.eos_token_ids, ElementsAre(255));
   EXPECT_EQ(config.bos_token_id, 254);
 }
 
 TEST(ModelConfig, HeadDimDefaultsToAShareOfTheHiddenSize) {
-  EXPECT_EQ(config_of([](Json& c) { c.erase("head_dim"); }).head_dim, 8);
-  EXPECT_EQ(config_of([](Json& c) { c["head_dim"] = nullptr; }).head_dim, 8);
+  EXPECT_EQ(config_of([](Json& c) { c.erase("head_dim"); }).widest().head_dim, 8);
+  EXPECT_EQ(config_of([](Json& c) { c["head_dim"] = nullptr; }).widest().head_dim, 8);
+}
+
+RotarySpec rotary_of(const Edit& edit, const std::string& model = "top1") {
+  const auto config = config_of(edit, model);
+  return config.layers.empty() ? RotarySpec{} : config.layers.front().attention.rotary;
 }
 
 TEST(ModelConfig, BothSpellingsOfTheRotaryEmbeddingAreRead) {
-  EXPECT_EQ(config_of([](Json&) {}, "v5_default").rope_theta, 1e6);
-  EXPECT_EQ(config_of([](Json& c) { c.erase("rope_theta"); }).rope_theta, 10000.0);
-  EXPECT_EQ(config_of([](Json& c) {
+  EXPECT_EQ(rotary_of([](Json&) {}, "v5_default").theta, 1e6);
+  EXPECT_EQ(rotary_of([](Json& c) { c.erase("rope_theta"); }).theta, 10000.0);
+  EXPECT_EQ(rotary_of([](Json& c) {
               c["rope_scaling"] = {{"type", "default"}, {"rope_theta", 5e5}};
-            }).rope_theta,
+            }).theta,
             5e5);
-  EXPECT_EQ(config_of([](Json& c) {
-              c["rope_parameters"] = {{"rope_type", "default"}};
-            }).rope_theta,
-            10000.0);
+  EXPECT_EQ(rotary_of([](Json& c) { c["rope_parameters"] = {{"rope_type", "default"}}; }).theta, 10000.0);
 }
 
-TEST(ModelConfig, EveryOtherRotaryEmbeddingIsRefusedByName) {
-  const auto message = [](const Edit& edit) {
-    const auto error = refusal(edit);
-    EXPECT_EQ(error.code, ErrorCode::unsupported);
-    return error.message;
-  };
-  for (const char* type : {"yarn", "linear", "dynamic", "llama3", "longrope", "mrope", "made-up"}) {
-    EXPECT_EQ(message([&](Json& c) {
-                c["rope_scaling"] = {{"rope_type", type}, {"factor", 4.0}};
-              }),
-              fmt::format("config.json: rope_scaling.rope_type: \"{}\" is not supported, only \"default\" is",
-                          type));
-    EXPECT_EQ(
-        message([&](Json& c) {
-          c["rope_scaling"] = {{"type", type}};
-        }),
-        fmt::format("config.json: rope_scaling.type: \"{}\" is not supported, only \"default\" is", type));
-    EXPECT_EQ(
-        message([&](Json& c) {
-          c["rope_parameters"] = {{"rope_type", type}};
-        }),
-        fmt::format("config.json: rope_parameters.rope_type: \"{}\" is not supported, only \"default\" is",
-                    type));
+TEST(ModelConfig, AShareOfTheHeadMayTurn) {
+  EXPECT_EQ(rotary_of([](Json& c) { c["partial_rotary_factor"] = 0.5; }).width, 8);
+  EXPECT_EQ(rotary_of([](Json& c) { c["rope_parameters"] = {{"partial_rotary_factor", 0.25}}; }).width, 4);
+  EXPECT_THAT(refusal([](Json& c) { c["partial_rotary_factor"] = 0.2; }).message,
+              HasSubstr("3 is not an even number"));
+}
+
+TEST(ModelConfig, RotaryScalingIsReadInBothSpellings) {
+  for (const char* where : {"rope_scaling", "rope_parameters"}) {
+    const auto scaled = [&](Json values) {
+      return rotary_of([&](Json& c) {
+        c.erase("rope_theta");
+        c[where] = std::move(values);
+      });
+    };
+    const auto linear = scaled({{"type", "linear"}, {"factor", 4.0}});
+    EXPECT_EQ(linear.scaling, RotaryScaling::linear);
+    EXPECT_EQ(linear.factor, 4.0);
+    EXPECT_EQ(scaled({{"rope_type", "dynamic"}, {"factor", 2.0}}).scaling, RotaryScaling::dynamic);
+    const auto yarn = scaled({{"rope_type", "yarn"},
+                              {"factor", 8.0},
+                              {"original_max_position_embeddings", 128},
+                              {"beta_fast", 16},
+                              {"rope_theta", 5e5}});
+    EXPECT_EQ(yarn.scaling, RotaryScaling::yarn);
+    EXPECT_EQ(yarn.trained_positions, 128);
+    EXPECT_EQ(yarn.beta_fast, 16);
+    EXPECT_EQ(yarn.theta, 5e5);
+    EXPECT_NEAR(yarn.magnitude, 0.1 * std::log(8.0) + 1, 1e-12);
+    const auto llama3 = scaled({{"rope_type", "llama3"},
+                                {"factor", 8.0},
+                                {"low_freq_factor", 1.0},
+                                {"high_freq_factor", 4.0},
+                                {"original_max_position_embeddings", 64}});
+    EXPECT_EQ(llama3.scaling, RotaryScaling::llama3);
+    EXPECT_EQ(llama3.high_frequency, 4.0);
   }
-  EXPECT_EQ(message([](Json& c) {
-              c["rope_scaling"] = {{"rope_type", "default"}, {"beta_fast", 32}};
-            }),
-            "config.json: rope_scaling.beta_fast: this rotary embedding setting is not supported");
+}
+
+TEST(ModelConfig, ARotaryEmbeddingThatDoesNotRunIsRefusedByName) {
+  const auto message = [](const Edit& edit) { return refusal(edit).message; };
+  for (const char* type : {"longrope", "mrope", "made-up"}) {
+    for (const char* key : {"rope_type", "type"}) {
+      EXPECT_EQ(message([&](Json& c) {
+                  c["rope_scaling"] = {{key, type}, {"factor", 4.0}};
+                }),
+                fmt::format("config.json: rope_scaling.{}: \"{}\" is not supported, only default, linear, "
+                            "dynamic, yarn and llama3 are",
+                            key, type));
+    }
+  }
+  EXPECT_EQ(
+      message([](Json& c) {
+        c["rope_scaling"] = {{"rope_type", "default"}, {"beta_fast", 32}};
+      }),
+      "config.json: rope_scaling.beta_fast: 32: this setting is not known, and the results could depend "
+      "on it");
   EXPECT_THAT(message([](Json& c) {
                 c["rope_parameters"] = {{"full_attention", {{"rope_type", "default"}}}};
               }),
               HasSubstr("rope_parameters.full_attention"));
-  EXPECT_THAT(message([](Json& c) { c["partial_rotary_factor"] = 0.5; }), HasSubstr("partial_rotary_factor"));
-  EXPECT_THAT(message([](Json& c) {
-                c["rope_parameters"] = {{"partial_rotary_factor", 0.25}};
-              }),
-              HasSubstr("rope_parameters.partial_rotary_factor"));
+  EXPECT_EQ(message([](Json& c) {
+              c["rope_scaling"] = {{"type", "linear"}};
+            }),
+            "config.json: rope_scaling.factor: this field is missing");
+  EXPECT_THAT(
+      message([](Json& c) {
+        c["rope_scaling"] = {
+            {"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 4.0}, {"high_freq_factor", 4.0}};
+      }),
+      HasSubstr("rope_scaling.high_freq_factor: it is not above low_freq_factor"));
 }
 
 TEST(ModelConfig, SparseStepAndMlpOnlyLayersSayWhichLayersAreMoe) {
-  EXPECT_THAT(config_of([](Json&) {}, "dense_layer").moe_layer, ElementsAre(1, 0, 1));
+  EXPECT_THAT(config_of([](Json&) {}, "dense_layer").moe_layers(), ElementsAre(1, 0, 1));
   const auto layers = [](int step, Json dense) {
     return config_of([&](Json& c) {
              c["num_hidden_layers"] = 6;
              c["decoder_sparse_step"] = step;
              c["mlp_only_layers"] = std::move(dense);
            })
-        .moe_layer;
+        .moe_layers();
   };
   EXPECT_THAT(layers(1, Json::array()), ElementsAre(1, 1, 1, 1, 1, 1));
   EXPECT_THAT(layers(2, nullptr), ElementsAre(0, 1, 0, 1, 0, 1));
@@ -152,18 +193,20 @@ TEST(ModelConfig, AnIndexOfMlpOnlyLayersBeyondTheLayersIsIgnoredWithAWarning) {
       warned({-1, 2, 3, 4, 5}),
       ElementsAre("config.json: mlp_only_layers: indices -1, 2, 3 and 2 more beyond the 2 layers, ignored."));
   const auto config = config_of([](Json& c) { c["mlp_only_layers"] = {1, 99}; });
-  EXPECT_THAT(config.moe_layer, ElementsAre(1, 0));
+  EXPECT_THAT(config.moe_layers(), ElementsAre(1, 0));
 }
 
 TEST(ModelConfig, FamiliesMaySpellAFieldDifferently) {
-  EXPECT_EQ(config_of([](Json&) {}, "v5_default").num_experts, 8);  // num_local_experts
+  EXPECT_EQ(config_of([](Json&) {}, "v5_default").num_experts(), 8);  // num_local_experts
 }
 
 TEST(ModelConfig, AnUnknownArchitectureIsRefusedWithTheListOfThoseKnown) {
   const auto error = refusal([](Json& c) { c["architectures"] = {"LlamaForCausalLM"}; });
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_EQ(error.message,
-            "config.json: architecture LlamaForCausalLM is not supported; supported: Qwen3MoeForCausalLM");
+            "config.json: architecture LlamaForCausalLM is not supported; supported: MixtralForCausalLM, "
+            "OlmoeForCausalLM, "
+            "Qwen3MoeForCausalLM");
   EXPECT_THAT(refusal([](Json& c) { c["architectures"] = {7}; }).message, HasSubstr("the name of a class"));
   EXPECT_THAT(refusal([](Json& c) { c["architectures"] = "Qwen3MoeForCausalLM"; }).message,
               HasSubstr("architectures: expected an array"));
@@ -219,7 +262,7 @@ TEST(ModelConfig, WhatPythonWritesBeyondJsonIsRead) {
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(result->config.hidden_size, 32);
   EXPECT_THAT(result->warnings, IsEmpty());
-  EXPECT_EQ(with(R"("head_dim_scale": 1, "partial_rotary_factor": NaN)").error().message,
+  EXPECT_EQ(with(R"("partial_rotary_factor": NaN)").error().message,
             "config.json: partial_rotary_factor: expected a number, found \"NaN\"");
 }
 
@@ -244,6 +287,35 @@ TEST(ModelConfig, NumbersThatMakeNoSenseAreRefused) {
   EXPECT_THAT(message("rope_theta", 0), HasSubstr("rope_theta: 0 is outside"));
   EXPECT_THAT(message("norm_topk_prob", 1), HasSubstr("expected true or false, found 1"));
   EXPECT_THAT(message("decoder_sparse_step", 0), HasSubstr("decoder_sparse_step: 0 is outside"));
+}
+
+TEST(ModelConfig, AKeyThatNobodyKnowsRefusesTheModelByNameAndValue) {
+  const auto error = refusal([](Json& c) { c["attn_logit_softcapping"] = 50.0; });
+  EXPECT_EQ(error.code, ErrorCode::unsupported);
+  EXPECT_EQ(error.message,
+            "config.json: attn_logit_softcapping: 50.0: this setting is not known, and the results could "
+            "depend on it");
+  EXPECT_THAT(refusal([](Json& c) { c["num_shared_experts"] = 1; }).message,
+              HasSubstr("num_shared_experts: 1"));
+  EXPECT_TRUE(parsed([](Json& c) { c["attn_logit_softcapping"] = nullptr; }));
+}
+
+TEST(ModelConfig, WhatEveryConfigHasChangesNothing) {
+  // PretrainedConfig().to_dict() of transformers 4.57 and 5.24, and what training programs add.
+  EXPECT_TRUE(parsed([](Json& c) {
+    for (const char* key : {"_name_or_path", "transformers_version", "problem_type", "unsloth_version"})
+      c[key] = "text";
+    for (const char* key :
+         {"return_dict", "output_hidden_states", "torchscript", "use_bfloat16", "is_decoder",
+          "is_encoder_decoder", "tie_encoder_decoder", "use_cache", "do_sample"})
+      c[key] = true;
+    for (const char* key : {"chunk_size_feed_forward", "num_beams", "min_length", "temperature", "top_k",
+                            "router_aux_loss_coef", "initializer_range", "attention_dropout"})
+      c[key] = 1;
+    c["pruned_heads"] = c["task_specific_params"] = Json::object();
+    c["id2label"] = {{"0", "LABEL_0"}};
+    c["dtype"] = c["torch_dtype"] = "bfloat16";
+  }));
 }
 
 TEST(ModelConfig, FeaturesThatDoNotRunHereAreRefusedByName) {
@@ -305,132 +377,12 @@ TEST(ModelConfig, DamagedJsonIsRefusedWithItsPlace) {
   EXPECT_THAT(parse_config("3", "config.json").error().message, HasSubstr("expected an object, found 3"));
 }
 
-/// The top1 config after a generation_config.json of this text.
-ParsedConfig generating(const std::string& text) {
-  auto result = parsed([](Json&) {});
-  EXPECT_TRUE(result);
-  apply_generation_config(text, "g.json", *result);
-  return std::move(*result);
-}
-
-void expect_defaults(const GenerationDefaults& defaults) {
-  EXPECT_FALSE(defaults.do_sample);
-  EXPECT_EQ(defaults.temperature, 1.0f);
-  EXPECT_EQ(defaults.top_k, 50);
-  EXPECT_EQ(defaults.top_p, 1.0f);
-  EXPECT_EQ(defaults.min_p, 0.0f);
-  EXPECT_EQ(defaults.repetition_penalty, 1.0f);
-}
-
-TEST(GenerationConfig, OverridesTheEndTokensAndGivesTheSamplingDefaults) {
-  const auto result = generating(
-      R"({"eos_token_id": [255, 250], "do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95})");
-  EXPECT_THAT(result.config.eos_token_ids, ElementsAre(255, 250));
-  EXPECT_EQ(result.config.bos_token_id, 254);
-  EXPECT_TRUE(result.config.generation.do_sample);
-  EXPECT_FLOAT_EQ(result.config.generation.temperature, 0.6f);
-  EXPECT_EQ(result.config.generation.top_k, 20);
-  EXPECT_FLOAT_EQ(result.config.generation.top_p, 0.95f);
-  EXPECT_FLOAT_EQ(result.config.generation.repetition_penalty, 1.0f);
-  EXPECT_THAT(result.warnings, IsEmpty());
-  const auto off = generating(R"({"top_k": -1, "eos_token_id": 7})");
-  EXPECT_EQ(off.config.generation.top_k, 0);
-  EXPECT_THAT(off.config.eos_token_ids, ElementsAre(7));
-}
-
-TEST(GenerationConfig, WhatIsNotThereIsWhatTransformersTakes) {
-  expect_defaults(parsed([](Json&) {})->config.generation);
-  expect_defaults(generating("{}").config.generation);
-  expect_defaults(generating(R"({"top_k": null, "top_p": null, "min_p": null})").config.generation);
-}
-
-TEST(GenerationConfig, GivesMinP) {
-  const auto result = generating(R"({"do_sample": true, "min_p": 0.05, "top_k": 0})");
-  EXPECT_FLOAT_EQ(result.config.generation.min_p, 0.05f);
-  EXPECT_EQ(result.config.generation.top_k, 0);
-}
-
-TEST(GenerationConfig, AValueThatIsWrongIsNamedAndTheDefaultUsedAndTheOthersCount) {
-  const auto result = generating(
-      R"({"do_sample": "yes", "temperature": "0.7", "top_k": 2.5, "top_p": NaN, "min_p": 2, "repetition_penalty": 1.5})");
-  EXPECT_THAT(
-      result.warnings,
-      ElementsAre("g.json: do_sample: expected true or false, found \"yes\"; the default, false, is used.",
-                  "g.json: temperature: expected a number, found \"0.7\"; the default, 1, is used.",
-                  "g.json: top_k: expected an integer, found 2.5; the default, 50, is used.",
-                  "g.json: top_p: expected a number, found \"NaN\"; the default, 1, is used.",
-                  "g.json: min_p: 2 is outside 0 .. 1; the default, 0, is used."));
-  EXPECT_FLOAT_EQ(result.config.generation.repetition_penalty, 1.5f);
-  EXPECT_EQ(result.config.generation.temperature, 1.0f);
-  const auto eos = generating(R"({"eos_token_id": "</s>", "do_sample": true})");
-  EXPECT_THAT(eos.warnings, ElementsAre("g.json: eos_token_id: expected an integer, found \"</s>\"; what "
-                                        "config.json says is used."));
-  EXPECT_THAT(eos.config.eos_token_ids, ElementsAre(255));
-  EXPECT_TRUE(eos.config.generation.do_sample);
-}
-
-TEST(GenerationConfig, ADamagedFileIsNamedAndNothingOfItIsUsed) {
-  for (const char* text :
-       {"{\"temperature\": 0.7,}", "", "[]", "version https://git-lfs.github.com/spec/v1"}) {
-    const auto result = generating(text);
-    expect_defaults(result.config.generation);
-    ASSERT_EQ(result.warnings.size(), 1u) << text;
-    EXPECT_THAT(result.warnings.front(), ::testing::StartsWith("g.json: "));
-    EXPECT_THAT(result.warnings.front(), ::testing::EndsWith("; its settings are not used."));
-  }
-}
-
-TEST(GenerationConfig, WhatChangesTheTextAndIsNotSupportedIsNamed) {
-  EXPECT_THAT(generating(R"({"no_repeat_ngram_size": 3, "suppress_tokens": [1, 2], "bad_words_ids": [[7]],
-                             "num_beams": 4, "typical_p": 0.9, "guidance_scale": 1.5})")
-                  .warnings,
-              ElementsAre("g.json: not supported and without effect here: num_beams (4), typical_p (0.9), "
-                          "no_repeat_ngram_size (3), bad_words_ids ([[7]]), suppress_tokens ([1,2]), "
-                          "guidance_scale (1.5)."));
-  // The defaults of GenerationConfig 5.24, as to_dict gives them, and what does not change the text.
-  EXPECT_THAT(generating(R"({"min_length": 0, "early_stopping": false, "num_beams": 1, "typical_p": 1.0,
-      "length_penalty": 1.0, "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0, "bad_words_ids": null,
-      "forced_bos_token_id": null, "remove_invalid_values": false, "suppress_tokens": [], "diversity_penalty": 0.0,
-      "num_beam_groups": 1, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "encoder_repetition_penalty": 1.0,
-      "token_healing": false, "guidance_scale": null, "max_new_tokens": 2048, "use_cache": true,
-      "pad_token_id": 3, "transformers_version": "5.24.0", "output_scores": true})")
-                  .warnings,
-              IsEmpty());
-}
-
-TEST(GenerationConfig, ManyEndTokensAreCountedOnceAndBounded) {
-  Json ids = Json::array();
-  for (int i = 0; i < 3000; ++i)
-    ids.push_back(i % 100);
-  EXPECT_EQ(generating(Json{{"eos_token_id", ids}}.dump()).config.eos_token_ids.size(), 100u);
-  for (int i = 0; i < 3000; ++i)
-    ids.push_back(i + 1000);
-  EXPECT_THAT(
-      generating(Json{{"eos_token_id", ids}}.dump()).warnings,
-      ElementsAre("g.json: eos_token_id: 3100 ids end a text, more than the 1024 that are allowed; what "
-                  "config.json says is used."));
-}
-
-TEST(GenerationConfig, TokensOutsideTheVocabularyAreIgnoredWithAWarning) {
-  const auto result = parsed([](Json& c) {
-    c["bos_token_id"] = 151643;
-    c["eos_token_id"] = {151645, 3, 151646, 151647};
-  });
-  ASSERT_TRUE(result) << result.error().message;
-  EXPECT_EQ(result->config.bos_token_id, -1);
-  EXPECT_THAT(result->config.eos_token_ids, ElementsAre(3));
-  EXPECT_THAT(
-      result->warnings,
-      ElementsAre(
-          "config.json: bos_token_id 151643 is outside the vocabulary of 256 and ignored.",
-          "config.json: eos_token_id 151645 and 2 more are outside the vocabulary of 256 and ignored."));
-}
-
-TEST(Architecture, TensorNamesCarryTheirIndices) {
-  const auto row = find_architecture("Qwen3MoeForCausalLM", "config.json");
-  ASSERT_TRUE(row);
-  EXPECT_EQ(tensor_name((*row)->tensors.expert_up_proj, 3, 127), "model.layers.3.mlp.experts.127.up_proj");
-  EXPECT_EQ(tensor_name((*row)->tensors.norm), "model.norm.weight");
+TEST(Family, TensorNamesCarryTheirIndices) {
+  const auto family = find_family("MixtralForCausalLM", "config.json");
+  ASSERT_TRUE(family);
+  EXPECT_EQ(tensor_name((*family)->tensors.expert_up_proj, 3, 127),
+            "model.layers.3.block_sparse_moe.experts.127.w3");
+  EXPECT_EQ(tensor_name((*family)->tensors.norm), "model.norm.weight");
 }
 
 }  // namespace

@@ -48,14 +48,14 @@ TEST_P(EveryFixture, OpensAndIsFinite) {
   ASSERT_NE(model, nullptr);
   EXPECT_TRUE(model->check_finite());
   const auto& config = model->config();
-  ASSERT_EQ(model->weights().layers.size(), static_cast<std::size_t>(config.num_hidden_layers));
-  for (int i = 0; i < config.num_hidden_layers; ++i) {
+  ASSERT_EQ(model->weights().layers.size(), static_cast<std::size_t>(config.num_layers()));
+  for (int i = 0; i < config.num_layers(); ++i) {
     const auto& layer = model->weights().layers[static_cast<std::size_t>(i)];
-    EXPECT_EQ(layer.experts.size(), config.is_moe(i) ? static_cast<std::size_t>(config.num_experts) : 0u);
+    EXPECT_EQ(layer.experts.size(), config.is_moe(i) ? static_cast<std::size_t>(config.num_experts()) : 0u);
     EXPECT_EQ(static_cast<bool>(layer.router), config.is_moe(i));
     EXPECT_EQ(static_cast<bool>(layer.mlp.gate_proj), !config.is_moe(i));
-    EXPECT_EQ(layer.q_norm.size(), static_cast<std::size_t>(config.head_dim));
-    EXPECT_EQ(layer.q_bias.empty(), !config.attention_bias);
+    EXPECT_EQ(layer.q_norm.size(), static_cast<std::size_t>(config.layer(i).attention.head_dim));
+    EXPECT_EQ(layer.q_bias.empty(), !config.layer(i).attention.qkv_bias);
   }
   EXPECT_EQ(model->weights().lm_head.data == model->weights().embed_tokens.data, config.tie_word_embeddings);
   EXPECT_EQ(config.tie_word_embeddings, GetParam() == std::string_view("top2_tied"));
@@ -197,8 +197,9 @@ TEST(UnusedTensors, OneThatWouldChangeTheResultsRefusesTheModel) {
   };
   EXPECT_THAT(
       refused("model.layers.0.self_attn.q_proj.bias"),
-      HasSubstr("model.layers.0.self_attn.q_proj.bias would change the results, but Qwen3MoeForCausalLM has "
-                "no use for it while attention_bias is false; config.json does not fit these weights"));
+      HasSubstr(
+          "model.layers.0.self_attn.q_proj.bias would change the results, but Qwen3MoeForCausalLM has "
+          "no use for it as config.json says nothing of biases; config.json does not fit these weights"));
   for (const char* name :
        {"model.layers.1.mlp.shared_expert.up_proj.weight", "model.layers.1.mlp.shared_expert_gate.weight",
         "model.layers.0.mlp.gate.e_score_correction_bias", "model.layers.1.mlp.gate.bias",

@@ -218,10 +218,9 @@ TEST_F(BackendChoosing, MemoryIsPlannedByTheBackendThatWouldTakeIt) {
   options.max_context = 8;
   options.max_batch = 8;
   const MemoryPlan plan = *plan_memory(*model_, options, machine_.gpu());
-  EXPECT_EQ(plan.resident_experts, model_->config().num_experts);
+  EXPECT_EQ(plan.resident_experts, model_->config().num_experts());
   const ModelConfig& config = model_->config();
-  EXPECT_EQ(plan.kv_cache, std::int64_t{2} * config.num_hidden_layers * config.num_key_value_heads * 8 *
-                               config.head_dim * 2);
+  EXPECT_EQ(plan.kv_cache, std::int64_t{2} * config.num_layers() * config.widest().key_width * 8 * 2);
   EXPECT_GT(plan.workspace, 0);
   const auto backend = make(kCpu);
   EXPECT_EQ((*backend)->info().memory.kv_cache, plan.kv_cache);

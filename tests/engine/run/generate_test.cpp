@@ -13,7 +13,7 @@ namespace {
 using ::testing::ElementsAre;
 using Ids = std::vector<std::int32_t>;
 
-std::unique_ptr<Session> make_session(ModelConfig config = testing::tiny_config(), int context = 64) {
+std::unique_ptr<Session> make_session(const ModelConfig& config = testing::tiny_config(), int context = 64) {
   BackendOptions options;
   options.math = MathMode::f32;
   options.threads = 1;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/run/routing_policy.h"
+#include "tests/support/model_shape.h"
 
 #include <gmock/gmock.h>
 
@@ -11,14 +12,14 @@
 namespace expertscope {
 namespace {
 
-using testing::AllOf;
-using testing::Each;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 /// Four layers of eight experts, top-2; layer 1 is dense.
 ModelConfig config() {
-  ModelConfig config;
+  testing::ModelShape config;
   config.num_hidden_layers = 4;
   config.num_experts = 8;
   config.num_experts_per_tok = 2;
@@ -112,7 +113,7 @@ TEST(RoutingPolicyJson, ANoteOfInvalidUtf8DoesNotBreakTheFile) {
 }
 
 TEST(RoutingPolicyJson, LoadsTheTextOfAFile) {
-  const auto file = std::filesystem::path(testing::TempDir()) / "expertscope_policy_test.json";
+  const auto file = std::filesystem::path(::testing::TempDir()) / "expertscope_policy_test.json";
   const RoutingPolicy policy = parse(R"({"op":"force","layer":0,"expert":1})");
   std::ofstream(file) << policy.to_text();
   const auto loaded = RoutingPolicy::load(file);

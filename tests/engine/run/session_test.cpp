@@ -314,7 +314,7 @@ TEST(SessionRouting, TablesAreSwappedFromAnotherThreadWhileStepsRun) {
 
 TEST(SessionRouting, ATableOfAnotherModelIsRefused) {
   const auto session = make_session(small());
-  ModelConfig config = testing::tiny_config();
+  testing::ModelShape config = testing::tiny_config();
   config.num_experts = 4;
   session->set_routing(*RoutingPolicy{}.compile(config));
   const auto result = session->prefill(0, tokens(2));

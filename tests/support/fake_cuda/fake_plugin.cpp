@@ -103,7 +103,7 @@ Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options
   plan.capture = kGiB / 4;
   plan.staging = kGiB / 8;
   plan.available = 7 * kGiB;
-  plan.resident_experts = model.config().num_experts;
+  plan.resident_experts = model.config().num_experts();
   return plan;
 }
 

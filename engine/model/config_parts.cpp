@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/config_parts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace expertscope {
+namespace {
+
+/// "index 7", "indices 7, 8 and 3 more": the first of many numbers.
+std::string counted(const char* one, const char* many, const std::vector<std::int64_t>& numbers) {
+  constexpr std::size_t kShown = 3;
+  if (numbers.size() == 1) return fmt::format("{} {}", one, numbers.front());
+  const auto end = numbers.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, numbers.size()));
+  const auto shown = fmt::format("{} {}", many, fmt::join(numbers.begin(), end, ", "));
+  return numbers.size() <= kShown ? shown : fmt::format("{} and {} more", shown, numbers.size() - kShown);
+}
+
+constexpr double kMostFactor = 1e6;
+
+/// mscale of YaRN: 0.1 * scale * ln(factor) + 1 (get_mscale in modeling_rope_utils.py).
+double yarn_magnitude(double factor, double scale) {
+  return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0;
+}
+
+void read_yarn(ConfigKeys& keys, const ModelConfig& config, RotarySpec& rotary) {
+  rotary.beta_fast = keys.number({"beta_fast"}, 32.0, 1e-6, 1e9);
+  rotary.beta_slow = keys.number({"beta_slow"}, 1.0, 1e-6, 1e9);
+  rotary.truncate = keys.flag({"truncate"}, true);
+  const double all = keys.number({"mscale_all_dim"}, 0.0, 0.0, 1e3);
+  const double one = keys.number({"mscale"}, 0.0, 0.0, 1e3);
+  // Where the file names the trained length, transformers takes the factor from the two lengths only when the
+  // file has none.
+  rotary.factor =
+      keys.number({"factor"}, config.max_position_embeddings / rotary.trained_positions, 1.0, kMostFactor);
+  const double usual = one != 0 && all != 0
+                           ? yarn_magnitude(rotary.factor, one) / yarn_magnitude(rotary.factor, all)
+                           : yarn_magnitude(rotary.factor, 1.0);
+  rotary.magnitude = keys.number({"attention_factor"}, usual, 1e-6, 1e6);
+}
+
+void read_scaling(ConfigKeys& keys, const ModelConfig& config, RotarySpec& rotary) {
+  const std::string type = keys.text({"rope_type", "type"}, "default");
+  const char* key = keys.present({"rope_type", "type"});
+  rotary.trained_positions = keys.number({"original_max_position_embeddings"}, config.max_position_embeddings,
+                                         1.0, ConfigKeys::kMaxInt32);
+  if (type == "default") return;
+  if (type == "yarn") {
+    rotary.scaling = RotaryScaling::yarn;
+    read_yarn(keys, config, rotary);
+    return;
+  }
+  if (type == "linear") {
+    rotary.scaling = RotaryScaling::linear;
+  } else if (type == "dynamic") {
+    rotary.scaling = RotaryScaling::dynamic;
+    rotary.trained_positions = config.max_position_embeddings;
+  } else if (type == "llama3") {
+    rotary.scaling = RotaryScaling::llama3;
+    rotary.low_frequency = keys.number({"low_freq_factor"}, 1.0, 1e-6, 1e6);
+    rotary.high_frequency = keys.number({"high_freq_factor"}, 4.0, 1e-6, 1e6);
+    if (!(rotary.high_frequency > rotary.low_frequency))
+      keys.refuse(ErrorCode::mismatch, "high_freq_factor", "it is not above low_freq_factor");
+  } else {
+    keys.refuse(
+        ErrorCode::unsupported, key,
+        fmt::format("\"{}\" is not supported, only default, linear, dynamic, yarn and llama3 are", type));
+  }
+  if (!keys.has({"factor"})) keys.refuse(ErrorCode::format, "factor", "this field is missing");
+  rotary.factor = keys.number({"factor"}, 1.0, 1.0, kMostFactor);
+}
+
+/// One of rope_parameters and rope_scaling. transformers reads only what it knows of it; here the rest
+/// refuses.
+Status read_rope_object(const JsonFields& fields, const ModelConfig& config, double& partial,
+                        RotarySpec& rotary) {
+  ConfigKeys keys(fields);
+  rotary.theta = keys.number({"rope_theta"}, rotary.theta, 1.0, 1e30);
+  partial = keys.number({"partial_rotary_factor"}, partial, 0.0, 1.0);
+  read_scaling(keys, config, rotary);
+  return keys.finish();
+}
+
+}  // namespace
+
+RotarySpec read_rotary(ConfigKeys& keys, const ConfigDefaults& defaults, const ModelConfig& config,
+                       int head_dim) {
+  RotarySpec rotary;
+  rotary.theta = keys.number({"rope_theta"}, defaults.rope_theta, 1.0, 1e30);
+  rotary.trained_positions = config.max_position_embeddings;
+  double partial = keys.number({"partial_rotary_factor"}, defaults.partial_rotary_factor, 0.0, 1.0);
+  // rope_scaling comes last: transformers lets it win over rope_parameters.
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    if (keys.object(key) == nullptr) continue;
+    const auto fields = keys.fields().object(key);
+    if (!fields) continue;
+    if (const auto ok = read_rope_object(*fields, config, partial, rotary); !ok) keys.fail(ok);
+  }
+  rotary.width = static_cast<int>(head_dim * partial);
+  if (rotary.width % 2 != 0)
+    keys.refuse(ErrorCode::mismatch, "head_dim",
+                fmt::format("{} is not an even number, which rotary embeddings need", rotary.width));
+  return rotary;
+}
+
+void read_decoder(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config) {
+  keys.ignore_usual();
+  config.vocab_size = keys.size({"vocab_size"}, ConfigKeys::kMaxVocabulary);
+  config.hidden_size = keys.size({"hidden_size"}, ConfigKeys::kMaxWidth);
+  config.max_position_embeddings =
+      keys.size_or({"max_position_embeddings"}, defaults.max_position_embeddings, ConfigKeys::kMaxInt32);
+  config.tie_word_embeddings = keys.flag({"tie_word_embeddings"}, defaults.tie_word_embeddings);
+  config.norm.eps = static_cast<float>(keys.number({"rms_norm_eps"}, defaults.rms_norm_eps, 0.0, 1.0));
+  keys.only("hidden_act", {"silu", "swish"}, "only \"silu\" is");
+  keys.only("pretraining_tp", {1});
+  LayerSpec layer;
+  layer.norm = config.norm;
+  config.layers.assign(static_cast<std::size_t>(keys.size({"num_hidden_layers"}, ConfigKeys::kMaxLayers)),
+                       layer);
+}
+
+void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config) {
+  AttentionSpec attention;
+  attention.heads = keys.size({"num_attention_heads"}, ConfigKeys::kMaxHeads);
+  attention.kv_heads = keys.size_or({"num_key_value_heads"}, attention.heads, ConfigKeys::kMaxHeads);
+  attention.head_dim =
+      keys.size_or({"head_dim"}, std::max(1, config.hidden_size / attention.heads), ConfigKeys::kMaxWidth);
+  if (attention.heads % attention.kv_heads != 0)
+    keys.refuse(
+        ErrorCode::mismatch, "num_key_value_heads",
+        fmt::format("{} does not divide num_attention_heads {}", attention.kv_heads, attention.heads));
+  attention.rotary = read_rotary(keys, defaults, config, attention.head_dim);
+  for (LayerSpec& layer : config.layers)
+    layer.attention = attention;
+}
+
+void set_router(ConfigKeys& keys, const RouterSpec& router, const MlpSpec& expert, LayerSpec& layer) {
+  if (router.top_k > router.experts)
+    keys.refuse(ErrorCode::mismatch, "num_experts_per_tok",
+                fmt::format("{} experts per token, but only {} experts", router.top_k, router.experts));
+  layer.router = router;
+  layer.expert = expert;
+}
+
+void set_dense(ConfigKeys& keys, const MlpSpec& dense, LayerSpec& layer) {
+  if (dense.width == 0) keys.refuse(ErrorCode::format, "intermediate_size", "this field is missing");
+  layer.dense = dense;
+}
+
+std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,
+                                             std::vector<std::string>& warnings) {
+  const int step = keys.size_or({"decoder_sparse_step"}, 1, ConfigKeys::kMaxInt32);
+  std::vector<std::uint8_t> sparse(static_cast<std::size_t>(layers));
+  for (int n = 0; n < layers; ++n)
+    sparse[static_cast<std::size_t>(n)] = (n + 1) % step == 0;
+  std::vector<std::int64_t> beyond;
+  for (const std::int64_t layer : keys.integers({"mlp_only_layers"})) {
+    const bool there = layer >= 0 && layer < layers;
+    if (there) sparse[static_cast<std::size_t>(layer)] = 0;
+    if (!there) beyond.push_back(layer);
+  }
+  if (!beyond.empty())
+    warnings.push_back(fmt::format("{}: mlp_only_layers: {} beyond the {} layers, ignored.",
+                                   keys.fields().file(), counted("index", "indices", beyond), layers));
+  return sparse;
+}
+
+void refuse_switched_window(ConfigKeys& keys) {
+  keys.ignore({"sliding_window"});
+  const Json& json = keys.fields().json();
+  const auto length = json.find("sliding_window");
+  const bool off = length != json.end() && length->is_null();
+  if (keys.flag({"use_sliding_window"}, false) && !off)
+    keys.refuse(ErrorCode::unsupported, "use_sliding_window", "sliding windows are not supported");
+  keys.only("layer_types", {"full_attention"}, "only \"full_attention\" is");
+}
+
+}  // namespace expertscope

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/model/config.h"
+#include "engine/model/config_keys.h"
+
+/// The parts of a config.json that families have in common. Each takes the values a family has where the file
+/// is silent; keys that it reads or knows to be harmless are checked off in `keys`.
+namespace expertscope {
+
+/// What a family does where config.json is silent (its Config class in transformers).
+struct ConfigDefaults {
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 10000.0;
+  double partial_rotary_factor = 1.0;
+  int max_position_embeddings = 32768;
+  bool tie_word_embeddings = false;
+};
+
+/// vocab_size, hidden_size, max_position_embeddings, tie_word_embeddings, rms_norm_eps, hidden_act (SiLU is
+/// what runs), and num_hidden_layers layers that are all alike: `layer` with its norm.
+void read_decoder(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config);
+
+/// num_attention_heads, num_key_value_heads, head_dim (or a share of hidden_size) and the rotary embedding,
+/// for every layer.
+void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config);
+
+/// The rotary embedding: rope_theta, partial_rotary_factor, rope_scaling of version 4 and rope_parameters of
+/// version 5 of transformers.
+RotarySpec read_rotary(ConfigKeys& keys, const ConfigDefaults& defaults, const ModelConfig& config,
+                       int head_dim);
+
+/// Sets the router and the experts of `layer` after checking them against each other.
+void set_router(ConfigKeys& keys, const RouterSpec& router, const MlpSpec& expert, LayerSpec& layer);
+
+/// Makes `layer` a dense one, whose MLP must have a width.
+void set_dense(ConfigKeys& keys, const MlpSpec& dense, LayerSpec& layer);
+
+/// decoder_sparse_step and mlp_only_layers as in Qwen2Moe and Qwen3Moe: 1 where the layer has experts.
+/// Indices beyond the layers go into `warnings`.
+std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,
+                                             std::vector<std::string>& warnings);
+
+/// Sliding windows as in Qwen2Moe and Qwen3Moe, which do not run: in force only with use_sliding_window.
+void refuse_switched_window(ConfigKeys& keys);
+
+}  // namespace expertscope

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "engine/model/families/family.h"
+
+namespace expertscope {
+
+extern const Family kMixtral;
+extern const Family kOlmoe;
+extern const Family kQwen3Moe;
+
+std::span<const Family* const> families() {
+  static constexpr std::array<const Family*, 3> kFamilies = {&kMixtral, &kOlmoe, &kQwen3Moe};
+  return kFamilies;
+}
+
+Result<const Family*> find_family(std::string_view name, const std::string& file) {
+  const auto all = families();
+  const auto it =
+      std::find_if(all.begin(), all.end(), [&](const Family* family) { return family->name == name; });
+  if (it != all.end()) return *it;
+  std::vector<std::string_view> known;
+  for (const Family* family : all)
+    known.emplace_back(family->name);
+  return fail(ErrorCode::unsupported, "{}: architecture {} is not supported; supported: {}", file, name,
+              fmt::join(known, ", "));
+}
+
+}  // namespace expertscope

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/model/config.h"
+#include "engine/model/config_keys.h"
+#include "engine/model/tensor_names.h"
+
+namespace expertscope {
+
+/// One family of models: a file of this folder, and a line in families.cpp. It says how config.json describes
+/// a model of the family and what its tensors are called; what there is to compute follows from the specs.
+struct Family {
+  const char* name;        ///< architectures[0] in config.json
+  const char* model_type;  ///< model_type in config.json
+  /// Reads the keys of config.json into `config`: its sizes and one LayerSpec a layer. Errors stay in `keys`;
+  /// what is ignored and why goes into `warnings`, in whole sentences. Afterwards every key of the file must
+  /// have been read or called harmless.
+  void (*read)(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>& warnings);
+  TensorNames tensors;  ///< in both layouts: an expert a matrix, and all experts of a layer in one tensor
+};
+
+/// All of them.
+std::span<const Family* const> families();
+
+/// The family of a class name. An unknown one is refused by name, with the list of those that are known.
+Result<const Family*> find_family(std::string_view name, const std::string& file);
+
+}  // namespace expertscope

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+
+/// How a decoder layer is built, in words that every family shares. A family file (engine/model/families)
+/// gives one LayerSpec a layer; backends read nothing else of a model but its sizes and its weights, so that
+/// a forward pass never asks for the name of a model.
+namespace expertscope {
+
+/// Normalisation of a row. The weights lie in LayerWeights; what a file stores as a difference from 1
+/// ("zero-centred") has got its 1 there already.
+struct NormSpec {
+  enum class Kind : std::uint8_t {
+    rms,    ///< weight * x / sqrt(mean(x^2) + eps) (Zhang and Sennrich 2019)
+    layer,  ///< weight * (x - mean) / sqrt(var + eps) + bias (Ba et al. 2016)
+  };
+  Kind kind = Kind::rms;
+  float eps = 1e-6f;
+  bool zero_centred = false;  ///< the file stores weight - 1
+
+  bool operator==(const NormSpec&) const = default;
+};
+
+/// How the frequencies of a rotary embedding are stretched for contexts longer than those of the training.
+/// Names and definitions: rope_type of transformers (modeling_rope_utils.py of 5.24).
+enum class RotaryScaling : std::uint8_t { none, linear, dynamic, yarn, llama3 };
+
+/// Rotary position embedding (Su et al. 2021, "RoFormer").
+struct RotarySpec {
+  int width = 0;             ///< leading elements of a head that turn, even; 0: none do
+  bool interleaved = false;  ///< pairs (2 i, 2 i + 1) turn instead of (i, i + width / 2)
+  double theta = 10000.0;    ///< rope_theta
+  RotaryScaling scaling = RotaryScaling::none;
+  double factor = 1.0;           ///< linear, dynamic, yarn, llama3: how many times longer
+  double trained_positions = 0;  ///< original_max_position_embeddings, or max_position_embeddings
+  double beta_fast = 32.0;       ///< yarn: turns in the trained context above which nothing is stretched
+  double beta_slow = 1.0;        ///< yarn: turns below which everything is
+  bool truncate = true;          ///< yarn: the bounds between the two are rounded to whole dimensions
+  double magnitude = 1.0;        ///< yarn: what cosines and sines are multiplied by (attention_factor)
+  double low_frequency = 1.0;    ///< llama3: low_freq_factor
+  double high_frequency = 4.0;   ///< llama3: high_freq_factor
+
+  bool operator==(const RotarySpec&) const = default;
+};
+
+/// What takes the place of attention in a layer. Those that no backend runs yet are refused by name when a
+/// model opens.
+enum class MixerKind : std::uint8_t {
+  attention,         ///< softmax attention over keys and values of each head: AttentionSpec
+  latent_attention,  ///< MLA: keys and values from a low-rank latent
+  linear_attention,  ///< DeltaNet, lightning attention
+  state_space,       ///< Mamba
+  short_convolution,
+};
+
+/// Causal softmax attention with grouped heads.
+struct AttentionSpec {
+  enum class QkNorm : std::uint8_t {
+    none,
+    head,   ///< RMSNorm over head_dim of every head of q and k
+    whole,  ///< RMSNorm over all heads of a token together
+  };
+  int heads = 0;     ///< num_attention_heads: of the queries
+  int kv_heads = 0;  ///< num_key_value_heads: divides heads
+  int head_dim = 0;
+  RotarySpec rotary;
+  QkNorm qk_norm = QkNorm::none;  ///< with the kind and eps of LayerSpec::norm
+  bool qkv_bias = false;
+  bool output_bias = false;
+  int window = 0;         ///< keys a query sees, itself among them; 0: all before it
+  float soft_cap = 0.0f;  ///< scores become cap * tanh(score / cap); 0: off
+  bool sinks = false;     ///< a learned score a head that takes part in the softmax and has no value
+  bool gate = false;      ///< the heads' outputs are multiplied by a sigmoid of the layer's input
+
+  int query_width() const { return heads * head_dim; }
+  int key_width() const { return kv_heads * head_dim; }
+  int group() const { return heads / kv_heads; }  ///< query heads a kv head
+
+  bool operator==(const AttentionSpec&) const = default;
+};
+
+/// How a router turns logits into experts and combine weights. `score` is what the trace records of a slot;
+/// experts are selected by score plus correction bias, within groups where there are any.
+struct RouterSpec {
+  enum class Score : std::uint8_t {
+    softmax,            ///< of all logits
+    softmax_of_chosen,  ///< of the chosen logits alone; selection is by logit
+    sigmoid,            ///< of each logit
+  };
+  enum class GroupRank : std::uint8_t {
+    maximum,     ///< a group ranks by its best expert
+    sum_of_two,  ///< by the sum of its two best
+  };
+  int experts = 0;  ///< 0: the layer has no router
+  int top_k = 0;
+  Score score = Score::softmax;
+  bool bias = false;             ///< the router's product has a bias
+  bool correction_bias = false;  ///< added for the selection, not for the weight (DeepSeek-V3)
+  int groups = 1;                ///< n_group: experts are chosen within the best groups only
+  int top_groups = 1;            ///< topk_group: how many of them
+  GroupRank group_rank = GroupRank::maximum;
+  bool renormalise = false;          ///< weights are divided by their sum over the chosen
+  float renormalise_epsilon = 0.0f;  ///< added to that sum
+  float scale = 1.0f;                ///< routed_scaling_factor: the weights are multiplied by it, last
+  bool weighs_input = false;         ///< the weight multiplies the input of an expert, not its output
+  bool input_norm = false;           ///< the router has a norm of its own before it
+
+  bool operator==(const RouterSpec&) const = default;
+};
+
+enum class Activation : std::uint8_t { silu, gelu_tanh, relu_squared };
+
+/// down_proj(activation(gate_proj x) * up_proj x): an expert, the shared expert, or a dense layer's MLP.
+struct MlpSpec {
+  int width = 0;  ///< intermediate size; 0: there is no such MLP
+  Activation activation = Activation::silu;
+  bool gated = true;   ///< false: down_proj(activation(up_proj x))
+  float clamp = 0.0f;  ///< gate and up are held within it (gpt-oss); 0: off
+  bool biases = false;
+
+  bool operator==(const MlpSpec&) const = default;
+};
+
+/// One decoder layer: hidden += mixer(norm(hidden)); hidden += mlp(norm(hidden)), where mlp is the sum of
+/// what is there of dense, routed and shared experts.
+struct LayerSpec {
+  NormSpec norm;
+  bool norm_before = true;  ///< norms of the input of mixer and MLP
+  bool norm_after = false;  ///< norms of what mixer and MLP give, before it is added
+  MixerKind mixer = MixerKind::attention;
+  AttentionSpec attention;
+  RouterSpec router;
+  MlpSpec expert;            ///< each of the routed experts
+  MlpSpec shared;            ///< the shared expert: n_shared_experts of a family as one of their summed width
+  bool shared_gate = false;  ///< its output is multiplied by sigmoid(shared_expert_gate x)
+  MlpSpec dense;             ///< alone in a layer without router, else beside it
+
+  bool is_moe() const { return router.experts > 0; }
+
+  bool operator==(const LayerSpec&) const = default;
+};
+
+}  // namespace expertscope
