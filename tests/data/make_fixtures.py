@@ -52,6 +52,23 @@ SPECS = [
          tied=True, own_head=True),
     Spec("v5_fused", "transformers 5 with packed experts on disk", 1200, layout="v5_fused",
          layers=2),
+    Spec("olmoe", "OLMoE: queries and keys normed over all heads, weights are raw probabilities", 1400,
+         family="olmoe", hidden=48, heads=6, kv_heads=3, head_dim=8, top_k=3, norm_topk=False,
+         rope_theta=10000.0, rms_eps=1e-5),
+    Spec("olmoe_bias", "OLMoE: biases before the norm over all heads", 1500, family="olmoe", layers=2,
+         head_dim=8, attention_bias=True, rms_eps=1e-5),
+    Spec("mixtral", "Mixtral: its own tensor names, no norm of queries and keys", 1600, family="mixtral",
+         moe_inter=28, rms_eps=1e-5),
+    Spec("mixtral_v5_fused", "Mixtral as transformers 5 names packed experts", 1700, family="mixtral",
+         layout="v5_fused", layers=2, rms_eps=1e-5),
+    Spec("yarn", "rope_scaling yarn", 1800, layers=2,
+         extra={"rope_scaling": {"rope_type": "yarn", "factor": 4.0,
+                                 "original_max_position_embeddings": 64}}),
+    Spec("llama3_rope", "rope_scaling llama3", 1900, layers=2, rope_theta=10000.0,
+         extra={"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                 "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}),
+    Spec("linear_rope", "rope_scaling linear, as transformers 4 spelt it", 2000, layers=2,
+         rope_theta=10000.0, extra={"rope_scaling": {"type": "linear", "factor": 4.0}}),
 ]
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from reference.golden import MIN_ROUTER_GAP, NearTie, Recorder, i32
 
-MODELS = ("top1", "top2_tied", "top8", "no_norm")
+MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral")
 INF = float("inf")
 
 
@@ -60,7 +60,7 @@ def add_edit(layer: LayerPolicy, edit: dict) -> None:
 
 
 class PolicyRouter:
-    """Stands in for Qwen3MoeTopKRouter.forward. Keeps what it decided in `seen`."""
+    """Stands in for the forward of a softmax router. Keeps what it decided in `seen`."""
 
     def __init__(self, gate, policy: LayerPolicy):
         self.gate, self.policy, self.seen = gate, policy, {}
@@ -74,7 +74,7 @@ class PolicyRouter:
         ids, chosen = self.select(edited, probs)
         keep = self.top_p_keep(chosen)
         weights = torch.where(keep, chosen, torch.zeros_like(chosen))
-        if self.gate.norm_topk_prob:
+        if getattr(self.gate, "norm_topk_prob", True):  # Mixtral always does
             weights = weights / weights.sum(-1, keepdim=True)
         weights, ran = self.drop(weights, ids, keep)
         none = self.gate.num_experts  # the experts' loop skips this id

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tiny random Qwen3-MoE checkpoints in the layouts found on disk."""
+"""Tiny random checkpoints of MoE families in the layouts found on disk."""
 
 import json
 import shutil
@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from transformers import GenerationConfig, Qwen3MoeForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from reference import families
 
 TORCH_DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,6 +23,7 @@ class Spec:
     name: str
     why: str
     seed: int
+    family: str = "qwen3_moe"
     layout: str = "classic"
     dtype: str = "float32"
     dtype_key: str = "torch_dtype"
@@ -52,47 +55,6 @@ class Spec:
         return [n for n in range(self.layers) if self.is_moe(n)]
 
 
-def config_json(spec: Spec, eos: list) -> dict:
-    """The flat config.json that Qwen3-MoE checkpoints on the hub carry."""
-    return {
-        "architectures": ["Qwen3MoeForCausalLM"],
-        "attention_bias": spec.attention_bias,
-        "attention_dropout": 0.0,
-        "bos_token_id": eos[-1],
-        "decoder_sparse_step": spec.sparse_step,
-        "eos_token_id": eos[0],
-        "head_dim": spec.head_dim,
-        "hidden_act": "silu",
-        "hidden_size": spec.hidden,
-        "initializer_range": 0.02,
-        "intermediate_size": spec.inter,
-        "max_position_embeddings": 1024,
-        "max_window_layers": spec.layers,
-        "mlp_only_layers": list(spec.mlp_only),
-        "model_type": "qwen3_moe",
-        "moe_intermediate_size": spec.moe_inter,
-        "norm_topk_prob": spec.norm_topk,
-        "num_attention_heads": spec.heads,
-        "num_experts": spec.experts,
-        "num_experts_per_tok": spec.top_k,
-        "num_hidden_layers": spec.layers,
-        "num_key_value_heads": spec.kv_heads,
-        "output_router_logits": False,
-        "rms_norm_eps": spec.rms_eps,
-        "rope_scaling": None,
-        "rope_theta": spec.rope_theta,
-        "router_aux_loss_coef": 0.001,
-        "sliding_window": None,
-        "tie_word_embeddings": spec.tied,
-        spec.dtype_key: spec.dtype,
-        "transformers_version": "4.51.0",
-        "use_cache": True,
-        "use_sliding_window": False,
-        "vocab_size": spec.vocab,
-        **spec.extra,
-    }
-
-
 class WeightSource:
     """Normal random tensors from numpy's PCG64, whose stream is fixed."""
 
@@ -115,47 +77,16 @@ def random_weights(spec: Spec, seed: int) -> dict:
     embed_std = 0.35 if spec.tied else 1.0
     w.normal("model.embed_tokens.weight", (spec.vocab, spec.hidden), embed_std)
     for n in range(spec.layers):
-        layer_weights(w, spec, f"model.layers.{n}.", n)
+        families.layer_weights(w, spec, f"model.layers.{n}.", n)
     w.normal("model.norm.weight", (spec.hidden,), 0.2, 1.0)
     if not spec.tied or spec.own_head:
         w.linear("lm_head", spec.vocab, spec.hidden, 2.0)
     return w.tensors
 
 
-def layer_weights(w: WeightSource, spec: Spec, prefix: str, n: int) -> None:
-    attn = prefix + "self_attn."
-    shapes = {
-        "q_proj": (spec.heads * spec.head_dim, spec.hidden),
-        "k_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
-        "v_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
-        "o_proj": (spec.hidden, spec.heads * spec.head_dim),
-    }
-    w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, 1.0)
-    for name, (rows, cols) in shapes.items():
-        w.linear(attn + name, rows, cols)
-        if spec.attention_bias:
-            w.normal(attn + name + ".bias", (rows,), 0.3)
-    w.normal(attn + "q_norm.weight", (spec.head_dim,), 0.3, 1.2)
-    w.normal(attn + "k_norm.weight", (spec.head_dim,), 0.3, 1.2)
-    w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, 1.0)
-    mlp = prefix + "mlp."
-    if not spec.is_moe(n):
-        mlp_weights(w, mlp, spec.inter, spec.hidden)
-        return
-    w.linear(mlp + "gate", spec.experts, spec.hidden, 2.0)
-    for e in range(spec.experts):
-        mlp_weights(w, f"{mlp}experts.{e}.", spec.moe_inter, spec.hidden)
-
-
-def mlp_weights(w: WeightSource, prefix: str, inter: int, hidden: int) -> None:
-    w.linear(prefix + "gate_proj", inter, hidden, 1.5)
-    w.linear(prefix + "up_proj", inter, hidden, 1.5)
-    w.linear(prefix + "down_proj", hidden, inter)
-
-
-def load_reference(folder: Path) -> Qwen3MoeForCausalLM:
+def load_reference(folder: Path):
     """The reference: f32, plain attention, plain expert loop."""
-    model = Qwen3MoeForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
     )
     return model.eval()
@@ -187,7 +118,7 @@ def write_model(spec: Spec, seed: int, folder: Path, eos: list, tokenizers: Path
     """Writes the folder of one model, replacing what was there. `eos`: the ids that end a text."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_json(folder / "config.json", config_json(spec, eos))
+    write_json(folder / "config.json", families.config_json(spec, eos))
     write_weights(folder, random_weights(spec, seed), 3 if spec.layout == "sharded" else 1)
     if spec.layout.startswith("v5_"):
         resave_with_transformers(folder, spec.layout == "v5_default")

@@ -54,7 +54,11 @@ TEST_P(EveryFixture, OpensAndIsFinite) {
     EXPECT_EQ(layer.experts.size(), config.is_moe(i) ? static_cast<std::size_t>(config.num_experts()) : 0u);
     EXPECT_EQ(static_cast<bool>(layer.router), config.is_moe(i));
     EXPECT_EQ(static_cast<bool>(layer.mlp.gate_proj), !config.is_moe(i));
-    EXPECT_EQ(layer.q_norm.size(), static_cast<std::size_t>(config.layer(i).attention.head_dim));
+    const AttentionSpec& attention = config.layer(i).attention;
+    const int normed = attention.qk_norm == AttentionSpec::QkNorm::none   ? 0
+                       : attention.qk_norm == AttentionSpec::QkNorm::head ? attention.head_dim
+                                                                          : attention.query_width();
+    EXPECT_EQ(layer.q_norm.size(), static_cast<std::size_t>(normed));
     EXPECT_EQ(layer.q_bias.empty(), !config.layer(i).attention.qkv_bias);
   }
   EXPECT_EQ(model->weights().lm_head.data == model->weights().embed_tokens.data, config.tie_word_embeddings);
@@ -64,8 +68,8 @@ TEST_P(EveryFixture, OpensAndIsFinite) {
 INSTANTIATE_TEST_SUITE_P(Models, EveryFixture,
                          ::testing::Values("top1", "top2_tied", "top8", "no_norm", "bf16", "f16",
                                            "attention_bias", "dense_layer", "sparse_step", "sharded",
-                                           "v5_default", "v5_fused", "tied_own_head",
-                                           "planted_super_experts"),
+                                           "v5_default", "v5_fused", "tied_own_head", "olmoe", "olmoe_bias",
+                                           "mixtral", "mixtral_v5_fused", "planted_super_experts"),
                          [](const auto& suite) { return std::string(suite.param); });
 
 /// Bytes of a tensor of model.safetensors, read without the code under test.

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the families of tiny models have each: the keys of their config.json and the names of their tensors."""
+
+CLASSES = {
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+    "olmoe": "OlmoeForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+}
+
+
+def config_json(spec, eos: list) -> dict:
+    """The flat config.json that checkpoints on the hub carry."""
+    keys = {
+        "architectures": [CLASSES[spec.family]],
+        "attention_dropout": 0.0,
+        "bos_token_id": eos[-1],
+        "eos_token_id": eos[0],
+        "hidden_act": "silu",
+        "hidden_size": spec.hidden,
+        "initializer_range": 0.02,
+        "max_position_embeddings": 1024,
+        "model_type": spec.family,
+        "num_attention_heads": spec.heads,
+        "num_experts_per_tok": spec.top_k,
+        "num_hidden_layers": spec.layers,
+        "num_key_value_heads": spec.kv_heads,
+        "output_router_logits": False,
+        "rms_norm_eps": spec.rms_eps,
+        "rope_scaling": None,
+        "rope_theta": spec.rope_theta,
+        "router_aux_loss_coef": 0.001,
+        "tie_word_embeddings": spec.tied,
+        spec.dtype_key: spec.dtype,
+        "transformers_version": "4.51.0",
+        "use_cache": True,
+        "vocab_size": spec.vocab,
+        **FAMILY_KEYS[spec.family](spec),
+        **spec.extra,
+    }
+    return dict(sorted(keys.items()))
+
+
+def qwen3_moe_keys(spec) -> dict:
+    return {
+        "attention_bias": spec.attention_bias,
+        "decoder_sparse_step": spec.sparse_step,
+        "head_dim": spec.head_dim,
+        "intermediate_size": spec.inter,
+        "max_window_layers": spec.layers,
+        "mlp_only_layers": list(spec.mlp_only),
+        "moe_intermediate_size": spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "num_experts": spec.experts,
+        "sliding_window": None,
+        "use_sliding_window": False,
+    }
+
+
+def olmoe_keys(spec) -> dict:
+    assert spec.head_dim * spec.heads == spec.hidden, "OLMoE has no head_dim of its own"
+    return {
+        "attention_bias": spec.attention_bias,
+        "clip_qkv": None,
+        "intermediate_size": spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "num_experts": spec.experts,
+    }
+
+
+def mixtral_keys(spec) -> dict:
+    return {
+        "head_dim": spec.head_dim,
+        "intermediate_size": spec.moe_inter,
+        "num_local_experts": spec.experts,
+        "router_jitter_noise": 0.0,
+        "sliding_window": None,
+    }
+
+
+FAMILY_KEYS = {"qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys}
+
+
+def layer_weights(w, spec, prefix: str, n: int) -> None:
+    """The tensors of one layer. Scales keep the residual stream near 1 and the router logits spread."""
+    attn = prefix + "self_attn."
+    shapes = {
+        "q_proj": (spec.heads * spec.head_dim, spec.hidden),
+        "k_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
+        "v_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
+        "o_proj": (spec.hidden, spec.heads * spec.head_dim),
+    }
+    w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, 1.0)
+    for name, (rows, cols) in shapes.items():
+        w.linear(attn + name, rows, cols)
+        if spec.attention_bias:
+            w.normal(attn + name + ".bias", (rows,), 0.3)
+    if spec.family != "mixtral":
+        whole = spec.family == "olmoe"
+        w.normal(attn + "q_norm.weight", (shapes["q_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
+        w.normal(attn + "k_norm.weight", (shapes["k_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
+    w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, 1.0)
+    mlp = prefix + ("block_sparse_moe." if spec.family == "mixtral" else "mlp.")
+    if not spec.is_moe(n):
+        mlp_weights(w, spec, mlp, spec.inter)
+        return
+    w.linear(mlp + "gate", spec.experts, spec.hidden, 2.0)
+    for e in range(spec.experts):
+        mlp_weights(w, spec, f"{mlp}experts.{e}.", spec.moe_inter)
+
+
+def mlp_weights(w, spec, prefix: str, inter: int) -> None:
+    gate, up, down = ("w1", "w3", "w2") if spec.family == "mixtral" else ("gate_proj", "up_proj", "down_proj")
+    w.linear(prefix + gate, inter, spec.hidden, 1.5)
+    w.linear(prefix + up, inter, spec.hidden, 1.5)
+    w.linear(prefix + down, spec.hidden, inter)
