@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <cmath>
+
 #include "engine/cpu/forward.h"
 
 namespace expertscope::cpu {
+namespace {
 
-void dense_mlp(ForwardContext& context, int index) {
-  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
-  const MlpWeights& mlp = layer.mlp;
+/// projected = down_proj(silu(gate_proj x) * (up_proj x)) of all tokens, x their normed rows.
+void project(ForwardContext& context, const MlpWeights& mlp) {
   Workspace& work = context.work;
   const std::int64_t width = context.config.hidden_size;
   const std::int64_t inner = mlp.gate_proj.rows;
-  norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm);
   const auto input = pack_rows(context, work.normed.data(), context.tokens, width,
                                shared_arithmetic(context, {&mlp.gate_proj, &mlp.up_proj}));
   work.products.clear();
@@ -25,12 +26,47 @@ void dense_mlp(ForwardContext& context, int index) {
   work.products.clear();
   work.products.add(mlp.down_proj, hidden, work.projected.data(), width);
   work.products.run(context.kernels, context.pool);
+}
+
+/// hidden += scale(token) * projected, and the probe of the layer's end.
+template <class Scale>
+void add(ForwardContext& context, int index, Scale&& scale) {
+  Workspace& work = context.work;
+  const std::int64_t width = context.config.hidden_size;
   for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
-      context.kernels.axpy(1.0f, work.projected.data() + t * width, width, work.hidden.data() + t * width);
+      context.kernels.axpy(scale(t), work.projected.data() + t * width, width,
+                           work.hidden.data() + t * width);
       capture_hidden(context, index, t);
     }
   });
+}
+
+/// The logit of the shared expert's gate of every token. In f32 whatever the mode, as the router.
+void gate_tokens(ForwardContext& context, const Matrix& gate) {
+  Workspace& work = context.work;
+  const auto input = pack_rows(context, work.normed.data(), context.tokens, gate.cols, Arithmetic::f32);
+  work.products.clear();
+  work.products.add(gate, input, work.shared_gate.data(), 1);
+  work.products.run(context.kernels, context.pool);
+}
+
+}  // namespace
+
+void dense_mlp(ForwardContext& context, int index) {
+  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
+  norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm);
+  project(context, layer.mlp);
+  add(context, index, [](std::int64_t) { return 1.0f; });
+}
+
+void shared_expert(ForwardContext& context, int index) {
+  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
+  const bool gated = context.config.layer(index).shared_gate;
+  if (gated) gate_tokens(context, layer.shared_gate);
+  project(context, layer.shared);
+  const float* gate = context.work.shared_gate.data();
+  add(context, index, [&](std::int64_t t) { return gated ? 1.0f / (1.0f + std::exp(-gate[t])) : 1.0f; });
 }
 
 }  // namespace expertscope::cpu

@@ -235,7 +235,7 @@ void combine(const MoeLayer& moe, std::int64_t token) {
     if (outputs) capture_output(moe, at, output, scale);
     context.kernels.axpy(slots[s].weight * scale, output, width, work.hidden.data() + token * width);
   }
-  capture_hidden(context, moe.layer, token);
+  if (moe.spec.shared.width == 0) capture_hidden(context, moe.layer, token);
 }
 
 }  // namespace
@@ -261,6 +261,7 @@ void moe(ForwardContext& context, int layer, int moe_layer) {
         combine(moe, t);
     });
   }
+  if (moe.spec.shared.width > 0) shared_expert(context, layer);
 }
 
 }  // namespace expertscope::cpu

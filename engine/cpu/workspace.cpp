@@ -61,9 +61,10 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
 
 CheckedSize Workspace::bytes(const ModelConfig& config, const BackendOptions& options) {
   const Sizes s = sizes(config, options);
-  const CheckedSize floats = s.hidden * CheckedSize(3) + s.heads + s.queries * CheckedSize(2) +
-                             s.keys * CheckedSize(2) + s.experts * CheckedSize(2) + s.gate * CheckedSize(2) +
-                             s.expert_output + s.expert_rows + s.head_logits;
+  const CheckedSize floats = CheckedSize(options.max_batch) + s.hidden * CheckedSize(3) + s.heads +
+                             s.queries * CheckedSize(2) + s.keys * CheckedSize(2) +
+                             s.experts * CheckedSize(2) + s.gate * CheckedSize(2) + s.expert_output +
+                             s.expert_rows + s.head_logits;
   const CheckedSize per_slot(sizeof(RoutedSlot) + sizeof(std::int32_t));
   return floats * CheckedSize(sizeof(float)) + s.packed + s.expert_input + s.expert_inner +
          s.slots * per_slot;
@@ -83,13 +84,15 @@ bool Workspace::allocate(const ModelConfig& config, const BackendOptions& option
   return hidden.allocate(s.hidden.value()) && normed.allocate(s.hidden.value()) &&
          q.allocate(s.queries.value()) && k.allocate(s.keys.value()) && v.allocate(s.keys.value()) &&
          attended.allocate(s.queries.value()) && first_weights.allocate(s.heads.value()) &&
-         projected.allocate(s.hidden.value()) && packed.allocate(s.packed.value()) &&
-         router_logits.allocate(s.experts.value()) && probabilities.allocate(s.experts.value()) &&
-         slots.allocate(s.slots.value()) && row_of_slot.allocate(s.slots.value()) &&
-         token_of_row.allocate(s.expert_rows.value()) && next_row.allocate(experts) &&
-         expert_input.allocate(s.expert_input.value()) && expert_inner.allocate(s.expert_inner.value()) &&
-         gate.allocate(s.gate.value()) && up.allocate(s.gate.value()) &&
-         expert_output.allocate(s.expert_output.value()) && head_logits.allocate(s.head_logits.value());
+         projected.allocate(s.hidden.value()) &&
+         shared_gate.allocate(static_cast<std::size_t>(options.max_batch)) &&
+         packed.allocate(s.packed.value()) && router_logits.allocate(s.experts.value()) &&
+         probabilities.allocate(s.experts.value()) && slots.allocate(s.slots.value()) &&
+         row_of_slot.allocate(s.slots.value()) && token_of_row.allocate(s.expert_rows.value()) &&
+         next_row.allocate(experts) && expert_input.allocate(s.expert_input.value()) &&
+         expert_inner.allocate(s.expert_inner.value()) && gate.allocate(s.gate.value()) &&
+         up.allocate(s.gate.value()) && expert_output.allocate(s.expert_output.value()) &&
+         head_logits.allocate(s.head_logits.value());
 }
 
 }  // namespace expertscope::cpu

@@ -48,6 +48,7 @@ struct Workspace {
   Buffer<float> attended;       ///< [B, heads * head_dim]
   Buffer<float> first_weights;  ///< [B, heads] attention on position 0, where it is asked for
   Buffer<float> projected;      ///< [B, hidden]
+  Buffer<float> shared_gate;    ///< [B] logit of the shared expert's gate
   Buffer<std::uint8_t> packed;  ///< packed activations of a dense product
 
   Buffer<float> router_logits;        ///< [B, E]

@@ -4,6 +4,7 @@
 #include "engine/cuda/kernels/attention_decode.cuh"
 #include "engine/cuda/kernels/dispatch.h"
 #include "engine/cuda/kernels/products_decode.cuh"
+#include "engine/cuda/kernels/rows.cuh"
 
 namespace expertscope::cuda {
 

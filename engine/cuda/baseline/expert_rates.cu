@@ -44,7 +44,8 @@ ModelConfig config_of(const ExpertCase& what) {
   config.vocab_size = 1;
   config.hidden_size = what.hidden;
   LayerSpec& layer = config.layers.emplace_back();
-  layer.attention = {.heads = 1, .kv_heads = 1, .head_dim = 8};
+  layer.attention.heads = layer.attention.kv_heads = 1;
+  layer.attention.head_dim = 8;
   layer.router.experts = what.experts;
   layer.router.top_k = what.top_k;
   layer.expert.width = what.inner;
@@ -103,7 +104,7 @@ class ExpertBench {
   StepInput input_;
   DeviceWeights weights_;
   KvCache cache_;
-  RopeTable rope_;
+  RopeTables rope_;
   ExpertCache experts_;
   Products products_;
 };

@@ -9,10 +9,11 @@ namespace expertscope {
 
 extern const Family kMixtral;
 extern const Family kOlmoe;
+extern const Family kQwen2Moe;
 extern const Family kQwen3Moe;
 
 std::span<const Family* const> families() {
-  static constexpr std::array<const Family*, 3> kFamilies = {&kMixtral, &kOlmoe, &kQwen3Moe};
+  static constexpr std::array<const Family*, 4> kFamilies = {&kMixtral, &kOlmoe, &kQwen2Moe, &kQwen3Moe};
   return kFamilies;
 }
 

@@ -5,6 +5,7 @@ CLASSES = {
     "qwen3_moe": "Qwen3MoeForCausalLM",
     "olmoe": "OlmoeForCausalLM",
     "mixtral": "MixtralForCausalLM",
+    "qwen2_moe": "Qwen2MoeForCausalLM",
 }
 
 
@@ -77,7 +78,15 @@ def mixtral_keys(spec) -> dict:
     }
 
 
-FAMILY_KEYS = {"qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys}
+def qwen2_moe_keys(spec) -> dict:
+    assert spec.head_dim * spec.heads == spec.hidden, "Qwen2-MoE has no head_dim of its own"
+    keys = qwen3_moe_keys(spec)
+    del keys["attention_bias"], keys["head_dim"]
+    return {**keys, "qkv_bias": True, "shared_expert_intermediate_size": spec.shared_inter}
+
+
+FAMILY_KEYS = {"qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
+               "qwen2_moe": qwen2_moe_keys}
 
 
 def layer_weights(w, spec, prefix: str, n: int) -> None:
@@ -92,9 +101,9 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
     w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, 1.0)
     for name, (rows, cols) in shapes.items():
         w.linear(attn + name, rows, cols)
-        if spec.attention_bias:
+        if spec.attention_bias or (spec.family == "qwen2_moe" and name != "o_proj"):
             w.normal(attn + name + ".bias", (rows,), 0.3)
-    if spec.family != "mixtral":
+    if spec.family in ("qwen3_moe", "olmoe"):
         whole = spec.family == "olmoe"
         w.normal(attn + "q_norm.weight", (shapes["q_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
         w.normal(attn + "k_norm.weight", (shapes["k_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
@@ -106,6 +115,9 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
     w.linear(mlp + "gate", spec.experts, spec.hidden, 2.0)
     for e in range(spec.experts):
         mlp_weights(w, spec, f"{mlp}experts.{e}.", spec.moe_inter)
+    if spec.family == "qwen2_moe":
+        mlp_weights(w, spec, mlp + "shared_expert.", spec.shared_inter)
+        w.linear(mlp + "shared_expert_gate", 1, spec.hidden, 2.0)
 
 
 def mlp_weights(w, spec, prefix: str, inter: int) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from reference.golden import MIN_ROUTER_GAP, NearTie, Recorder, i32
 
-MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral")
+MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe")
 INF = float("inf")
 
 

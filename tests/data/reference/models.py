@@ -32,6 +32,7 @@ class Spec:
     hidden: int = 32
     inter: int = 64
     moe_inter: int = 24
+    shared_inter: int = 40  # of families with a shared expert
     layers: int = 3
     heads: int = 4
     kv_heads: int = 2

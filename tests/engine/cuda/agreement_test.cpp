@@ -14,7 +14,7 @@ namespace {
 
 struct Case {
   std::string name;
-  std::function<void(expertscope::testing::ModelShape&)> change;
+  std::function<void(ModelShape&)> change;
   Types types = {DType::f32};
 };
 void PrintTo(const Case& value, std::ostream* out) {
@@ -25,43 +25,55 @@ const Types kMixed = {DType::bf16, DType::f32, DType::f16, DType::bf16, DType::f
 
 std::vector<Case> cases() {
   return {
-      {"odd_sizes", [](expertscope::testing::ModelShape&) {}, {DType::f32}},
-      {"odd_sizes_in_bf16", [](expertscope::testing::ModelShape&) {}, {DType::bf16}},
-      {"odd_sizes_in_f16", [](expertscope::testing::ModelShape&) {}, {DType::f16}},
-      {"types_mixed_within_a_layer", [](expertscope::testing::ModelShape&) {}, kMixed},
-      {"all_experts_selected",
-       [](expertscope::testing::ModelShape& c) { c.num_experts_per_tok = 5; },
-       {DType::bf16}},
-      {"one_expert",
-       [](expertscope::testing::ModelShape& c) { c.num_experts = c.num_experts_per_tok = 1; },
-       {DType::bf16}},
+      {"odd_sizes", [](ModelShape&) {}, {DType::f32}},
+      {"odd_sizes_in_bf16", [](ModelShape&) {}, {DType::bf16}},
+      {"odd_sizes_in_f16", [](ModelShape&) {}, {DType::f16}},
+      {"types_mixed_within_a_layer", [](ModelShape&) {}, kMixed},
+      {"all_experts_selected", [](ModelShape& c) { c.num_experts_per_tok = 5; }, {DType::bf16}},
+      {"one_expert", [](ModelShape& c) { c.num_experts = c.num_experts_per_tok = 1; }, {DType::bf16}},
       {"a_dense_layer_first",
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.hidden_size = 40;
          c.moe_layer = {0, 1};
        },
        {DType::bf16}},
       {"no_experts_at_all",
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.moe_layer = {0, 0};
          c.num_experts = c.num_experts_per_tok = c.moe_intermediate_size = 0;
        },
        {DType::f32}},
       {"one_key_value_head",
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.num_attention_heads = 4;
          c.num_key_value_heads = 1;
          c.head_dim = 2;
        },
        {DType::f32}},
       {"biases_and_tied_embeddings",
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.attention_bias = c.tie_word_embeddings = true;
          c.qk_norm = AttentionSpec::QkNorm::none;
        },
        {DType::bf16}},
+      {"norm_over_all_heads_behind_a_bias",
+       [](ModelShape& c) {
+         c.attention_bias = true;
+         c.qk_norm = AttentionSpec::QkNorm::whole;
+       },
+       {DType::f32}},
+      {"norm_over_all_heads_in_bf16",
+       [](ModelShape& c) { c.qk_norm = AttentionSpec::QkNorm::whole; },
+       {DType::bf16}},
+      {"a_part_of_the_head_turns", [](ModelShape& c) { c.partial_rotary_factor = 0.5; }, {DType::f32}},
+      {"two_channels_of_the_head_turn",
+       [](ModelShape& c) {
+         c.head_dim = 10;
+         c.partial_rotary_factor = 0.2;
+       },
+       {DType::bf16}},
       {"wide_heads",
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.num_attention_heads = 4;
          c.num_key_value_heads = 2;
          c.head_dim = 136;
@@ -70,7 +82,7 @@ std::vector<Case> cases() {
        },
        {DType::bf16}},
       {"more_slots_than_decoding_has",
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.num_experts = 40;
          c.num_experts_per_tok = 36;
          c.num_hidden_layers = 1;
@@ -80,12 +92,12 @@ std::vector<Case> cases() {
   };
 }
 
-class Agreement : public testing::TestWithParam<std::tuple<Case, MathMode>> {
+class Agreement : public ::testing::TestWithParam<std::tuple<Case, MathMode>> {
  protected:
   const Case& shape() const { return std::get<0>(GetParam()); }
   MathMode math() const { return std::get<1>(GetParam()); }
   std::shared_ptr<const Model> model() const {
-    expertscope::testing::ModelShape config = odd_config();
+    ModelShape config = odd_config();
     shape().change(config);
     return make_model(config, shape().types);
   }
@@ -118,8 +130,8 @@ TEST_P(Agreement, OfStepsFromGraphsWithWatchedSteps) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Agreement,
-                         testing::Combine(testing::ValuesIn(cases()),
-                                          testing::Values(MathMode::f32, MathMode::bf16)),
+                         ::testing::Combine(::testing::ValuesIn(cases()),
+                                            ::testing::Values(MathMode::f32, MathMode::bf16)),
                          [](const auto& test) {
                            return std::get<0>(test.param).name +
                                   (std::get<1>(test.param) == MathMode::f32 ? "_f32" : "_bf16");
@@ -127,10 +139,10 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Agreement,
 
 /// Four rows of 3072 floats are exactly the shared memory that a block has without asking, four of 16384 more
 /// than there is, and so are four of 48 heads of 136.
-class WideModels : public testing::TestWithParam<std::pair<int, int>> {};
+class WideModels : public ::testing::TestWithParam<std::pair<int, int>> {};
 
 TEST_P(WideModels, DecodeFourTokensAtOnce) {
-  expertscope::testing::ModelShape config = odd_config();
+  ModelShape config = odd_config();
   config.hidden_size = GetParam().first;
   config.num_attention_heads = GetParam().second;
   config.num_key_value_heads = 1;
@@ -147,12 +159,12 @@ TEST_P(WideModels, DecodeFourTokensAtOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Widths, WideModels,
-                         testing::Values(std::pair(3072, 1), std::pair(16384, 1), std::pair(16, 48)));
+                         ::testing::Values(std::pair(3072, 1), std::pair(16384, 1), std::pair(16, 48)));
 
 /// Activations of super experts grow far beyond the largest f16 number; F16 weights must bear them. Not in
 /// front of a router, whose probabilities would all be 0 and 1.
 TEST(Outliers, DoNotOverflowWithF16Weights) {
-  expertscope::testing::ModelShape config = odd_config();
+  ModelShape config = odd_config();
   config.moe_layer = {1, 0};
   const auto model = make_model(
       config, {DType::f16}, [](Weights& weights) { weights.layers[1].post_attention_layernorm[5] = 1e6f; });
@@ -165,7 +177,7 @@ TEST(Outliers, DoNotOverflowWithF16Weights) {
 }
 
 /// Batches of many sequences: as many as a recorded step takes, fewer, more.
-class ManySequences : public testing::TestWithParam<MathMode> {
+class ManySequences : public ::testing::TestWithParam<MathMode> {
  protected:
   std::unique_ptr<Session> cuda(const std::shared_ptr<const Model>& model) {
     return must(open_cuda(model, many_sequences(GetParam())));
@@ -185,7 +197,7 @@ TEST_P(ManySequences, AgreeWithTheCpu) {
 }
 
 TEST_P(ManySequences, GiveTheSameFromAGraph) {
-  expertscope::testing::ModelShape config = odd_config();
+  ModelShape config = odd_config();
   config.moe_layer = {0, 1};
   const auto session = cuda(make_model(config, {DType::bf16}));
   ASSERT_TRUE(session);
@@ -197,7 +209,7 @@ TEST_P(ManySequences, GiveTheSameFromAGraph) {
   expect_identical(watch(*session, steps_, parity::all_probes()), expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, ManySequences, testing::Values(MathMode::f32, MathMode::bf16),
+INSTANTIATE_TEST_SUITE_P(Modes, ManySequences, ::testing::Values(MathMode::f32, MathMode::bf16),
                          [](const auto& test) { return test.param == MathMode::f32 ? "f32" : "bf16"; });
 
 /// Every edit there is, alone and together.
@@ -218,7 +230,7 @@ const std::vector<std::string>& policies() {
   return all;
 }
 
-class EditedAgreement : public testing::TestWithParam<std::string> {};
+class EditedAgreement : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EditedAgreement, OfEveryIntermediateAndEveryProbe) {
   const auto model = make_model(odd_config());
@@ -232,12 +244,12 @@ TEST_P(EditedAgreement, OfEveryIntermediateAndEveryProbe) {
   expect_agreement(record(*cuda, steps), record(*cpu, steps), MathMode::f32);
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, EditedAgreement, testing::ValuesIn(policies()),
+INSTANTIATE_TEST_SUITE_P(Policies, EditedAgreement, ::testing::ValuesIn(policies()),
                          [](const auto& test) { return "policy_" + std::to_string(test.index); });
 
 /// A model that decodes from graphs may be told to take more slots than a graph has room for.
 TEST(EditedAgreement, HoldsWhenAnEditAsksForMoreSlotsThanAGraphHas) {
-  expertscope::testing::ModelShape config = odd_config();
+  ModelShape config = odd_config();
   config.num_experts = 40;
   const auto model = make_model(config);
   const auto cuda = must(open_cuda(model, small_options(MathMode::f32)));
@@ -257,7 +269,7 @@ TEST(EditedAgreement, HoldsWhenAnEditAsksForMoreSlotsThanAGraphHas) {
 }
 
 /// Both sessions run the same batch, prompts and single tokens.
-class Wanted : public testing::Test {
+class Wanted : public ::testing::Test {
  protected:
   void step(const Counts& counts, LogitsWanted wanted, const std::function<void(Batch&)>& change = {}) {
     for (Session* session : {cuda_.get(), cpu_.get()}) {
@@ -269,7 +281,7 @@ class Wanted : public testing::Test {
     }
   }
   void expect_floats(const std::vector<float>& actual, const std::vector<float>& expected) const {
-    EXPECT_THAT(actual, testing::Pointwise(testing::NanSensitiveFloatNear(1e-4f), expected));
+    EXPECT_THAT(actual, ::testing::Pointwise(::testing::NanSensitiveFloatNear(1e-4f), expected));
   }
 
   std::shared_ptr<const Model> model_ = make_model(odd_config());

@@ -77,6 +77,7 @@ class Attention {
     return {heads(),
             p_.kv_heads,
             p_.head_dim,
+            p_.head_dim / 2,
             kLayer,
             1e-6f,
             extras ? bias_device_->data() : nullptr,

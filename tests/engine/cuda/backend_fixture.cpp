@@ -151,8 +151,8 @@ void expect_agreement(const SequenceRecord& actual, const SequenceRecord& expect
 
 }  // namespace
 
-testing::ModelShape odd_config() {
-  testing::ModelShape c = testing::tiny_config();
+ModelShape odd_config() {
+  ModelShape c = testing::tiny_config();
   c.vocab_size = 53;
   c.hidden_size = 37;
   c.num_attention_heads = 3;
@@ -165,7 +165,7 @@ testing::ModelShape odd_config() {
   return c;
 }
 
-std::shared_ptr<const Model> make_model(testing::ModelShape config, const Types& types,
+std::shared_ptr<const Model> make_model(const ModelShape& config, const Types& types,
                                         const std::function<void(Weights&)>& change) {
   auto storage = std::make_shared<Storage>();
   storage->from = testing::random_model(config, DType::f32);

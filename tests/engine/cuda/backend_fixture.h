@@ -15,14 +15,16 @@
 /// Models of awkward shapes and sessions over the emulated GPU, for the tests of the whole backend.
 namespace expertscope::cuda {
 
+using testing::ModelShape;
+
 /// Two layers of five experts, hidden 37, heads of 12: nothing is a multiple of anything.
-testing::ModelShape odd_config();
+ModelShape odd_config();
 
 /// Types of the weights, matrix by matrix in turn.
 using Types = std::vector<DType>;
 
 /// A model with random weights; matrices take the types in turn. `change` edits it before it is used.
-std::shared_ptr<const Model> make_model(testing::ModelShape config, const Types& types = {DType::f32},
+std::shared_ptr<const Model> make_model(const ModelShape& config, const Types& types = {DType::f32},
                                         const std::function<void(Weights&)>& change = {});
 
 /// f32 or bf16, room for 6 sequences of 96 tokens and steps of 48.

@@ -17,15 +17,15 @@ constexpr int kExperts = 8;
 const std::vector<Counts> kSteps = {{{0, 19}, {1, 1}}, {{0, 1}},         {{0, 1}, {1, 1}, {2, 1}},
                                     {{1, 9}, {2, 1}},  {{0, 1}, {1, 1}}, {{2, 1}}};
 
-expertscope::testing::ModelShape cached_config() {
-  expertscope::testing::ModelShape config = odd_config();
+ModelShape cached_config() {
+  ModelShape config = odd_config();
   config.num_experts = kExperts;
   config.num_hidden_layers = 3;
   config.moe_layer = {1, 0, 1};
   return config;
 }
 
-class Cache : public testing::Test {
+class Cache : public ::testing::Test {
  protected:
   static std::shared_ptr<const Model> model() {
     static const auto shared = make_model(cached_config(), {DType::bf16});
@@ -60,7 +60,7 @@ class Cache : public testing::Test {
   simt::Emulation emulation_;
 };
 
-class CacheOf : public Cache, public testing::WithParamInterface<std::tuple<int, MathMode>> {};
+class CacheOf : public Cache, public ::testing::WithParamInterface<std::tuple<int, MathMode>> {};
 
 TEST_P(CacheOf, ExpertsChangesNoBit) {
   const auto [experts, math] = GetParam();
@@ -92,8 +92,8 @@ TEST_P(CacheOf, ExpertsCountsWhatItReads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, CacheOf,
-                         testing::Combine(testing::Values(1, 2, 4, 7),
-                                          testing::Values(MathMode::f32, MathMode::bf16)),
+                         ::testing::Combine(::testing::Values(1, 2, 4, 7),
+                                            ::testing::Values(MathMode::f32, MathMode::bf16)),
                          [](const auto& test) {
                            return std::to_string(std::get<0>(test.param)) +
                                   (std::get<1>(test.param) == MathMode::f32 ? "_f32" : "_bf16");
@@ -104,9 +104,9 @@ TEST_F(Cache, ASecondStepWithTheSameExpertsReadsNothing) {
   const Watched watched = watch(*session, {{{0, 1}}}, CaptureRequest::standard());
   ASSERT_TRUE(session->truncate(0, 0));
   const Watched again = watch(*session, {{{0, 1}}}, CaptureRequest::standard());
-  EXPECT_THAT(watched.blocks[0]->cache_misses, testing::ElementsAre(2, 2));
-  EXPECT_THAT(again.blocks[0]->cache_misses, testing::ElementsAre(0, 0));
-  EXPECT_THAT(again.blocks[0]->cache_hits, testing::ElementsAre(2, 2));
+  EXPECT_THAT(watched.blocks[0]->cache_misses, ::testing::ElementsAre(2, 2));
+  EXPECT_THAT(again.blocks[0]->cache_misses, ::testing::ElementsAre(0, 0));
+  EXPECT_THAT(again.blocks[0]->cache_hits, ::testing::ElementsAre(2, 2));
 }
 
 TEST_F(Cache, ASilencedExpertIsNotRead) {
@@ -149,8 +149,8 @@ TEST_F(Cache, WithoutRoomForOneExpertItSaysWhatIsNeededAndFree) {
   const auto session = open_cuda(model(), options);
   ASSERT_FALSE(session);
   EXPECT_EQ(session.error().code, ErrorCode::out_of_memory);
-  EXPECT_THAT(session.error().message, testing::HasSubstr("are needed"));
-  EXPECT_THAT(session.error().message, testing::HasSubstr("are free"));
+  EXPECT_THAT(session.error().message, ::testing::HasSubstr("are needed"));
+  EXPECT_THAT(session.error().message, ::testing::HasSubstr("are free"));
   EXPECT_EQ(simt::alive(), simt::Alive{});
 }
 

@@ -15,9 +15,9 @@
 namespace expertscope::cuda {
 namespace {
 
-using testing::AllOf;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::vector<std::uint8_t> bytes_of(const std::vector<float>& values) {
   std::vector<std::uint8_t> bytes(values.size() * sizeof(float));
@@ -52,7 +52,7 @@ TEST(ConvertRows, WidensF16SubnormalsToo) {
   EXPECT_EQ(to[2], -std::numeric_limits<float>::infinity());
 }
 
-class Transfer : public testing::Test {
+class Transfer : public ::testing::Test {
  protected:
   simt::Emulation emulation_;
 };
@@ -98,7 +98,7 @@ TEST_F(Transfer, RefusesARowThatNoBufferHolds) {
   EXPECT_THAT(ok.error().message, HasSubstr("a row of weights takes"));
 }
 
-class Loading : public testing::Test {
+class Loading : public ::testing::Test {
  protected:
   simt::Emulation emulation_;
 };
@@ -145,7 +145,7 @@ TEST_F(Loading, StopsWhenToldToAndLeavesNothing) {
   }
 }
 
-class Plan : public testing::TestWithParam<std::tuple<MathMode, bool>> {
+class Plan : public ::testing::TestWithParam<std::tuple<MathMode, bool>> {
  protected:
   simt::Emulation emulation_;
 };
@@ -169,7 +169,8 @@ TEST_P(Plan, AddsUpToWhatIsReallyTaken) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, Plan,
-                         testing::Combine(testing::Values(MathMode::f32, MathMode::bf16), testing::Bool()),
+                         ::testing::Combine(::testing::Values(MathMode::f32, MathMode::bf16),
+                                            ::testing::Bool()),
                          [](const auto& test) {
                            return std::string(std::get<0>(test.param) == MathMode::f32 ? "f32" : "bf16") +
                                   (std::get<1>(test.param) ? "_resident" : "_cached");
@@ -194,7 +195,7 @@ TEST_F(Loading, OutOfMemorySaysWhatIsNeededAndFreeBeforeAnythingIsTaken) {
 }
 
 TEST_F(Loading, SizesWhoseBytesOverflowAreOutOfMemory) {
-  expertscope::testing::ModelShape config = odd_config();
+  ModelShape config = odd_config();
   config.max_position_embeddings = std::numeric_limits<int>::max();
   BackendOptions options = small_options(MathMode::f32);
   options.max_context = options.max_sequences = options.max_batch = std::numeric_limits<int>::max();
@@ -206,40 +207,40 @@ TEST_F(Loading, SizesWhoseBytesOverflowAreOutOfMemory) {
 struct Unsupported {
   const char* field;
   int value;
-  void (*change)(expertscope::testing::ModelShape&);
+  void (*change)(ModelShape&);
 };
 
 TEST_F(Loading, WhatNoKernelTakesIsRefusedByNameAndValue) {
   const Unsupported cases[] = {
-      {"head_dim", 258, [](expertscope::testing::ModelShape& c) { c.head_dim = 258; }},
-      {"head_dim", 13, [](expertscope::testing::ModelShape& c) { c.head_dim = 13; }},
+      {"head_dim", 258, [](ModelShape& c) { c.head_dim = 258; }},
+      {"head_dim", 13, [](ModelShape& c) { c.head_dim = 13; }},
       {"num_experts", 1025,
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.num_experts = 1025;
          c.moe_intermediate_size = 1;
        }},
       {"hidden_size", 60000,
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.hidden_size = 60000;
          c.num_hidden_layers = 1;
          c.moe_layer = {1};
          c.moe_intermediate_size = 1;
        }},
       {"num_attention_heads", 60,
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.num_attention_heads = 60;  // three at a time, 20 times: a thread takes up to 16
          c.num_key_value_heads = 1;
          c.head_dim = 136;
        }},
       {"num_attention_heads", 1024,
-       [](expertscope::testing::ModelShape& c) {
+       [](ModelShape& c) {
          c.num_attention_heads = 1024;
          c.num_key_value_heads = 1;
          c.head_dim = 2;
        }},
   };
   for (const Unsupported& unsupported : cases) {
-    expertscope::testing::ModelShape config = odd_config();
+    ModelShape config = odd_config();
     unsupported.change(config);
     const auto model = make_model(config);
     const auto session = open_cuda(model, small_options(MathMode::f32));
@@ -270,7 +271,7 @@ TEST_F(Loading, TheBackendSaysWhatRunsAndWhy) {
   EXPECT_EQ(info.reason, "emulated");
   EXPECT_EQ(info.device.name, "Emulated GPU");
   EXPECT_EQ(info.device.compute_capability, "9.0");
-  EXPECT_THAT(info.device.uuid, testing::StartsWith("GPU-"));
+  EXPECT_THAT(info.device.uuid, ::testing::StartsWith("GPU-"));
   EXPECT_THAT(info.device.driver, HasSubstr("CUDA 13.0"));
   EXPECT_EQ(session->backend_description(), "CUDA bf16 (Emulated GPU)");
 }

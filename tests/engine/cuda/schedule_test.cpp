@@ -8,7 +8,7 @@
 namespace expertscope::cuda {
 namespace {
 
-std::unique_ptr<Session> open(MathMode math, const expertscope::testing::ModelShape& config = odd_config()) {
+std::unique_ptr<Session> open(MathMode math, const ModelShape& config = odd_config()) {
   return must(open_cuda(make_model(config, {DType::bf16}), small_options(math)));
 }
 
@@ -20,7 +20,7 @@ void forget(Session& session) {
     ASSERT_TRUE(session.truncate(sequence, 0));
 }
 
-class Schedule : public testing::TestWithParam<MathMode> {
+class Schedule : public ::testing::TestWithParam<MathMode> {
  protected:
   simt::Emulation emulation_;
 };
@@ -61,10 +61,10 @@ TEST_P(Schedule, ProbesChangeNoLogitTogetherNorAlone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, Schedule, testing::Values(MathMode::f32, MathMode::bf16),
+INSTANTIATE_TEST_SUITE_P(Modes, Schedule, ::testing::Values(MathMode::f32, MathMode::bf16),
                          [](const auto& test) { return test.param == MathMode::f32 ? "f32" : "bf16"; });
 
-class Graphs : public testing::Test {
+class Graphs : public ::testing::Test {
  protected:
   int recorded() const { return simt::calls("cudaGraphInstantiate"); }
 

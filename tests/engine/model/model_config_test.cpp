@@ -206,7 +206,7 @@ TEST(ModelConfig, AnUnknownArchitectureIsRefusedWithTheListOfThoseKnown) {
   EXPECT_EQ(error.message,
             "config.json: architecture LlamaForCausalLM is not supported; supported: MixtralForCausalLM, "
             "OlmoeForCausalLM, "
-            "Qwen3MoeForCausalLM");
+            "Qwen2MoeForCausalLM, Qwen3MoeForCausalLM");
   EXPECT_THAT(refusal([](Json& c) { c["architectures"] = {7}; }).message, HasSubstr("the name of a class"));
   EXPECT_THAT(refusal([](Json& c) { c["architectures"] = "Qwen3MoeForCausalLM"; }).message,
               HasSubstr("architectures: expected an array"));
