@@ -4,6 +4,7 @@
 #include "engine/cuda/kernels/dispatch.h"
 #include "engine/cuda/kernels/experts_decode.cuh"
 #include "engine/cuda/kernels/products_mma.cuh"
+#include "engine/cuda/kernels/rows.cuh"
 #include "engine/cuda/tiles.h"
 
 namespace expertscope::cuda {
@@ -13,8 +14,9 @@ namespace {
 /// the hidden state.
 struct ExpertRows {
   const SortedRows* sorted = nullptr;
-  int rows = 0;       ///< at most
-  int tile_rows = 0;  ///< of a tile
+  int rows = 0;                   ///< at most
+  int tile_rows = 0;              ///< of a tile
+  const float* weight = nullptr;  ///< [rows] of the output; null: 1
 
   unsigned tiles(const DeviceExperts& experts) const {
     // An expert's last tile may be short, and no tile is empty.
@@ -66,6 +68,15 @@ unsigned blocks_for(int features, int tile) {
   return static_cast<unsigned>((features + tile - 1) / tile);
 }
 
+/// What is between the two products where rows have a weight: the second is linear.
+template <class X>
+void weigh_inner(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
+  if (what.weight == nullptr) return;
+  context.queue.launch(&scale_rows<X>, {dim3(static_cast<unsigned>(what.rows)), kRowThreads, 0},
+                       context.input.device(), static_cast<X*>(context.work.inner), experts.inner_stride,
+                       what.weight);
+}
+
 /// Both products with f32 activations.
 void run_floats(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
   const auto launch = [&](Epilogue epilogue, const TileProduct<float>& product) {
@@ -73,6 +84,7 @@ void run_floats(ForwardContext& context, const DeviceExperts& experts, const Exp
                  what.tile_rows, what.tiles(experts));
   };
   launch(Epilogue::silu_mul, gate_up_product<float>(context, experts, what));
+  weigh_inner<float>(context, experts, what);
   launch(what.sorted != nullptr ? Epilogue::store : Epilogue::add,
          down_product<float>(context, experts, what));
 }
@@ -88,6 +100,7 @@ void run_bf16(ForwardContext& context, const DeviceExperts& experts, const Exper
                      S::kSharedBytes};
   context.queue.launch(&mma_product<Bf16, Epilogue::silu_mul, T>, first,
                        gate_up_product<Bf16>(context, experts, what));
+  weigh_inner<Bf16>(context, experts, what);
   const auto down = down_product<Bf16>(context, experts, what);
   if (what.sorted != nullptr)
     context.queue.launch(&mma_product<Bf16, Epilogue::store, T>, second, down);
@@ -111,22 +124,21 @@ void run_rows(ForwardContext& context, const DeviceExperts& experts, const Exper
 
 }  // namespace
 
-void run_few(ForwardContext& context, int layer, const DeviceExperts& experts, DeviceSlots slots) {
+void run_few(ForwardContext& context, const FewExperts& what) {
+  const DeviceExperts& experts = what.experts;
   const auto tokens = static_cast<unsigned>(context.bucket);
-  const int usual = std::max(1, context.config.layer(layer).router.top_k);
-  const auto lanes = static_cast<unsigned>(std::min(usual, context.work.decode_slots));
-  const DeviceRouting* routing = context.routing.layer(layer);
+  const auto lanes = static_cast<unsigned>(std::min(what.lanes, context.work.decode_slots));
   with_types(experts.dtype, context.rounds(experts.dtype), [&]<DType kType, class X>() {
     const auto blocks = static_cast<unsigned>((experts.inner_stride + kProductWarps - 1) / kProductWarps);
     const std::size_t row = static_cast<std::size_t>(experts.hidden_stride) * sizeof(X);
     context.queue.launch(&expert_gate_up<kType, X>, {dim3(blocks, lanes, tokens), kProductThreads, row},
-                         context.input.device(), experts, routing, slots,
+                         context.input.device(), experts, what.routing, what.slots,
                          static_cast<const X*>(context.work.normed), static_cast<X*>(context.work.inner));
     context.queue.launch(
         &expert_down<kType, X>,
         {dim3(static_cast<unsigned>(context.work.output_blocks), tokens), kProductThreads, 0},
-        context.input.device(), experts, routing, slots, static_cast<const X*>(context.work.inner),
-        context.work.hidden, context.work.parts(layer));
+        context.input.device(), experts, what.routing, what.slots, static_cast<const X*>(context.work.inner),
+        context.work.hidden, what.parts);
   });
 }
 
@@ -138,12 +150,12 @@ int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts
 }
 
 void run_many(ForwardContext& context, const DeviceExperts& experts, int rows, int tile_rows) {
-  run_rows(context, experts, {&context.work.sorted, rows, tile_rows});
+  run_rows(context, experts, {&context.work.sorted, rows, tile_rows, nullptr});
 }
 
-void run_dense(ForwardContext& context, const DeviceExperts& experts) {
+void run_dense(ForwardContext& context, const DeviceExperts& experts, const float* weight) {
   const int tile_rows = expert_tile_rows(context, experts, context.rows());
-  run_rows(context, experts, {nullptr, context.rows(), tile_rows});
+  run_rows(context, experts, {nullptr, context.rows(), tile_rows, weight});
 }
 
 }  // namespace expertscope::cuda

@@ -7,8 +7,16 @@ namespace expertscope::cuda {
 
 /// down_proj(silu(gate_proj x) * (up_proj x)) of routed experts; x is work.normed.
 
-/// Decoding: the experts of `slots`, summed into the hidden state in the order of the slots.
-void run_few(ForwardContext& context, int layer, const DeviceExperts& experts, DeviceSlots slots);
+/// Decoding: who runs, and where the probes of their outputs go.
+struct FewExperts {
+  const DeviceExperts& experts;
+  const DeviceRouting* routing = nullptr;
+  DeviceSlots slots;
+  int lanes = 1;  ///< slots at a time
+  OutputParts parts;
+};
+/// The experts of the slots, summed into the hidden state in the order of the slots.
+void run_few(ForwardContext& context, const FewExperts& what);
 
 /// Rows of a tile for about `rows` sorted rows: as high as the rows of an expert usually are.
 int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts, int rows);
@@ -16,7 +24,8 @@ int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts
 /// The sorted rows of work.sorted (at most `rows`), into work.expert_output.
 void run_many(ForwardContext& context, const DeviceExperts& experts, int rows, int tile_rows);
 
-/// All tokens through one expert, the MLP of a dense layer, added to the hidden state.
-void run_dense(ForwardContext& context, const DeviceExperts& experts);
+/// All tokens through one expert, the MLP of a dense layer or the shared expert, added to the hidden state.
+/// `weight`, where it is there, multiplies the output of each token.
+void run_dense(ForwardContext& context, const DeviceExperts& experts, const float* weight = nullptr);
 
 }  // namespace expertscope::cuda

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cuda/experts.h"
 #include "engine/cuda/forward.h"
+#include "engine/cuda/kernels/dispatch.h"
+#include "engine/cuda/kernels/rows.cuh"
 #include "engine/cuda/kernels/sort.cuh"
 #include "engine/cuda/router.h"
 
@@ -44,9 +46,41 @@ void combine(ForwardContext& context, int index, int moe_layer, int first, int l
                        context.work.hidden);
 }
 
+/// The gate of the shared expert, a weight a token; before the experts change the hidden state.
+void weigh_shared_expert(ForwardContext& context, int index) {
+  const DeviceLayer& layer = context.weights.layer(index);
+  const DeviceMatrix& gate = layer.shared_gate;
+  if (gate.rows == 0) return;
+  context.queue.enter("shared expert", index);
+  with_weights(gate.dtype, [&]<DType kType>() {
+    context.queue.launch(&weigh_shared<kType>, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
+                         context.input.device(), context.work.hidden, layer.post_attention_layernorm,
+                         context.config.layer(index).norm.eps, gate, context.few(),
+                         context.work.shared_weight);
+  });
+}
+
+/// hidden += gate * shared expert(normed), where the layer has one.
+void shared_expert(ForwardContext& context, int index) {
+  const DeviceLayer& layer = context.weights.layer(index);
+  if (layer.shared.experts == 0) return;
+  context.queue.enter("shared expert", index);
+  const bool gated = layer.shared_gate.rows > 0;
+  if (context.few()) {
+    DeviceSlots slots = context.work.dense_slots;
+    if (gated) slots.weight = context.work.shared_weight;
+    OutputParts parts = context.work.parts(index);
+    parts.output = nullptr;  // those of the routed experts are there
+    return run_few(context, {layer.shared, context.routing.dense(), slots, 1, parts});
+  }
+  run_dense(context, layer.shared, gated ? context.work.shared_weight : nullptr);
+  capture_hidden(context, index);
+}
+
 }  // namespace
 
 void moe(ForwardContext& context, int index, int moe_layer) {
+  weigh_shared_expert(context, index);
   route_tokens(context, index, moe_layer);
   context.queue.enter("moe", index);
   const DeviceExperts& experts = context.weights.layer(index).experts;
@@ -54,7 +88,9 @@ void moe(ForwardContext& context, int index, int moe_layer) {
   if (context.few()) {
     context.experts.fetch(context.queue, index, context.input.device(), routing, context.layer_slots(index),
                           0, context.bucket);
-    return run_few(context, index, experts, context.layer_slots(index));
+    run_few(context, {experts, routing, context.layer_slots(index), context.config.layer(index).router.top_k,
+                      context.work.parts(index)});
+    return shared_expert(context, index);
   }
   // A policy may ask for more slots than the model's top_k: then the batch goes in several rounds.
   const int top_k = context.top_k(index);
@@ -66,6 +102,7 @@ void moe(ForwardContext& context, int index, int moe_layer) {
     run_routed(context, index, experts, first, last);
     combine(context, index, moe_layer, first, last);
   }
+  shared_expert(context, index);
 }
 
 void run_routed(ForwardContext& context, int index, const DeviceExperts& experts, int first, int last) {
@@ -80,7 +117,9 @@ void dense_mlp(ForwardContext& context, int index) {
   const DeviceLayer& layer = context.weights.layer(index);
   norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm, layer.experts.dtype,
               false);
-  if (context.few()) return run_few(context, index, layer.experts, context.work.dense_slots);
+  if (context.few())
+    return run_few(context, {layer.experts, context.routing.layer(index), context.work.dense_slots, 1,
+                             context.work.parts(index)});
   run_dense(context, layer.experts);
   capture_hidden(context, index);
 }

@@ -61,7 +61,7 @@ SPECS = [
          moe_inter=28, rms_eps=1e-5),
     Spec("mixtral_v5_fused", "Mixtral as transformers 5 names packed experts", 1700, family="mixtral",
          layout="v5_fused", layers=2, rms_eps=1e-5),
-    Spec("qwen2_moe", "Qwen2-MoE: a gated shared expert, biases, layer 1 dense", 2100, family="qwen2_moe",
+    Spec("qwen2_moe", "Qwen2-MoE: a gated shared expert, biases, layer 1 dense", 2200, family="qwen2_moe",
          head_dim=8, norm_topk=False, mlp_only=(1,)),
     Spec("yarn", "rope_scaling yarn", 1800, layers=2,
          extra={"rope_scaling": {"rope_type": "yarn", "factor": 4.0,

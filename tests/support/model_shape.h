@@ -25,6 +25,8 @@ struct ModelShape {
   int num_experts = 0;
   int num_experts_per_tok = 0;
   int moe_intermediate_size = 0;
+  int shared_expert_intermediate_size = 0;
+  bool shared_expert_gate = false;
   bool norm_topk_prob = false;
   double rope_theta = 10000.0;
   double partial_rotary_factor = 1.0;
@@ -64,6 +66,8 @@ struct ModelShape {
     layer.router.top_k = num_experts_per_tok;
     layer.router.renormalise = norm_topk_prob;
     layer.expert.width = moe_intermediate_size;
+    layer.shared.width = shared_expert_intermediate_size;
+    layer.shared_gate = shared_expert_gate;
     return layer;
   }
 };

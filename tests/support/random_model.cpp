@@ -83,7 +83,8 @@ std::int64_t mlp_elements(const ModelConfig& c, const MlpSpec& mlp) {
 std::size_t all_elements(const ModelConfig& c) {
   std::int64_t sum = 2 * std::int64_t{c.vocab_size} * c.hidden_size;
   for (const LayerSpec& layer : c.layers) {
-    sum += attention_elements(c, layer) + mlp_elements(c, layer.dense);
+    sum += attention_elements(c, layer) + mlp_elements(c, layer.dense) + mlp_elements(c, layer.shared) +
+           c.hidden_size;
     sum += layer.router.experts * (mlp_elements(c, layer.expert) + c.hidden_size);
   }
   return static_cast<std::size_t>(sum);
@@ -117,6 +118,8 @@ LayerWeights random_layer(WeightFactory& make, const ModelConfig& c, const Layer
     layer.k_norm = make.vector(head ? spec.attention.head_dim : keys);
   }
   if (spec.dense.width > 0) layer.mlp = make.mlp(hidden, spec.dense.width);
+  if (spec.shared.width > 0) layer.shared = make.mlp(hidden, spec.shared.width);
+  if (spec.shared_gate) layer.shared_gate = make.matrix(1, hidden, 2.0f);
   if (!spec.is_moe()) return layer;
   layer.router = make.matrix(spec.router.experts, hidden, 2.0f);
   for (int e = 0; e < spec.router.experts; ++e)

@@ -47,6 +47,49 @@ __global__ void __launch_bounds__(kRowThreads)
   norm_row<kRowThreads>(from, norm, width, padded, eps, scratch, exact + at);
 }
 
+/// weight[t] of the shared expert: sigmoid(gate norm(hidden[t])), in f32 whatever the products take, as the
+/// router; weights lie `step->slots` apart where `by_slots` is set. Blocks: tokens.
+template <DType kType>
+__global__ void __launch_bounds__(kRowThreads)
+    weigh_shared(const DeviceStep* step, const float* hidden, const float* norm, float eps, DeviceMatrix gate,
+                 bool by_slots, float* weight) {
+  __shared__ float scratch[kRowThreads / kWarp];
+  const int token = static_cast<int>(blockIdx.x);
+  if (token >= step->tokens) return;
+  const auto* row = static_cast<const unsigned char*>(gate.data);
+  const float* x = hidden + static_cast<std::size_t>(token) * static_cast<std::size_t>(gate.cols);
+  constexpr int kElements = kPack<kType>;
+  float squares = 0;
+  float sum = 0;
+  for (int first = static_cast<int>(threadIdx.x) * kElements; first < gate.cols;
+       first += kRowThreads * kElements) {
+    float values[kElements];
+    widen<kType>(load_streaming(row + static_cast<std::size_t>(first) * dtype_size(kType)), values);
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      if (first + i >= gate.cols) continue;
+      squares += x[first + i] * x[first + i];
+      sum += values[i] * (norm[first + i] * x[first + i]);
+    }
+  }
+  squares = block_sum<kRowThreads / kWarp>(squares, scratch);
+  sum = block_sum<kRowThreads / kWarp>(sum, scratch);
+  if (threadIdx.x != 0) return;
+  const float logit = sum / sqrtf(squares / static_cast<float>(gate.cols) + eps);
+  weight[token * (by_slots ? step->slots : 1)] = 1.0f / (1.0f + expf(-logit));
+}
+
+/// rows[t] *= weight[t], `stride` elements each. Blocks: tokens.
+template <class X>
+__global__ void __launch_bounds__(kRowThreads)
+    scale_rows(const DeviceStep* step, X* rows, int stride, const float* weight) {
+  const int token = static_cast<int>(blockIdx.x);
+  if (token >= step->tokens) return;
+  X* row = rows + static_cast<std::size_t>(token) * static_cast<std::size_t>(stride);
+  for (int i = static_cast<int>(threadIdx.x); i < stride; i += kRowThreads)
+    store_activation(load_activation(row + i) * weight[token], row + i);
+}
+
 /// Bias of queries, keys and values and norm of queries and of keys over all heads of a token together, in
 /// place: qkv[t] is [queries, keys, values]. Biases may be null. Blocks: tokens.
 __global__ inline void __launch_bounds__(kRowThreads)

@@ -164,7 +164,7 @@ struct RowPart {
 
 /// What the blocks of a decode step know of the experts' outputs.
 struct OutputParts {
-  RowPart* output = nullptr;  ///< [tokens][slots][blocks]
+  RowPart* output = nullptr;  ///< [tokens][slots][blocks]; null: not wanted
   RowPart* hidden = nullptr;  ///< [tokens][blocks]
 };
 

@@ -16,7 +16,7 @@ std::size_t array_experts(const ModelConfig& config) {
 }  // namespace
 
 std::size_t RoutingTables::bytes(const ModelConfig& config) {
-  return static_cast<std::size_t>(config.num_layers()) *
+  return static_cast<std::size_t>(config.num_layers() + 1) *
          (sizeof(DeviceRouting) + array_experts(config) * kPerExpert);
 }
 
@@ -51,11 +51,12 @@ void RoutingTables::fill_layer(const LayerRouting& layer, std::size_t offset, De
 void RoutingTables::fill(const RoutingTable& table) {
   const LayerRouting dense{
       .logit_bias = {0.0f}, .remap = {0}, .output_scale = {1.0f}, .drop = {0}, .force = {0}, .top_k = 1};
-  const std::size_t arrays = static_cast<std::size_t>(layers_) * sizeof(DeviceRouting);
-  for (int n = 0; n < layers_; ++n) {
+  const std::size_t arrays = static_cast<std::size_t>(layers_ + 1) * sizeof(DeviceRouting);
+  for (int n = 0; n <= layers_; ++n) {
     const auto index = static_cast<std::size_t>(n);
     DeviceRouting device;
-    fill_layer(is_moe_[index] ? table.layers[index] : dense, arrays + index * layer_bytes_, device);
+    fill_layer(n < layers_ && is_moe_[index] ? table.layers[index] : dense, arrays + index * layer_bytes_,
+               device);
     std::memcpy(host_.data() + index * sizeof(DeviceRouting), &device, sizeof(device));
   }
 }

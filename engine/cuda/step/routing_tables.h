@@ -28,6 +28,8 @@ class RoutingTables {
   const DeviceRouting* layer(int index) const {
     return reinterpret_cast<const DeviceRouting*>(device_.data()) + index;
   }
+  /// That of a dense layer: for an expert that every token takes.
+  const DeviceRouting* dense() const { return layer(layers_); }
 
  private:
   void fill(const RoutingTable& table);

@@ -68,6 +68,7 @@ void Workspace::place(const ModelConfig& config, const BackendOptions& options, 
   slots.weight = arena.take<float>(all_slots);
   dense_slots.expert = arena.take<std::int32_t>(CheckedSize(kDecodeTokens * decode_slots));
   dense_slots.weight = arena.take<float>(CheckedSize(kDecodeTokens * decode_slots));
+  shared_weight = arena.take<float>(larger(rows, CheckedSize(kDecodeTokens * decode_slots)));
   sorted.count = arena.take<std::int32_t>(CheckedSize(experts));
   sorted.next = arena.take<std::int32_t>(CheckedSize(experts));
   sorted.row_of_slot = arena.take<std::int32_t>(rows * CheckedSize(experts));

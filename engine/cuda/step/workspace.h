@@ -55,6 +55,7 @@ struct Workspace {
   float* router_logits = nullptr;  ///< [B, E]
   DeviceSlots slots;               ///< [B, E], few tokens: [layers, D, decode_slots]
   DeviceSlots dense_slots;         ///< [D, decode_slots] expert 0 with weight 1
+  float* shared_weight = nullptr;  ///< [B], few tokens: [D, slots] of the shared expert
   SortedRows sorted;
   void* inner = nullptr;                ///< [R, padded inner], few tokens: [D, decode_slots, padded inner]
   float* expert_output = nullptr;       ///< [R, H]

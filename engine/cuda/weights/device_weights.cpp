@@ -29,7 +29,7 @@ std::size_t staging_bytes(const WeightLayout& layout) {
 }
 
 std::size_t DeviceWeights::table_bytes(const WeightLayout& layout) {
-  return layout.layers().size() * 2 * widest_layer(layout) * sizeof(const void*);
+  return layout.layers().size() * 2 * (widest_layer(layout) + 1) * sizeof(const void*);
 }
 
 /// Experts that stay on the host: a block a layer, because page-locking takes its time and a person may have
@@ -68,7 +68,8 @@ const std::uint8_t* DeviceWeights::first_expert(const WeightLayout& layout, int 
 
 Status DeviceWeights::fill_tables(const WeightLayout& layout, cudaStream_t stream) {
   table_stride_ = widest_layer(layout);
-  const std::size_t entries = layout.layers().size() * 2 * table_stride_;
+  const std::size_t layers = layout.layers().size();
+  const std::size_t entries = layers * 2 * (table_stride_ + 1);
   if (auto ok = tables_.allocate(entries, "tables of experts"); !ok) return ok;
   std::vector<const void*> host(entries, nullptr);
   for (std::size_t n = 0; n < layout.layers().size(); ++n) {
@@ -79,6 +80,10 @@ Status DeviceWeights::fill_tables(const WeightLayout& layout, cudaStream_t strea
       host[table_at(static_cast<int>(n), 0) + static_cast<std::size_t>(e)] = expert;
       host[table_at(static_cast<int>(n), 1) + static_cast<std::size_t>(e)] = expert + placed.down_offset;
     }
+    const PlacedExperts& shared = layout.layers()[n].shared;
+    const std::uint8_t* expert = shared_.data() + shared.offset;
+    host[shared_table_at(layers, static_cast<int>(n), 0)] = expert;
+    host[shared_table_at(layers, static_cast<int>(n), 1)] = expert + shared.down_offset;
   }
   const cudaError_t code =
       cudaMemcpyAsync(tables_.data(), host.data(), tables_.bytes(), cudaMemcpyHostToDevice, stream);
@@ -104,14 +109,17 @@ void DeviceWeights::bind(const WeightLayout& layout, const ModelConfig& config) 
     layer.k_norm = placed.k_norm.on_device(base);
     layer.qkv_bias = placed.qkv_bias.on_device(base);
     layer.o_bias = placed.o_bias.on_device(base);
-    layer.experts = {gate_up_table(static_cast<int>(n)),
-                     down_table(static_cast<int>(n)),
-                     placed.experts.dtype,
-                     placed.experts.experts,
-                     placed.experts.inner,
-                     config.hidden_size,
-                     padded(config.hidden_size),
-                     padded(placed.experts.inner)};
+    const auto experts = [&](const PlacedExperts& from, std::size_t gate_up, std::size_t down) {
+      return DeviceExperts{
+          tables_.data() + gate_up, tables_.data() + down,      from.dtype,        from.experts, from.inner,
+          config.hidden_size,       padded(config.hidden_size), padded(from.inner)};
+    };
+    const auto index = static_cast<int>(n);
+    const std::size_t layers = layout.layers().size();
+    layer.experts = experts(placed.experts, table_at(index, 0), table_at(index, 1));
+    layer.shared =
+        experts(placed.shared, shared_table_at(layers, index, 0), shared_table_at(layers, index, 1));
+    layer.shared_gate = placed.shared_gate.on_device(base);
     layers_.push_back(layer);
   }
 }

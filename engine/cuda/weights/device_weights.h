@@ -23,6 +23,8 @@ struct DeviceLayer {
   const float* qkv_bias = nullptr;
   const float* o_bias = nullptr;
   DeviceExperts experts;  ///< of a dense layer: its MLP as a single expert
+  DeviceExperts shared;   ///< the shared expert as a single one; `experts` is 0 without
+  DeviceMatrix shared_gate;
 };
 
 /// The weights of a model on a device. Experts that do not fit stay in page-locked host memory, where kernels
@@ -54,6 +56,10 @@ class DeviceWeights {
  private:
   std::size_t table_at(int layer, int which) const {
     return (static_cast<std::size_t>(layer) * 2 + static_cast<std::size_t>(which)) * table_stride_;
+  }
+  /// Behind those: the tables of the shared experts, one entry each.
+  std::size_t shared_table_at(std::size_t layers, int layer, int which) const {
+    return (layers * table_stride_ + static_cast<std::size_t>(layer)) * 2 + static_cast<std::size_t>(which);
   }
   Status fill_host(const WeightLayout& layout, const std::function<void(std::size_t)>& done,
                    const std::stop_token& stop);

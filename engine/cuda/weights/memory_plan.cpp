@@ -77,8 +77,6 @@ Status check_supported(const ModelConfig& config, const DeviceLimits& limits) {
     return refuse("num_experts", most.experts,
                   fmt::format("the CUDA kernels take up to {} experts per layer", kMaxExperts));
   for (const LayerSpec& layer : config.layers) {
-    if (layer.shared.width > 0)
-      return refuse("shared expert", layer.shared.width, "the CUDA kernels do not run shared experts yet");
     const AttentionSpec& attention = layer.attention;
     const int group = attention.group();
     if (group > kMostGroup || decode_heads(group, padded(attention.head_dim)) > kMostDecodeHeads)

@@ -25,6 +25,18 @@ DType common_type(std::initializer_list<const Matrix*> matrices) {
   return same ? first : DType::f32;
 }
 
+/// The type in which all experts of a layer can lie.
+DType common_type(const std::vector<const MlpWeights*>& experts,
+                  const std::vector<const MlpWeights*>& shared) {
+  const DType first = experts.front()->gate_proj.dtype;
+  const auto same = [&](const MlpWeights* expert) {
+    return common_type({&expert->gate_proj, &expert->up_proj, &expert->down_proj}) == first;
+  };
+  const bool all =
+      std::all_of(experts.begin(), experts.end(), same) && std::all_of(shared.begin(), shared.end(), same);
+  return all ? first : DType::f32;
+}
+
 }  // namespace
 
 DeviceMatrix PlacedMatrix::on_device(void* base) const {
@@ -79,17 +91,14 @@ PlacedVector WeightLayout::place(std::initializer_list<const Vector*> joined) {
   return placed;
 }
 
-PlacedExperts WeightLayout::place_experts(const std::vector<const MlpWeights*>& experts, bool dense) {
+PlacedExperts WeightLayout::place_experts(const std::vector<const MlpWeights*>& experts, DType dtype,
+                                          bool dense) {
   PlacedExperts placed;
   const MlpWeights& first = *experts.front();
   std::size_t& used = dense ? shared_bytes_ : expert_bytes_;
   std::vector<WeightCopy>& copies = dense ? shared_ : experts_;
   placed.dense = dense;
-  placed.dtype = first.gate_proj.dtype;
-  for (const MlpWeights* expert : experts) {
-    const DType type = common_type({&expert->gate_proj, &expert->up_proj, &expert->down_proj});
-    if (type != placed.dtype) placed.dtype = DType::f32;
-  }
+  placed.dtype = dtype;
   placed.experts = static_cast<int>(experts.size());
   placed.inner = static_cast<int>(first.gate_proj.rows);
   placed.offset = used;
@@ -121,6 +130,9 @@ WeightLayout::WeightLayout(const ModelConfig& config, const Weights& weights) {
     placed.qkv_bias = place({&layer.q_bias, &layer.k_bias, &layer.v_bias});
     placed.o_bias = place({&layer.o_bias});
     std::vector<const MlpWeights*> experts;
+    std::vector<const MlpWeights*> shared;
+    if (layer.shared.gate_proj) shared.push_back(&layer.shared);
+    if (layer.shared_gate) placed.shared_gate = place({&layer.shared_gate});
     if (config.is_moe(n)) {
       placed.router = place({&layer.router});
       placed.router_pieces = reserve_pieces(placed.router);
@@ -129,7 +141,10 @@ WeightLayout::WeightLayout(const ModelConfig& config, const Weights& weights) {
     } else {
       experts.push_back(&layer.mlp);
     }
-    placed.experts = place_experts(experts, !config.is_moe(n));
+    // One input, normed once, for both.
+    const DType dtype = common_type(experts, shared);
+    placed.experts = place_experts(experts, dtype, !config.is_moe(n));
+    if (!shared.empty()) placed.shared = place_experts(shared, dtype, true);
     layers_.push_back(placed);
   }
 }

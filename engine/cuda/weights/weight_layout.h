@@ -64,6 +64,8 @@ struct PlacedLayer {
       router_pieces;  ///< [router, router, router] side by side, for split_products; BF16 routers only
   PlacedVector input_layernorm, post_attention_layernorm, q_norm, k_norm, qkv_bias, o_bias;
   PlacedExperts experts;
+  PlacedExperts shared;      ///< the shared expert, as a dense MLP; none without
+  PlacedMatrix shared_gate;  ///< no rows without
 };
 
 /// Where every weight of a model goes, computed without touching the device: two blocks, one of what every
@@ -89,7 +91,7 @@ class WeightLayout {
   PlacedMatrix place(std::initializer_list<const Matrix*> stacked);
   PlacedVector place(std::initializer_list<const Vector*> joined);
   PlacedMatrix reserve_pieces(const PlacedMatrix& router);
-  PlacedExperts place_experts(const std::vector<const MlpWeights*>& experts, bool dense);
+  PlacedExperts place_experts(const std::vector<const MlpWeights*>& experts, DType dtype, bool dense);
   void copy_stacked(std::initializer_list<const Matrix*> stacked, DType to, std::size_t offset,
                     std::vector<WeightCopy>& copies) const;
 

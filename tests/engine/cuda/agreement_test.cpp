@@ -23,6 +23,59 @@ void PrintTo(const Case& value, std::ostream* out) {
 
 const Types kMixed = {DType::bf16, DType::f32, DType::f16, DType::bf16, DType::f32};
 
+std::vector<Case> attention_cases() {
+  return {
+      {"biases_and_tied_embeddings",
+       [](ModelShape& c) {
+         c.attention_bias = c.tie_word_embeddings = true;
+         c.qk_norm = AttentionSpec::QkNorm::none;
+       },
+       {DType::bf16}},
+      {"norm_over_all_heads_behind_a_bias",
+       [](ModelShape& c) {
+         c.attention_bias = true;
+         c.qk_norm = AttentionSpec::QkNorm::whole;
+       },
+       {DType::f32}},
+      {"norm_over_all_heads_in_bf16",
+       [](ModelShape& c) { c.qk_norm = AttentionSpec::QkNorm::whole; },
+       {DType::bf16}},
+      {"a_part_of_the_head_turns", [](ModelShape& c) { c.partial_rotary_factor = 0.5; }, {DType::f32}},
+      {"two_channels_of_the_head_turn",
+       [](ModelShape& c) {
+         c.head_dim = 10;
+         c.partial_rotary_factor = 0.2;
+       },
+       {DType::bf16}},
+  };
+}
+
+std::vector<Case> shared_expert_cases() {
+  return {
+      {"a_shared_expert", [](ModelShape& c) { c.shared_expert_intermediate_size = 28; }, {DType::f32}},
+      {"a_shared_expert_behind_a_gate",
+       [](ModelShape& c) {
+         c.hidden_size = 43;
+         c.shared_expert_intermediate_size = 36;
+         c.shared_expert_gate = true;
+         c.moe_layer = {0, 1};
+       },
+       {DType::bf16}},
+      {"a_shared_expert_in_f16",
+       [](ModelShape& c) {
+         c.shared_expert_intermediate_size = 20;
+         c.shared_expert_gate = true;
+       },
+       {DType::f16}},
+      {"a_shared_expert_of_other_types",
+       [](ModelShape& c) {
+         c.shared_expert_intermediate_size = 28;
+         c.shared_expert_gate = true;
+       },
+       kMixed},
+  };
+}
+
 std::vector<Case> cases() {
   return {
       {"odd_sizes", [](ModelShape&) {}, {DType::f32}},
@@ -50,28 +103,6 @@ std::vector<Case> cases() {
          c.head_dim = 2;
        },
        {DType::f32}},
-      {"biases_and_tied_embeddings",
-       [](ModelShape& c) {
-         c.attention_bias = c.tie_word_embeddings = true;
-         c.qk_norm = AttentionSpec::QkNorm::none;
-       },
-       {DType::bf16}},
-      {"norm_over_all_heads_behind_a_bias",
-       [](ModelShape& c) {
-         c.attention_bias = true;
-         c.qk_norm = AttentionSpec::QkNorm::whole;
-       },
-       {DType::f32}},
-      {"norm_over_all_heads_in_bf16",
-       [](ModelShape& c) { c.qk_norm = AttentionSpec::QkNorm::whole; },
-       {DType::bf16}},
-      {"a_part_of_the_head_turns", [](ModelShape& c) { c.partial_rotary_factor = 0.5; }, {DType::f32}},
-      {"two_channels_of_the_head_turn",
-       [](ModelShape& c) {
-         c.head_dim = 10;
-         c.partial_rotary_factor = 0.2;
-       },
-       {DType::bf16}},
       {"wide_heads",
        [](ModelShape& c) {
          c.num_attention_heads = 4;
@@ -129,13 +160,22 @@ TEST_P(Agreement, OfStepsFromGraphsWithWatchedSteps) {
   expect_identical(watch(*session, steps, parity::all_probes()), watched);
 }
 
+std::string name_of(const ::testing::TestParamInfo<std::tuple<Case, MathMode>>& test) {
+  return std::get<0>(test.param).name + (std::get<1>(test.param) == MathMode::f32 ? "_f32" : "_bf16");
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Agreement,
                          ::testing::Combine(::testing::ValuesIn(cases()),
                                             ::testing::Values(MathMode::f32, MathMode::bf16)),
-                         [](const auto& test) {
-                           return std::get<0>(test.param).name +
-                                  (std::get<1>(test.param) == MathMode::f32 ? "_f32" : "_bf16");
-                         });
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Attention, Agreement,
+                         ::testing::Combine(::testing::ValuesIn(attention_cases()),
+                                            ::testing::Values(MathMode::f32, MathMode::bf16)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(SharedExpert, Agreement,
+                         ::testing::Combine(::testing::ValuesIn(shared_expert_cases()),
+                                            ::testing::Values(MathMode::f32, MathMode::bf16)),
+                         name_of);
 
 /// Four rows of 3072 floats are exactly the shared memory that a block has without asking, four of 16384 more
 /// than there is, and so are four of 48 heads of 136.

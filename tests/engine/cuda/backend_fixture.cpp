@@ -44,6 +44,8 @@ std::vector<Matrix*> matrices_of(Weights& weights) {
     for (MlpWeights& expert : layer.experts)
       add_mlp(expert);
     add_mlp(layer.mlp);
+    add_mlp(layer.shared);
+    all.push_back(&layer.shared_gate);
   }
   return all;
 }
