@@ -8,6 +8,7 @@
 #include "app/cli/console.h"
 #include "app/cli/run_options.h"
 #include "engine/backend/sizes.h"
+#include "engine/cpu/can_run.h"
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/run/usual_options.h"
 #include "engine/text/visible_text.h"
@@ -107,6 +108,8 @@ BackendSurvey survey_backends(const BackendChoice& choice, const Model* model, i
   survey.context = std::min(context > 0 ? context : kUsualContext, longest);
   add_plans(choice, *model, survey);
   if (survey.chosen) settle(survey);
+  if (survey.chosen && survey.chosen->choice.kind == BackendKind::cpu)
+    survey.chosen->reason = cpu::reason_on_cpu(model->config(), survey.chosen->reason);
   return survey;
 }
 

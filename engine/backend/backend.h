@@ -75,7 +75,7 @@ struct StepOutput {
 class TensorObserver {
  public:
   virtual ~TensorObserver() = default;
-  /// `values` is [rows, columns] row-major. Names: "embedding", "hidden" (after a layer), "norm".
+  /// `values` is [rows, columns] row-major; `name` is one of engine/backend/intermediates.h.
   virtual void observe(const char* name, int layer, std::span<const float> values, int columns) = 0;
 };
 

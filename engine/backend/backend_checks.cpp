@@ -10,6 +10,32 @@
 namespace expertscope {
 namespace {
 
+const char* name_of(MixerKind kind) {
+  switch (kind) {
+    case MixerKind::attention:
+      return "attention";
+    case MixerKind::latent_attention:
+      return "latent attention (MLA)";
+    case MixerKind::linear_attention:
+      return "linear attention";
+    case MixerKind::state_space:
+      return "a state space (Mamba)";
+    case MixerKind::short_convolution:
+      return "a short convolution";
+  }
+  return "unknown";
+}
+
+Status check_mixers(const ModelConfig& config) {
+  for (int n = 0; n < config.num_layers(); ++n) {
+    const MixerKind mixer = config.layer(n).mixer;
+    if (mixer == MixerKind::attention) continue;
+    return fail(ErrorCode::unsupported, "layer {} of this model is {}, which no backend runs", n,
+                name_of(mixer));
+  }
+  return {};
+}
+
 Status check_ids(const Batch& batch, int vocab_size) {
   for (const std::int32_t id : batch.tokens) {
     if (id < 0 || id >= vocab_size) {
@@ -50,7 +76,7 @@ Status check_backend_options(const BackendOptions& options, const ModelConfig& c
     return fail(ErrorCode::unsupported, "{} experts per layer are more than this program records",
                 config.num_experts());
   }
-  return {};
+  return check_mixers(config);
 }
 
 Status check_batch(const Batch& batch, const BackendOptions& options, const ModelConfig& config) {
@@ -102,6 +128,23 @@ int head_rows(const Batch& batch) {
                                             [](std::int32_t target) { return target >= 0; }));
   }
   return 0;
+}
+
+void list_head_tokens(const Batch& batch, std::vector<std::int32_t>& tokens) {
+  tokens.clear();
+  const bool last = batch.logits == LogitsWanted::last_of_each_chunk;
+  if (last || batch.logits == LogitsWanted::candidates) {
+    std::int32_t end = 0;
+    for (const SequenceChunk& chunk : batch.chunks) {
+      end += chunk.count;
+      tokens.push_back(end - 1);
+    }
+    return;
+  }
+  if (batch.logits == LogitsWanted::none) return;
+  for (std::size_t t = 0; t < batch.tokens.size(); ++t)
+    if (batch.logits == LogitsWanted::all || batch.targets[t] >= 0)
+      tokens.push_back(static_cast<std::int32_t>(t));
 }
 
 void prepare_output(const Batch& batch, const ModelConfig& config, StepOutput& output) {

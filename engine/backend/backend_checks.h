@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "engine/backend/backend.h"
 #include "engine/backend/capture.h"
 #include "engine/backend/routing_table.h"
@@ -10,7 +13,8 @@
 /// What every backend checks alike before it computes, so that all refuse the same things in the same words.
 namespace expertscope {
 
-/// At least one sequence, token of context and token per step, and no more experts than a trace can number.
+/// At least one sequence, token of context and token per step, no more experts than a trace can number, and
+/// in every layer a mixer that some backend runs.
 Status check_backend_options(const BackendOptions& options, const ModelConfig& config);
 
 /// Every chunk fits its sequence and the batch fits a step; ids are in the vocabulary; what the wanted output
@@ -22,6 +26,9 @@ Status check_table(const RoutingTable* table, const ModelConfig& config);
 
 /// Rows of the batch whose logits are computed.
 int head_rows(const Batch& batch);
+
+/// Which they are: indices of tokens of the batch, head_rows(batch) of them.
+void list_head_tokens(const Batch& batch, std::vector<std::int32_t>& tokens);
 
 /// Sizes the array of `output` that the batch asks for and empties the others. log_probs are NaN.
 void prepare_output(const Batch& batch, const ModelConfig& config, StepOutput& output);

@@ -8,9 +8,11 @@
 
 #include "engine/backend/backend.h"
 #include "engine/backend/backend_checks.h"
-#include "engine/backend/sizes.h"
+#include "engine/backend/intermediates.h"
+#include "engine/cpu/can_run.h"
 #include "engine/cpu/forward.h"
 #include "engine/cpu/memory_plan.h"
+#include "engine/cpu/reference_backend.h"
 #include "engine/model/model.h"
 
 namespace expertscope {
@@ -60,22 +62,10 @@ class CpuBackend final : public Backend {
 Status CpuBackend::allocate() {
   const ModelConfig& config = model_->config();
   info_.memory = plan_memory(*model_, options_);
-  const MemoryPlan& plan = info_.memory;
-  const std::int64_t needed = plan.kv_cache + plan.workspace;
-  const bool known = plan.available_known();
-  const auto short_of_memory = [&]() -> Status {
-    const auto text = [](std::int64_t bytes) { return format_bytes(static_cast<std::size_t>(bytes)); };
-    return fail(
-        ErrorCode::out_of_memory,
-        "{} are needed to run this model ({} of them for the KV cache of {} x {} tokens), {} are free; "
-        "a shorter context needs less",
-        text(needed), text(plan.kv_cache), options_.max_sequences, options_.max_context,
-        known ? text(plan.available) : "fewer");
-  };
-  if (known && needed > plan.available) return short_of_memory();
+  if (auto ok = check_fits(info_.memory, options_); !ok) return ok;
   const bool done = cache_.allocate(config, options_) && work_.allocate(config, options_) &&
                     rope_.build(config, options_.max_context);
-  if (!done) return short_of_memory();
+  if (!done) return short_of_memory(info_.memory, options_);
   return {};
 }
 
@@ -125,19 +115,19 @@ Status CpuBackend::forward(const Batch& batch, const std::shared_ptr<const Routi
                          batch,    tokens,
                          *table,   capture};
   embed(context);
-  observe("embedding", -1, work_.hidden.data(), tokens, width);
+  observe(intermediate::kEmbedding, -1, work_.hidden.data(), tokens, width);
   int moe_layer = 0;
   for (int layer = 0; layer < config.num_layers(); ++layer) {
     run_layer(context, layer, moe_layer);
     moe_layer += config.is_moe(layer) ? 1 : 0;
-    observe("hidden", layer, work_.hidden.data(), tokens, width);
+    observe(intermediate::kHidden, layer, work_.hidden.data(), tokens, width);
   }
   // Once a row of the residual stream is not finite it stays so: one look at the end is enough.
   if (!all_finite(work_.hidden.data(), tokens * width)) return find_non_finite(context);
   const std::int64_t rows = head_rows(batch);
   if (rows == 0) return {};
   const bool finite = head(context, output);
-  observe("norm", -1, work_.normed.data(), rows, width);
+  observe(intermediate::kNorm, -1, work_.normed.data(), rows, width);
   if (finite) return {};
   const Status weights = model_->check_finite_part(-1);
   return fail(ErrorCode::format, "the logits are not finite{}",
@@ -172,6 +162,10 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
                                                   const BackendOptions& options, std::string reason) {
   if (auto ok = cpu::check_threads(options); !ok) return forward_error(ok);
   if (auto ok = check_backend_options(options, model->config()); !ok) return forward_error(ok);
+  if (!cpu::can_run(model->config())) {
+    reason = cpu::reason_on_cpu(model->config(), reason);
+    return make_reference_backend(std::move(model), options, std::move(reason));
+  }
   auto backend = std::make_unique<cpu::CpuBackend>(std::move(model), options, std::move(reason),
                                                    cpu::choose_cpu_level());
   if (auto ok = backend->allocate(); !ok) return forward_error(ok);

@@ -10,25 +10,6 @@
 namespace expertscope::cpu {
 namespace {
 
-/// Which tokens of the batch the head runs for.
-void list_rows(ForwardContext& context) {
-  const Batch& batch = context.batch;
-  auto& rows = context.work.head_tokens;
-  rows.clear();
-  if (batch.logits == LogitsWanted::last_of_each_chunk || batch.logits == LogitsWanted::candidates) {
-    std::int32_t end = 0;
-    for (const SequenceChunk& chunk : batch.chunks) {
-      end += chunk.count;
-      rows.push_back(end - 1);
-    }
-    return;
-  }
-  for (std::int64_t t = 0; t < context.tokens; ++t) {
-    const bool wanted = batch.logits == LogitsWanted::all || batch.targets[static_cast<std::size_t>(t)] >= 0;
-    if (wanted) rows.push_back(static_cast<std::int32_t>(t));
-  }
-}
-
 /// The rows wanted, normed, behind each other in work.normed.
 void norm_rows(ForwardContext& context) {
   const std::int64_t width = context.config.hidden_size;
@@ -81,7 +62,7 @@ bool reduce_logits(ForwardContext& context, Reduce&& reduce) {
 }  // namespace
 
 bool head(ForwardContext& context, StepOutput& output) {
-  list_rows(context);
+  list_head_tokens(context.batch, context.work.head_tokens);
   norm_rows(context);
   const Batch& batch = context.batch;
   const auto& rows = context.work.head_tokens;

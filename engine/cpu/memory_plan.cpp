@@ -5,7 +5,9 @@
 #include <limits>
 
 #include "engine/backend/rope_table.h"
+#include "engine/cpu/can_run.h"
 #include "engine/cpu/kv_cache.h"
+#include "engine/cpu/reference_backend.h"
 #include "engine/cpu/workspace.h"
 #include "engine/model/model.h"
 
@@ -20,17 +22,38 @@ std::int64_t bounded(std::size_t bytes) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const Model& model, const BackendOptions& options,
-                       const std::optional<std::size_t>& available) {
+MemoryPlan plan_with_workspace(const Model& model, const BackendOptions& options, CheckedSize workspace,
+                               const std::optional<std::size_t>& available) {
   const ModelConfig& config = model.config();
   const CheckedSize rope = RopeTables::floats(config, options.max_context) * CheckedSize(sizeof(float));
   MemoryPlan plan;
   plan.weights = model.identity().total_bytes;
   plan.kv_cache = bounded(KvCache::bytes(config, options).value());
-  plan.workspace = bounded((Workspace::bytes(config, options) + rope).value());
+  plan.workspace = bounded((workspace + rope).value());
   if (available) plan.available = bounded(*available);
   plan.resident_experts = config.num_experts();
   return plan;
+}
+
+MemoryPlan plan_memory(const Model& model, const BackendOptions& options,
+                       const std::optional<std::size_t>& available) {
+  if (!can_run(model.config())) return plan_reference_memory(model, options, available);
+  return plan_with_workspace(model, options, Workspace::bytes(model.config(), options), available);
+}
+
+tl::unexpected<Error> short_of_memory(const MemoryPlan& plan, const BackendOptions& options) {
+  const auto text = [](std::int64_t bytes) { return format_bytes(static_cast<std::size_t>(bytes)); };
+  return fail(ErrorCode::out_of_memory,
+              "{} are needed to run this model ({} of them for the KV cache of {} x {} tokens), {} are free; "
+              "a shorter context needs less",
+              text(plan.kv_cache + plan.workspace), text(plan.kv_cache), options.max_sequences,
+              options.max_context, plan.available_known() ? text(plan.available) : "fewer");
+}
+
+Status check_fits(const MemoryPlan& plan, const BackendOptions& options) {
+  const bool fits = !plan.available_known() || plan.kv_cache + plan.workspace <= plan.available;
+  if (!fits) return short_of_memory(plan, options);
+  return {};
 }
 
 }  // namespace expertscope::cpu

@@ -29,35 +29,49 @@ using Vector = std::vector<float>;
 
 /// One gated MLP (MlpSpec): a routed expert, the shared expert, or a dense layer's MLP.
 struct MlpWeights {
-  Matrix gate_proj;  ///< [intermediate, hidden]
+  Matrix gate_proj;  ///< [intermediate, hidden]; empty where MlpSpec::gated is false
   Matrix up_proj;    ///< [intermediate, hidden]
   Matrix down_proj;  ///< [hidden, intermediate]
+  Vector gate_bias;  ///< [intermediate], as the two below empty where the model has none
+  Vector up_bias;    ///< [intermediate]
+  Vector down_bias;  ///< [hidden]
 };
 
-/// One decoder layer.
+/// One decoder layer. What its LayerSpec does not ask for is empty.
 struct LayerWeights {
-  Vector input_layernorm;           ///< [hidden]
-  Matrix q_proj;                    ///< [heads * head_dim, hidden]
-  Matrix k_proj;                    ///< [kv_heads * head_dim, hidden]
-  Matrix v_proj;                    ///< [kv_heads * head_dim, hidden]
-  Matrix o_proj;                    ///< [hidden, heads * head_dim]
-  Vector q_bias, k_bias, v_bias;    ///< [rows of the projection], or empty
-  Vector o_bias;                    ///< [hidden], or empty
-  Vector q_norm, k_norm;            ///< [head_dim] or [rows of the projection] (AttentionSpec), or empty
-  Vector post_attention_layernorm;  ///< [hidden]
-  Matrix router;                    ///< [num_experts, hidden]; empty in a dense layer
-  Vector correction_bias;           ///< [num_experts] of the selection, or empty
-  std::vector<MlpWeights> experts;  ///< [num_experts]; empty in a dense layer
-  MlpWeights shared;                ///< the shared expert, or empty
-  Matrix shared_gate;               ///< [1, hidden], or empty
-  MlpWeights mlp;                   ///< the dense MLP; empty in a MoE layer
+  Vector input_layernorm;                ///< [hidden] before the mixer
+  Vector input_layernorm_bias;           ///< [hidden] NormSpec::Kind::layer, as all biases of norms
+  Matrix q_proj;                         ///< [heads * head_dim, hidden]
+  Matrix k_proj;                         ///< [kv_heads * head_dim, hidden]
+  Matrix v_proj;                         ///< [kv_heads * head_dim, hidden]
+  Matrix o_proj;                         ///< [hidden, heads * head_dim]
+  Vector q_bias, k_bias, v_bias;         ///< [rows of the projection]
+  Vector o_bias;                         ///< [hidden]
+  Vector q_norm, k_norm;                 ///< [head_dim] or [rows of the projection] (AttentionSpec)
+  Vector sinks;                          ///< [heads] scores
+  Matrix attention_gate;                 ///< [heads * head_dim, hidden], or [heads, hidden]: one a head
+  Vector attention_post_norm;            ///< [hidden] of what the mixer gives
+  Vector attention_post_norm_bias;       ///< [hidden]
+  Vector post_attention_layernorm;       ///< [hidden] before the MLP
+  Vector post_attention_layernorm_bias;  ///< [hidden]
+  Vector router_norm;                    ///< [hidden]
+  Matrix router;                         ///< [num_experts, hidden]
+  Vector router_bias;                    ///< [num_experts]
+  Vector correction_bias;                ///< [num_experts] of the selection
+  std::vector<MlpWeights> experts;       ///< [num_experts]
+  MlpWeights shared;                     ///< the shared expert
+  Matrix shared_gate;                    ///< [1, hidden]
+  MlpWeights mlp;                        ///< the dense MLP
+  Vector mlp_post_norm;                  ///< [hidden] of what the MLP gives
+  Vector mlp_post_norm_bias;             ///< [hidden]
 };
 
 /// Every tensor of a model, in place in the mapped files that the owning Model keeps open.
 struct Weights {
   Matrix embed_tokens;  ///< [vocab, hidden]
   std::vector<LayerWeights> layers;
-  Vector norm;                               ///< [hidden] final RMSNorm
+  Vector norm;                               ///< [hidden] before lm_head
+  Vector norm_bias;                          ///< [hidden], or empty
   Matrix lm_head;                            ///< [vocab, hidden]; the embedding when tied
   TensorNames names = llama_tensor_names();  ///< what errors call them
 };

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <string_view>
+
+#include "engine/backend/intermediates.h"
 
 namespace expertscope::parity {
 namespace {
@@ -60,12 +63,13 @@ Status Recording::step(const std::map<int, std::vector<std::int32_t>>& chunks) {
 
 void Recording::observe(const char* name, int layer, std::span<const float> values, int columns) {
   const auto width = static_cast<std::size_t>(columns);
-  if (std::string(name) == "norm") return;
+  const bool embedding = std::string_view(name) == intermediate::kEmbedding;
+  if (!embedding && std::string_view(name) != intermediate::kHidden) return;
   ASSERT_EQ(values.size(), sequence_of_row_.size() * width);
   for (std::size_t row = 0; row < sequence_of_row_.size(); ++row) {
     SequenceRecord& record = records_[sequence_of_row_[row]];
-    if (layer >= 0) record.hidden.resize(std::max(record.hidden.size(), static_cast<std::size_t>(layer) + 1));
-    auto& to = layer < 0 ? record.embedding : record.hidden[static_cast<std::size_t>(layer)];
+    if (!embedding) record.hidden.resize(std::max(record.hidden.size(), static_cast<std::size_t>(layer) + 1));
+    auto& to = embedding ? record.embedding : record.hidden[static_cast<std::size_t>(layer)];
     const auto from = values.subspan(row * width, width);
     to.insert(to.end(), from.begin(), from.end());
   }

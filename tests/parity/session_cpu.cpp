@@ -14,4 +14,8 @@ bool is_emulated() {
   return false;
 }
 
+bool has_bf16_mode() {
+  return true;
+}
+
 }  // namespace expertscope::parity

@@ -18,4 +18,8 @@ bool is_emulated() {
   return true;
 }
 
+bool has_bf16_mode() {
+  return true;
+}
+
 }  // namespace expertscope::parity

@@ -18,6 +18,10 @@ bool is_emulated() {
   return false;
 }
 
+bool has_bf16_mode() {
+  return true;
+}
+
 }  // namespace expertscope::parity
 
 int main(int argc, char** argv) {

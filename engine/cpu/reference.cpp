@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//
+// The forward pass, to be read from top to bottom: attention, the MLPs, a layer, the model; the arithmetic
+// under it is in reference_math.h. Nothing here is fast. It is what a LayerSpec means, what the fast paths
+// are held to, and what runs a model that they cannot. Every intermediate is shown to the observer under its
+// name in engine/backend/intermediates.h.
+#include "engine/cpu/reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "engine/backend/intermediates.h"
+#include "engine/cpu/reference_probes.h"
+#include "engine/cpu/reference_router.h"
+
+namespace expertscope::cpu {
+namespace {
+
+namespace named = intermediate;
+
+/// Says where NaN or infinity came up, and which weight of that layer (-1: of the ends) holds one.
+tl::unexpected<Error> not_finite(const Model& model, const std::string& where, int layer) {
+  const Status weights = model.check_finite_part(layer);
+  const char* fine = layer < 0 ? "" : "; the weights of this layer are finite";
+  return fail(ErrorCode::format, "{}{}", where, weights ? fine : ": " + weights.error().message);
+}
+
+/// One layer of one step.
+class Layer {
+ public:
+  Layer(const ReferenceStep& step, int index, int moe_layer)
+      : step_(step),
+        spec_(step.model.config().layer(index)),
+        weights_(step.model.weights().layers[static_cast<std::size_t>(index)]),
+        index_(index),
+        probes_(step.capture, index, moe_layer) {}
+
+  void run(Rows& hidden);
+
+ private:
+  /// The activations of the three products of an MLP.
+  struct Mlp {
+    Rows gate, up, inner, down;
+  };
+  using MlpNames = const char* [4];
+  Rows attention(const Rows& x);
+  void rotate(std::span<float> row, std::int64_t position) const;
+  float attend(std::size_t head, std::int64_t position, std::span<const float> q, const KeysAndValues& cached,
+               std::span<float> out) const;
+  Rows mlps(const Rows& x);
+  Rows routed(const Rows& x);
+  static Mlp mlp(const MlpSpec& spec, const MlpWeights& weights, const Rows& x);
+  void see(const MlpNames& names, const Mlp& mlp, std::size_t tokens) const;
+  void see(const char* name, const Rows& rows) const { see(name, rows, rows.count); }
+  void see(const char* name, const Rows& rows, std::size_t tokens) const {
+    if (step_.observer == nullptr) return;
+    step_.observer->observe(name, index_, rows.values, static_cast<int>(rows.values.size() / tokens));
+  }
+
+  const ReferenceStep& step_;
+  const LayerSpec& spec_;
+  const LayerWeights& weights_;
+  int index_;
+  LayerProbes probes_;
+};
+
+// ----------------------------------------------------------------------------------------------- attention
+
+/// Turns every head of a row to its position.
+void Layer::rotate(std::span<float> row, std::int64_t position) const {
+  const RopeTable& rope = step_.rope.of_layer(index_);
+  const auto head_dim = static_cast<std::size_t>(spec_.attention.head_dim);
+  for (std::size_t first = 0; first < row.size(); first += head_dim)
+    turn(row.subspan(first, head_dim), {rope.cosine(position), static_cast<std::size_t>(rope.width() / 2)},
+         rope.sine(position), spec_.attention.rotary.interleaved);
+}
+
+/// out = softmax(scores) values over what the head sees; returns the weight of position 0.
+float Layer::attend(std::size_t head, std::int64_t position, std::span<const float> q,
+                    const KeysAndValues& cached, std::span<float> out) const {
+  const AttentionSpec& spec = spec_.attention;
+  const auto seen = static_cast<std::size_t>(position) + 1;
+  const auto window = static_cast<std::size_t>(spec.window);
+  const std::size_t begin = window > 0 && seen > window ? seen - window : 0;
+  const std::size_t kv_head = head / static_cast<std::size_t>(spec.group());
+  const auto of = [&](const std::vector<float>& rows, std::size_t at) {
+    const auto width = static_cast<std::size_t>(spec.key_width());
+    return std::span<const float>(rows.data() + at * width + kv_head * q.size(), q.size());
+  };
+  std::vector<float> weights;
+  for (std::size_t at = begin; at < seen; ++at) {
+    const float score = dot(q, of(cached.keys, at)) / std::sqrt(static_cast<float>(q.size()));
+    weights.push_back(spec.soft_cap > 0 ? spec.soft_cap * std::tanh(score / spec.soft_cap) : score);
+  }
+  float most = *std::max_element(weights.begin(), weights.end());
+  if (spec.sinks) most = std::max(most, weights_.sinks[head]);
+  float sum = spec.sinks ? std::exp(weights_.sinks[head] - most) : 0.0f;
+  for (float& weight : weights)
+    sum += weight = std::exp(weight - most);
+  for (std::size_t at = begin; at < seen; ++at)
+    add(weights[at - begin] / sum, of(cached.values, at), out);
+  return begin == 0 ? weights.front() / sum : 0.0f;
+}
+
+Rows Layer::attention(const Rows& x) {
+  const AttentionSpec& spec = spec_.attention;
+  Rows q = product(weights_.q_proj, weights_.q_bias, x);
+  Rows k = product(weights_.k_proj, weights_.k_bias, x);
+  const Rows v = product(weights_.v_proj, weights_.v_bias, x);
+  see(named::kQ, q);
+  see(named::kK, k);
+  see(named::kV, v);
+  if (spec.qk_norm != AttentionSpec::QkNorm::none) {
+    see(named::kQNorm, q = norm(spec_.norm, weights_.q_norm, {}, q));
+    see(named::kKNorm, k = norm(spec_.norm, weights_.k_norm, {}, k));
+  }
+  Rows heads(x.count, q.columns);
+  const auto head_dim = static_cast<std::size_t>(spec.head_dim);
+  std::size_t row = 0;
+  for (const SequenceChunk& chunk : step_.batch.chunks) {
+    KeysAndValues& cached =
+        step_.cache[static_cast<std::size_t>(chunk.sequence)][static_cast<std::size_t>(index_)];
+    const std::size_t end = static_cast<std::size_t>(chunk.start + chunk.count) * k.columns;
+    cached.keys.resize(std::max(cached.keys.size(), end));
+    cached.values.resize(std::max(cached.values.size(), end));
+    for (std::int64_t position = chunk.start; position < chunk.start + chunk.count; ++position, ++row) {
+      rotate(q[row], position);
+      rotate(k[row], position);
+      const auto place = static_cast<std::ptrdiff_t>(static_cast<std::size_t>(position) * k.columns);
+      std::copy(k[row].begin(), k[row].end(), cached.keys.begin() + place);
+      std::copy(v[row].begin(), v[row].end(), cached.values.begin() + place);
+      float first = 0;
+      for (std::size_t h = 0; h < static_cast<std::size_t>(spec.heads); ++h)
+        first += attend(h, position, q[row].subspan(h * head_dim, head_dim), cached,
+                        heads[row].subspan(h * head_dim, head_dim));
+      probes_.first_token(row, first / static_cast<float>(spec.heads));
+    }
+  }
+  see(named::kQRotary, q);
+  see(named::kKRotary, k);
+  see(named::kAttnHeads, heads);
+  if (spec.gate) {  // one gate an element, or one a head
+    const Rows gate = sigmoid(product(weights_.attention_gate, {}, x));
+    see(named::kAttnGate, gate);
+    for (std::size_t i = 0; i < heads.values.size(); ++i)
+      heads.values[i] *= gate.values[i / (heads.columns / gate.columns)];
+  }
+  return product(weights_.o_proj, weights_.o_bias, heads);
+}
+
+// -------------------------------------------------------------------------------------------------- the MLPs
+
+/// down(activation(gate x) * up x), or down(activation(up x)). A clamp holds what the gate gives from above
+/// and what up gives on both sides, before the activation (gpt-oss).
+Layer::Mlp Layer::mlp(const MlpSpec& spec, const MlpWeights& weights, const Rows& x) {
+  Rows up = product(weights.up_proj, weights.up_bias, x);
+  Rows gate = spec.gated ? product(weights.gate_proj, weights.gate_bias, x) : Rows(0, 0);
+  const float limit = spec.clamp > 0 ? spec.clamp : std::numeric_limits<float>::infinity();
+  Rows inner = up;
+  for (std::size_t i = 0; i < up.values.size(); ++i) {
+    const float held = std::clamp(up.values[i], -limit, limit);
+    inner.values[i] = spec.gated ? activate(spec.activation, std::min(gate.values[i], limit)) * held
+                                 : activate(spec.activation, held);
+  }
+  Rows down = product(weights.down_proj, weights.down_bias, inner);
+  return {std::move(gate), std::move(up), std::move(inner), std::move(down)};
+}
+
+void Layer::see(const MlpNames& names, const Mlp& mlp, std::size_t tokens) const {
+  const Rows* const all[] = {&mlp.gate, &mlp.up, &mlp.inner, &mlp.down};
+  for (std::size_t i = 0; i < 4; ++i)
+    if (all[i]->count > 0) see(names[i], *all[i], tokens);
+}
+
+/// The sum over the slots of a token: weight * f_e(x).
+Rows Layer::routed(const Rows& x) {
+  const RouterSpec& spec = spec_.router;
+  const LayerRouting& routing = step_.table.layers[static_cast<std::size_t>(index_)];
+  const auto slots = static_cast<std::size_t>(routing.top_k);
+  const auto width = static_cast<std::size_t>(spec_.expert.width);
+  const Rows input = spec.input_norm ? norm(spec_.norm, weights_.router_norm, {}, x) : x;
+  if (spec.input_norm) see(named::kRouterNorm, input);
+  const Rows logits = product(weights_.router, weights_.router_bias, input);
+  see(named::kRouterLogits, logits);
+  Rows scores(x.count, logits.columns);
+  Rows weights(x.count, slots);
+  Rows sum(x.count, x.columns);
+  const std::size_t rows = x.count * slots;  // a row a slot
+  Mlp all{Rows(rows, width), Rows(rows, width), Rows(rows, width), Rows(rows, x.columns)};
+  std::vector<RoutedSlot> chosen(slots);
+  for (std::size_t t = 0; t < x.count; ++t) {
+    reference_route(spec, logits[t], weights_.correction_bias, routing, scores[t], chosen);
+    probes_.routing(t, logits[t], chosen);
+    for (std::size_t s = 0; s < slots; ++s) {
+      if (chosen[s].expert < 0) continue;
+      const auto expert = static_cast<std::size_t>(chosen[s].expert);
+      weights[t][s] = chosen[s].weight;
+      Rows token(1, x.columns);
+      add(spec.weighs_input ? weights[t][s] : 1.0f, x[t], token[0]);
+      const Mlp one = mlp(spec_.expert, weights_.experts[expert], token);
+      for (const auto member : {&Mlp::gate, &Mlp::up, &Mlp::inner, &Mlp::down})
+        add(1.0f, (one.*member).values, (all.*member)[t * slots + s]);
+      const float scale = routing.output_scale[expert];
+      probes_.output(t, s, one.down[0], scale);
+      if (scale != 0) add((spec.weighs_input ? 1.0f : weights[t][s]) * scale, one.down[0], sum[t]);
+    }
+  }
+  see(named::kRouterScore, scores);
+  see(named::kExpertWeight, weights);
+  see({named::kExpertGate, named::kExpertUp, named::kExpertInner, named::kExpertDown}, all, x.count);
+  see(named::kExpertSum, sum);
+  return sum;
+}
+
+/// The sum of what is there: routed experts, the shared expert, a dense MLP.
+Rows Layer::mlps(const Rows& x) {
+  Rows sum = spec_.is_moe() ? routed(x) : Rows(x.count, x.columns);
+  if (spec_.shared.width > 0) {
+    const Mlp shared = mlp(spec_.shared, weights_.shared, x);
+    see({named::kSharedGate, named::kSharedUp, named::kSharedInner, named::kSharedDown}, shared, x.count);
+    if (spec_.shared_gate) {
+      const Rows weight = sigmoid(product(weights_.shared_gate, {}, x));
+      see(named::kSharedWeight, weight);
+      for (std::size_t t = 0; t < x.count; ++t)
+        add(weight.values[t], shared.down[t], sum[t]);
+    } else {
+      add(1.0f, shared.down.values, sum.values);
+    }
+  }
+  if (spec_.dense.width > 0) {
+    const Mlp dense = mlp(spec_.dense, weights_.mlp, x);
+    see({named::kDenseGate, named::kDenseUp, named::kDenseInner, named::kDenseDown}, dense, x.count);
+    add(1.0f, dense.down.values, sum.values);
+  }
+  return sum;
+}
+
+// ---------------------------------------------------------------------------------- a layer and the model
+
+/// hidden += mixer(norm(hidden)); hidden += mlp(norm(hidden)), with norms before, after or both.
+void Layer::run(Rows& hidden) {
+  const LayerWeights& w = weights_;
+  Rows x = hidden;
+  if (spec_.norm_before)
+    see(named::kAttnNorm, x = norm(spec_.norm, w.input_layernorm, w.input_layernorm_bias, x));
+  Rows y = attention(x);
+  see(named::kAttnOut, y);
+  if (spec_.norm_after)
+    see(named::kAttnPostNorm, y = norm(spec_.norm, w.attention_post_norm, w.attention_post_norm_bias, y));
+  add(1.0f, y.values, hidden.values);
+  see(named::kAttnHidden, x = hidden);
+  if (spec_.norm_before)
+    see(named::kFfnNorm,
+        x = norm(spec_.norm, w.post_attention_layernorm, w.post_attention_layernorm_bias, x));
+  see(named::kFfnOut, y = mlps(x));
+  if (spec_.norm_after)
+    see(named::kFfnPostNorm, y = norm(spec_.norm, w.mlp_post_norm, w.mlp_post_norm_bias, y));
+  add(1.0f, y.values, hidden.values);
+  see(named::kHidden, hidden);
+  probes_.hidden(hidden);
+}
+
+}  // namespace
+
+Result<Rows> reference_forward(const ReferenceStep& step, std::span<const std::int32_t> wanted) {
+  const ModelConfig& config = step.model.config();
+  const Weights& weights = step.model.weights();
+  const auto see = [&](const char* name, const Rows& rows) {
+    if (step.observer != nullptr)
+      step.observer->observe(name, -1, rows.values, static_cast<int>(rows.columns));
+  };
+  Rows hidden(step.batch.tokens.size(), static_cast<std::size_t>(config.hidden_size));
+  for (std::size_t t = 0; t < hidden.count; ++t)
+    to_f32(weights.embed_tokens, step.batch.tokens[t], hidden[t]);
+  see(named::kEmbedding, hidden);
+  if (!all_finite(hidden))
+    return not_finite(step.model, "the embedding: NaN or infinity in the hidden state", -1);
+  int moe_layer = 0;
+  for (int n = 0; n < config.num_layers(); ++n) {
+    Layer(step, n, moe_layer).run(hidden);
+    moe_layer += config.is_moe(n) ? 1 : 0;
+    if (!all_finite(hidden))
+      return not_finite(step.model, fmt::format("layer {}: NaN or infinity in the hidden state", n), n);
+  }
+  Rows last(wanted.size(), hidden.columns);
+  for (std::size_t r = 0; r < wanted.size(); ++r)
+    add(1.0f, hidden[static_cast<std::size_t>(wanted[r])], last[r]);
+  if (wanted.empty()) return last;
+  see(named::kNorm, last = norm(config.norm, weights.norm, weights.norm_bias, last));
+  Rows logits = product(weights.lm_head, {}, last);
+  see(named::kLogits, logits);
+  if (!all_finite(logits)) return not_finite(step.model, "the logits are not finite", -1);
+  return logits;
+}
+
+}  // namespace expertscope::cpu
