@@ -104,6 +104,7 @@ void DeviceWeights::bind(const WeightLayout& layout, const ModelConfig& config) 
     layer.k_norm = placed.k_norm.on_device(base);
     layer.qkv_bias = placed.qkv_bias.on_device(base);
     layer.o_bias = placed.o_bias.on_device(base);
+    layer.correction_bias = placed.correction_bias.on_device(base);
     layer.experts = {gate_up_table(static_cast<int>(n)),
                      down_table(static_cast<int>(n)),
                      placed.experts.dtype,
