@@ -14,6 +14,7 @@ struct MoeLayer {
   const LayerSpec& spec;
   const LayerWeights& weights;
   const LayerRouting& routing;
+  RouterRule rule;
   int layer = 0;      ///< decoder layer
   int moe_layer = 0;  ///< counting MoE layers only: the index of capture blocks
 
@@ -39,10 +40,10 @@ void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const fl
       block->expert[first + s] = expert < 0 ? kNoExpert : static_cast<std::uint16_t>(expert);
     }
     if (!block->request.routing) continue;
-    block->probability[first + s] = slots[s].probability;
+    block->probability[first + s] = slots[s].score;
     block->weight[first + s] = slots[s].weight;
   }
-  if (block->request.entropy) block->entropy[at] = router_entropy(logits, scratch);
+  if (block->request.entropy) block->entropy[at] = router_entropy(moe.rule.model.score, logits, scratch);
   if (block->request.router_logits) {
     std::copy(logits.begin(), logits.end(),
               block->router_logits.begin() + static_cast<std::ptrdiff_t>(at * logits.size()));
@@ -56,7 +57,7 @@ void choose_experts(const MoeLayer& moe, std::int64_t begin, std::int64_t end) {
     const auto row = static_cast<std::size_t>(t) * experts;
     const std::span<const float> logits(moe.work().router_logits.data() + row, experts);
     const std::span<float> scratch(moe.work().probabilities.data() + row, experts);
-    route(logits, moe.routing, scratch, moe.slots(t));
+    route(logits, moe.rule, scratch, moe.slots(t));
     capture_routing(moe, t, logits, scratch);
   }
 }
@@ -241,12 +242,15 @@ void combine(const MoeLayer& moe, std::int64_t token) {
 }  // namespace
 
 void moe(ForwardContext& context, int layer, int moe_layer) {
-  const MoeLayer moe{context,
-                     context.config.layer(layer),
-                     context.weights.layers[static_cast<std::size_t>(layer)],
-                     context.table.layers[static_cast<std::size_t>(layer)],
-                     layer,
-                     moe_layer};
+  const LayerWeights& weights = context.weights.layers[static_cast<std::size_t>(layer)];
+  const LayerRouting& routing = context.table.layers[static_cast<std::size_t>(layer)];
+  const MoeLayer moe{.context = context,
+                     .spec = context.config.layer(layer),
+                     .weights = weights,
+                     .routing = routing,
+                     .rule = rule_of(routing, weights.correction_bias),
+                     .layer = layer,
+                     .moe_layer = moe_layer};
   norm_tokens(context, moe.spec.norm, moe.weights.post_attention_layernorm);
   route_tokens(moe);
   const std::int64_t round = std::max<std::int64_t>(1, context.work.expert_rows / moe.routing.top_k);

@@ -2,13 +2,11 @@
 #include "engine/cpu/router.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <limits>
 
 namespace expertscope::cpu {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// values = softmax(values), in place.
 void softmax(std::span<float> values) {
@@ -22,13 +20,47 @@ void softmax(std::span<float> values) {
     value /= sum;
 }
 
+/// Step 2 of the rules.
+void score(std::span<const float> logits, const RouterRule& rule, std::span<float> scores) {
+  for (std::size_t e = 0; e < logits.size(); ++e)
+    scores[e] = rules::edited_logit(rule, static_cast<int>(e), logits[e]);
+  if (rule.model.score == RouterSpec::Score::softmax) return softmax(scores);
+  for (float& value : scores)
+    value = rules::own_score(rule.model.score, value);
+}
+
+/// Bits of the groups that experts are chosen within.
+std::uint32_t chosen_groups(std::span<const float> logits, const RouterRule& rule,
+                            std::span<const float> scores) {
+  std::array<float, RouterSpec::kMaxGroups> rank{};
+  for (int g = 0; g < rule.model.groups; ++g)
+    rank[static_cast<std::size_t>(g)] = rules::group_rank(rule, g, logits.data(), scores.data());
+  std::uint32_t chosen = 0;
+  for (int g = 0; g < rule.model.groups; ++g) {
+    int before = 0;
+    for (int other = 0; other < rule.model.groups; ++other)
+      before += rules::group_precedes(rank[static_cast<std::size_t>(other)], other,
+                                      rank[static_cast<std::size_t>(g)], g);
+    if (before < rule.model.top_groups) chosen |= 1u << g;
+  }
+  return chosen;
+}
+
 /// Fills the slots with the largest keys; a slot's `weight` holds its key meanwhile. NaN keys lose against
-/// everything that was seen before them, so the result is a set of distinct experts for any input.
-void select(std::span<const float> logits, const LayerRouting& routing, std::span<RoutedSlot> slots) {
+/// everything that was seen before them, so the result is a set of distinct experts for any input. Slots are
+/// left empty only where groups have too few experts.
+void select(std::span<const float> logits, const RouterRule& rule, std::span<const float> scores,
+            std::span<RoutedSlot> slots) {
+  const bool groups = rules::has_groups(rule);
+  const std::uint32_t chosen = groups ? chosen_groups(logits, rule, scores) : 0;
+  const bool by_score = rules::ranks_by_score(rule);
   std::size_t filled = 0;
   for (std::size_t e = 0; e < logits.size(); ++e) {
-    float key = logits[e];
-    if (routing.edited) key = routing.force[e] ? kInfinity : key + routing.logit_bias[e];
+    const int expert = static_cast<int>(e);
+    if (groups && !rules::can_be_chosen(rule, chosen, expert)) continue;
+    const float rank = by_score ? rules::rank_of_score(rule, expert, scores[e])
+                                : rules::edited_logit(rule, expert, logits[e]);
+    const float key = rules::selection_key(rule, expert, rank);
     std::size_t at = filled;
     while (at > 0 && key > slots[at - 1].weight)
       --at;
@@ -36,98 +68,54 @@ void select(std::span<const float> logits, const LayerRouting& routing, std::spa
     filled = std::min(filled + 1, slots.size());
     for (std::size_t i = filled - 1; i > at; --i)
       slots[i] = slots[i - 1];
-    slots[at] = {static_cast<std::int32_t>(e), 0.0f, key};
+    slots[at] = {expert, 0.0f, key};
   }
-}
-
-bool is_forced(const LayerRouting& routing, const RoutedSlot& slot) {
-  return routing.edited && routing.force[static_cast<std::size_t>(slot.expert)];
-}
-
-/// Empties the slots behind the first whose cumulative probability exceeds top_p, but for forced ones.
-void apply_top_p(const LayerRouting& routing, std::span<RoutedSlot> slots) {
-  if (routing.top_p >= 1.0f) return;
-  float before = 0;
-  for (RoutedSlot& slot : slots) {
-    const float probability = slot.probability;
-    if (!(before <= routing.top_p) && !is_forced(routing, slot)) slot = {};
-    before += probability;
-  }
-}
-
-float sum_of_weights(std::span<const RoutedSlot> slots) {
-  float sum = 0;
-  for (const RoutedSlot& slot : slots)
-    sum += slot.weight;
-  return sum;
-}
-
-void drop_experts(const LayerRouting& routing, std::span<RoutedSlot> slots) {
-  const float before = sum_of_weights(slots);
-  for (RoutedSlot& slot : slots) {
-    if (slot.expert < 0 || !routing.drop[static_cast<std::size_t>(slot.expert)]) continue;
-    slot.expert = -1;
-    slot.weight = 0;
-  }
-  const float after = sum_of_weights(slots);
-  if (!(after > 0) || after == before) return;
-  for (RoutedSlot& slot : slots)
-    slot.weight *= before / after;
-}
-
-void reroute(const LayerRouting& routing, std::span<RoutedSlot> slots) {
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    RoutedSlot& slot = slots[i];
-    if (slot.expert < 0) continue;
-    slot.expert = routing.remap[static_cast<std::size_t>(slot.expert)];
-    for (std::size_t earlier = 0; earlier < i; ++earlier) {
-      if (slots[earlier].expert != slot.expert) continue;
-      slots[earlier].weight += slot.weight;
-      slot.expert = -1;
-      slot.weight = 0;
-      break;
-    }
-  }
+  std::fill(slots.begin() + static_cast<std::ptrdiff_t>(filled), slots.end(), RoutedSlot{});
 }
 
 }  // namespace
 
-void route(std::span<const float> logits, const LayerRouting& routing, std::span<float> probabilities,
-           std::span<RoutedSlot> slots) {
-  std::copy(logits.begin(), logits.end(), probabilities.begin());
-  if (routing.edited) {
-    for (std::size_t e = 0; e < logits.size(); ++e)
-      probabilities[e] += routing.logit_bias[e];
-  }
-  softmax(probabilities);
-  select(logits, routing, slots);
-  for (RoutedSlot& slot : slots)
-    slot.probability = probabilities[static_cast<std::size_t>(slot.expert)];
-  apply_top_p(routing, slots);
-  for (RoutedSlot& slot : slots)
-    slot.weight = slot.probability;
-  if (routing.renormalise) {
-    const float sum = sum_of_weights(slots);
-    // 0 when nothing but a forced expert far below the others is left: it stays silent instead of NaN.
-    for (RoutedSlot& slot : slots)
-      slot.weight = sum == 0 ? 0.0f : slot.weight / sum;
-  }
-  if (!routing.edited) return;
-  drop_experts(routing, slots);
-  reroute(routing, slots);
+RouterRule rule_of(const LayerRouting& routing, std::span<const float> correction_bias) {
+  return {.logit_bias = routing.logit_bias.data(),
+          .remap = routing.remap.data(),
+          .output_scale = routing.output_scale.data(),
+          .drop = routing.drop.data(),
+          .force = routing.force.data(),
+          .correction_bias = correction_bias.empty() ? nullptr : correction_bias.data(),
+          .top_k = routing.top_k,
+          .top_p = routing.top_p,
+          .edited = routing.edited ? 1 : 0,
+          .model = routing.model};
 }
 
-float router_entropy(std::span<const float> logits, std::span<float> scratch) {
-  const float max = *std::max_element(logits.begin(), logits.end());
+void route(std::span<const float> logits, const RouterRule& rule, std::span<float> scores,
+           std::span<RoutedSlot> slots) {
+  score(logits, rule, scores);
+  select(logits, rule, scores, slots);
+  for (RoutedSlot& slot : slots)
+    if (slot.expert >= 0) slot.score = scores[static_cast<std::size_t>(slot.expert)];
+  rules::weigh_slots(rule, slots.data());
+}
+
+float router_entropy(RouterSpec::Score score, std::span<const float> logits, std::span<float> scratch) {
   float sum = 0;
+  float weighted = 0;
+  if (score == RouterSpec::Score::sigmoid) {
+    for (const float logit : logits) {
+      const float own = rules::own_score(score, logit);
+      sum += own;
+      weighted += rules::times_its_log(own);
+    }
+    return rules::entropy_of(sum, weighted);
+  }
+  const float max = *std::max_element(logits.begin(), logits.end());
   for (std::size_t e = 0; e < logits.size(); ++e) {
     scratch[e] = std::exp(logits[e] - max);
     sum += scratch[e];
   }
-  float weighted = 0;
   for (std::size_t e = 0; e < logits.size(); ++e)
     weighted += scratch[e] * (logits[e] - max);
-  return std::log(sum) - weighted / sum;
+  return rules::entropy_of(sum, weighted);
 }
 
 }  // namespace expertscope::cpu

@@ -52,7 +52,7 @@ struct Workspace {
   Buffer<std::uint8_t> packed;  ///< packed activations of a dense product
 
   Buffer<float> router_logits;        ///< [B, E]
-  Buffer<float> probabilities;        ///< [B, E] softmax, then scratch of the entropy
+  Buffer<float> probabilities;        ///< [B, E] scores, then scratch of the entropy
   Buffer<RoutedSlot> slots;           ///< [B, top_k of the layer]
   Buffer<std::int32_t> row_of_slot;   ///< [B, top_k of the layer] row of the expert arrays, or -1
   Buffer<std::int32_t> token_of_row;  ///< [R] row of the batch

@@ -97,8 +97,9 @@ struct RouterSpec {
   Score score = Score::softmax;
   bool bias = false;             ///< the router's product has a bias
   bool correction_bias = false;  ///< added for the selection, not for the weight (DeepSeek-V3)
-  int groups = 1;                ///< n_group: experts are chosen within the best groups only
-  int top_groups = 1;            ///< topk_group: how many of them
+  static constexpr int kMaxGroups = 32;
+  int groups = 1;      ///< n_group: experts are chosen within the best groups only; divides experts
+  int top_groups = 1;  ///< topk_group: how many of them
   GroupRank group_rank = GroupRank::maximum;
   bool renormalise = false;          ///< weights are divided by their sum over the chosen
   float renormalise_epsilon = 0.0f;  ///< added to that sum

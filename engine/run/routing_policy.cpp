@@ -49,7 +49,7 @@ LayerEdits model_routing(const RouterSpec& router) {
   layer.routing.drop.assign(experts, 0);
   layer.routing.force.assign(experts, 0);
   layer.routing.top_k = router.top_k;
-  layer.routing.renormalise = router.renormalise;
+  layer.routing.model = router;
   return layer;
 }
 

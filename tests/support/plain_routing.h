@@ -18,7 +18,7 @@ inline LayerRouting plain_routing(int experts, int top_k, bool renormalise) {
   routing.drop.assign(n, 0);
   routing.force.assign(n, 0);
   routing.top_k = top_k;
-  routing.renormalise = renormalise;
+  routing.model = {.experts = experts, .top_k = top_k, .renormalise = renormalise};
   return routing;
 }
 

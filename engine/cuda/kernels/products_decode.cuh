@@ -168,9 +168,9 @@ __global__ void __launch_bounds__(kProductThreads)
   const int t = warp_index() % kTokens;
   if (warp_index() >= 2 * kTokens || t >= tokens) return;
   const float* row = logits + t * w.rows;
-  if (warp_index() >= kTokens) return note_logits(*step, row, w.rows, moe_layer, t);
+  if (warp_index() >= kTokens) return note_logits(*step, table.model.score, row, w.rows, moe_layer, t);
   float* memory = x + t * route_scratch_floats(w.rows, table.top_k);
-  route_token(*step, table, row, w.rows, moe_layer, t, route_scratch(memory, w.rows, table.top_k), slots);
+  route_token(*step, table, row, w.rows, moe_layer, t, route_scratch(memory, w.rows), slots);
 }
 
 }  // namespace expertscope::cuda

@@ -10,19 +10,16 @@ namespace expertscope::cuda {
 
 /// Shared memory of one warp that routes: `route_scratch_floats(experts, top_k)` floats.
 struct RouteScratch {
-  float* probability = nullptr;         ///< [experts]
-  float* slot_probability = nullptr;    ///< [top_k]
-  float* slot_weight = nullptr;         ///< [top_k]
-  std::int32_t* slot_expert = nullptr;  ///< [top_k]
+  float* score = nullptr;      ///< [experts]
+  RoutedSlot* slot = nullptr;  ///< [top_k]
 };
 
 constexpr int route_scratch_floats(int experts, int top_k) {
-  return experts + 3 * top_k;
+  return experts + top_k * static_cast<int>(sizeof(RoutedSlot) / sizeof(float));
 }
 
-__device__ inline RouteScratch route_scratch(float* memory, int experts, int top_k) {
-  return {memory, memory + experts, memory + experts + top_k,
-          reinterpret_cast<std::int32_t*>(memory + experts + 2 * top_k)};
+__device__ inline RouteScratch route_scratch(float* memory, int experts) {
+  return {memory, reinterpret_cast<RoutedSlot*>(memory + experts)};
 }
 
 /// A float as an integer of the same order: NaN below everything, the two zeros equal.
@@ -32,9 +29,14 @@ __device__ inline std::uint32_t ordered(float value) {
   return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
-/// scratch.probability = softmax of the logits with their biases. key[j] is the rank of expert
-/// j * kWarp + lane among the experts: larger before smaller, NaN behind every number (1), and 0 for experts
-/// that there are not; forced ones come first. kEach experts a lane at most.
+/// What experts are sorted by: larger before smaller, NaN behind every number (1), and 0 for those that
+/// cannot be chosen.
+__device__ inline std::uint32_t key_of(const DeviceRouting& routing, int expert, float rank) {
+  return max(ordered(rules::selection_key(routing, expert, rank)), 1u);
+}
+
+/// scratch.score = softmax of the logits with their biases, and keys by logit: key[j] is that of expert
+/// j * kWarp + lane. kEach experts a lane at most.
 template <int kEach>
 __device__ inline void softmax_and_keys(const float* logits, const DeviceRouting& routing, int experts,
                                         const RouteScratch& scratch, std::uint32_t (&key)[kEach]) {
@@ -45,18 +47,17 @@ __device__ inline void softmax_and_keys(const float* logits, const DeviceRouting
     const int e = j * kWarp + lane_index();
     value[j] = e < experts ? logits[e] : -INFINITY;
   }
-  if (routing.edited) {
+  if (routing.edited != 0) {
 #pragma unroll
     for (int j = 0; j < kEach; ++j) {
       const int e = j * kWarp + lane_index();
-      if (e < experts) value[j] += routing.logit_bias[e];
+      if (e < experts) value[j] = rules::edited_logit(routing, e, value[j]);
     }
   }
 #pragma unroll
   for (int j = 0; j < kEach; ++j) {
     const int e = j * kWarp + lane_index();
-    key[j] = e < experts ? max(ordered(value[j]), 1u) : 0u;
-    if (e < experts && routing.edited && routing.force[e]) key[j] = ordered(INFINITY);
+    key[j] = e < experts ? key_of(routing, e, value[j]) : 0u;
     largest = fmaxf(largest, value[j]);
   }
   largest = warp_max(largest);
@@ -70,13 +71,50 @@ __device__ inline void softmax_and_keys(const float* logits, const DeviceRouting
 #pragma unroll
   for (int j = 0; j < kEach; ++j) {
     const int e = j * kWarp + lane_index();
-    if (e < experts) scratch.probability[e] = value[j] / sum;
+    if (e < experts) scratch.score[e] = value[j] / sum;
   }
   __syncwarp();
 }
 
+/// Scores of the other rules.
+__device__ inline void own_scores(const float* logits, const DeviceRouting& routing, int experts,
+                                  const RouteScratch& scratch) {
+  for (int e = lane_index(); e < experts; e += kWarp)
+    scratch.score[e] = rules::own_score(routing.model.score, rules::edited_logit(routing, e, logits[e]));
+  __syncwarp();
+}
+
+/// Bits of the groups that experts are chosen within, a lane a group.
+__device__ inline std::uint32_t chosen_groups(const float* logits, const DeviceRouting& routing,
+                                              const RouteScratch& scratch) {
+  static_assert(RouterSpec::kMaxGroups <= kWarp);
+  const int group = lane_index();
+  const int groups = routing.model.groups;
+  const float rank = group < groups ? rules::group_rank(routing, group, logits, scratch.score) : -INFINITY;
+  int before = 0;
+  for (int other = 0; other < groups; ++other)
+    before += rules::group_precedes(__shfl_sync(kAllLanes, rank, other), other, rank, group) ? 1 : 0;
+  return __ballot_sync(kAllLanes, group < groups && before < routing.model.top_groups ? 1 : 0);
+}
+
+/// Keys by any rule, of the scores there are.
+template <int kEach>
+__device__ inline void rank_experts(const float* logits, const DeviceRouting& routing, int experts,
+                                    const RouteScratch& scratch, std::uint32_t (&key)[kEach]) {
+  const bool groups = rules::has_groups(routing);
+  const std::uint32_t chosen = groups ? chosen_groups(logits, routing, scratch) : 0;
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const int e = j * kWarp + lane_index();
+    key[j] = 0;
+    if (e >= experts || (groups && !rules::can_be_chosen(routing, chosen, e))) continue;
+    const float logit = rules::edited_logit(routing, e, logits[e]);
+    key[j] = key_of(routing, e, rules::rank_of(routing, e, logit, scratch.score[e]));
+  }
+}
+
 /// The top_k largest keys in descending order, of equals the lower index first: whatever the logits, the
-/// result is a set of distinct experts.
+/// result is a set of distinct experts. Slots are empty behind the last that can be chosen.
 template <int kEach>
 __device__ inline void select_experts(const RouteScratch& scratch, int experts, int top_k,
                                       std::uint32_t (&key)[kEach]) {
@@ -94,105 +132,70 @@ __device__ inline void select_experts(const RouteScratch& scratch, int experts, 
 #pragma unroll
     for (int j = 0; j < kEach; ++j)
       if (index == static_cast<unsigned>(j * kWarp + lane_index())) key[j] = 0;
-    if (lane_index() == 0) scratch.slot_expert[slot] = static_cast<std::int32_t>(index);
+    if (lane_index() == 0) scratch.slot[slot].expert = best == 0 ? -1 : static_cast<std::int32_t>(index);
   }
   __syncwarp();
-  for (int slot = lane_index(); slot < top_k; slot += kWarp)
-    scratch.slot_probability[slot] = scratch.probability[scratch.slot_expert[slot]];
+  for (int slot = lane_index(); slot < top_k; slot += kWarp) {
+    const std::int32_t expert = scratch.slot[slot].expert;
+    scratch.slot[slot].score = expert < 0 ? 0.0f : scratch.score[expert];
+  }
   __syncwarp();
 }
 
-/// Steps 1 and 2 of engine/cpu/router.h, the keys in registers.
+/// Steps 1 to 5 of the rules, the keys in registers.
 template <int kEach>
 __device__ inline void fill_slots(const float* logits, const DeviceRouting& routing, int experts,
                                   const RouteScratch& scratch) {
   std::uint32_t key[kEach];
-  softmax_and_keys(logits, routing, experts, scratch, key);
+  if (routing.model.score == RouterSpec::Score::softmax)
+    softmax_and_keys(logits, routing, experts, scratch, key);
+  else
+    own_scores(logits, routing, experts, scratch);
+  if (!rules::is_plain_softmax(routing)) rank_experts(logits, routing, experts, scratch, key);
   select_experts(scratch, experts, routing.top_k, key);
 }
 
-/// What weigh_slots does where no expert is edited and none is cut off by top_p, by one warp, a lane a slot.
-/// The sum has the order of the CPU all the same.
+/// What rules::weigh_slots does where no expert is edited, none is cut off by top_p and every slot has its
+/// score, by one warp, a lane a slot. The sum has the order of the CPU all the same.
 __device__ inline void weigh_plain_slots(const DeviceRouting& routing, const RouteScratch& s) {
   const int slot = lane_index();
-  const float probability = slot < routing.top_k ? s.slot_probability[slot] : 0.0f;
+  const float score = slot < routing.top_k ? s.slot[slot].score : 0.0f;
   float sum = 0;
 #pragma unroll 8
   for (int i = 0; i < routing.top_k; ++i)
-    sum += __shfl_sync(kAllLanes, probability, i);
-  if (slot >= routing.top_k) return;
-  s.slot_weight[slot] = !routing.renormalise ? probability : sum == 0 ? 0.0f : probability / sum;
+    sum += __shfl_sync(kAllLanes, score, i);
+  if (slot < routing.top_k) s.slot[slot].weight = rules::combine_weight(routing.model, score, sum);
 }
 
-/// Steps 3 to 6 of engine/cpu/router.h, slot after slot by one thread: the sums have the order of the CPU.
-__device__ inline void weigh_slots(const DeviceRouting& routing, const RouteScratch& s) {
-  const int top_k = routing.top_k;
-  float before = 0;
-  for (int i = 0; i < top_k; ++i) {
-    const float probability = s.slot_probability[i];
-    const bool forced = routing.edited && routing.force[s.slot_expert[i]];
-    if (routing.top_p < 1.0f && !(before <= routing.top_p) && !forced) {
-      s.slot_expert[i] = -1;
-      s.slot_probability[i] = 0;
-    }
-    before += probability;
-    s.slot_weight[i] = s.slot_probability[i];
-  }
-  float sum = 0;
-  for (int i = 0; i < top_k; ++i)
-    sum += s.slot_weight[i];
-  if (routing.renormalise) {
-    for (int i = 0; i < top_k; ++i)
-      s.slot_weight[i] = sum == 0 ? 0.0f : s.slot_weight[i] / sum;
-  }
+__device__ inline bool slots_are_plain(const DeviceRouting& routing) {
+  return routing.edited == 0 && routing.top_p >= 1.0f && routing.top_k <= kWarp &&
+         routing.model.score != RouterSpec::Score::softmax_of_chosen;
 }
 
-__device__ inline void drop_slots(const DeviceRouting& routing, const RouteScratch& s) {
-  float before = 0;
-  float after = 0;
-  for (int i = 0; i < routing.top_k; ++i) {
-    before += s.slot_weight[i];
-    if (s.slot_expert[i] >= 0 && routing.drop[s.slot_expert[i]]) {
-      s.slot_expert[i] = -1;
-      s.slot_weight[i] = 0;
-    }
-    after += s.slot_weight[i];
-  }
-  if (!(after > 0) || after == before) return;
-  for (int i = 0; i < routing.top_k; ++i)
-    s.slot_weight[i] *= before / after;
-}
-
-__device__ inline void reroute_slots(const DeviceRouting& routing, const RouteScratch& s) {
-  for (int i = 0; i < routing.top_k; ++i) {
-    if (s.slot_expert[i] < 0) continue;
-    s.slot_expert[i] = routing.remap[s.slot_expert[i]];
-    for (int earlier = 0; earlier < i; ++earlier) {
-      if (s.slot_expert[earlier] != s.slot_expert[i]) continue;
-      s.slot_weight[earlier] += s.slot_weight[i];
-      s.slot_expert[i] = -1;
-      s.slot_weight[i] = 0;
-      break;
-    }
-  }
-}
-
-/// Entropy of softmax(logits) in nats: log sum exp(z) - sum p z.
-__device__ inline float router_entropy(const float* logits, int experts) {
-  float largest = -INFINITY;
-  for (int e = lane_index(); e < experts; e += kWarp)
-    largest = fmaxf(largest, logits[e]);
-  largest = warp_max(largest);
+/// router_entropy of engine/cpu/router.h.
+__device__ inline float router_entropy(RouterSpec::Score score, const float* logits, int experts) {
   float sum = 0;
   float weighted = 0;
-  for (int e = lane_index(); e < experts; e += kWarp) {
-    const float exponential = expf(logits[e] - largest);
-    sum += exponential;
-    weighted += exponential * (logits[e] - largest);
+  if (score == RouterSpec::Score::sigmoid) {
+    for (int e = lane_index(); e < experts; e += kWarp) {
+      const float own = rules::own_score(score, logits[e]);
+      sum += own;
+      weighted += rules::times_its_log(own);
+    }
+  } else {
+    float largest = -INFINITY;
+    for (int e = lane_index(); e < experts; e += kWarp)
+      largest = fmaxf(largest, logits[e]);
+    largest = warp_max(largest);
+    for (int e = lane_index(); e < experts; e += kWarp) {
+      const float exponential = expf(logits[e] - largest);
+      sum += exponential;
+      weighted += exponential * (logits[e] - largest);
+    }
   }
   sum = warp_sum(sum);
   weighted = warp_sum(weighted);
-  return logf(sum) - weighted / sum;
+  return rules::entropy_of(sum, weighted);
 }
 
 /// Row of a token in the arrays of the probes.
@@ -201,8 +204,8 @@ __device__ inline std::size_t capture_row(const DeviceStep& step, int moe_layer,
          static_cast<std::size_t>(token);
 }
 
-/// Routes one token by one warp: what engine/cpu/router.h describes, with the probes of the slots. `token` is
-/// the row of the batch; slots behind the layer's top_k are marked empty.
+/// Routes one token by one warp: engine/backend/routing_rules.h, with the probes of the slots. `token` is the
+/// row of the batch; slots behind the layer's top_k are marked empty.
 __device__ inline void route_token(const DeviceStep& step, const DeviceRouting& routing, const float* logits,
                                    int experts, int moe_layer, int token, const RouteScratch& scratch,
                                    const DeviceSlots& slots) {
@@ -217,40 +220,34 @@ __device__ inline void route_token(const DeviceStep& step, const DeviceRouting& 
     fill_slots<8>(logits, routing, experts, scratch);
   else
     fill_slots<kMaxExperts / kWarp>(logits, routing, experts, scratch);
-  if (!routing.edited && routing.top_p >= 1.0f && routing.top_k <= kWarp) {
+  if (slots_are_plain(routing))
     weigh_plain_slots(routing, scratch);
-  } else if (lane_index() == 0) {
-    weigh_slots(routing, scratch);
-    if (routing.edited) {
-      drop_slots(routing, scratch);
-      reroute_slots(routing, scratch);
-    }
-  }
+  else if (lane_index() == 0)
+    rules::weigh_slots(routing, scratch.slot);
   __syncwarp();
   for (int i = lane_index(); i < room; i += kWarp) {
     const bool filled = i < routing.top_k;
-    const int expert = filled ? scratch.slot_expert[i] : -1;
-    const float weight = filled ? scratch.slot_weight[i] : 0.0f;
+    const int expert = filled ? scratch.slot[i].expert : -1;
+    const float weight = filled ? scratch.slot[i].weight : 0.0f;
     slots.expert[token * room + i] = expert;
     slots.weight[token * room + i] = weight;
     const std::size_t at = row + static_cast<std::size_t>(i);
     if (captured_expert != nullptr)
       captured_expert[at] = static_cast<std::uint16_t>(expert);  // -1: kNoExpert
-    if (captured_probability != nullptr)
-      captured_probability[at] = filled ? scratch.slot_probability[i] : 0.0f;
+    if (captured_probability != nullptr) captured_probability[at] = filled ? scratch.slot[i].score : 0.0f;
     if (captured_weight != nullptr) captured_weight[at] = weight;
   }
   __syncwarp();
 }
 
 /// The probes of a token's logits, by one warp.
-__device__ inline void note_logits(const DeviceStep& step, const float* logits, int experts, int moe_layer,
-                                   int token) {
+__device__ inline void note_logits(const DeviceStep& step, RouterSpec::Score score, const float* logits,
+                                   int experts, int moe_layer, int token) {
   const std::size_t row = capture_row(step, moe_layer, token);
   float* const captured_entropy = step.capture.entropy;
   float* const captured_logits = step.capture.router_logits;
   if (captured_entropy != nullptr) {
-    const float entropy = router_entropy(logits, experts);
+    const float entropy = router_entropy(score, logits, experts);
     if (lane_index() == 0) captured_entropy[row] = entropy;
   }
   if (captured_logits == nullptr) return;

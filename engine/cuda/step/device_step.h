@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/backend/routing_rules.h"
 #include "engine/dtype.h"
 
 /// What kernels read through pointers: plain structures that the host fills and copies to the device. Because
@@ -35,18 +36,8 @@ struct DeviceExperts {
   int inner_stride = 0;   ///< elements between rows of down
 };
 
-/// LayerRouting (engine/model/routing_table.h) as a kernel reads it; arrays are [experts].
-struct DeviceRouting {
-  const float* logit_bias = nullptr;
-  const std::int32_t* remap = nullptr;
-  const float* output_scale = nullptr;
-  const std::uint8_t* drop = nullptr;
-  const std::uint8_t* force = nullptr;
-  std::int32_t top_k = 0;
-  float top_p = 1.0f;
-  std::int32_t renormalise = 0;
-  std::int32_t edited = 0;
-};
+/// LayerRouting (engine/backend/routing_table.h) as a kernel reads it; arrays are [experts].
+using DeviceRouting = RouterRule;
 
 /// Where the probes of a step write: the arrays of a CaptureBlock behind each other in one buffer. Null where
 /// a probe is off.

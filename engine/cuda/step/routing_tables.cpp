@@ -23,6 +23,7 @@ std::size_t RoutingTables::bytes(const ModelConfig& config) {
 Status RoutingTables::allocate(const ModelConfig& config) {
   layers_ = config.num_layers();
   is_moe_ = config.moe_layers();
+  correction_bias_.assign(static_cast<std::size_t>(layers_), nullptr);
   experts_ = array_experts(config);
   layer_bytes_ = experts_ * kPerExpert;
   if (auto ok = device_.allocate(bytes(config), "routing tables"); !ok) return ok;
@@ -44,19 +45,25 @@ void RoutingTables::fill_layer(const LayerRouting& layer, std::size_t offset, De
   device.force = put(layer.force);
   device.top_k = layer.top_k;
   device.top_p = layer.top_p;
-  device.renormalise = layer.renormalise ? 1 : 0;
   device.edited = layer.edited ? 1 : 0;
+  device.model = layer.model;
 }
 
 void RoutingTables::fill(const RoutingTable& table) {
-  const LayerRouting dense{
-      .logit_bias = {0.0f}, .remap = {0}, .output_scale = {1.0f}, .drop = {0}, .force = {0}, .top_k = 1};
+  const LayerRouting dense{.model = {.experts = 1, .top_k = 1},
+                           .logit_bias = {0.0f},
+                           .remap = {0},
+                           .output_scale = {1.0f},
+                           .drop = {0},
+                           .force = {0},
+                           .top_k = 1};
   const std::size_t arrays = static_cast<std::size_t>(layers_ + 1) * sizeof(DeviceRouting);
   for (int n = 0; n <= layers_; ++n) {
     const auto index = static_cast<std::size_t>(n);
     DeviceRouting device;
-    fill_layer(n < layers_ && is_moe_[index] ? table.layers[index] : dense, arrays + index * layer_bytes_,
-               device);
+    const bool moe = n < layers_ && is_moe_[index];
+    fill_layer(moe ? table.layers[index] : dense, arrays + index * layer_bytes_, device);
+    if (moe) device.correction_bias = correction_bias_[index];
     std::memcpy(host_.data() + index * sizeof(DeviceRouting), &device, sizeof(device));
   }
 }

@@ -19,6 +19,10 @@ class RoutingTables {
  public:
   static std::size_t bytes(const ModelConfig& config);
   Status allocate(const ModelConfig& config);
+  /// The layer's weight on the device, or null; before the first upload.
+  void set_correction_bias(int layer, const float* bias) {
+    correction_bias_[static_cast<std::size_t>(layer)] = bias;
+  }
 
   /// Queues the copy when `table` is another one than last time. The caller waits for the queue before it
   /// uploads again.
@@ -37,6 +41,7 @@ class RoutingTables {
 
   int layers_ = 0;
   std::vector<std::uint8_t> is_moe_;
+  std::vector<const float*> correction_bias_;
   std::size_t experts_ = 0;
   std::size_t layer_bytes_ = 0;  ///< of the arrays of one layer
   DeviceBuffer<std::uint8_t> device_;

@@ -120,6 +120,7 @@ void DeviceWeights::bind(const WeightLayout& layout, const ModelConfig& config) 
     layer.shared =
         experts(placed.shared, shared_table_at(layers, index, 0), shared_table_at(layers, index, 1));
     layer.shared_gate = placed.shared_gate.on_device(base);
+    layer.correction_bias = placed.correction_bias.on_device(base);
     layers_.push_back(layer);
   }
 }

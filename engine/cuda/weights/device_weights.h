@@ -22,6 +22,7 @@ struct DeviceLayer {
   const float* k_norm = nullptr;
   const float* qkv_bias = nullptr;
   const float* o_bias = nullptr;
+  const float* correction_bias = nullptr;
   DeviceExperts experts;  ///< of a dense layer: its MLP as a single expert
   DeviceExperts shared;   ///< the shared expert as a single one; `experts` is 0 without
   DeviceMatrix shared_gate;

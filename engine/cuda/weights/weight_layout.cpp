@@ -136,6 +136,7 @@ WeightLayout::WeightLayout(const ModelConfig& config, const Weights& weights) {
     if (config.is_moe(n)) {
       placed.router = place({&layer.router});
       placed.router_pieces = reserve_pieces(placed.router);
+      placed.correction_bias = place({&layer.correction_bias});
       for (const MlpWeights& expert : layer.experts)
         experts.push_back(&expert);
     } else {

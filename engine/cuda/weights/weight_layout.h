@@ -63,6 +63,7 @@ struct PlacedLayer {
   PlacedMatrix
       router_pieces;  ///< [router, router, router] side by side, for split_products; BF16 routers only
   PlacedVector input_layernorm, post_attention_layernorm, q_norm, k_norm, qkv_bias, o_bias;
+  PlacedVector correction_bias;
   PlacedExperts experts;
   PlacedExperts shared;      ///< the shared expert, as a dense MLP; none without
   PlacedMatrix shared_gate;  ///< no rows without

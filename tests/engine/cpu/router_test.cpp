@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The routing rules of engine/cpu/router.h, one by one, on numbers small enough to check by hand.
+// The routing rules and edits on a softmax, one by one, on numbers small enough to check by hand.
 #include "engine/cpu/router.h"
 
 #include <gmock/gmock.h>
@@ -18,6 +18,7 @@ using testing::FloatNear;
 using testing::Pointwise;
 
 constexpr float kTolerance = 1e-6f;
+constexpr RouterSpec::Score kSoftmax = RouterSpec::Score::softmax;
 
 /// Unedited, but with the edit fields in force.
 LayerRouting plain(int experts, int top_k, bool renormalise) {
@@ -34,11 +35,11 @@ struct Routed {
 Routed run(const std::vector<float>& logits, const LayerRouting& routing) {
   std::vector<float> scratch(logits.size());
   std::vector<RoutedSlot> slots(static_cast<std::size_t>(routing.top_k));
-  route(logits, routing, scratch, slots);
+  route(logits, rule_of(routing, {}), scratch, slots);
   Routed result;
   for (const RoutedSlot& slot : slots) {
     result.experts.push_back(slot.expert);
-    result.probabilities.push_back(slot.probability);
+    result.probabilities.push_back(slot.score);
     result.weights.push_back(slot.weight);
   }
   return result;
@@ -221,8 +222,8 @@ TEST(Router, NanLogitsStillGiveDistinctExistingExperts) {
 
 TEST(RouterEntropy, IsLogNForEqualLogitsAndZeroForACertainOne) {
   std::vector<float> scratch(8);
-  EXPECT_NEAR(router_entropy(std::vector<float>(8, 3.0f), scratch), std::log(8.0f), 1e-6f);
-  EXPECT_NEAR(router_entropy(std::vector<float>{100, 0, 0, 0, 0, 0, 0, 0}, scratch), 0.0f, 1e-6f);
+  EXPECT_NEAR(router_entropy(kSoftmax, std::vector<float>(8, 3.0f), scratch), std::log(8.0f), 1e-6f);
+  EXPECT_NEAR(router_entropy(kSoftmax, std::vector<float>{100, 0, 0, 0, 0, 0, 0, 0}, scratch), 0.0f, 1e-6f);
 }
 
 TEST(RouterEntropy, MatchesTheDefinitionInNats) {
@@ -230,7 +231,7 @@ TEST(RouterEntropy, MatchesTheDefinitionInNats) {
   float expected = 0;
   for (const float p : {0.1f, 0.4f, 0.2f, 0.3f})
     expected -= p * std::log(p);
-  EXPECT_NEAR(router_entropy(four_experts(), scratch), expected, 1e-6f);
+  EXPECT_NEAR(router_entropy(kSoftmax, four_experts(), scratch), expected, 1e-6f);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The router's kernel against engine/cpu/router.h: every number of experts and slots, every edit, and logits
-// that no router should give.
+// The router's kernel against engine/cpu/router.h: every rule, every number of experts and slots, every edit,
+// and logits that no router should give.
 #include "tests/engine/cuda/kernels.h"
 
 #include <gmock/gmock.h>
@@ -25,10 +25,20 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 /// A table in device memory.
 class OnDevice {
  public:
-  explicit OnDevice(const LayerRouting& r)
-      : bias_(r.logit_bias), remap_(r.remap), scale_(r.output_scale), drop_(r.drop), force_(r.force) {
-    const DeviceRouting routing{bias_.data(), remap_.data(), scale_.data(), drop_.data(), force_.data(),
-                                r.top_k,      r.top_p,       r.renormalise, r.edited};
+  explicit OnDevice(const LayerRouting& r, const std::vector<float>& correction_bias = {})
+      : bias_(r.logit_bias),
+        remap_(r.remap),
+        scale_(r.output_scale),
+        drop_(r.drop),
+        force_(r.force),
+        correction_(correction_bias.empty() ? std::vector<float>(1) : correction_bias) {
+    DeviceRouting routing = cpu::rule_of(r, {});
+    routing.logit_bias = bias_.data();
+    routing.remap = remap_.data();
+    routing.output_scale = scale_.data();
+    routing.drop = drop_.data();
+    routing.force = force_.data();
+    routing.correction_bias = correction_bias.empty() ? nullptr : correction_.data();
     routing_ = std::make_unique<Array<DeviceRouting>>(std::vector{routing});
   }
   const DeviceRouting* data() { return routing_->data(); }
@@ -38,6 +48,7 @@ class OnDevice {
   Array<std::int32_t> remap_;
   Array<float> scale_;
   Array<std::uint8_t> drop_, force_;
+  Array<float> correction_;
   std::unique_ptr<Array<DeviceRouting>> routing_;
 };
 
@@ -49,7 +60,7 @@ struct Routed {
 
 /// Routes `tokens` rows with `slots` slots a token; the probes write to layer `layer` of two.
 Routed route_on_device(const std::vector<float>& logits, const LayerRouting& table, int tokens, int slots,
-                       int layer, int warps) {
+                       int layer, int warps, const std::vector<float>& correction_bias = {}) {
   const int experts = static_cast<int>(table.remap.size());
   const auto count = static_cast<std::size_t>(tokens * slots);
   Array<float> device_logits(logits);
@@ -68,7 +79,7 @@ Routed route_on_device(const std::vector<float>& logits, const LayerRouting& tab
   step.capture.entropy = entropy.data();
   step.capture.router_logits = router_logits.data();
   Array<DeviceStep> device_step(std::vector{step});
-  OnDevice routing(table);
+  OnDevice routing(table, correction_bias);
   const std::size_t scratch =
       static_cast<std::size_t>(route_scratch_floats(experts, table.top_k)) * sizeof(float);
   run(&route_rows,
@@ -98,26 +109,28 @@ void expect_float(float actual, float expected, const char* what) {
 }
 
 /// Every slot, weight and probe as the CPU has them; slots behind top_k are empty.
-void expect_like_the_cpu(const std::vector<float>& logits, const LayerRouting& table, int tokens, int slots) {
+void expect_like_the_cpu(const std::vector<float>& logits, const LayerRouting& table, int tokens, int slots,
+                         const std::vector<float>& correction_bias = {}) {
   const auto experts = table.remap.size();
-  const Routed routed = route_on_device(logits, table, tokens, slots, 1, tokens % 4 + 1);
+  const Routed routed = route_on_device(logits, table, tokens, slots, 1, tokens % 4 + 1, correction_bias);
   std::vector<float> scratch(experts);
   for (int t = 0; t < tokens; ++t) {
     SCOPED_TRACE("token " + std::to_string(t));
     const std::span<const float> row(logits.data() + static_cast<std::size_t>(t) * experts, experts);
-    std::vector<cpu::RoutedSlot> expected(static_cast<std::size_t>(table.top_k));
-    cpu::route(row, table, scratch, expected);
+    std::vector<RoutedSlot> expected(static_cast<std::size_t>(table.top_k));
+    cpu::route(row, cpu::rule_of(table, correction_bias), scratch, expected);
     expected.resize(static_cast<std::size_t>(slots));
     for (int s = 0; s < slots; ++s) {
       const auto at = static_cast<std::size_t>(t * slots + s);
-      const cpu::RoutedSlot& slot = expected[static_cast<std::size_t>(s)];
+      const RoutedSlot& slot = expected[static_cast<std::size_t>(s)];
       ASSERT_EQ(routed.expert[at], slot.expert) << "slot " << s;
       EXPECT_EQ(routed.captured_expert[at], slot.expert < 0 ? kNoExpert : slot.expert);
       expect_float(routed.weight[at], slot.weight, "weight");
       expect_float(routed.captured_weight[at], slot.weight, "captured weight");
-      expect_float(routed.probability[at], slot.probability, "probability");
+      expect_float(routed.probability[at], slot.score, "score");
     }
-    expect_float(routed.entropy[static_cast<std::size_t>(t)], cpu::router_entropy(row, scratch), "entropy");
+    expect_float(routed.entropy[static_cast<std::size_t>(t)],
+                 cpu::router_entropy(table.model.score, row, scratch), "entropy");
   }
   EXPECT_EQ(std::memcmp(routed.logits.data(), logits.data(), logits.size() * sizeof(float)), 0)
       << "logits are recorded as the model computed them";
@@ -145,27 +158,67 @@ TEST_P(RouteRows, BreaksTiesByTheLowerIndex) {
 }
 
 /// A policy of its own for every seed.
+LayerRouting edited_at_random(std::mt19937& random, const RouterSpec& model) {
+  const auto one_in = [&](unsigned n) { return random() % n == 0; };
+  LayerRouting table = plain_routing(model.experts, model.top_k, model.renormalise);
+  table.model = model;
+  table.edited = true;
+  if (one_in(2)) table.top_p = 0.05f + 0.9f * static_cast<float>(random() % 100) / 100.0f;
+  int free_to_mask = model.experts - model.top_k;
+  int free_to_force = model.top_k;
+  for (std::size_t e = 0; e < static_cast<std::size_t>(model.experts); ++e) {
+    if (one_in(4)) table.logit_bias[e] = static_cast<float>(random() % 9) - 4.0f;
+    if (one_in(5) && free_to_mask-- > 0) table.logit_bias[e] = -kInfinity;
+    if (one_in(6))
+      table.remap[e] = static_cast<std::int32_t>(random() % static_cast<unsigned>(model.experts));
+    if (one_in(6)) table.drop[e] = 1;
+    if (one_in(9) && table.logit_bias[e] > -kInfinity && free_to_force-- > 0) table.force[e] = 1;
+  }
+  return table;
+}
+
 TEST_P(RouteRows, FollowsEveryEditLikeTheCpu) {
   const int experts = GetParam();
   std::mt19937 random(7);
-  const auto one_in = [&](unsigned n) { return random() % n == 0; };
   for (int seed = 0; seed < 12; ++seed) {
     SCOPED_TRACE("policy " + std::to_string(seed));
     const int top_k = 1 + static_cast<int>(random() % static_cast<unsigned>(std::min(experts, 12)));
-    LayerRouting table = plain_routing(experts, top_k, one_in(2));
-    table.edited = true;
-    if (one_in(2)) table.top_p = 0.05f + 0.9f * static_cast<float>(random() % 100) / 100.0f;
-    int free_to_mask = experts - top_k;
-    int free_to_force = top_k;
-    for (std::size_t e = 0; e < static_cast<std::size_t>(experts); ++e) {
-      if (one_in(4)) table.logit_bias[e] = static_cast<float>(random() % 9) - 4.0f;
-      if (one_in(5) && free_to_mask-- > 0) table.logit_bias[e] = -kInfinity;
-      if (one_in(6)) table.remap[e] = static_cast<std::int32_t>(random() % static_cast<unsigned>(experts));
-      if (one_in(6)) table.drop[e] = 1;
-      if (one_in(9) && table.logit_bias[e] > -kInfinity && free_to_force-- > 0) table.force[e] = 1;
-    }
+    const RouterSpec model{.experts = experts, .top_k = top_k, .renormalise = random() % 2 == 0};
     expect_like_the_cpu(random_floats(static_cast<std::size_t>(4 * experts), static_cast<unsigned>(seed)),
-                        table, 4, top_k);
+                        edited_at_random(random, model), 4, top_k);
+  }
+}
+
+/// Every score and group rank, with and without a correction bias and edits.
+TEST_P(RouteRows, FollowsEveryRuleLikeTheCpu) {
+  using Score = RouterSpec::Score;
+  using Rank = RouterSpec::GroupRank;
+  const int experts = GetParam();
+  std::mt19937 random(9);
+  unsigned seed = 0;
+  for (const Score score : {Score::softmax, Score::softmax_of_chosen, Score::sigmoid}) {
+    for (const Rank rank : {Rank::maximum, Rank::sum_of_two}) {
+      for (const int groups : {1, 4, 32}) {
+        if (experts % groups != 0) continue;
+        SCOPED_TRACE(testing::Message() << "score " << static_cast<int>(score) << ", rank "
+                                        << static_cast<int>(rank) << ", groups " << groups);
+        const RouterSpec model{.experts = experts,
+                               .top_k = std::min(experts, 6),
+                               .score = score,
+                               .groups = groups,
+                               .top_groups = (groups + 1) / 2,
+                               .group_rank = rank,
+                               .renormalise = random() % 2 == 0,
+                               .renormalise_epsilon = 1e-20f,
+                               .scale = 2.5f};
+        LayerRouting table = edited_at_random(random, model);
+        table.edited = ++seed % 3 != 0;
+        const auto logits = random_floats(static_cast<std::size_t>(4 * experts), seed);
+        expect_like_the_cpu(logits, table, 4, model.top_k + 1);
+        expect_like_the_cpu(logits, table, 4, model.top_k + 1,
+                            random_floats(static_cast<std::size_t>(experts), seed + 100));
+      }
+    }
   }
 }
 

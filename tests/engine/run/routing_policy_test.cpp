@@ -189,7 +189,7 @@ TEST(RoutingPolicyCompile, AnEmptyPolicyIsTheModelsOwnRouting) {
   for (const int n : {0, 2, 3}) {
     const LayerRouting& layer = table.layers[static_cast<std::size_t>(n)];
     EXPECT_FALSE(layer.edited);
-    EXPECT_TRUE(layer.renormalise);
+    EXPECT_TRUE(layer.model.renormalise);
     EXPECT_EQ(layer.top_k, 2);
     EXPECT_EQ(layer.top_p, 1.0f);
     EXPECT_THAT(layer.logit_bias, Each(0.0f));
