@@ -11,6 +11,7 @@
 #include "app/cli/info_model.h"
 #include "app/cli/info_trace.h"
 #include "app/cli/run_options.h"
+#include "engine/formats/gguf.h"
 #include "engine/run/usual_options.h"
 #include "probes/store/trace_reader.h"
 
@@ -72,7 +73,8 @@ Status trace_info(const InfoArguments& arguments) {
 Status info(const InfoArguments& arguments) {
   if (arguments.path.empty()) return program_info(arguments);
   std::error_code error;
-  if (std::filesystem::is_directory(arguments.path, error)) return model_info(arguments);
+  const bool model = std::filesystem::is_directory(arguments.path, error) || is_gguf(arguments.path);
+  if (model) return model_info(arguments);
   if (!std::filesystem::exists(arguments.path, error)) {
     return fail(ErrorCode::io, "{}: no such file or folder", arguments.path);
   }
@@ -83,7 +85,9 @@ Status info(const InfoArguments& arguments) {
 
 CommandBody define_info(Arguments& options) {
   auto arguments = std::make_shared<InfoArguments>();
-  options.add("PATH", arguments->path, "Model folder or trace (default: the program and its backends)")
+  options
+      .add("PATH", arguments->path,
+           "Model (a folder or a GGUF file) or trace (default: the program and its backends)")
       .file();
   options.add_flag("--json", arguments->json, "Print the description as JSON");
   options.add_flag("--check-weights", arguments->check,

@@ -27,7 +27,7 @@ constexpr int kUsage = 2;
 constexpr int kInterrupted = 130;  // 128 + SIGINT, as shells report it
 
 constexpr std::array kCommands = {
-    Command{"info", "Describe a model folder or a trace", define_info},
+    Command{"info", "Describe a model or a trace", define_info},
     Command{"tokenize", "Token ids of a text", define_tokenize},
     Command{"logits", "Logits of a token sequence, as a NumPy file", define_logits},
     Command{"generate", "Continue a prompt, with or without recording", define_generate},

@@ -136,14 +136,13 @@ CommandBody define_report(Arguments& options) {
       .range(1, 1e15)
       .only_with(baseline)
       .section(group);
-  const auto model =
-      options
-          .add("--model", arguments->model,
-               "Model folder: runs the baseline's tokens again, under both policies, to measure KL")
-          .value_name("MODEL")
-          .file()
-          .only_with(baseline)
-          .section(group);
+  const auto model = options
+                         .add("--model", arguments->model,
+                              "Model: runs the baseline's tokens again, under both policies, to measure KL")
+                         .value_name("MODEL")
+                         .file()
+                         .only_with(baseline)
+                         .section(group);
   options.add("--kl-tokens", arguments->kl_tokens, "Measure KL on the first N of these tokens; 0: on all")
       .range(0, 1e15)
       .show_default()

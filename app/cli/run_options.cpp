@@ -77,7 +77,9 @@ bool asks_for_gpu(const BackendChoice& choice) {
 }  // namespace
 
 void add_model_argument(Arguments& options, std::string& model) {
-  options.add("MODEL", model, "Model folder with config.json and safetensors files").required().file();
+  options.add("MODEL", model, "Model: a folder with config.json and safetensors files, or a GGUF file")
+      .required()
+      .file();
 }
 
 void add_run_options(Arguments& options, RunOptions& run) {
@@ -106,8 +108,8 @@ Argument add_backend_option(Arguments& options, std::string& backend) {
 
 ProtectedInput files_of_model(const std::string& model) {
   if (model.empty()) return {};
-  const auto folder = find_model_folder(model);
-  return {"a file of the model", folder ? *folder : std::filesystem::path(model)};
+  const auto found = find_model(model);
+  return {"a file of the model", found ? *found : std::filesystem::path(model)};
 }
 
 Status check_trace_output(const std::string& trace, const RunOptions& run, const char* argument,

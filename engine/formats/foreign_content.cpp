@@ -21,8 +21,7 @@ constexpr std::string_view kAnswer =
     "download it again";
 constexpr std::string_view kPickle =
     "a PyTorch pickle, which can run code and is not read; save the model as safetensors";
-constexpr std::string_view kGguf =
-    "a GGUF file, which is not read; open the folder of the original model with its safetensors";
+constexpr std::string_view kGguf = "a GGUF file, which is a whole model; open the file itself as the model";
 constexpr std::string_view kArchive = "a compressed archive; unpack it and open the folder";
 constexpr std::string_view kOther = "not read; save the model as safetensors";
 

@@ -9,6 +9,7 @@
 
 #include "engine/formats/foreign_content.h"
 #include "engine/formats/json_fields.h"
+#include "engine/formats/tensor_source.h"
 
 namespace expertscope {
 namespace {
@@ -142,13 +143,6 @@ Result<std::string_view> header_text(const std::uint8_t* bytes, std::size_t size
 }
 
 }  // namespace
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  constexpr std::ptrdiff_t kShown = 8;
-  if (std::ssize(shape) <= kShown) return fmt::format("[{}]", fmt::join(shape, ", "));
-  return fmt::format("[{}, ... ({} dimensions)]", fmt::join(shape.begin(), shape.begin() + kShown, ", "),
-                     shape.size());
-}
 
 Result<std::vector<TensorEntry>> parse_safetensors(const std::uint8_t* bytes, std::size_t size,
                                                    const std::string& file, const std::stop_token& stop) {

@@ -28,9 +28,6 @@ struct TensorEntry {
   std::uint64_t bytes = 0;          ///< length of the data
 };
 
-/// A tensor shape as people write it: "[128, 2048]"; of one that is far too long, the beginning.
-std::string shape_text(const std::vector<std::int64_t>& shape);
-
 /// Reads the header of a safetensors file (https://github.com/huggingface/safetensors#format):
 /// 8 bytes little-endian header length, the JSON header, the data. `file` stands for the name in errors.
 /// Refused: what is no safetensors file, by what it is instead; a header that is longer than the file or than

@@ -4,16 +4,12 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <system_error>
-
 namespace expertscope {
 
-WeightWatch::WeightWatch(const std::filesystem::path& folder) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+WeightWatch::WeightWatch(const std::vector<std::filesystem::path>& files) {
+  for (const auto& file : files) {
     Stamp stamp;
-    if (it->path().extension() == ".safetensors" && read(it->path().string(), stamp))
-      stamps_.push_back(std::move(stamp));
+    if (read(file.string(), stamp)) stamps_.push_back(std::move(stamp));
   }
 }
 

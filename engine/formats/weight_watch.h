@@ -8,13 +8,13 @@
 
 namespace expertscope {
 
-/// Tells whether somebody wrote into the safetensors files of a folder since it was made. Weights are mapped,
+/// Tells whether somebody wrote into files of weights since it was made. Weights are mapped,
 /// so what runs reads what stands there at the moment. A file that was replaced by another of its name is as
 /// it was: the old one stays mapped.
 class WeightWatch {
  public:
   WeightWatch() = default;  ///< of no files
-  explicit WeightWatch(const std::filesystem::path& folder);
+  explicit WeightWatch(const std::vector<std::filesystem::path>& files);
 
   std::vector<std::string> rewritten() const;
   /// A sentence about them for the person; empty when there are none.

@@ -164,18 +164,24 @@ Result<ParsedConfig> parse_config(std::string_view text, const std::string& file
   if (!family) return forward_error(family);
   if (auto ok = refuse_quantised(*fields); !ok) return forward_error(ok);
 
-  parsed.family = *family;
-  auto& config = parsed.config;
-  config.architecture = parsed.family->name;
-  config.model_type = parsed.family->model_type;
   ConfigKeys keys(*fields);
   keys.ignore({"quantization_config", "quantization", "compression_config"});
-  parsed.family->read(keys, config, parsed.warnings);
-  if (auto ok = keys.finish(); !ok) return forward_error(ok);
-  if (config.num_moe_layers() == 0)
-    return fail(ErrorCode::unsupported, "{}: no layer of this model is a mixture of experts", file);
-  if (auto ok = read_token_ids(*fields, parsed); !ok) return forward_error(ok);
+  Status ok = read_layers(**family, keys, parsed);
+  if (ok) ok = read_token_ids(*fields, parsed);
+  if (!ok) return forward_error(ok);
   return parsed;
+}
+
+Status read_layers(const Family& family, ConfigKeys& keys, ParsedConfig& parsed) {
+  parsed.family = &family;
+  parsed.tensors = family.tensors;
+  parsed.config.architecture = family.name;
+  parsed.config.model_type = family.model_type;
+  family.read(keys, parsed.config, parsed.warnings);
+  if (auto ok = keys.finish(); !ok) return ok;
+  if (parsed.config.num_moe_layers() > 0) return {};
+  return fail(ErrorCode::unsupported, "{}: no layer of this model is a mixture of experts",
+              keys.fields().file());
 }
 
 Status read_token_ids(const JsonFields& fields, ParsedConfig& parsed) {

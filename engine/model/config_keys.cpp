@@ -102,14 +102,21 @@ constexpr const char* kUsual[] = {"architectures",
 
 }  // namespace
 
+const char* ConfigKeys::here(const char* key) const {
+  const auto it = std::find_if(aliases_.begin(), aliases_.end(),
+                               [&](const Alias& alias) { return std::string_view(alias.key) == key; });
+  return it == aliases_.end() ? key : it->here;
+}
+
 const char* ConfigKeys::present(Names names) const {
   const auto* it =
-      std::find_if(names.begin(), names.end(), [&](const char* name) { return fields_.has(name); });
-  return it == names.end() ? *names.begin() : *it;
+      std::find_if(names.begin(), names.end(), [&](const char* name) { return fields_.has(here(name)); });
+  return here(it == names.end() ? *names.begin() : *it);
 }
 
 const char* ConfigKeys::take(Names names) {
-  known_.insert(names.begin(), names.end());
+  for (const char* name : names)
+    known_.insert(here(name));
   return present(names);
 }
 
@@ -157,7 +164,7 @@ std::vector<std::int64_t> ConfigKeys::integers(Names names) {
 }
 
 const Json* ConfigKeys::object(const char* key) {
-  take({key});
+  key = take({key});
   if (!fields_.has(key)) return nullptr;
   const auto inner = fields_.object(key);
   if (!inner) keep<bool>(forward_error(inner), false);
@@ -165,7 +172,7 @@ const Json* ConfigKeys::object(const char* key) {
 }
 
 void ConfigKeys::only(const char* key, const std::vector<Json>& harmless, std::string_view why) {
-  take({key});
+  key = take({key});
   if (!fields_.has(key)) return;
   const Json& value = fields_.json()[key];
   const auto check = [&](const Json& one) {
@@ -189,8 +196,8 @@ void ConfigKeys::ignore_usual() {
   known_.insert(std::begin(kUsual), std::end(kUsual));
 }
 
-void ConfigKeys::refuse(ErrorCode code, std::string_view key, const std::string& message) {
-  if (status_) status_ = fields_.error(code, key, message);
+void ConfigKeys::refuse(ErrorCode code, const char* key, const std::string& message) {
+  if (status_) status_ = fields_.error(code, here(key), message);
 }
 
 Status ConfigKeys::finish() {

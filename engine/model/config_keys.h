@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <limits>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,14 @@ class ConfigKeys {
   /// Names under which families spell a key; the first that is present counts, all of them are read.
   using Names = std::initializer_list<const char*>;
 
-  explicit ConfigKeys(const JsonFields& fields) : fields_(fields) {}
+  /// What a source calls a key of config.json.
+  struct Alias {
+    const char* key;
+    const char* here;
+  };
+  using Aliases = std::span<const Alias>;
+
+  explicit ConfigKeys(const JsonFields& fields, Aliases aliases = {}) : fields_(fields), aliases_(aliases) {}
 
   static constexpr std::int64_t kMaxInt32 = std::numeric_limits<std::int32_t>::max();
   static constexpr std::int64_t kMaxWidth = 1 << 20;
@@ -55,7 +63,7 @@ class ConfigKeys {
   void ignore_usual();
 
   /// An error about a key, unless there was one before.
-  void refuse(ErrorCode code, std::string_view key, const std::string& message);
+  void refuse(ErrorCode code, const char* key, const std::string& message);
   /// The same with an error that is there already.
   void fail(const Status& error) {
     if (status_) status_ = error;
@@ -65,15 +73,18 @@ class ConfigKeys {
   Status finish();
 
   const JsonFields& fields() const { return fields_; }
+  Aliases aliases() const { return aliases_; }
   /// The name under which a value stands in this file; the first name when it is absent.
   const char* present(Names names) const;
 
  private:
+  const char* here(const char* key) const;
   const char* take(Names names);
   template <class T>
   T keep(Result<T> result, T fallback);
 
   const JsonFields& fields_;
+  Aliases aliases_;
   std::set<std::string, std::less<>> known_;
   Status status_;
 };

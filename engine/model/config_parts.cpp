@@ -73,9 +73,9 @@ void read_scaling(ConfigKeys& keys, const ModelConfig& config, RotarySpec& rotar
 
 /// One of rope_parameters and rope_scaling. transformers reads only what it knows of it; here the rest
 /// refuses.
-Status read_rope_object(const JsonFields& fields, const ModelConfig& config, double& partial,
-                        RotarySpec& rotary) {
-  ConfigKeys keys(fields);
+Status read_rope_object(const JsonFields& fields, ConfigKeys::Aliases aliases, const ModelConfig& config,
+                        double& partial, RotarySpec& rotary) {
+  ConfigKeys keys(fields, aliases);
   rotary.theta = keys.number({"rope_theta"}, rotary.theta, 1.0, 1e30);
   partial = keys.number({"partial_rotary_factor"}, partial, 0.0, 1.0);
   read_scaling(keys, config, rotary);
@@ -93,9 +93,10 @@ RotarySpec read_rotary(ConfigKeys& keys, const ConfigDefaults& defaults, const M
   // rope_scaling comes last: transformers lets it win over rope_parameters.
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     if (keys.object(key) == nullptr) continue;
-    const auto fields = keys.fields().object(key);
+    const auto fields = keys.fields().object(keys.present({key}));
     if (!fields) continue;
-    if (const auto ok = read_rope_object(*fields, config, partial, rotary); !ok) keys.fail(ok);
+    if (const auto ok = read_rope_object(*fields, keys.aliases(), config, partial, rotary); !ok)
+      keys.fail(ok);
   }
   rotary.width = static_cast<int>(head_dim * partial);
   if (rotary.width % 2 != 0)

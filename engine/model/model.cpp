@@ -10,9 +10,9 @@ namespace expertscope {
 Model::Model() = default;
 Model::~Model() = default;
 
-Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& folder,
+Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& named,
                                                  const OpenProgress& progress, std::stop_token stop) {
-  return ModelLoader(folder, progress, std::move(stop)).load();
+  return ModelLoader(named, progress, std::move(stop)).load();
 }
 
 std::shared_ptr<const Model> Model::from_memory(ModelConfig config, Weights weights,

@@ -22,9 +22,9 @@ class ChatTemplate;
 
 /// What makes two runs comparable: the same files gave the same identity.
 struct ModelIdentity {
-  std::string path;           ///< folder as the person named it
-  std::string name;           ///< last component of the folder (org/repo@commit inside a HF cache)
-  std::string config_sha256;  ///< hex digest of config.json
+  std::string path;           ///< folder or file as the person named it
+  std::string name;           ///< last component of it (org/repo@commit inside a HF cache)
+  std::string config_sha256;  ///< hex digest of config.json, or of a GGUF file's header
   std::int64_t tensor_count = 0;
   std::int64_t total_bytes = 0;  ///< bytes of tensor data in all shards
 };
@@ -32,12 +32,12 @@ struct ModelIdentity {
 /// Told while a model opens: what is being read, and how far. Return value ignored; cancel by stop_token.
 using OpenProgress = std::function<void(const std::string& what, double fraction)>;
 
-/// An opened model folder: configuration, mapped weights, tokenizer. Immutable and shared between threads.
+/// An opened model: configuration, mapped weights, tokenizer. Immutable and shared between threads.
 class Model {
  public:
-  /// Opens a Hugging Face model folder without reading its weights: files are mapped, every tensor's shape,
-  /// type and offset checked against the config. Errors name the file, the tensor and both shapes.
-  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& folder,
+  /// Opens a Hugging Face folder or a GGUF file without reading weights: files are mapped, every tensor's
+  /// shape, type and offset checked against the config. Errors name the file, the tensor and both shapes.
+  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& named,
                                                    const OpenProgress& progress = {},
                                                    std::stop_token stop = {});
   /// A model made in memory (benchmarks, tests): `storage` keeps what the weights point into alive.
@@ -48,11 +48,11 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
   const ModelIdentity& identity() const { return identity_; }
-  /// Null when the folder has no tokenizer.json (runs from ids still work).
+  /// Null when there is none that is supported (runs from ids still work).
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }
   /// The tokenizer, or why there is none: the file and the part of it that is not supported.
   Result<const Tokenizer*> require_tokenizer() const;
-  /// What a person should know of this folder: what is ignored, missing or read otherwise than it is written;
+  /// What a person should know of this model: what is ignored, missing or read otherwise than it is written;
   /// empty when all is well. First what concerns the results of any run, then what concerns text.
   const std::vector<std::string>& warnings() const { return warnings_; }
   /// Those of them that concern the results of any run.

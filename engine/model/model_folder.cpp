@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/formats/foreign_content.h"
+#include "engine/formats/gguf.h"
 #include "engine/formats/json_fields.h"
 #include "engine/formats/mapped_file.h"
 
@@ -35,8 +36,8 @@ Result<std::set<fs::path>> entries_of(const fs::path& folder) {
 tl::unexpected<Error> refuse_file(const fs::path& file) {
   const auto what = foreign_file(file);
   return fail(ErrorCode::invalid_argument,
-              "{}: a model is a folder with config.json and safetensors files; {}", file.string(),
-              what.empty() ? "this is a file" : what);
+              "{}: a model is a folder with config.json and safetensors files, or a GGUF file; {}",
+              file.string(), what.empty() ? "this is a file" : what);
 }
 
 /// The snapshot that refs/main names; empty where it does not.
@@ -102,12 +103,13 @@ tl::unexpected<Error> explain(const fs::path& folder) {
 
 }  // namespace
 
-Result<fs::path> find_model_folder(const fs::path& named) {
+Result<fs::path> find_model(const fs::path& named) {
   std::error_code error;
   const auto status = fs::status(named, error);
   if (status.type() == fs::file_type::not_found)
-    return fail(ErrorCode::io, "{}: there is no such folder", named.string());
+    return fail(ErrorCode::io, "{}: there is no such folder or file", named.string());
   if (error) return fail(ErrorCode::io, "{}: cannot be opened: {}", named.string(), error.message());
+  if (fs::is_regular_file(status) && is_gguf(named)) return named;
   if (!fs::is_directory(status)) return refuse_file(named);
   const auto config = is_there(named / kConfig);
   if (!config) return forward_error(config);

@@ -7,10 +7,10 @@
 
 namespace expertscope {
 
-/// The folder that holds a model's files: the one that was named or, for the entry of a repository in a
-/// Hugging Face cache (models--org--repo), the snapshot that it stands for: the one of refs/main, or the only
-/// one. Errors say what is there instead of a model (a file, an adapter, a cache, a GGUF file) and what to
-/// open.
-Result<std::filesystem::path> find_model_folder(const std::filesystem::path& named);
+/// The GGUF file that was named, or the folder that holds a model's files: the one that was named or, for the
+/// entry of a repository in a Hugging Face cache (models--org--repo), the snapshot that it stands for: the
+/// one of refs/main, or the only one. Errors say what is there instead of a model (another file, an adapter,
+/// a cache, a folder of GGUF files) and what to open.
+Result<std::filesystem::path> find_model(const std::filesystem::path& named);
 
 }  // namespace expertscope

@@ -46,6 +46,7 @@ bool is_sibling(std::string_view name, std::string_view weight) {
 bool takes_part(std::string_view name, const ModelConfig& config, const TensorNames& names) {
   if (is_buffer(name)) return false;
   if (const auto layer = layer_of(name, names)) return *layer < config.num_layers();
+  if (name.starts_with("rope_f")) return true;  // rope_freqs, rope_factors_long: of GGUF files
   return is_sibling(name, names.lm_head) || is_sibling(name, names.norm) ||
          is_sibling(name, names.embed_tokens);
 }
@@ -63,15 +64,15 @@ Status refuse_quantised_tensors(const TensorStore& store) {
                              {"_proj_blocks", "MXFP4"},    {".scales", "MLX"}};
   const auto tensors = store.tensors();
   for (const auto& mark : kMarks) {
-    const auto it = std::find_if(tensors.begin(), tensors.end(), [&](const StoredTensor& tensor) {
-      return tensor.entry->name.ends_with(mark.suffix);
+    const auto it = std::find_if(tensors.begin(), tensors.end(), [&](const SourceTensor& tensor) {
+      return tensor.name.ends_with(mark.suffix);
     });
     if (it == tensors.end()) continue;
     return fail(
         ErrorCode::unsupported,
         "{}: tensor {}: the weights are quantised ({}), which is not supported; open the folder of the "
         "original model, with BF16, F16 or F32 weights",
-        it->file->path().string(), it->entry->name, mark.quantiser);
+        it->file->string(), it->name, mark.quantiser);
   }
   return {};
 }
@@ -83,20 +84,21 @@ Result<std::string> account_for_unused(const TensorStore& store, const std::vect
   const auto tensors = store.tensors();
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (used[i] != 0) continue;
-    const std::string_view name = tensors[i].entry->name;
+    const std::string_view name = tensors[i].name;
     (takes_part(name, config, names) ? wanted : idle).push_back(name);
   }
   if (!wanted.empty()) {
     const bool biases =
         wanted.front().find(".self_attn.") != std::string_view::npos && wanted.front().ends_with(".bias");
     return fail(ErrorCode::mismatch,
-                "{}: {} would change the results, but {} has no use for {}{}; config.json does not fit these "
+                "{}: {} would change the results, but {} has no use for {}{}; {} does not fit these "
                 "weights, or they are of another kind of model",
-                store.folder().string(), listed(wanted), config.architecture,
-                wanted.size() == 1 ? "it" : "them", biases ? " as config.json says nothing of biases" : "");
+                store.place().string(), listed(wanted), config.architecture,
+                wanted.size() == 1 ? "it" : "them", biases ? " as config.json says nothing of biases" : "",
+                store.described_by());
   }
   if (idle.empty()) return std::string{};
-  return fmt::format("{}: {} of {} tensors {} not used: {}.", store.folder().string(), idle.size(),
+  return fmt::format("{}: {} of {} tensors {} not used: {}.", store.place().string(), idle.size(),
                      tensors.size(), idle.size() == 1 ? "is" : "are", listed(idle));
 }
 

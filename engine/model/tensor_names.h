@@ -25,8 +25,10 @@ struct TensorNames {
   const char* expert_gate_proj = nullptr;
   const char* expert_up_proj = nullptr;
   const char* expert_down_proj = nullptr;
-  const char* fused_router = nullptr;        ///< beside the two below; null: as `router`
+  const char* fused_router = nullptr;        ///< beside those below; null: as `router`
   const char* fused_gate_up_proj = nullptr;  ///< [experts, 2 * width, hidden], gate rows first; full name
+  const char* fused_gate_proj = nullptr;     ///< [experts, width, hidden], or as above; full name
+  const char* fused_up_proj = nullptr;       ///< beside it
   const char* fused_down_proj = nullptr;     ///< [experts, hidden, width]; full name
   const char* shared_gate_proj = nullptr;    ///< of the shared expert
   const char* shared_up_proj = nullptr;
@@ -60,6 +62,37 @@ constexpr TensorNames llama_tensor_names() {
           .gate_proj = "model.layers.{layer}.mlp.gate_proj",
           .up_proj = "model.layers.{layer}.mlp.up_proj",
           .down_proj = "model.layers.{layer}.mlp.down_proj"};
+}
+
+/// Those of GGUF files, whatever the family (gguf-py/gguf/constants.py of llama.cpp); experts one by one as
+/// its first converters wrote them.
+constexpr TensorNames gguf_tensor_names() {
+  return {.embed_tokens = "token_embd.weight",
+          .norm = "output_norm.weight",
+          .lm_head = "output.weight",
+          .input_layernorm = "blk.{layer}.attn_norm.weight",
+          .post_attention_layernorm = "blk.{layer}.ffn_norm.weight",
+          .q_proj = "blk.{layer}.attn_q",
+          .k_proj = "blk.{layer}.attn_k",
+          .v_proj = "blk.{layer}.attn_v",
+          .o_proj = "blk.{layer}.attn_output",
+          .q_norm = "blk.{layer}.attn_q_norm.weight",
+          .k_norm = "blk.{layer}.attn_k_norm.weight",
+          .router = "blk.{layer}.ffn_gate_inp",
+          .correction_bias = "blk.{layer}.exp_probs_b.bias",
+          .expert_gate_proj = "blk.{layer}.ffn_gate.{expert}",
+          .expert_up_proj = "blk.{layer}.ffn_up.{expert}",
+          .expert_down_proj = "blk.{layer}.ffn_down.{expert}",
+          .fused_gate_proj = "blk.{layer}.ffn_gate_exps.weight",
+          .fused_up_proj = "blk.{layer}.ffn_up_exps.weight",
+          .fused_down_proj = "blk.{layer}.ffn_down_exps.weight",
+          .shared_gate_proj = "blk.{layer}.ffn_gate_shexp",
+          .shared_up_proj = "blk.{layer}.ffn_up_shexp",
+          .shared_down_proj = "blk.{layer}.ffn_down_shexp",
+          .shared_expert_gate = "blk.{layer}.ffn_gate_inp_shexp",
+          .gate_proj = "blk.{layer}.ffn_gate",
+          .up_proj = "blk.{layer}.ffn_up",
+          .down_proj = "blk.{layer}.ffn_down"};
 }
 
 /// A tensor name with its indices filled in.

@@ -43,40 +43,40 @@ std::string weight(std::string_view projection) {
 
 }  // namespace
 
-Result<const StoredTensor*> WeightBinder::find(const std::string& name, const Shape& shape) {
+Result<const SourceTensor*> WeightBinder::find(const std::string& name, const Shape& shape) {
   const auto* tensor = store_.find(name);
   if (tensor == nullptr)
-    return fail(ErrorCode::mismatch, "{}: tensor {} {} is missing", store_.folder().string(), name,
+    return fail(ErrorCode::mismatch, "{}: tensor {} {} is missing", store_.place().string(), name,
                 shape_text(shape));
-  const auto& file = tensor->file->path();
-  if (tensor->entry->shape != shape)
-    return fail(ErrorCode::mismatch, "{}: tensor {} has shape {}, but config.json asks for {}", file.string(),
-                name, shape_text(tensor->entry->shape), shape_text(shape));
-  if (!weight_type(tensor->entry->dtype))
+  const auto& file = *tensor->file;
+  if (tensor->shape != shape)
+    return fail(ErrorCode::mismatch, "{}: tensor {} has shape {}, but {} asks for {}", file.string(), name,
+                shape_text(tensor->shape), store_.described_by(), shape_text(shape));
+  if (!weight_type(tensor->format))
     return fail(ErrorCode::unsupported, "{}: tensor {} is {}; weights must be F32, F16 or BF16",
-                file.string(), name, tensor->entry->dtype);
+                file.string(), name, tensor->format);
   used_[static_cast<std::size_t>(tensor - store_.tensors().data())] = 1;
   return tensor;
 }
 
-Result<const void*> WeightBinder::aligned(const StoredTensor& tensor, DType dtype) {
+Result<const void*> WeightBinder::aligned(const SourceTensor& tensor, DType dtype) {
   if (reinterpret_cast<std::uintptr_t>(tensor.data) % dtype_size(dtype) == 0)
     return static_cast<const void*>(tensor.data);
-  copied_bytes_ += static_cast<std::int64_t>(tensor.entry->bytes);
+  copied_bytes_ += static_cast<std::int64_t>(tensor.bytes);
   if (copied_bytes_ > kMaxCopiedBytes)
     return fail(ErrorCode::unsupported,
                 "{}: tensor {} does not start at a multiple of {} bytes and is too large to copy; "
                 "save the model again with a current safetensors",
-                tensor.file->path().string(), tensor.entry->name, dtype_size(dtype));
-  copies_.push_back(std::make_unique<std::byte[]>(tensor.entry->bytes));
-  std::memcpy(copies_.back().get(), tensor.data, tensor.entry->bytes);
+                tensor.file->string(), tensor.name, dtype_size(dtype));
+  copies_.push_back(std::make_unique<std::byte[]>(tensor.bytes));
+  std::memcpy(copies_.back().get(), tensor.data, tensor.bytes);
   return static_cast<const void*>(copies_.back().get());
 }
 
 Status WeightBinder::matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out) {
   const auto tensor = find(name, {rows, cols});
   if (!tensor) return forward_error(tensor);
-  const auto dtype = *weight_type((*tensor)->entry->dtype);
+  const auto dtype = *weight_type((*tensor)->format);
   const auto data = aligned(**tensor, dtype);
   if (!data) return forward_error(data);
   out = Matrix{*data, dtype, rows, cols};
@@ -87,7 +87,7 @@ Status WeightBinder::stack(const std::string& name, std::int64_t experts, std::i
                            std::int64_t cols, Matrix& whole) {
   const auto tensor = find(name, {experts, rows, cols});
   if (!tensor) return forward_error(tensor);
-  const auto dtype = *weight_type((*tensor)->entry->dtype);
+  const auto dtype = *weight_type((*tensor)->format);
   const auto data = aligned(**tensor, dtype);
   if (!data) return forward_error(data);
   whole = Matrix{*data, dtype, experts * rows, cols};
@@ -97,7 +97,7 @@ Status WeightBinder::stack(const std::string& name, std::int64_t experts, std::i
 Status WeightBinder::vector(const std::string& name, std::int64_t size, Vector& out) {
   const auto tensor = find(name, {size});
   if (!tensor) return forward_error(tensor);
-  const auto dtype = *weight_type((*tensor)->entry->dtype);
+  const auto dtype = *weight_type((*tensor)->format);
   out.resize(static_cast<std::size_t>(size));
   for (std::size_t i = 0; i < out.size(); ++i)
     out[i] = element((*tensor)->data, dtype, i);
@@ -141,9 +141,8 @@ Status WeightBinder::bind_ends(Weights& weights, const std::stop_token& stop) {
   if (config_.tie_word_embeddings) return bind_tied(weights, stop);
   if (auto ok = matrix(names_.embed_tokens, vocab, hidden, weights.embed_tokens); !ok) return ok;
   if (store_.find(names_.lm_head) == nullptr)
-    return fail(ErrorCode::mismatch,
-                "{}: tensor {} is missing, and config.json says tie_word_embeddings: false",
-                store_.folder().string(), names_.lm_head);
+    return fail(ErrorCode::mismatch, "{}: tensor {} is missing, and {} says tie_word_embeddings: false",
+                store_.place().string(), names_.lm_head, store_.described_by());
   return matrix(names_.lm_head, vocab, hidden, weights.lm_head);
 }
 
@@ -184,28 +183,41 @@ Status WeightBinder::bind_mlp(const MlpNames& names, int index, int expert, std:
 
 Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
   const LayerSpec& spec = config_.layer(index);
+  const std::int64_t experts = spec.router.experts;
   const std::int64_t hidden = config_.hidden_size;
   const std::int64_t width = spec.expert.width;
-  Matrix gate_up;
+  const bool together = has(names_.fused_gate_up_proj, index);
+  Matrix gate;
+  Matrix up;
   Matrix down;
-  Status ok =
-      stack(tensor_name(names_.fused_gate_up_proj, index), spec.router.experts, 2 * width, hidden, gate_up);
-  if (ok) ok = stack(tensor_name(names_.fused_down_proj, index), spec.router.experts, hidden, width, down);
+  Status ok;
+  if (together) {
+    ok = stack(tensor_name(names_.fused_gate_up_proj, index), experts, 2 * width, hidden, gate);
+  } else {
+    ok = stack(tensor_name(names_.fused_gate_proj, index), experts, width, hidden, gate);
+    if (ok) ok = stack(tensor_name(names_.fused_up_proj, index), experts, width, hidden, up);
+  }
+  if (ok) ok = stack(tensor_name(names_.fused_down_proj, index), experts, hidden, width, down);
   if (!ok) return ok;
-  layer.experts.resize(static_cast<std::size_t>(spec.router.experts));
-  for (std::int64_t e = 0; e < spec.router.experts; ++e) {
+  layer.experts.resize(static_cast<std::size_t>(experts));
+  for (std::int64_t e = 0; e < experts; ++e) {
     auto& expert = layer.experts[static_cast<std::size_t>(e)];
-    expert.gate_proj = Matrix{gate_up.row(2 * width * e), gate_up.dtype, width, hidden};
-    expert.up_proj = Matrix{gate_up.row(2 * width * e + width), gate_up.dtype, width, hidden};
+    const std::int64_t row = (together ? 2 : 1) * width * e;
+    expert.gate_proj = Matrix{gate.row(row), gate.dtype, width, hidden};
+    expert.up_proj = together ? Matrix{gate.row(row + width), gate.dtype, width, hidden}
+                              : Matrix{up.row(row), up.dtype, width, hidden};
     expert.down_proj = Matrix{down.row(hidden * e), down.dtype, hidden, width};
   }
   return {};
 }
 
+bool WeightBinder::has(const char* pattern, int index) const {
+  return pattern != nullptr && store_.find(tensor_name(pattern, index)) != nullptr;
+}
+
 Status WeightBinder::bind_experts(int index, LayerWeights& layer) {
   const LayerSpec& spec = config_.layer(index);
-  const bool fused = names_.fused_gate_up_proj != nullptr &&
-                     store_.find(tensor_name(names_.fused_gate_up_proj, index)) != nullptr;
+  const bool fused = has(names_.fused_gate_up_proj, index) || has(names_.fused_gate_proj, index);
   const char* router = fused && names_.fused_router != nullptr ? names_.fused_router : names_.router;
   Status ok =
       matrix(weight(tensor_name(router, index)), spec.router.experts, config_.hidden_size, layer.router);

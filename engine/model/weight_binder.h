@@ -19,8 +19,9 @@ namespace expertscope {
 using AlignedCopies = std::vector<std::unique_ptr<std::byte[]>>;
 
 /// Finds the tensors of a model in a store, checks their shapes and types against the config, and makes views
-/// into the mapped files. Experts are read in both layouts: one matrix per expert, or all experts of a layer
-/// in one 3-D tensor (transformers 5). Errors name the file, the tensor and both shapes.
+/// into the mapped files. Experts are read in every layout: one matrix per expert, or all experts of a layer
+/// in one 3-D tensor, gate and up in one (transformers 5) or in two (GGUF). Errors name the file, the tensor
+/// and both shapes.
 class WeightBinder {
  public:
   WeightBinder(const TensorStore& store, const ModelConfig& config, const TensorNames& names)
@@ -46,8 +47,8 @@ class WeightBinder {
     const char* up;
     const char* down;
   };
-  Result<const StoredTensor*> find(const std::string& name, const Shape& shape);
-  Result<const void*> aligned(const StoredTensor& tensor, DType dtype);
+  Result<const SourceTensor*> find(const std::string& name, const Shape& shape);
+  Result<const void*> aligned(const SourceTensor& tensor, DType dtype);
   /// Reads a matrix, or the slice of a 3-D tensor that the caller cuts from `whole`.
   Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);
   Status stack(const std::string& name, std::int64_t experts, std::int64_t rows, std::int64_t cols,
@@ -60,6 +61,7 @@ class WeightBinder {
   Status bind_mlp(const MlpNames& names, int index, int expert, std::int64_t width, MlpWeights& mlp);
   Status bind_experts(int index, LayerWeights& layer);
   Status bind_fused_experts(int index, LayerWeights& layer);
+  bool has(const char* pattern, int index) const;
 
   const TensorStore& store_;
   const ModelConfig& config_;

@@ -68,7 +68,18 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const
                                                     const std::stop_token& stop) {
   const auto document = parse_json(json, name, {.stop = stop});
   if (!document) return forward_error(document);
-  const auto root = JsonFields::of(*document, name);
+  return build(*document, name, declared, stop);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(const Json& tokenizer_json, const std::string& name,
+                                                    const std::stop_token& stop) {
+  return build(tokenizer_json, name, {}, stop);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::build(const Json& document, const std::string& name,
+                                                    const DeclaredTokens& declared,
+                                                    const std::stop_token& stop) {
+  const auto root = JsonFields::of(document, name);
   if (!root) return forward_error(root);
   auto impl = Impl::parse(*root, declared, stop);
   if (!impl) return forward_error(impl);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -28,6 +29,9 @@ class Tokenizer {
   /// The same where the tokenizer_config.json beside it has been read already.
   static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& tokenizer_json,
                                                  TokenizerConfig config, const std::stop_token& stop);
+  /// The same from a document alone; `name` stands for the file in errors.
+  static Result<std::unique_ptr<Tokenizer>> parse(const nlohmann::json& tokenizer_json,
+                                                  const std::string& name, const std::stop_token& stop);
   /// The same from JSON text alone; `name` stands for the file in errors.
   static Result<std::unique_ptr<Tokenizer>> parse(std::string_view json, const std::string& name);
   ~Tokenizer();
@@ -56,6 +60,9 @@ class Tokenizer {
  private:
   struct Impl;
   static Result<std::unique_ptr<Tokenizer>> parse(std::string_view json, const std::string& name,
+                                                  const DeclaredTokens& declared,
+                                                  const std::stop_token& stop);
+  static Result<std::unique_ptr<Tokenizer>> build(const nlohmann::json& document, const std::string& name,
                                                   const DeclaredTokens& declared,
                                                   const std::stop_token& stop);
   explicit Tokenizer(std::unique_ptr<const Impl> impl);

@@ -110,13 +110,13 @@ TEST(CliInfo, SaysWhichUnicodeTheTextsOfAModelAreReadBy) {
 
 TEST(CliInfo, AFileOfAnotherFormatIsNamedAsWhereAModelIsExpected) {
   const TemporaryFolder scratch;
-  const std::string gguf = scratch / "model.gguf";
-  std::ofstream(gguf) << "GGUF\3" << std::string(4096, 'x');
+  const std::string pickle = scratch / "model.pt";
+  std::ofstream(pickle) << "PK\3\4" << std::string(4096, 'x');
   const std::string told =
-      "this is a GGUF file, which is not read; open the folder of the original model with its safetensors";
-  for (const auto& command : {std::vector<std::string>{"info", gguf},
-                              {"analyze", gguf, "load"},
-                              {"logits", gguf, "--ids", "1", "--out", "-"}}) {
+      "this is a PyTorch pickle, which can run code and is not read; save the model as safetensors";
+  for (const auto& command : {std::vector<std::string>{"info", pickle},
+                              {"analyze", pickle, "load"},
+                              {"logits", pickle, "--ids", "1", "--out", "-"}}) {
     const ProcessResult result = run_cli(command);
     EXPECT_EQ(result.exit_code, 1) << command.front();
     EXPECT_THAT(result.err, HasSubstr(told)) << command.front();

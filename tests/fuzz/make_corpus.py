@@ -67,6 +67,58 @@ def model_files():
     put("policy", "odd", compact({"version": 2, "edits": edits[:1]}))
 
 
+def gguf_text(value):
+    return struct.pack("<Q", len(value.encode())) + value.encode()
+
+
+def gguf_value(value):
+    """The number of its type, and its bytes."""
+    if isinstance(value, bool):
+        return 7, struct.pack("<B", value)
+    if isinstance(value, int):
+        return 4, struct.pack("<I", value)
+    if isinstance(value, float):
+        return 6, struct.pack("<f", value)
+    if isinstance(value, str):
+        return 8, gguf_text(value)
+    values = [gguf_value(one) for one in value]
+    return 9, struct.pack("<IQ", values[0][0], len(values)) + b"".join(data for _, data in values)
+
+
+def gguf(metadata, tensors, version=3):
+    """Tensors: (name, shape as in the file, type, offset, bytes)."""
+    data = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(metadata))
+    for key, value in metadata.items():
+        kind, value = gguf_value(value)
+        data += gguf_text(key) + struct.pack("<I", kind) + value
+    for name, shape, kind, offset, _ in tensors:
+        data += gguf_text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+    end = max((offset + size for _, _, _, offset, size in tensors), default=0)
+    return data + bytes(-len(data) % 32) + b"d" * end
+
+
+def gguf_files():
+    tensors = [("a", [3, 2], 0, 0, 24), ("b", [32, 2], 8, 32, 68), ("c", [], 30, 128, 2)]
+    put("gguf", "good", gguf({"general.architecture": "x", "x.list": [1, 2, 3], "x.nested": [["a"], ["b", "c"]],
+                              "x.number": 0.5, "x.flag": True}, tensors))
+    put("gguf", "good-empty", gguf({}, [], version=2))
+    put("gguf", "odd-version", gguf({}, [], version=1))
+    put("gguf", "odd-overlap", gguf({}, [("a", [32], 0, 0, 128), ("b", [32], 0, 32, 128)]))
+    put("gguf", "odd-counts", b"GGUF" + struct.pack("<IQQ", 3, 2**63, 2**63))
+    put("gguf", "odd-array", b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + gguf_text("k") + struct.pack("<IIQ", 9, 0, 2**63))
+    tokens = list(read_json("tokenizers/bytes/tokenizer.json")["model"]["vocab"]) + ["<s>", "he", "[PAD]"]
+    model = {"general.architecture": "qwen3moe", "qwen3moe.block_count": 2, "qwen3moe.embedding_length": 4,
+             "qwen3moe.context_length": 64, "qwen3moe.attention.head_count": 2, "qwen3moe.attention.head_count_kv": 1,
+             "qwen3moe.attention.key_length": 2, "qwen3moe.rope.freq_base": 1e4, "qwen3moe.expert_count": 4,
+             "qwen3moe.attention.layer_norm_rms_epsilon": 1e-6, "qwen3moe.expert_used_count": 2,
+             "qwen3moe.expert_feed_forward_length": 4, "qwen3moe.rope.scaling.type": "linear",
+             "qwen3moe.rope.scaling.factor": 2.0, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "qwen2",
+             "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [1] * 256 + [3, 1, 5],
+             "tokenizer.ggml.merges": ["h e"], "tokenizer.ggml.eos_token_id": 256, "tokenizer.ggml.add_bos_token": False,
+             "tokenizer.chat_template": "{{ messages }}"}
+    put("gguf", "good-model", gguf(model, [("token_embd.weight", [4, 259], 0, 0, 4144)]))
+
+
 def texts():
     words = "Routers pick 2 of 64 experts <|im_end|>\n  café 路由 \U0001f600 <mask>  x"
     put("text", "good", words)
@@ -163,5 +215,6 @@ def traces():
 
 if __name__ == "__main__":
     model_files()
+    gguf_files()
     texts()
     traces()

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Files of a model folder, but for those of its tokenizer.
+#include <algorithm>
 #include <filesystem>
 
+#include "engine/formats/gguf.h"
 #include "engine/formats/safetensors.h"
-#include "engine/formats/tensor_store.h"
 #include "engine/model/config_reader.h"
 #include "engine/model/model.h"
 #include "engine/run/routing_policy.h"
+#include "engine/text/gguf_tokenizer.h"
+#include "engine/text/tokenizer.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support/model_shape.h"
+#include "tests/support/open_store.h"
 
 namespace expertscope::testing {
 namespace {
@@ -49,6 +53,30 @@ bool fuzz_safetensors(std::string_view input) {
   return true;
 }
 
+bool fuzz_gguf(std::string_view input) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(input.data());
+  const auto header = parse_gguf(bytes, input.size(), "model.gguf");
+  const auto file = put_file("model.gguf", input);
+  const auto model = Model::open(file);
+  if (opened(model)) (void)(*model)->check_finite();
+  if (!opened(header)) return false;
+  std::uint64_t end = header->bytes;
+  std::vector<SourceTensor> tensors;
+  for (const auto& tensor : header->tensors) {
+    ensure(tensor.bytes == 0 || tensor.offset >= end, "data of tensors overlap");
+    end = std::max(end, tensor.offset + tensor.bytes);
+    ensure(end <= input.size() || tensor.bytes == 0, "data of a tensor lie outside the file");
+    tensors.push_back({tensor.name, std::string(tensor.format), tensor.shape, bytes, tensor.bytes, &file});
+  }
+  const auto config = parse_gguf_config(header->metadata, tensors, "model.gguf");
+  if (opened(config)) ensure(config->config.num_moe_layers() > 0, "layers");
+  const auto json = gguf_tokenizer(header->metadata, "model.gguf");
+  if (!opened(json)) return true;
+  const auto tokenizer = Tokenizer::parse(*json, "model.gguf", {});
+  if (opened(tokenizer)) (void)opened((*tokenizer)->encode("Routers <s> 路由"));
+  return true;
+}
+
 bool fuzz_index(std::string_view input) {
   static const bool shards = [] {
     put_shard("model-00001-of-00002.safetensors", {"a", "b"});
@@ -56,11 +84,11 @@ bool fuzz_index(std::string_view input) {
     return true;
   }();
   const auto file = put_file("model.safetensors.index.json", input);
-  const auto store = TensorStore::open(file.parent_path());
+  const auto store = open_store(file.parent_path());
   if (!opened(store)) return false;
-  ensure(shards && (*store)->tensor_count() <= 3, "tensors that no shard has");
+  ensure(shards && store->tensor_count() <= 3, "tensors that no shard has");
   for (const char* name : {"a", "b", "c"}) {
-    const StoredTensor* tensor = (*store)->find(name);
+    const SourceTensor* tensor = store->find(name);
     ensure(tensor == nullptr || *tensor->data == 'w', "data of a tensor lie elsewhere");
   }
   return true;

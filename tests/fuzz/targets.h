@@ -18,6 +18,7 @@ namespace expertscope::testing {
 bool fuzz_chat_template(std::string_view input);  ///< the template \f a message
 bool fuzz_config(std::string_view input);       ///< config.json \f generation_config.json, also with weights
 bool fuzz_dataset(std::string_view input);      ///< as JSONL, and as text
+bool fuzz_gguf(std::string_view input);         ///< a GGUF file: its header, config and tokenizer
 bool fuzz_index(std::string_view input);        ///< model.safetensors.index.json
 bool fuzz_pattern(std::string_view input);      ///< a pattern of a pre-tokenizer \f a text
 bool fuzz_policy(std::string_view input);       ///< a routing policy
@@ -34,6 +35,7 @@ struct FuzzTarget {
 inline constexpr std::array kFuzzTargets = {FuzzTarget{"chat_template", fuzz_chat_template},
                                             FuzzTarget{"config", fuzz_config},
                                             FuzzTarget{"dataset", fuzz_dataset},
+                                            FuzzTarget{"gguf", fuzz_gguf},
                                             FuzzTarget{"index", fuzz_index},
                                             FuzzTarget{"pattern", fuzz_pattern},
                                             FuzzTarget{"policy", fuzz_policy},

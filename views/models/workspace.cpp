@@ -4,6 +4,7 @@
 #include <QFileInfo>
 #include <algorithm>
 
+#include "engine/formats/gguf.h"
 #include "engine/formats/output_file.h"
 #include "probes/analysis/export.h"
 #include "probes/report/report.h"
@@ -152,7 +153,7 @@ void Workspace::open(const QString& path) {
     return;
   }
   cancel_open();  // what is opened last is what is shown
-  if (info.isDir()) {
+  if (info.isDir() || is_gguf(to_path(absolute))) {
     open_model(to_path(absolute));
     return;
   }

@@ -44,7 +44,7 @@ StartPage::StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidg
   column->addSpacing(18);
   column->addLayout(recent_);
   column->addSpacing(12);
-  auto* hint = new QLabel(tr("A model folder or a trace can also be dropped on this window."));
+  auto* hint = new QLabel(tr("A model folder, a GGUF file or a trace can also be dropped on this window."));
   hint->setForegroundRole(QPalette::PlaceholderText);
   column->addWidget(hint);
   auto* middle = new QWidget;

@@ -61,6 +61,11 @@ void FileDialogs::open_model() {
   show(dialog, [this](const QString& folder) { Q_EMIT open_wanted(folder); });
 }
 
+void FileDialogs::open_gguf() {
+  ask_open(tr("Open a GGUF file"), tr("GGUF models (*.gguf);;All files (*)"),
+           [this](const QString& file) { Q_EMIT open_wanted(file); });
+}
+
 void FileDialogs::open_trace() {
   ask_open(tr("Open a trace"), tr("Expertscope traces (*.db);;All files (*)"),
            [this](const QString& file) { Q_EMIT open_wanted(file); });

@@ -20,6 +20,7 @@ class FileDialogs final : public QObject {
   FileDialogs(Workspace& workspace, QWidget* window);
 
   void open_model();
+  void open_gguf();
   void open_trace();
   void save_trace();
   void export_report();

@@ -139,7 +139,7 @@ void MainWindow::make_menus() {
 
 void MainWindow::make_file_menu() {
   QMenu* file = menuBar()->addMenu(tr("&File"));
-  file->addActions({actions_.open_model, actions_.open_trace, actions_.open_demo});
+  file->addActions({actions_.open_model, actions_.open_gguf, actions_.open_trace, actions_.open_demo});
   recent_menu_ = file->addMenu(tr("Open &recent"));
   recent_menu_->setObjectName(QStringLiteral("recent"));
   fill_recent_menu();

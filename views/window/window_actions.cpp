@@ -36,6 +36,8 @@ WindowActions::WindowActions(QWidget* window) {
 void WindowActions::make_file_actions(QWidget* window) {
   open_model = make(window, "open_model", tr("Open &model folder…"),
                     tr("A Hugging Face folder with config.json and safetensors"), QKeySequence::Open);
+  open_gguf = make(window, "open_gguf", tr("Open a &GGUF file…"),
+                   tr("A model in one file, with its vocabulary and chat template"));
   open_trace = make(window, "open_trace", tr("Open &trace…"), tr("A recorded run, shown without its model"),
                     QKeySequence(tr("Ctrl+Shift+O")));
   open_demo =

@@ -14,6 +14,7 @@ struct WindowActions {
 
   // File
   QAction* open_model;
+  QAction* open_gguf;
   QAction* open_trace;
   QAction* open_demo;
   QAction* save_trace;

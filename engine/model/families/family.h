@@ -23,6 +23,9 @@ struct Family {
   /// have been read or called harmless.
   void (*read)(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>& warnings);
   TensorNames tensors;  ///< in both layouts: an expert a matrix, and all experts of a layer in one tensor
+  const char* gguf = nullptr;  ///< general.architecture in GGUF files; null: they are not read
+  /// What llama.cpp does where a GGUF file is silent, as JSON of keys of config.json; null: nothing else.
+  const char* gguf_defaults = nullptr;
 };
 
 /// All of them.

@@ -32,7 +32,11 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>& warni
 }  // namespace
 
 extern const Family kQwen3Moe;
-const Family kQwen3Moe = {
-    .name = "Qwen3MoeForCausalLM", .model_type = "qwen3_moe", .read = read, .tensors = llama_tensor_names()};
+const Family kQwen3Moe = {.name = "Qwen3MoeForCausalLM",
+                          .model_type = "qwen3_moe",
+                          .read = read,
+                          .tensors = llama_tensor_names(),
+                          .gguf = "qwen3moe",
+                          .gguf_defaults = R"({"norm_topk_prob": true})"};
 
 }  // namespace expertscope

@@ -6,10 +6,10 @@
 
 #include "engine/formats/json_fields.h"
 #include "engine/formats/safetensors.h"
-#include "engine/formats/tensor_store.h"
 #include "engine/model/config_reader.h"
 #include "engine/run/routing_policy.h"
 #include "tests/support/model_folder.h"
+#include "tests/support/open_store.h"
 #include "tests/support/steps.h"
 
 namespace expertscope {
@@ -64,13 +64,13 @@ void config(const std::string& fields) {
 }
 
 void generation(const std::string& text) {
-  auto parsed = parse_config(top1_config("\"a\": 0"), "config.json");
+  auto parsed = parse_config(top1_config("\"use_cache\": true"), "config.json");
   ASSERT_TRUE(parsed);
   apply_generation_config(text, "generation_config.json", *parsed);
 }
 
 void policy(const std::string& edits) {
-  const auto parsed = parse_config(top1_config("\"a\": 0"), "config.json");
+  const auto parsed = parse_config(top1_config("\"use_cache\": true"), "config.json");
   ASSERT_TRUE(parsed);
   const auto result = RoutingPolicy::from_json("{\"version\":1,\"edits\":[" + edits + "]}", "policy.json");
   if (result) (void)result->compile(parsed->config);
@@ -177,10 +177,10 @@ TEST(TensorStoreSteps, GrowWithTheTensorsOfTheIndexAndNotWithTheirSquare) {
     folder.write("m.safetensors", testing::safetensors_bytes(header, ""));
     folder.write("model.safetensors.index.json", Json{{"weight_map", map}}.dump());
     return testing::steps_of([&] {
-      const auto store = TensorStore::open(folder.path());
+      const auto store = testing::open_store(folder.path());
       ASSERT_TRUE(store) << store.error().message;
-      for (const auto& tensor : (*store)->tensors())
-        ASSERT_NE((*store)->find(tensor.entry->name), nullptr);
+      for (const auto& tensor : store->tensors())
+        ASSERT_NE(store->find(tensor.name), nullptr);
     });
   };
   const auto once = steps(kSize);

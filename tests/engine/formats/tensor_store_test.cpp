@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/model_folder.h"
+#include "tests/support/open_store.h"
 
 namespace expertscope {
 namespace {
@@ -18,20 +19,20 @@ namespace fs = std::filesystem;
 constexpr const char* kIndex = "model.safetensors.index.json";
 
 std::string open_error(const ModelFolder& folder) {
-  const auto store = TensorStore::open(folder.path());
+  const auto store = testing::open_store(folder.path());
   EXPECT_FALSE(store);
   return store ? "" : store.error().message;
 }
 
 TEST(TensorStore, OpensOneFile) {
-  const auto store = TensorStore::open(testing::data_folder() / "models" / "top1");
+  const auto store = testing::open_store(testing::data_folder() / "models" / "top1");
   ASSERT_TRUE(store) << store.error().message;
-  EXPECT_EQ((*store)->tensor_count(), 45);
-  EXPECT_EQ((*store)->total_bytes(), 190336);
-  const auto* tensor = (*store)->find("model.layers.1.mlp.gate.weight");
+  EXPECT_EQ(store->tensor_count(), 45);
+  EXPECT_EQ(store->total_bytes(), 190336);
+  const auto* tensor = store->find("model.layers.1.mlp.gate.weight");
   ASSERT_NE(tensor, nullptr);
-  EXPECT_THAT(tensor->entry->shape, ElementsAre(4, 32));
-  EXPECT_EQ((*store)->find("model.layers.2.mlp.gate.weight"), nullptr);
+  EXPECT_THAT(tensor->shape, ElementsAre(4, 32));
+  EXPECT_EQ(store->find("model.layers.2.mlp.gate.weight"), nullptr);
 }
 
 TEST(TensorStore, OpensShardsAndReportsEach) {
@@ -41,9 +42,9 @@ TEST(TensorStore, OpensShardsAndReportsEach) {
     EXPECT_EQ(total, 3u);
     seen.push_back(file);
   };
-  const auto store = TensorStore::open(testing::data_folder() / "models" / "sharded", progress);
+  const auto store = testing::open_store(testing::data_folder() / "models" / "sharded", progress);
   ASSERT_TRUE(store) << store.error().message;
-  EXPECT_EQ((*store)->tensor_count(), 69);
+  EXPECT_EQ(store->tensor_count(), 69);
   EXPECT_THAT(seen, ElementsAre("model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
                                 "model-00003-of-00003.safetensors"));
 }
@@ -52,7 +53,7 @@ TEST(TensorStore, StopsBetweenShardsWhenAsked) {
   std::stop_source stop;
   const auto progress = [&](const std::string&, std::size_t, std::size_t) { stop.request_stop(); };
   const auto store =
-      TensorStore::open(testing::data_folder() / "models" / "sharded", progress, stop.get_token());
+      testing::open_store(testing::data_folder() / "models" / "sharded", progress, stop.get_token());
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().code, ErrorCode::cancelled);
 }
@@ -102,20 +103,20 @@ TEST(TensorStore, AShardMayBeWrittenAsAFileOfThisFolder) {
     for (auto& shard : index["weight_map"])
       shard = "./" + shard.get<std::string>();
   });
-  const auto store = TensorStore::open(folder.path());
+  const auto store = testing::open_store(folder.path());
   ASSERT_TRUE(store) << store.error().message;
-  EXPECT_EQ((*store)->tensor_count(), 69);
+  EXPECT_EQ(store->tensor_count(), 69);
 }
 
 TEST(TensorStore, KnowsAllItsTensorsByName) {
-  const auto store = TensorStore::open(testing::data_folder() / "models" / "sharded");
+  const auto store = testing::open_store(testing::data_folder() / "models" / "sharded");
   ASSERT_TRUE(store);
-  const auto tensors = (*store)->tensors();
+  const auto tensors = store->tensors();
   ASSERT_EQ(tensors.size(), 69u);
   for (const auto& tensor : tensors)
-    EXPECT_EQ((*store)->find(tensor.entry->name), &tensor);
+    EXPECT_EQ(store->find(tensor.name), &tensor);
   EXPECT_TRUE(std::is_sorted(tensors.begin(), tensors.end(),
-                             [](const auto& a, const auto& b) { return a.entry->name < b.entry->name; }));
+                             [](const auto& a, const auto& b) { return a.name < b.name; }));
 }
 
 /// What is said of a folder with one file of this name.
@@ -132,7 +133,7 @@ TEST(TensorStore, SaysWhatAFolderWithoutSafetensorsHolds) {
        {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth", "x.pt"})
     EXPECT_THAT(said_of(pickle), HasSubstr(std::string(pickle) + " is a PyTorch pickle, which can run code"));
   EXPECT_THAT(said_of("model-q4.gguf"),
-              HasSubstr("model-q4.gguf is a GGUF file, which is not read; open the folder"));
+              HasSubstr("model-q4.gguf is a GGUF file, which is a whole model; open the file itself"));
   EXPECT_THAT(said_of("tf_model.h5"), HasSubstr("tf_model.h5 is not read; save the model as safetensors"));
   EXPECT_THAT(said_of("adapter_model.safetensors"),
               HasSubstr("this is a LoRA adapter (PEFT): merge it into its base model with"));
@@ -156,11 +157,11 @@ TEST(TensorStore, FollowsTheLinksOfAHuggingFaceCache) {
     fs::copy(file.path(), target);
     fs::create_symlink(fs::path("../../blobs") / target.filename(), snapshot / file.path().filename());
   }
-  const auto store = TensorStore::open(snapshot);
+  const auto store = testing::open_store(snapshot);
   ASSERT_TRUE(store) << store.error().message;
-  EXPECT_EQ((*store)->tensor_count(), 69);
+  EXPECT_EQ(store->tensor_count(), 69);
   fs::remove_all(cache / "models--org--repo" / "blobs");
-  const auto broken = TensorStore::open(snapshot);
+  const auto broken = testing::open_store(snapshot);
   ASSERT_FALSE(broken);
   EXPECT_THAT(broken.error().message,
               HasSubstr("a link to a file that is not there (is the download complete?)"));

@@ -32,13 +32,17 @@ TEST(ModelFolder, WhatIsNoModelIsSaidWithTheWayOut) {
   EXPECT_THAT(refusal(folder / "none").message, HasSubstr("there is no such folder"));
   EXPECT_THAT(refusal(folder.path()).message,
               HasSubstr("no config.json; is this a Hugging Face model folder?"));
+  folder.write("model.bin", std::string("PK\3\4"));
+  EXPECT_THAT(refusal(folder / "model.bin").message,
+              HasSubstr("and safetensors files, or a GGUF file; this is a PyTorch pickle"));
+  EXPECT_EQ(refusal(folder / "model.bin").code, ErrorCode::invalid_argument);
+  fs::remove(folder / "model.bin");
   folder.write("model.gguf", "GGUF");
-  EXPECT_THAT(refusal(folder / "model.gguf").message,
-              HasSubstr("and safetensors files; this is a GGUF file"));
-  EXPECT_EQ(refusal(folder / "model.gguf").code, ErrorCode::invalid_argument);
-  EXPECT_THAT(refusal(folder.path()).message, HasSubstr("no config.json; model.gguf is a GGUF file"));
+  EXPECT_THAT(
+      refusal(folder.path()).message,
+      HasSubstr("no config.json; model.gguf is a GGUF file, which is a whole model; open the file itself"));
   folder.write("notes.txt", "");
-  EXPECT_THAT(refusal(folder / "notes.txt").message, HasSubstr("and safetensors files; this is a file"));
+  EXPECT_THAT(refusal(folder / "notes.txt").message, HasSubstr("or a GGUF file; this is a file"));
   folder.write("model-00001-of-00003.safetensors", "");
   EXPECT_THAT(refusal(folder / "model-00001-of-00003.safetensors").message,
               HasSubstr("this is a part of a model; open the folder it lies in, " + folder.path().string()));

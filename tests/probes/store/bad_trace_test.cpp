@@ -55,7 +55,7 @@ TEST(BadTrace, FilesThatAreNone) {
   expect_refused(folder / "text.db", "is not an Expertscope trace (not a SQLite database)");
   put(folder / "model.gguf", "GGUF\3" + std::string(5000, 'x'));
   expect_refused(folder / "model.gguf",
-                 "is not an Expertscope trace: this is a GGUF file, which is not read");
+                 "is not an Expertscope trace: this is a GGUF file, which is a whole model");
   put(folder / "model.bin", "PK\3\4" + std::string(5000, 'x'));
   expect_refused(folder / "model.bin", "is not an Expertscope trace: this is a PyTorch pickle");
   put(folder / "model.safetensors", std::string(5000, 'x'));
