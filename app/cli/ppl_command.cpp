@@ -22,8 +22,7 @@ struct PplArguments {
   bool json = false;
 };
 
-nlohmann::ordered_json as_json(const TextPerplexity& scored, const Dataset& data, const Session& session,
-                               const PplArguments& arguments) {
+nlohmann::ordered_json as_json(const TextPerplexity& scored, const Dataset& data, const Session& session) {
   const bool hf = scored.options.protocol == PerplexityProtocol::hf;
   nlohmann::ordered_json json = {
       {"perplexity", scored.result.perplexity},
@@ -41,7 +40,7 @@ nlohmann::ordered_json as_json(const TextPerplexity& scored, const Dataset& data
   json["text_sha256"] = scored.text_sha256;
   json["model"] = session.model().identity().path;
   json["config_sha256"] = session.model().identity().config_sha256;
-  json["math"] = arguments.run.math;
+  json["math"] = session.options().math == MathMode::f32 ? "f32" : "bf16";
   add_backend(json, session);
   const auto table = session.routing();
   json["policy"] = table ? nlohmann::ordered_json::parse(table->policy_json, nullptr, false) : nullptr;
@@ -90,8 +89,7 @@ Status ppl(const PplArguments& arguments) {
   }();
   if (const std::string changed = (*session)->model().rewritten_weights(); !changed.empty()) note(changed);
   if (!scored) return run_failure(**session, scored.error());
-  return arguments.json ? write_json(as_json(*scored, *data, **session, arguments))
-                        : write_text(as_text(*scored));
+  return arguments.json ? write_json(as_json(*scored, *data, **session)) : write_text(as_text(*scored));
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ std::string describe(const MemoryPlan& plan, BackendKind kind);
 struct BackendInfo {
   BackendKind kind = BackendKind::cpu;  ///< cpu or cuda
   std::string reason;  ///< why this one: "asked for", "no NVIDIA driver: libcuda.so.1 was not found", ...
+  bool always_f32 = false;  ///< computes in f32 whatever BackendOptions::math says
   DeviceInfo device;
   MemoryPlan memory;
 };

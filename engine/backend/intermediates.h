@@ -29,7 +29,8 @@ inline constexpr const char* kAttnHidden =
 inline constexpr const char* kFfnNorm = "ffn_norm";        ///< [tokens, hidden] its input, normed
 inline constexpr const char* kRouterNorm = "router_norm";  ///< [tokens, hidden] after the router's own norm
 inline constexpr const char* kRouterLogits = "router_logits";  ///< [tokens, experts] with bias, unedited
-inline constexpr const char* kRouterScore = "router_score";    ///< [tokens, experts] of the edited logits
+inline constexpr const char* kRouterScore =
+    "router_score";  ///< [tokens, experts] of the edited logits (routing_rules.h)
 inline constexpr const char* kExpertWeight = "expert_weight";  ///< [tokens, slots] combine weights
 inline constexpr const char* kExpertGate = "expert_gate";      ///< [tokens, slots * width] gate_proj
 inline constexpr const char* kExpertUp = "expert_up";          ///< [tokens, slots * width] up_proj

@@ -15,11 +15,7 @@ const char* lacks(const AttentionSpec& attention) {
 }
 
 const char* lacks(const RouterSpec& router) {
-  if (router.score == RouterSpec::Score::sigmoid) return "sigmoid routers";
-  if (router.score != RouterSpec::Score::softmax) return "softmax over chosen experts";
-  if (router.bias || router.correction_bias) return "biases of routers";
-  if (router.groups > 1) return "groups of experts";
-  if (router.renormalise_epsilon != 0 || router.scale != 1) return "scaled combine weights";
+  if (router.bias) return "biases of routers";
   if (router.weighs_input) return "weighted inputs of experts";
   if (router.input_norm) return "norms of routers";
   return nullptr;
@@ -38,11 +34,11 @@ const char* lacks(const LayerSpec& layer) {
   if (layer.mixer != MixerKind::attention) return "mixers other than attention";
   if (layer.norm.kind != NormSpec::Kind::rms) return "LayerNorm";
   if (!layer.norm_before || layer.norm_after) return "norms after attention and MLP";
-  if (layer.shared.width > 0) return "shared experts";
   if (layer.is_moe() && layer.dense.width > 0) return "dense MLPs beside experts";
   if (const char* what = lacks(layer.attention)) return what;
   if (const char* what = lacks(layer.router)) return what;
   if (const char* what = lacks(layer.expert)) return what;
+  if (const char* what = lacks(layer.shared)) return what;
   return lacks(layer.dense);
 }
 

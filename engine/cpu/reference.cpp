@@ -14,7 +14,7 @@
 
 #include "engine/backend/intermediates.h"
 #include "engine/cpu/reference_probes.h"
-#include "engine/cpu/reference_router.h"
+#include "engine/cpu/router.h"
 
 namespace expertscope::cpu {
 namespace {
@@ -41,7 +41,6 @@ class Layer {
   void run(Rows& hidden);
 
  private:
-  /// The activations of the three products of an MLP.
   struct Mlp {
     Rows gate, up, inner, down;
   };
@@ -179,6 +178,7 @@ void Layer::see(const MlpNames& names, const Mlp& mlp, std::size_t tokens) const
 Rows Layer::routed(const Rows& x) {
   const RouterSpec& spec = spec_.router;
   const LayerRouting& routing = step_.table.layers[static_cast<std::size_t>(index_)];
+  const RouterRule rule = rule_of(routing, weights_.correction_bias);
   const auto slots = static_cast<std::size_t>(routing.top_k);
   const auto width = static_cast<std::size_t>(spec_.expert.width);
   const Rows input = spec.input_norm ? norm(spec_.norm, weights_.router_norm, {}, x) : x;
@@ -192,8 +192,8 @@ Rows Layer::routed(const Rows& x) {
   Mlp all{Rows(rows, width), Rows(rows, width), Rows(rows, width), Rows(rows, x.columns)};
   std::vector<RoutedSlot> chosen(slots);
   for (std::size_t t = 0; t < x.count; ++t) {
-    reference_route(spec, logits[t], weights_.correction_bias, routing, scores[t], chosen);
-    probes_.routing(t, logits[t], chosen);
+    route(logits[t], rule, scores[t], chosen);
+    probes_.routing(t, spec.score, logits[t], chosen);
     for (std::size_t s = 0; s < slots; ++s) {
       if (chosen[s].expert < 0) continue;
       const auto expert = static_cast<std::size_t>(chosen[s].expert);

@@ -20,6 +20,7 @@ class ReferenceBackend final : public Backend {
       : model_(std::move(model)), options_(options) {
     info_.kind = BackendKind::cpu;
     info_.reason = std::move(reason);
+    info_.always_f32 = true;
   }
 
   Status allocate();

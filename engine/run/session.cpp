@@ -37,6 +37,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   std::unique_ptr<Session> session(new Session);
   session->options_ = resolve_options(*model, options);
   if (backend->info().kind == BackendKind::cuda) session->options_ = on_gpu(session->options_);
+  if (backend->info().always_f32) session->options_.math = MathMode::f32;
   session->model_ = std::move(model);
   session->backend_ = std::move(backend);
   session->lengths_.assign(static_cast<std::size_t>(session->options_.max_sequences), 0);

@@ -16,7 +16,7 @@ Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model
 /// in tests/engine/cuda at sizes where it is quick.
 bool is_emulated();
 
-/// Whether MathMode::bf16 computes otherwise than f32.
-bool has_bf16_mode();
+/// Whether the backend is the reference: in f32 whatever the mode, and every intermediate is named.
+bool is_reference();
 
 }  // namespace expertscope::parity

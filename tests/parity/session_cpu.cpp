@@ -14,8 +14,8 @@ bool is_emulated() {
   return false;
 }
 
-bool has_bf16_mode() {
-  return true;
+bool is_reference() {
+  return false;
 }
 
 }  // namespace expertscope::parity

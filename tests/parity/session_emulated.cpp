@@ -18,8 +18,8 @@ bool is_emulated() {
   return true;
 }
 
-bool has_bf16_mode() {
-  return true;
+bool is_reference() {
+  return false;
 }
 
 }  // namespace expertscope::parity

@@ -18,8 +18,8 @@ bool is_emulated() {
   return false;
 }
 
-bool has_bf16_mode() {
-  return false;
+bool is_reference() {
+  return true;
 }
 
 }  // namespace expertscope::parity

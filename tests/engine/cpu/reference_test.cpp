@@ -137,6 +137,16 @@ TEST(Reference, DescribesItself) {
   EXPECT_GT((*backend)->info().memory.workspace, 0);
 }
 
+TEST(Reference, ASessionSaysThatItComputesInF32) {
+  const auto model = testing::random_model(testing::tiny_config(), DType::bf16);
+  BackendOptions bf16 = small_options();
+  bf16.math = MathMode::bf16;
+  EXPECT_EQ((*Session::create(model, bf16))->options().math, MathMode::bf16);
+  const auto session = Session::create(model, bf16, *make_reference_backend(model, bf16));
+  ASSERT_TRUE(session);
+  EXPECT_EQ((*session)->options().math, MathMode::f32);
+}
+
 TEST(Reference, NamesTheWeightThatIsNotFinite) {
   auto whole = testing::random_model(testing::tiny_config(), DType::f32);
   Weights weights = whole->weights();
@@ -152,8 +162,16 @@ TEST(Reference, NamesTheWeightThatIsNotFinite) {
 
 // Which of the two runs a model.
 
-TEST(CanRun, TheFastPathRunsSoftmaxRoutersAndPlainAttention) {
-  EXPECT_TRUE(cpu::can_run(ModelConfig(testing::tiny_config())));
+TEST(CanRun, TheFastPathRunsEveryRuleOfRoutingAndSharedExperts) {
+  ModelConfig config = testing::tiny_config();
+  EXPECT_TRUE(cpu::can_run(config));
+  RouterSpec& router = config.layers[1].router;
+  router.score = RouterSpec::Score::sigmoid;
+  router.correction_bias = true;
+  router.groups = router.top_groups = 2;
+  router.scale = 2.5f;
+  config.layers[1].shared.width = 8;
+  EXPECT_TRUE(cpu::can_run(config));
 }
 
 TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
@@ -170,16 +188,13 @@ TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
       {[](LayerSpec& l) { l.norm.kind = NormSpec::Kind::layer; }, "no LayerNorm (layer 1)"},
       {[](LayerSpec& l) { l.norm_after = true; }, "no norms after attention and MLP"},
       {[](LayerSpec& l) { l.norm_before = false; }, "no norms after attention and MLP"},
-      {[](LayerSpec& l) { l.shared.width = 8; }, "no shared experts"},
       {[](LayerSpec& l) { l.dense.width = 8; }, "no dense MLPs beside experts"},
-      {[](LayerSpec& l) { l.router.score = RouterSpec::Score::sigmoid; }, "no sigmoid routers"},
-      {[](LayerSpec& l) { l.router.groups = 2; }, "no groups of experts"},
-      {[](LayerSpec& l) { l.router.scale = 2; }, "no scaled combine weights"},
-      {[](LayerSpec& l) { l.router.correction_bias = true; }, "no biases of routers"},
+      {[](LayerSpec& l) { l.router.bias = true; }, "no biases of routers"},
       {[](LayerSpec& l) { l.router.weighs_input = true; }, "no weighted inputs of experts"},
       {[](LayerSpec& l) { l.router.input_norm = true; }, "no norms of routers"},
       {[](LayerSpec& l) { l.expert.activation = Activation::relu_squared; },
        "no activations other than SiLU"},
+      {[](LayerSpec& l) { l.shared = {.width = 8, .gated = false}; }, "no MLPs without a gate"},
       {[](LayerSpec& l) { l.expert.gated = false; }, "no MLPs without a gate"},
       {[](LayerSpec& l) { l.expert.clamp = 7; }, "no clamped activations"},
       {[](LayerSpec& l) { l.expert.biases = true; }, "no biases of MLPs"},
