@@ -15,11 +15,7 @@ const char* lacks(const AttentionSpec& attention) {
 }
 
 const char* lacks(const RouterSpec& router) {
-  if (router.score == RouterSpec::Score::sigmoid) return "sigmoid routers";
-  if (router.score != RouterSpec::Score::softmax) return "softmax over chosen experts";
-  if (router.bias || router.correction_bias) return "biases of routers";
-  if (router.groups > 1) return "groups of experts";
-  if (router.renormalise_epsilon != 0 || router.scale != 1) return "scaled combine weights";
+  if (router.bias) return "biases of routers";
   if (router.weighs_input) return "weighted inputs of experts";
   if (router.input_norm) return "norms of routers";
   return nullptr;

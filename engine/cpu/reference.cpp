@@ -14,7 +14,7 @@
 
 #include "engine/backend/intermediates.h"
 #include "engine/cpu/reference_probes.h"
-#include "engine/cpu/reference_router.h"
+#include "engine/cpu/router.h"
 
 namespace expertscope::cpu {
 namespace {
@@ -190,10 +190,11 @@ Rows Layer::routed(const Rows& x) {
   Rows sum(x.count, x.columns);
   const std::size_t rows = x.count * slots;  // a row a slot
   Mlp all{Rows(rows, width), Rows(rows, width), Rows(rows, width), Rows(rows, x.columns)};
+  const RouterRule rule = rule_of(routing, weights_.correction_bias);
   std::vector<RoutedSlot> chosen(slots);
   for (std::size_t t = 0; t < x.count; ++t) {
-    reference_route(spec, logits[t], weights_.correction_bias, routing, scores[t], chosen);
-    probes_.routing(t, logits[t], chosen);
+    route(logits[t], rule, scores[t], chosen);
+    probes_.routing(t, spec.score, logits[t], chosen);
     for (std::size_t s = 0; s < slots; ++s) {
       if (chosen[s].expert < 0) continue;
       const auto expert = static_cast<std::size_t>(chosen[s].expert);

@@ -13,7 +13,7 @@ void LayerProbes::first_token(std::size_t token, float mass) const {
   block_->first_token_attention[layer_ * static_cast<std::size_t>(block_->tokens) + token] = mass;
 }
 
-void LayerProbes::routing(std::size_t token, std::span<const float> logits,
+void LayerProbes::routing(std::size_t token, RouterSpec::Score score, std::span<const float> logits,
                           std::span<const RoutedSlot> slots) const {
   if (block_ == nullptr) return;
   const std::size_t row = moe_row(token);
@@ -22,11 +22,11 @@ void LayerProbes::routing(std::size_t token, std::span<const float> logits,
     if (!block_->expert.empty() && slots[s].expert >= 0)
       block_->expert[at] = static_cast<std::uint16_t>(slots[s].expert);
     if (!block_->request.routing) continue;
-    block_->probability[at] = slots[s].probability;
+    block_->probability[at] = slots[s].score;
     block_->weight[at] = slots[s].weight;
   }
   std::vector<float> scratch(logits.size());
-  if (block_->request.entropy) block_->entropy[row] = router_entropy(logits, scratch);
+  if (block_->request.entropy) block_->entropy[row] = router_entropy(score, logits, scratch);
   const auto first = static_cast<std::ptrdiff_t>(row * static_cast<std::size_t>(block_->experts));
   if (block_->request.router_logits)
     std::copy(logits.begin(), logits.end(), block_->router_logits.begin() + first);

@@ -22,7 +22,8 @@ class LayerProbes {
   /// Attention on position 0, the mean over the heads.
   void first_token(std::size_t token, float mass) const;
   /// The router's unedited logits and the slots that came of them.
-  void routing(std::size_t token, std::span<const float> logits, std::span<const RoutedSlot> slots) const;
+  void routing(std::size_t token, RouterSpec::Score score, std::span<const float> logits,
+               std::span<const RoutedSlot> slots) const;
   /// f_e of a slot, which an edit multiplies by `scale`.
   void output(std::size_t token, std::size_t slot, std::span<const float> output, float scale) const;
   /// The residual stream after the layer, of all tokens.

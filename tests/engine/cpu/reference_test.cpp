@@ -152,8 +152,19 @@ TEST(Reference, NamesTheWeightThatIsNotFinite) {
 
 // Which of the two runs a model.
 
-TEST(CanRun, TheFastPathRunsSoftmaxRoutersAndPlainAttention) {
+TEST(CanRun, TheFastPathRunsPlainAttention) {
   EXPECT_TRUE(cpu::can_run(ModelConfig(testing::tiny_config())));
+}
+
+TEST(CanRun, TheFastPathRunsEveryRuleOfRouting) {
+  ModelConfig config = testing::tiny_config();
+  config.layers[0].router.score = RouterSpec::Score::softmax_of_chosen;
+  RouterSpec& router = config.layers[1].router;
+  router.score = RouterSpec::Score::sigmoid;
+  router.correction_bias = true;
+  router.groups = router.top_groups = 2;
+  router.scale = 2.5f;
+  EXPECT_TRUE(cpu::can_run(config));
 }
 
 TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
@@ -172,10 +183,7 @@ TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
       {[](LayerSpec& l) { l.norm_before = false; }, "no norms after attention and MLP"},
       {[](LayerSpec& l) { l.shared.width = 8; }, "no shared experts"},
       {[](LayerSpec& l) { l.dense.width = 8; }, "no dense MLPs beside experts"},
-      {[](LayerSpec& l) { l.router.score = RouterSpec::Score::sigmoid; }, "no sigmoid routers"},
-      {[](LayerSpec& l) { l.router.groups = 2; }, "no groups of experts"},
-      {[](LayerSpec& l) { l.router.scale = 2; }, "no scaled combine weights"},
-      {[](LayerSpec& l) { l.router.correction_bias = true; }, "no biases of routers"},
+      {[](LayerSpec& l) { l.router.bias = true; }, "no biases of routers"},
       {[](LayerSpec& l) { l.router.weighs_input = true; }, "no weighted inputs of experts"},
       {[](LayerSpec& l) { l.router.input_norm = true; }, "no norms of routers"},
       {[](LayerSpec& l) { l.expert.activation = Activation::relu_squared; },
