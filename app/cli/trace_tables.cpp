@@ -97,7 +97,7 @@ std::string to_table(const EntropyResult& result) {
     text += fmt::format("{:>5}  {:>12}  {:>8.4f}  {:>8.4f}  {:>8.4f}  {:>10.4f}\n", layer.layer,
                         format_count(layer.tokens), layer.mean, layer.min, layer.max, layer.normalised);
   }
-  return text + "entropy of the router's softmax in nats; normalised: divided by ln(experts)\n";
+  return text + "entropy of the router's scores in nats; normalised: divided by ln(experts)\n";
 }
 
 std::string to_table(const AttentionResult& result) {

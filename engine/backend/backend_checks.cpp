@@ -107,7 +107,8 @@ Status check_table(const RoutingTable* table, const ModelConfig& config) {
   for (int n = 0; fits && n < config.num_layers(); ++n) {
     if (!config.is_moe(n)) continue;
     const LayerRouting& layer = table->layers[static_cast<std::size_t>(n)];
-    fits = layer.remap.size() == static_cast<std::size_t>(config.layer(n).router.experts) &&
+    fits = layer.model == config.layer(n).router &&
+           layer.remap.size() == static_cast<std::size_t>(config.layer(n).router.experts) &&
            layer.top_k >= 1 && layer.top_k <= std::min(config.layer(n).router.experts, table->max_top_k);
   }
   if (!fits) return fail(ErrorCode::mismatch, "the routing table was made for another model");

@@ -12,11 +12,11 @@ namespace expertscope {
 
 /// Which probes run. A probe that is off costs nothing; none changes a logit.
 struct CaptureRequest {
-  bool routing = false;  ///< per slot: expert, router probability, combine weight
+  bool routing = false;  ///< per slot: expert, its score by the router, combine weight
   bool expert_output =
       false;              ///< per slot: ||f_e||_2, max |f_e| and its channel (f_e before the combine weight)
   bool hidden = false;    ///< per (layer, token): max |hidden state after the layer| and its channel
-  bool entropy = false;   ///< per (MoE layer, token): entropy of the router's softmax, in nats
+  bool entropy = false;   ///< per (MoE layer, token): entropy of the router's scores, in nats
   bool log_prob = false;  ///< per token: log-probability given its prefix, where the logits were computed
   bool attention =
       false;  ///< per (layer, token): attention mass on position 0, the mean over the query heads
@@ -47,11 +47,11 @@ struct CaptureBlock {
   std::vector<std::int32_t> sequence;  ///< [tokens] which sequence: Session's id
   std::vector<float> log_prob;         ///< [tokens] nats; NaN where not known
 
-  std::vector<std::uint16_t> expert;         ///< [moe_layers, tokens, slots] expert that ran, or kNoExpert
-  std::vector<float> probability;            ///< [moe_layers, tokens, slots] softmax probability at selection
-  std::vector<float> weight;                 ///< [moe_layers, tokens, slots] combine weight applied
-  std::vector<float> output_norm;            ///< [moe_layers, tokens, slots] ||f_e||_2
-  std::vector<float> output_max;             ///< [moe_layers, tokens, slots] max |f_e|
+  std::vector<std::uint16_t> expert;  ///< [moe_layers, tokens, slots] expert that ran, or kNoExpert
+  std::vector<float> probability;     ///< [moe_layers, tokens, slots] score at selection: RouterSpec::Score
+  std::vector<float> weight;          ///< [moe_layers, tokens, slots] combine weight applied
+  std::vector<float> output_norm;     ///< [moe_layers, tokens, slots] ||f_e||_2
+  std::vector<float> output_max;      ///< [moe_layers, tokens, slots] max |f_e|
   std::vector<std::int32_t> output_channel;  ///< [moe_layers, tokens, slots] channel of that maximum
 
   std::vector<float> entropy;                ///< [moe_layers, tokens] nats

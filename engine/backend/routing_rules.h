@@ -83,8 +83,9 @@ EXPERTSCOPE_HOST_DEVICE inline bool is_plain_softmax(const RouterRule& rule) {
          !has_groups(rule);
 }
 
-/// Step 3 where experts rank by score.
+/// Step 3 where experts rank by score. No correction bias brings a masked expert back.
 EXPERTSCOPE_HOST_DEVICE inline float rank_of_score(const RouterRule& rule, int expert, float score) {
+  if (is_masked(rule, expert)) return -INFINITY;
   return rule.correction_bias != nullptr ? score + rule.correction_bias[expert] : score;
 }
 
@@ -95,8 +96,7 @@ EXPERTSCOPE_HOST_DEVICE inline float rank_of(const RouterRule& rule, int expert,
 
 /// Step 5: what experts are sorted by.
 EXPERTSCOPE_HOST_DEVICE inline float selection_key(const RouterRule& rule, int expert, float rank) {
-  if (is_forced(rule, expert)) return INFINITY;
-  return is_masked(rule, expert) ? -INFINITY : rank;
+  return is_forced(rule, expert) ? INFINITY : rank;
 }
 
 /// Step 4: what a group is sorted by. A masked expert does not count, and neither does a force: a group ranks

@@ -190,6 +190,7 @@ Rows Layer::routed(const Rows& x) {
   Rows sum(x.count, x.columns);
   const std::size_t rows = x.count * slots;  // a row a slot
   Mlp all{Rows(rows, width), Rows(rows, width), Rows(rows, width), Rows(rows, x.columns)};
+  const RouterRule rule = rule_of(routing, weights_.correction_bias);
   std::vector<RoutedSlot> chosen(slots);
   for (std::size_t t = 0; t < x.count; ++t) {
     route(logits[t], rule, scores[t], chosen);

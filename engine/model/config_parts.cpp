@@ -140,6 +140,18 @@ void set_router(ConfigKeys& keys, const RouterSpec& router, const MlpSpec& exper
   if (router.top_k > router.experts)
     keys.refuse(ErrorCode::mismatch, "num_experts_per_tok",
                 fmt::format("{} experts per token, but only {} experts", router.top_k, router.experts));
+  const bool groups =
+      router.groups >= 1 && router.groups <= RouterSpec::kMaxGroups && router.experts % router.groups == 0;
+  if (!groups) {
+    keys.refuse(ErrorCode::unsupported, "n_group",
+                fmt::format("{} groups of {} experts; supported: 1 to {} groups of one size", router.groups,
+                            router.experts, RouterSpec::kMaxGroups));
+  } else if (router.top_groups < 1 || router.top_groups > router.groups ||
+             router.top_k > router.experts / router.groups * router.top_groups) {
+    keys.refuse(ErrorCode::mismatch, "topk_group",
+                fmt::format("{} experts per token do not fit {} of {} groups", router.top_k,
+                            router.top_groups, router.groups));
+  }
   layer.router = router;
   layer.expert = expert;
 }

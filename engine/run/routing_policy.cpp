@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -129,6 +130,20 @@ Status check_layers(std::size_t index, const RoutingEdit& edit, const ModelConfi
   return {};
 }
 
+/// Experts that masks leave in the fullest groups, of which the router chooses as many as it may.
+std::ptrdiff_t left_in_best_groups(const LayerEdits& layer) {
+  const auto groups = static_cast<std::size_t>(std::max(1, layer.routing.model.groups));
+  const std::size_t size = layer.masked.size() / groups;
+  std::vector<std::ptrdiff_t> left(groups);
+  for (std::size_t g = 0; g < groups; ++g) {
+    const auto first = layer.masked.begin() + static_cast<std::ptrdiff_t>(g * size);
+    left[g] = std::count(first, first + static_cast<std::ptrdiff_t>(size), 0);
+  }
+  std::sort(left.begin(), left.end(), std::greater<>());
+  const auto chosen = std::clamp<std::ptrdiff_t>(layer.routing.model.top_groups, 1, std::ssize(left));
+  return std::accumulate(left.begin(), left.begin() + chosen, std::ptrdiff_t{0});
+}
+
 /// What only all edits together can break: enough experts left to choose from, room for the forced ones.
 Status check_layer(int index, const LayerEdits& layer) {
   const auto masked = std::count(layer.masked.begin(), layer.masked.end(), 1);
@@ -137,6 +152,14 @@ Status check_layer(int index, const LayerEdits& layer) {
     return fail(ErrorCode::mismatch,
                 "policy: layer {}: {} of {} experts are left after pruning by mask, fewer than top_k = {}",
                 index, left, layer.masked.size(), layer.routing.top_k);
+  }
+  const std::ptrdiff_t in_groups = left_in_best_groups(layer);
+  if (in_groups < layer.routing.top_k) {
+    return fail(ErrorCode::mismatch,
+                "policy: layer {}: the router chooses within {} of {} groups, where at most {} experts are "
+                "left after pruning by mask, fewer than top_k = {}",
+                index, layer.routing.model.top_groups, layer.routing.model.groups, in_groups,
+                layer.routing.top_k);
   }
   const auto forced = std::count(layer.routing.force.begin(), layer.routing.force.end(), 1);
   if (forced > layer.routing.top_k) {

@@ -17,7 +17,7 @@ namespace expertscope {
 
 /// How a pruned expert disappears.
 enum class PruneMode : std::uint8_t {
-  mask,  ///< leaves the pool: router logit = -inf before the softmax, the router selects again
+  mask,  ///< leaves the pool: router logit = -inf, the router selects again
   zero,  ///< selected and weighted as before, its output is zero (arXiv 2507.23279)
   drop,  ///< selected, then removed; the remaining weights are rescaled to the sum they had with it
 };
@@ -32,7 +32,7 @@ struct RerouteEdit {
   int from = 0;
   int to = 0;
 };
-/// Added to the router logit before the softmax: boost (> 0) or suppress (< 0).
+/// Added to the router logit before its score is computed: boost (> 0) or suppress (< 0).
 struct BiasEdit {
   int expert = 0;
   float logit = 0.0f;
@@ -44,8 +44,9 @@ struct ForceEdit {
 struct TopKEdit {
   int k = 0;
 };
-/// Keeps the most probable of the top_k experts up to and including the first whose cumulative probability
-/// exceeds p (ZhenweiAn/Dynamic_MoE); forced experts stay whatever p says. Combine it with a TopKEdit to
+/// Keeps the best of the top_k experts up to and including the first whose cumulative probability exceeds p
+/// (ZhenweiAn/Dynamic_MoE); of sigmoids their share of the chosen experts' sum counts. Forced experts stay
+/// whatever p says. Combine it with a TopKEdit to
 /// allow more than the model's top_k.
 struct TopPEdit {
   float p = 1.0f;

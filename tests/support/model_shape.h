@@ -33,6 +33,7 @@ struct ModelShape {
   bool tie_word_embeddings = false;
   bool attention_bias = false;
   AttentionSpec::QkNorm qk_norm = AttentionSpec::QkNorm::none;
+  RouterSpec router = {};                    ///< what the fields above do not say of it
   std::vector<std::uint8_t> moe_layer = {};  ///< [num_hidden_layers]; empty: all are
 
   operator ModelConfig() const {  // NOLINT(google-explicit-constructor): a shape stands for its model
@@ -62,6 +63,7 @@ struct ModelShape {
     attention.qkv_bias = attention.output_bias = attention_bias;
     if (!moe) layer.dense.width = intermediate_size;
     if (!moe) return layer;
+    layer.router = router;
     layer.router.experts = num_experts;
     layer.router.top_k = num_experts_per_tok;
     layer.router.renormalise = norm_topk_prob;

@@ -122,6 +122,7 @@ LayerWeights random_layer(WeightFactory& make, const ModelConfig& c, const Layer
   if (spec.shared_gate) layer.shared_gate = make.matrix(1, hidden, 2.0f);
   if (!spec.is_moe()) return layer;
   layer.router = make.matrix(spec.router.experts, hidden, 2.0f);
+  if (spec.router.correction_bias) layer.correction_bias = make.vector(spec.router.experts);
   for (int e = 0; e < spec.router.experts; ++e)
     layer.experts.push_back(make.mlp(hidden, spec.expert.width));
   return layer;

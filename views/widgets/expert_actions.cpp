@@ -50,9 +50,9 @@ QAction* ExpertActions::make(const QString& name, const QString& text, const QSt
 }
 
 void ExpertActions::make_prune_actions() {
-  prune_mask_ = make(QStringLiteral("prune_mask"), tr("Prune: &mask (router selects again)"),
-                     tr("The expert leaves the pool: its router logit becomes −inf before the softmax"),
-                     QKeySequence(tr("Ctrl+Delete")));
+  prune_mask_ =
+      make(QStringLiteral("prune_mask"), tr("Prune: &mask (router selects again)"),
+           tr("The expert leaves the pool: its router logit becomes −inf"), QKeySequence(tr("Ctrl+Delete")));
   prune_zero_ = make(QStringLiteral("prune_zero"), tr("Prune: &zero (selected, but silent)"),
                      tr("The expert is selected and weighted as before, its output is zero"),
                      QKeySequence(tr("Ctrl+Shift+Delete")));

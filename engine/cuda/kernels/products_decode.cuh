@@ -170,7 +170,7 @@ __global__ void __launch_bounds__(kProductThreads)
   const float* row = logits + t * w.rows;
   if (warp_index() >= kTokens) return note_logits(*step, table.model.score, row, w.rows, moe_layer, t);
   float* memory = x + t * route_scratch_floats(w.rows, table.top_k);
-  route_token(*step, table, row, w.rows, moe_layer, t, route_scratch(memory, w.rows), slots);
+  route_token(*step, table, routing, row, w.rows, moe_layer, t, route_scratch(memory, w.rows), slots);
 }
 
 }  // namespace expertscope::cuda

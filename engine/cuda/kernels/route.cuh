@@ -10,16 +10,18 @@ namespace expertscope::cuda {
 
 /// Shared memory of one warp that routes: `route_scratch_floats(experts, top_k)` floats.
 struct RouteScratch {
-  float* score = nullptr;      ///< [experts]
-  RoutedSlot* slot = nullptr;  ///< [top_k]
+  float* score = nullptr;        ///< [experts]
+  std::uint32_t* key = nullptr;  ///< [experts] where keys are not made in registers
+  RoutedSlot* slot = nullptr;    ///< [top_k]
 };
 
 constexpr int route_scratch_floats(int experts, int top_k) {
-  return experts + top_k * static_cast<int>(sizeof(RoutedSlot) / sizeof(float));
+  return 2 * experts + top_k * static_cast<int>(sizeof(RoutedSlot) / sizeof(float));
 }
 
 __device__ inline RouteScratch route_scratch(float* memory, int experts) {
-  return {memory, reinterpret_cast<RoutedSlot*>(memory + experts)};
+  return {memory, reinterpret_cast<std::uint32_t*>(memory + experts),
+          reinterpret_cast<RoutedSlot*>(memory + 2 * experts)};
 }
 
 /// A float as an integer of the same order: NaN below everything, the two zeros equal.
@@ -76,11 +78,20 @@ __device__ inline void softmax_and_keys(const float* logits, const DeviceRouting
   __syncwarp();
 }
 
-/// Scores of the other rules.
-__device__ inline void own_scores(const float* logits, const DeviceRouting& routing, int experts,
-                                  const RouteScratch& scratch) {
-  for (int e = lane_index(); e < experts; e += kWarp)
-    scratch.score[e] = rules::own_score(routing.model.score, rules::edited_logit(routing, e, logits[e]));
+/// values = softmax(values), [count], by one warp.
+__device__ inline void softmax_of_warp(float* values, int count) {
+  float largest = -INFINITY;
+  float sum = 0;
+  for (int i = lane_index(); i < count; i += kWarp)
+    largest = fmaxf(largest, values[i]);
+  largest = warp_max(largest);
+  for (int i = lane_index(); i < count; i += kWarp) {
+    values[i] = expf(values[i] - largest);
+    sum += values[i];
+  }
+  sum = warp_sum(sum);
+  for (int i = lane_index(); i < count; i += kWarp)
+    values[i] /= sum;
   __syncwarp();
 }
 
@@ -97,20 +108,29 @@ __device__ inline std::uint32_t chosen_groups(const float* logits, const DeviceR
   return __ballot_sync(kAllLanes, group < groups && before < routing.model.top_groups ? 1 : 0);
 }
 
-/// Keys by any rule, of the scores there are.
-template <int kEach>
-__device__ inline void rank_experts(const float* logits, const DeviceRouting& routing, int experts,
-                                    const RouteScratch& scratch, std::uint32_t (&key)[kEach]) {
-  const bool groups = rules::has_groups(routing);
-  const std::uint32_t chosen = groups ? chosen_groups(logits, routing, scratch) : 0;
-#pragma unroll
-  for (int j = 0; j < kEach; ++j) {
-    const int e = j * kWarp + lane_index();
-    key[j] = 0;
-    if (e >= experts || (groups && !rules::can_be_chosen(routing, chosen, e))) continue;
-    const float logit = rules::edited_logit(routing, e, logits[e]);
-    key[j] = key_of(routing, e, rules::rank_of(routing, e, logit, scratch.score[e]));
+/// Scores and keys by any rule, for fill_slots. A call of its own, on the rule where it lies: the kernels
+/// keep their registers for the usual one.
+__device__ __noinline__ inline void rank_by_rule(const float* logits, const DeviceRouting* rule, int experts,
+                                                 RouteScratch scratch) {
+  for (int e = lane_index(); e < experts; e += kWarp) {
+    const float logit = rules::edited_logit(*rule, e, logits[e]);
+    scratch.score[e] = rules::own_score(rule->model.score, logit);
   }
+  __syncwarp();
+  if (rule->model.score == RouterSpec::Score::softmax) softmax_of_warp(scratch.score, experts);
+  const bool groups = rules::has_groups(*rule);
+  const std::uint32_t chosen = groups ? chosen_groups(logits, *rule, scratch) : 0;
+  for (int e = lane_index(); e < experts; e += kWarp) {
+    const float logit = rules::edited_logit(*rule, e, logits[e]);
+    const bool choosable = !groups || rules::can_be_chosen(*rule, chosen, e);
+    scratch.key[e] = choosable ? key_of(*rule, e, rules::rank_of(*rule, e, logit, scratch.score[e])) : 0u;
+  }
+  __syncwarp();
+}
+
+/// Steps 6 to 10 of the rules, by one thread.
+__device__ __noinline__ inline void weigh_by_rule(const DeviceRouting* rule, RoutedSlot* slots) {
+  rules::weigh_slots(*rule, slots);
 }
 
 /// The top_k largest keys in descending order, of equals the lower index first: whatever the logits, the
@@ -142,16 +162,21 @@ __device__ inline void select_experts(const RouteScratch& scratch, int experts, 
   __syncwarp();
 }
 
-/// Steps 1 to 5 of the rules, the keys in registers.
+/// Steps 1 to 5 of the rules, the keys in registers. `rule` is `routing` in memory.
 template <int kEach>
-__device__ inline void fill_slots(const float* logits, const DeviceRouting& routing, int experts,
-                                  const RouteScratch& scratch) {
+__device__ inline void fill_slots(const float* logits, const DeviceRouting& routing,
+                                  const DeviceRouting* rule, int experts, const RouteScratch& scratch) {
   std::uint32_t key[kEach];
-  if (routing.model.score == RouterSpec::Score::softmax)
+  if (rules::is_plain_softmax(routing)) {
     softmax_and_keys(logits, routing, experts, scratch, key);
-  else
-    own_scores(logits, routing, experts, scratch);
-  if (!rules::is_plain_softmax(routing)) rank_experts(logits, routing, experts, scratch, key);
+  } else {
+    rank_by_rule(logits, rule, experts, scratch);
+#pragma unroll
+    for (int j = 0; j < kEach; ++j) {
+      const int e = j * kWarp + lane_index();
+      key[j] = e < experts ? scratch.key[e] : 0u;
+    }
+  }
   select_experts(scratch, experts, routing.top_k, key);
 }
 
@@ -205,25 +230,25 @@ __device__ inline std::size_t capture_row(const DeviceStep& step, int moe_layer,
 }
 
 /// Routes one token by one warp: engine/backend/routing_rules.h, with the probes of the slots. `token` is the
-/// row of the batch; slots behind the layer's top_k are marked empty.
-__device__ inline void route_token(const DeviceStep& step, const DeviceRouting& routing, const float* logits,
-                                   int experts, int moe_layer, int token, const RouteScratch& scratch,
-                                   const DeviceSlots& slots) {
+/// row of the batch, `rule` is `routing` in memory; slots behind the layer's top_k are marked empty.
+__device__ inline void route_token(const DeviceStep& step, const DeviceRouting& routing,
+                                   const DeviceRouting* rule, const float* logits, int experts, int moe_layer,
+                                   int token, const RouteScratch& scratch, const DeviceSlots& slots) {
   const int room = step.slots;
   const std::size_t row = capture_row(step, moe_layer, token) * static_cast<std::size_t>(room);
   std::uint16_t* const captured_expert = step.capture.expert;
   float* const captured_probability = step.capture.probability;
   float* const captured_weight = step.capture.weight;
   if (experts <= 4 * kWarp)
-    fill_slots<4>(logits, routing, experts, scratch);
+    fill_slots<4>(logits, routing, rule, experts, scratch);
   else if (experts <= 8 * kWarp)
-    fill_slots<8>(logits, routing, experts, scratch);
+    fill_slots<8>(logits, routing, rule, experts, scratch);
   else
-    fill_slots<kMaxExperts / kWarp>(logits, routing, experts, scratch);
+    fill_slots<kMaxExperts / kWarp>(logits, routing, rule, experts, scratch);
   if (slots_are_plain(routing))
     weigh_plain_slots(routing, scratch);
   else if (lane_index() == 0)
-    rules::weigh_slots(routing, scratch.slot);
+    weigh_by_rule(rule, scratch.slot);
   __syncwarp();
   for (int i = lane_index(); i < room; i += kWarp) {
     const bool filled = i < routing.top_k;

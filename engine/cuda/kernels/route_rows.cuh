@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kRouteWarps* kWarp)
   auto* memory =
       reinterpret_cast<float*>(dynamic_shared()) + warp_index() * route_scratch_floats(experts, table.top_k);
   const float* row = logits + static_cast<std::size_t>(token) * static_cast<std::size_t>(experts);
-  route_token(*step, table, row, experts, moe_layer, token, route_scratch(memory, experts), slots);
+  route_token(*step, table, routing, row, experts, moe_layer, token, route_scratch(memory, experts), slots);
   note_logits(*step, table.model.score, row, experts, moe_layer, token);
 }
 

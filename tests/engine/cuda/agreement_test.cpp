@@ -123,6 +123,29 @@ std::vector<Case> cases() {
   };
 }
 
+/// Routers that are no plain softmax.
+std::vector<Case> routers() {
+  const auto of = [](RouterSpec::Score score, bool bias, int groups, RouterSpec::GroupRank rank) {
+    return [=](ModelShape& c) {
+      c.num_experts = 12;
+      c.num_experts_per_tok = 4;
+      c.router.score = score;
+      c.router.correction_bias = bias;
+      c.router.groups = groups;
+      c.router.top_groups = (groups + 1) / 2;
+      c.router.group_rank = rank;
+      c.router.renormalise_epsilon = 1e-20f;
+      c.router.scale = 2.5f;
+    };
+  };
+  using Score = RouterSpec::Score;
+  using Rank = RouterSpec::GroupRank;
+  return {{"sigmoid_with_a_correction_bias", of(Score::sigmoid, true, 1, Rank::sum_of_two)},
+          {"sigmoid_in_groups", of(Score::sigmoid, true, 4, Rank::sum_of_two)},
+          {"softmax_in_groups", of(Score::softmax, false, 4, Rank::maximum)},
+          {"softmax_of_the_chosen", of(Score::softmax_of_chosen, false, 1, Rank::maximum)}};
+}
+
 class Agreement : public ::testing::TestWithParam<std::tuple<Case, MathMode>> {
  protected:
   const Case& shape() const { return std::get<0>(GetParam()); }
@@ -175,6 +198,9 @@ INSTANTIATE_TEST_SUITE_P(Attention, Agreement,
 INSTANTIATE_TEST_SUITE_P(SharedExpert, Agreement,
                          ::testing::Combine(::testing::ValuesIn(shared_expert_cases()),
                                             ::testing::Values(MathMode::f32, MathMode::bf16)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Routers, Agreement,
+                         ::testing::Combine(::testing::ValuesIn(routers()), ::testing::Values(MathMode::f32)),
                          name_of);
 
 /// Four rows of 3072 floats are exactly the shared memory that a block has without asking, four of 16384 more

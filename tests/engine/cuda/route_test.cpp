@@ -280,8 +280,8 @@ TEST(RouteRowsEdges, ProbesThatAreOffCostNoMemory) {
   step.slots = 2;
   Array<DeviceStep> device_step(std::vector{step});
   OnDevice routing(plain_routing(3, 2, false));
-  run(&route_rows, {blocks(1), kWarp, 12 * sizeof(float)}, device_step.data(), routing.data(), logits.data(),
-      3, 0, DeviceSlots{expert.data(), weight.data()});
+  run(&route_rows, {blocks(1), kWarp, route_scratch_floats(3, 2) * sizeof(float)}, device_step.data(),
+      routing.data(), logits.data(), 3, 0, DeviceSlots{expert.data(), weight.data()});
   EXPECT_THAT(expert.read(), testing::ElementsAre(2, 1));
 }
 

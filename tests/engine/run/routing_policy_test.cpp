@@ -198,6 +198,46 @@ TEST(RoutingPolicyCompile, AnEmptyPolicyIsTheModelsOwnRouting) {
   }
 }
 
+/// The same with sigmoids in four groups of two, two of which may be chosen from.
+ModelConfig grouped_config() {
+  ModelConfig grouped = config();
+  for (LayerSpec& layer : grouped.layers) {
+    if (!layer.is_moe()) continue;
+    layer.router.score = RouterSpec::Score::sigmoid;
+    layer.router.groups = 4;
+    layer.router.top_groups = 2;
+    layer.router.scale = 2.5f;
+  }
+  return grouped;
+}
+
+TEST(RoutingPolicyCompile, TheModelsRuleStaysWhatItIsUnderEveryEdit) {
+  const ModelConfig model = grouped_config();
+  const auto table =
+      parse(R"({"op":"top_k","layer":"*","k":3},{"op":"force","layer":0,"expert":1})").compile(model);
+  ASSERT_TRUE(table);
+  for (const int n : {0, 2, 3}) {
+    const LayerRouting& layer = (*table)->layers[static_cast<std::size_t>(n)];
+    EXPECT_EQ(layer.model, model.layer(n).router);
+    EXPECT_EQ(layer.top_k, 3);
+  }
+}
+
+TEST(RoutingPolicyCompile, TopKMustFitTheGroupsThatAreChosen) {
+  const auto error = [](const std::string& edits) {
+    const auto table = parse(edits).compile(grouped_config());
+    return table ? std::string("accepted") : table.error().message;
+  };
+  EXPECT_EQ(error(R"({"op":"top_k","layer":0,"k":4})"), "accepted");
+  EXPECT_THAT(error(R"({"op":"top_k","layer":0,"k":5})"),
+              AllOf(HasSubstr("layer 0"), HasSubstr("2 of 4 groups"), HasSubstr("at most 4 experts")));
+  const std::string one_of_each =
+      R"({"op":"prune","layer":0,"expert":0,"mode":"mask"},{"op":"prune","layer":0,"expert":2,"mode":"mask"},
+         {"op":"prune","layer":0,"expert":4,"mode":"mask"},{"op":"prune","layer":0,"expert":6,"mode":"mask"})";
+  EXPECT_EQ(error(one_of_each), "accepted");
+  EXPECT_THAT(error(one_of_each + R"(,{"op":"top_k","layer":0,"k":3})"), HasSubstr("at most 2 experts"));
+}
+
 TEST(RoutingPolicyCompile, EveryEditIsATableEntry) {
   const RoutingTable table = compile(R"(
       {"op":"prune","layer":0,"expert":0},
