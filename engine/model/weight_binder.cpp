@@ -2,30 +2,16 @@
 #include "engine/model/weight_binder.h"
 
 #include <cstring>
-#include <optional>
+#include <new>
+#include <utility>
 
 namespace expertscope {
 namespace {
 
 /// Misaligned tensors are copied up to this size; beyond it the file is refused instead of filling memory.
 constexpr std::int64_t kMaxCopiedBytes = std::int64_t{2} << 30;
-
-std::optional<DType> weight_type(const std::string& name) {
-  for (const auto type : {DType::f32, DType::f16, DType::bf16})
-    if (name == dtype_name(type)) return type;
-  return std::nullopt;
-}
-
-float element(const std::uint8_t* data, DType dtype, std::size_t index) {
-  if (dtype == DType::f32) {
-    float value = 0;
-    std::memcpy(&value, data + index * sizeof(value), sizeof(value));
-    return value;
-  }
-  std::uint16_t half = 0;
-  std::memcpy(&half, data + index * sizeof(half), sizeof(half));
-  return dtype == DType::f16 ? f16_to_f32(half) : bf16_to_f32(half);
-}
+/// So are those that are widened: they take four bytes an element.
+constexpr std::int64_t kMaxWidenedBytes = std::int64_t{16} << 30;
 
 /// Reads both up to the first difference.
 Result<bool> same_elements(const Matrix& a, const Matrix& b, const std::stop_token& stop) {
@@ -52,8 +38,8 @@ Result<const SourceTensor*> WeightBinder::find(const std::string& name, const Sh
   if (tensor->shape != shape)
     return fail(ErrorCode::mismatch, "{}: tensor {} has shape {}, but {} asks for {}", file.string(), name,
                 shape_text(tensor->shape), store_.described_by(), shape_text(shape));
-  if (!weight_type(tensor->format))
-    return fail(ErrorCode::unsupported, "{}: tensor {} is {}; weights must be F32, F16 or BF16",
+  if (find_weight_format(tensor->format) == nullptr)
+    return fail(ErrorCode::unsupported, "{}: tensor {} is {}; weights must be F32, F16, BF16 or Q8_0",
                 file.string(), name, tensor->format);
   used_[static_cast<std::size_t>(tensor - store_.tensors().data())] = 1;
   return tensor;
@@ -73,13 +59,35 @@ Result<const void*> WeightBinder::aligned(const SourceTensor& tensor, DType dtyp
   return static_cast<const void*>(copies_.back().get());
 }
 
+Result<const void*> WeightBinder::widened(const SourceTensor& tensor, const WeightFormat& format) {
+  const std::size_t count = static_cast<std::size_t>(tensor.bytes) / format.bytes * format.elements;
+  widened_bytes_ += static_cast<std::int64_t>(count * sizeof(float));
+  std::unique_ptr<std::byte[]> copy;
+  if (widened_bytes_ <= kMaxWidenedBytes) copy.reset(new (std::nothrow) std::byte[count * sizeof(float)]);
+  if (copy == nullptr)
+    return fail(
+        ErrorCode::out_of_memory,
+        "{}: weights of {} are widened to F32 when they are read, and those up to tensor {} would take {} "
+        "bytes; open the model in F16 or BF16",
+        tensor.file->string(), format.name, tensor.name, widened_bytes_);
+  format.to_f32(tensor.data, count, reinterpret_cast<float*>(copy.get()));
+  copies_.push_back(std::move(copy));
+  return static_cast<const void*>(copies_.back().get());
+}
+
+Result<Matrix> WeightBinder::view(const SourceTensor& tensor, std::int64_t rows, std::int64_t cols) {
+  const WeightFormat& format = *find_weight_format(tensor.format);
+  const auto data = format.in_place ? aligned(tensor, *format.in_place) : widened(tensor, format);
+  if (!data) return forward_error(data);
+  return Matrix{*data, format.in_place.value_or(DType::f32), rows, cols};
+}
+
 Status WeightBinder::matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out) {
   const auto tensor = find(name, {rows, cols});
   if (!tensor) return forward_error(tensor);
-  const auto dtype = *weight_type((*tensor)->format);
-  const auto data = aligned(**tensor, dtype);
-  if (!data) return forward_error(data);
-  out = Matrix{*data, dtype, rows, cols};
+  const auto matrix = view(**tensor, rows, cols);
+  if (!matrix) return forward_error(matrix);
+  out = *matrix;
   return {};
 }
 
@@ -87,20 +95,17 @@ Status WeightBinder::stack(const std::string& name, std::int64_t experts, std::i
                            std::int64_t cols, Matrix& whole) {
   const auto tensor = find(name, {experts, rows, cols});
   if (!tensor) return forward_error(tensor);
-  const auto dtype = *weight_type((*tensor)->format);
-  const auto data = aligned(**tensor, dtype);
-  if (!data) return forward_error(data);
-  whole = Matrix{*data, dtype, experts * rows, cols};
+  const auto matrix = view(**tensor, experts * rows, cols);
+  if (!matrix) return forward_error(matrix);
+  whole = *matrix;
   return {};
 }
 
 Status WeightBinder::vector(const std::string& name, std::int64_t size, Vector& out) {
   const auto tensor = find(name, {size});
   if (!tensor) return forward_error(tensor);
-  const auto dtype = *weight_type((*tensor)->format);
   out.resize(static_cast<std::size_t>(size));
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = element((*tensor)->data, dtype, i);
+  find_weight_format((*tensor)->format)->to_f32((*tensor)->data, out.size(), out.data());
   return {};
 }
 

@@ -123,6 +123,21 @@ TEST(CliInfo, AFileOfAnotherFormatIsNamedAsWhereAModelIsExpected) {
   }
 }
 
+TEST(CliInfo, AGgufFileIsAModelForEveryCommand) {
+  const std::string model = data_path("gguf/f32.gguf");
+  const ProcessResult info = run_cli({"info", model});
+  EXPECT_EQ(info.exit_code, 0) << info.err;
+  EXPECT_THAT(info.out, HasSubstr("  architecture   Qwen3MoeForCausalLM (qwen3_moe)\n"));
+  EXPECT_THAT(info.out, HasSubstr("  chat template  ChatML\n"));
+  const ProcessResult text = run_cli({"generate", model, "--prompt", "hello", "--max-tokens", "4"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_NE(text.out, "");
+  const ProcessResult quantised =
+      run_cli({"generate", data_path("gguf/q8_0.gguf"), "--ids", "1,2,3", "--max-tokens", "4"});
+  EXPECT_EQ(quantised.exit_code, 0) << quantised.err;
+  EXPECT_THAT(quantised.err, HasSubstr("quantised weights were widened to F32"));
+}
+
 TEST(CliTokenize, SpellsOutWhatATerminalWouldObey) {
   const ProcessResult tokens = run_cli({"tokenize", data_path(kModel), "--text", "a\x1b[2J\x7f\u009b"});
   EXPECT_EQ(tokens.exit_code, 0) << tokens.err;

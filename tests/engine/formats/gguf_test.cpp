@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/formats/tensor_store.h"
+#include "engine/formats/weight_format.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/model_folder.h"
 
@@ -180,6 +181,25 @@ TEST(Gguf, OpensTheFileWithAllItsParts) {
   EXPECT_EQ(last->file->filename(), "f16-00002-of-00002.gguf");
   EXPECT_EQ(last->format, "F16");
   EXPECT_THAT(last->shape, ElementsAre(64, 32));
+}
+
+TEST(Gguf, WidensBlocksOfQ80AsLlamaCppDoes) {
+  auto model = open_gguf(data("q8_0.gguf"));
+  ASSERT_TRUE(model) << model.error().message;
+  const TensorStore store(std::move(model->source));
+  const Json golden = Json::parse(testing::read_bytes(data("q8_0.json")));
+  const std::pair<const char*, std::size_t> rows[] = {
+      {"output.weight", 3}, {"blk.1.attn_output.weight", 31}, {"blk.1.ffn_down_exps.weight", 100}};
+  for (const auto& [name, row] : rows) {
+    const SourceTensor* tensor = store.find(name);
+    ASSERT_NE(tensor, nullptr) << name;
+    const WeightFormat* format = find_weight_format(tensor->format);
+    ASSERT_NE(format, nullptr);
+    std::vector<float> values(static_cast<std::size_t>(tensor->shape.back()));
+    const std::size_t bytes = values.size() / format->elements * format->bytes;
+    format->to_f32(tensor->data + row * bytes, values.size(), values.data());
+    EXPECT_EQ(values, golden.at(name).get<std::vector<float>>()) << name;
+  }
 }
 
 TEST(Gguf, NamesAPartThatIsMissingOrAnother) {

@@ -88,6 +88,15 @@ TEST(GgufModel, SaysWhichFileItIs) {
   EXPECT_TRUE(model->check_finite());
 }
 
+TEST(GgufModel, SaysWhatWideningQuantisedWeightsTakes) {
+  const auto model = open(file("q8_0.gguf"));
+  ASSERT_NE(model, nullptr);
+  ASSERT_EQ(model->result_warnings().size(), 1u);
+  EXPECT_THAT(model->result_warnings().front(),
+              HasSubstr("q8_0.gguf: quantised weights were widened to F32 and take 163840 bytes"));
+  EXPECT_EQ(model->weights().lm_head.dtype, DType::f32);
+}
+
 TEST(GgufModel, KnowsWhenItsFileIsRewritten) {
   const ModelFolder folder;
   folder.write("m.gguf", testing::read_bytes(file("bf16.gguf")));

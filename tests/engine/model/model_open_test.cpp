@@ -313,7 +313,7 @@ TEST(ModelOpen, AnotherTypeOfWeightIsRefusedByName) {
   const ModelFolder folder("top1");
   folder.edit_weights([](Json& header, std::string&) { header["model.norm.weight"]["dtype"] = "I32"; });
   EXPECT_THAT(refusal(folder.path()).message,
-              HasSubstr("tensor model.norm.weight is I32; weights must be F32, F16 or BF16"));
+              HasSubstr("tensor model.norm.weight is I32; weights must be F32, F16, BF16 or Q8_0"));
 }
 
 TEST(ModelOpen, DataThatAreNotAlignedAreCopied) {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "engine/formats/gguf.h"
+#include "engine/formats/weight_format.h"
 #include "engine/model/tensor_names.h"
 #include "engine/run/session.h"
 #include "tests/support/model_folder.h"
@@ -66,19 +67,27 @@ void write_folder(const std::string& name, const ModelFolder& folder) {
   std::int64_t vocabulary = 0;
   bool tied = true;
   for (const SourceTensor& tensor : model->source.tensors) {
-    const std::string_view bytes(reinterpret_cast<const char*>(tensor.data), tensor.bytes);
+    std::string_view bytes(reinterpret_cast<const char*>(tensor.data), tensor.bytes);
+    std::string format = tensor.format;
+    std::vector<float> widened;
+    if (format == "Q8_0") {  // what it stands for, in F32
+      format = "F32";
+      widened.resize(tensor.bytes / 34 * 32);
+      find_weight_format("Q8_0")->to_f32(tensor.data, widened.size(), widened.data());
+      bytes = {reinterpret_cast<const char*>(widened.data()), widened.size() * sizeof(float)};
+    }
     std::string target = names.at(tensor.name);
     if (tensor.name == "token_embd.weight") vocabulary = tensor.shape[0];
     if (tensor.name == "output.weight") tied = false;
     if (tensor.shape.size() < 3) {
-      safetensors.add(target, tensor.format, tensor.shape, bytes);
+      safetensors.add(target, format, tensor.shape, bytes);
       continue;
     }
     const auto place = target.find("experts.0.") + 8;
     for (std::size_t e = 0; e < kExperts; ++e) {
       target[place] = static_cast<char>('0' + e);
       const std::size_t size = bytes.size() / kExperts;
-      safetensors.add(target + ".weight", tensor.format, {tensor.shape[1], tensor.shape[2]},
+      safetensors.add(target + ".weight", format, {tensor.shape[1], tensor.shape[2]},
                       bytes.substr(e * size, size));
     }
   }
@@ -144,7 +153,7 @@ TEST_P(GgufRun, GivesTheLogitsOfTheSameWeightsAsSafetensors) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GgufRun,
-                         ::testing::Values("f32.gguf", "bf16.gguf", "f16-00001-of-00002.gguf"));
+                         ::testing::Values("f32.gguf", "bf16.gguf", "f16-00001-of-00002.gguf", "q8_0.gguf"));
 
 }  // namespace
 }  // namespace expertscope
