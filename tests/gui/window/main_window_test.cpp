@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "tests/gui/window/window_fixture.h"
+#include "tests/support/model_folder.h"
 
 namespace expertscope::testing {
 namespace {
@@ -120,6 +121,17 @@ TEST_F(MainWindowTest, OpensAModelByAFileInside) {
   workspace_.open(model() + "/config.json");
   ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
       << first_error();
+}
+
+TEST_F(MainWindowTest, OpensAGgufFileFromTheMenuAndWhenItIsDropped) {
+  const QString gguf = QString::fromStdString((testing::data_folder() / "gguf" / "f32.gguf").string());
+  action("open_gguf").trigger();
+  answer_file_dialog(gguf);
+  const auto opened = [this] { return workspace_.content() == Workspace::Content::model; };
+  ASSERT_TRUE(wait_until(opened)) << first_error();
+  workspace_.close();
+  drop(gguf);
+  ASSERT_TRUE(wait_until(opened)) << first_error();
 }
 
 TEST_F(MainWindowTest, AFileThatIsNoTraceIsAnErrorInTheBannerAndChangesNothing) {
