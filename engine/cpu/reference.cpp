@@ -178,7 +178,6 @@ void Layer::see(const MlpNames& names, const Mlp& mlp, std::size_t tokens) const
 Rows Layer::routed(const Rows& x) {
   const RouterSpec& spec = spec_.router;
   const LayerRouting& routing = step_.table.layers[static_cast<std::size_t>(index_)];
-  const RouterRule rule = rule_of(routing, weights_.correction_bias);
   const auto slots = static_cast<std::size_t>(routing.top_k);
   const auto width = static_cast<std::size_t>(spec_.expert.width);
   const Rows input = spec.input_norm ? norm(spec_.norm, weights_.router_norm, {}, x) : x;

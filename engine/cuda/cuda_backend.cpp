@@ -155,7 +155,10 @@ Status CudaBackend::open(std::string reason, const OpenProgress& progress, const
   most_few_ = most_few_tokens(layout, model_->config(), options_.math, limits_);
   auto memory = plan(layout, model_->config(), options_, limits_, *free);
   if (!memory) return forward_error(memory);
-  info_ = {BackendKind::cuda, std::move(reason), std::move(*device), *memory};
+  info_ = {.kind = BackendKind::cuda,
+           .reason = std::move(reason),
+           .device = std::move(*device),
+           .memory = *memory};
   info_.device.memory_free = *free;
   if (auto ok = stream_.create(); !ok) return ok;
   const std::string what =

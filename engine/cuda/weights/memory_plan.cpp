@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/backend/features.h"
 #include "engine/backend/memory.h"
 #include "engine/cuda/kv_cache.h"
 #include "engine/cuda/products.h"
@@ -66,6 +67,7 @@ Status plan_cache(const WeightLayout& layout, const ModelConfig& config, const B
 }  // namespace
 
 Status check_supported(const ModelConfig& config, const DeviceLimits& limits) {
+  if (auto ok = check_features(config, "the CUDA backend"); !ok) return ok;
   const auto refuse = [](const char* field, int value, const std::string& reason) -> Status {
     return fail(ErrorCode::unsupported, "{} = {}: {}", field, value, reason);
   };

@@ -253,6 +253,17 @@ TEST_F(Loading, WhatNoKernelTakesIsRefusedByNameAndValue) {
   }
 }
 
+TEST_F(Loading, WhatALayerAsksForAndNoKernelDoesIsRefusedByName) {
+  const auto whole = make_model(odd_config());
+  ModelConfig config = whole->config();
+  config.layers[1].attention.window = 8;
+  const auto session =
+      open_cuda(Model::from_memory(config, whole->weights(), whole), small_options(MathMode::f32));
+  ASSERT_FALSE(session);
+  EXPECT_EQ(session.error().code, ErrorCode::unsupported);
+  EXPECT_EQ(session.error().message, "the CUDA backend has no sliding windows (layer 1)");
+}
+
 TEST_F(Loading, OptionsThatMakeNoSenseAreRefused) {
   for (int BackendOptions::*const field :
        {&BackendOptions::max_context, &BackendOptions::max_batch, &BackendOptions::max_sequences}) {

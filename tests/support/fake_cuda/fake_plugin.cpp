@@ -134,7 +134,10 @@ Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model
   if (auto loaded = load_weights(*plan, progress, stop); !loaded) return forward_error(loaded);
   auto cpu = make_cpu_backend(std::move(model), options, reason);
   if (!cpu) return forward_error(cpu);
-  BackendInfo info{BackendKind::cuda, std::move(reason), device(options.choice.device), *plan};
+  BackendInfo info{.kind = BackendKind::cuda,
+                   .reason = std::move(reason),
+                   .device = device(options.choice.device),
+                   .memory = *plan};
   return std::make_unique<FakeBackend>(std::move(*cpu), std::move(info));
 }
 
