@@ -20,14 +20,14 @@ ShapedModel tiny_model() {
 }
 
 TEST(ShapedModel, TheShapesAreThoseOfThePublishedConfigurations) {
-  const auto qwen = shape_named("qwen3-30b-a3b").value();
-  EXPECT_EQ(qwen.num_hidden_layers, 48);
+  const ModelConfig qwen = shape_named("qwen3-30b-a3b").value();
+  EXPECT_EQ(qwen.num_layers(), 48);
   EXPECT_EQ(qwen.num_moe_layers(), 48);
-  EXPECT_EQ(qwen.num_experts * qwen.num_experts_per_tok, 128 * 8);
+  EXPECT_EQ(qwen.num_experts() * qwen.top_k(), 128 * 8);
   EXPECT_EQ(qwen.vocab_size, 151936);
-  const auto olmoe = shape_named("olmoe-1b-7b").value();
+  const ModelConfig olmoe = shape_named("olmoe-1b-7b").value();
   EXPECT_EQ(olmoe.num_moe_layers(), 16);
-  EXPECT_EQ(olmoe.moe_intermediate_size, 1024);
+  EXPECT_EQ(olmoe.widest().expert_width, 1024);
   EXPECT_FALSE(shape_named("mixtral"));
 }
 

@@ -80,11 +80,29 @@ std::shared_ptr<const Model> open_model(const std::string& model) {
 }
 
 const std::vector<std::string>& all_models() {
-  static const std::vector<std::string> models = {
-      "top1",          "top2_tied",   "top8",       "dense_layer",    "sparse_step",      "sharded",
-      "bf16",          "f16",         "no_norm",    "attention_bias", "v5_default",       "v5_fused",
-      "tied_own_head", "olmoe",       "olmoe_bias", "mixtral",        "mixtral_v5_fused", "qwen2_moe",
-      "yarn",          "llama3_rope", "linear_rope"};
+  static const std::vector<std::string> models = {"top1",
+                                                  "top2_tied",
+                                                  "top8",
+                                                  "dense_layer",
+                                                  "sparse_step",
+                                                  "sharded",
+                                                  "bf16",
+                                                  "f16",
+                                                  "no_norm",
+                                                  "attention_bias",
+                                                  "v5_default",
+                                                  "v5_fused",
+                                                  "tied_own_head",
+                                                  "olmoe",
+                                                  "olmoe_bias",
+                                                  "mixtral",
+                                                  "mixtral_v5_fused",
+                                                  "qwen2_moe",
+                                                  "glm4_moe",
+                                                  "glm4_moe_groups",
+                                                  "yarn",
+                                                  "llama3_rope",
+                                                  "linear_rope"};
   return models;
 }
 

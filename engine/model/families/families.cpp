@@ -7,13 +7,15 @@
 
 namespace expertscope {
 
+extern const Family kGlm4Moe;
 extern const Family kMixtral;
 extern const Family kOlmoe;
 extern const Family kQwen2Moe;
 extern const Family kQwen3Moe;
 
 std::span<const Family* const> families() {
-  static constexpr std::array<const Family*, 4> kFamilies = {&kMixtral, &kOlmoe, &kQwen2Moe, &kQwen3Moe};
+  static constexpr std::array<const Family*, 5> kFamilies = {&kGlm4Moe, &kMixtral, &kOlmoe, &kQwen2Moe,
+                                                             &kQwen3Moe};
   return kFamilies;
 }
 

@@ -5,6 +5,7 @@ CLASSES = {
     "qwen3_moe": "Qwen3MoeForCausalLM",
     "olmoe": "OlmoeForCausalLM",
     "mixtral": "MixtralForCausalLM",
+    "glm4_moe": "Glm4MoeForCausalLM",
     "qwen2_moe": "Qwen2MoeForCausalLM",
 }
 
@@ -85,7 +86,26 @@ def qwen2_moe_keys(spec) -> dict:
     return {**keys, "qkv_bias": True, "shared_expert_intermediate_size": spec.shared_inter}
 
 
-FAMILY_KEYS = {"qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
+def glm4_moe_keys(spec) -> dict:
+    return {
+        "attention_bias": spec.attention_bias,
+        "first_k_dense_replace": 1,
+        "head_dim": spec.head_dim,
+        "intermediate_size": spec.inter,
+        "moe_intermediate_size": spec.moe_inter,
+        "n_group": spec.groups,
+        "n_routed_experts": spec.experts,
+        "n_shared_experts": spec.shared_inter // spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "num_nextn_predict_layers": 1,
+        "partial_rotary_factor": 0.5,
+        "routed_scaling_factor": 1.5,
+        "topk_group": spec.top_groups,
+        "use_qk_norm": spec.qk_norm,
+    }
+
+
+FAMILY_KEYS = {"glm4_moe": glm4_moe_keys, "qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
                "qwen2_moe": qwen2_moe_keys}
 
 
@@ -101,9 +121,10 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
     w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, 1.0)
     for name, (rows, cols) in shapes.items():
         w.linear(attn + name, rows, cols)
-        if spec.attention_bias or (spec.family == "qwen2_moe" and name != "o_proj"):
+        has_bias = spec.attention_bias and (spec.family != "glm4_moe" or name != "o_proj")
+        if has_bias or (spec.family == "qwen2_moe" and name != "o_proj"):
             w.normal(attn + name + ".bias", (rows,), 0.3)
-    if spec.family in ("qwen3_moe", "olmoe"):
+    if spec.qk_norm and spec.family in ("qwen3_moe", "olmoe", "glm4_moe"):
         whole = spec.family == "olmoe"
         w.normal(attn + "q_norm.weight", (shapes["q_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
         w.normal(attn + "k_norm.weight", (shapes["k_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
@@ -113,8 +134,12 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
         mlp_weights(w, spec, mlp, spec.inter)
         return
     w.linear(mlp + "gate", spec.experts, spec.hidden, 2.0)
+    if spec.family == "glm4_moe":
+        w.normal(mlp + "gate.e_score_correction_bias", (spec.experts,), 0.2)
     for e in range(spec.experts):
         mlp_weights(w, spec, f"{mlp}experts.{e}.", spec.moe_inter)
+    if spec.family == "glm4_moe":
+        mlp_weights(w, spec, mlp + "shared_experts.", spec.shared_inter)
     if spec.family == "qwen2_moe":
         mlp_weights(w, spec, mlp + "shared_expert.", spec.shared_inter)
         w.linear(mlp + "shared_expert_gate", 1, spec.hidden, 2.0)

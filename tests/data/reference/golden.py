@@ -26,6 +26,8 @@ class MoeCall:
     weights: torch.Tensor  # [T, slots]
     ids: torch.Tensor  # [T, slots]; experts = "no expert"
     output: torch.Tensor  # [T, hidden]
+    keys: torch.Tensor = None  # [T, experts] what experts are selected by
+    scores: torch.Tensor = None  # [T, experts] what weights are made of
 
 
 class Recorder:
@@ -55,8 +57,14 @@ class Recorder:
             return
 
         def keep_router(module, args, out):
+            keys, scores = selection(module, out[0])
+            # Some routers leave the order of the chosen open: here the largest key comes first.
+            order = keys.gather(1, out[2].clamp(max=keys.shape[-1] - 1)).argsort(
+                dim=-1, descending=True, stable=True)
+            if module.num_experts in out[2]:  # "no expert" under a policy: the policy has its own order
+                order = torch.arange(out[2].shape[-1]).expand_as(out[2])
             self.calls[n] = MoeCall(args[0].reshape(-1, args[0].shape[-1]).clone(), out[0].clone(),
-                                    out[1].clone(), out[2].clone(), None)
+                                    out[1].gather(1, order), out[2].gather(1, order), None, keys, scores)
 
         def keep_output(module, args, out):
             self.calls[n].output = out.clone()
@@ -73,6 +81,26 @@ class Recorder:
             handle.remove()
 
 
+def selection(gate, logits) -> tuple:
+    """(what a router selects by, what its weights are made of): logits and their softmax, or under a sigmoid
+    scores with their correction within the best groups, and the scores."""
+    bias = getattr(gate, "e_score_correction_bias", None)
+    if bias is None:
+        return logits.clone(), torch.softmax(logits, dim=-1)
+    scores = logits.sigmoid()
+    keys = scores + bias
+    if gate.num_group > 1:
+        groups = keys.view(len(keys), gate.num_group, -1)
+        ranks = groups.topk(2, dim=-1).values.sum(-1).sort(dim=-1, descending=True)
+        gap = (ranks.values[:, gate.topk_group - 1] - ranks.values[:, gate.topk_group]).min().item()
+        if gap < MIN_SELECTION_GAP:
+            raise NearTie(f"group gap {gap:.2e}")
+        outside = torch.ones_like(ranks.values, dtype=torch.bool)
+        outside.scatter_(1, ranks.indices[:, : gate.topk_group], False)
+        keys = groups.masked_fill(outside[..., None], -float("inf")).view_as(keys)
+    return keys, scores
+
+
 def slot_outputs(experts, call: MoeCall) -> torch.Tensor:
     """f_e of every slot [T, slots, hidden], before the combine weight; zeros for no expert."""
     slots = torch.zeros(*call.ids.shape, call.inputs.shape[-1])
@@ -87,10 +115,11 @@ def slot_outputs(experts, call: MoeCall) -> torch.Tensor:
     return slots
 
 
-def check_router(logits: torch.Tensor, top_k: int) -> float:
-    ordered = logits.sort(dim=-1, descending=True).values[:, : top_k + 1]
+def check_router(call: MoeCall, top_k: int) -> float:
+    ordered = call.keys.sort(dim=-1, descending=True).values[:, : top_k + 1]
     gap = (ordered[:, :-1] - ordered[:, 1:]).min().item()
-    if gap < MIN_ROUTER_GAP:
+    # Scores lie closer together than logits.
+    if gap < (MIN_ROUTER_GAP if torch.equal(call.keys, call.router_logits) else MIN_SELECTION_GAP):
         raise NearTie(f"router gap {gap:.2e}")
     return gap
 
@@ -121,13 +150,15 @@ def i32(values) -> torch.Tensor:
 
 def moe_tensors(n: int, call: MoeCall, slots: torch.Tensor) -> dict:
     magnitude, channel = slots.abs().max(dim=-1)
-    probs = torch.softmax(call.router_logits, dim=-1)
-    entropy = -(probs * torch.log_softmax(call.router_logits, dim=-1)).sum(-1)
+    softmax = torch.equal(call.keys, call.router_logits)
+    shares = call.scores if softmax else call.scores / call.scores.sum(-1, keepdim=True)
+    logs = torch.log_softmax(call.router_logits, dim=-1) if softmax else shares.log()
+    entropy = -(shares * logs).sum(-1)
     return {
         f"layer.{n}.router_logits": call.router_logits,
         f"layer.{n}.router_entropy": entropy,
         f"layer.{n}.topk_ids": i32(call.ids),
-        f"layer.{n}.topk_probs": probs.gather(1, call.ids),
+        f"layer.{n}.topk_probs": call.scores.gather(1, call.ids),
         f"layer.{n}.topk_weights": call.weights,
         f"layer.{n}.expert_norm": slots.norm(dim=-1),
         f"layer.{n}.expert_max": magnitude,
@@ -154,7 +185,7 @@ def golden(model, ids: list, top_k: int) -> tuple:
         if n not in recorder.calls:
             continue
         call = recorder.calls[n]
-        gap = min(gap, check_router(call.router_logits, top_k))
+        gap = min(gap, check_router(call, top_k))
         slots = slot_outputs(model.model.layers[n].mlp.experts, call)
         check_channels(slots)
         tensors.update(moe_tensors(n, call, slots))
@@ -173,7 +204,7 @@ def greedy(model, ids: list, count: int, top_k: int) -> list:
     logits = recorder.run(text)
     recorder.close()
     for call in recorder.calls.values():
-        check_router(call.router_logits, top_k)
+        check_router(call, top_k)
     steps = logits[len(ids) - 1 : -1]
     top = steps.topk(2, dim=-1).values
     if (top[:, 0] - top[:, 1]).min() < MIN_GREEDY_GAP:

@@ -37,7 +37,10 @@ class Spec:
     heads: int = 4
     kv_heads: int = 2
     head_dim: int = 16
+    qk_norm: bool = True
     experts: int = 8
+    groups: int = 1
+    top_groups: int = 1
     top_k: int = 2
     norm_topk: bool = True
     tied: bool = False

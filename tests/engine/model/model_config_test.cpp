@@ -204,7 +204,8 @@ TEST(ModelConfig, AnUnknownArchitectureIsRefusedWithTheListOfThoseKnown) {
   const auto error = refusal([](Json& c) { c["architectures"] = {"LlamaForCausalLM"}; });
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_EQ(error.message,
-            "config.json: architecture LlamaForCausalLM is not supported; supported: MixtralForCausalLM, "
+            "config.json: architecture LlamaForCausalLM is not supported; supported: Glm4MoeForCausalLM, "
+            "MixtralForCausalLM, "
             "OlmoeForCausalLM, "
             "Qwen2MoeForCausalLM, Qwen3MoeForCausalLM");
   EXPECT_THAT(refusal([](Json& c) { c["architectures"] = {7}; }).message, HasSubstr("the name of a class"));

@@ -69,8 +69,8 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryFixture,
                          ::testing::Values("top1", "top2_tied", "top8", "no_norm", "bf16", "f16",
                                            "attention_bias", "dense_layer", "sparse_step", "sharded",
                                            "v5_default", "v5_fused", "tied_own_head", "olmoe", "olmoe_bias",
-                                           "qwen2_moe", "mixtral", "mixtral_v5_fused",
-                                           "planted_super_experts"),
+                                           "qwen2_moe", "glm4_moe", "glm4_moe_groups", "mixtral",
+                                           "mixtral_v5_fused", "planted_super_experts"),
                          [](const auto& suite) { return std::string(suite.param); });
 
 /// Bytes of a tensor of model.safetensors, read without the code under test.

@@ -189,7 +189,7 @@ TEST(EditMarks, SayWhatTheEnabledEditsDoToACell) {
   policy.edits.push_back(prune(0, 1));
   policy.edits.back().enabled = false;
   const ModelConfig config = small_config();
-  const EditMarks marks(policy, config.moe_layer, config.num_experts);
+  const EditMarks marks(policy, config.moe_layers(), config.num_experts());
   EXPECT_EQ(marks.at({2, 5}).prune, PruneMode::zero);
   EXPECT_EQ(marks.at({2, 1}).reroute_to, 7);
   EXPECT_EQ(marks.at({2, 3}).bias, -2.0f);
@@ -219,7 +219,7 @@ TEST(EditMarks, AStarMarksEveryMoeLayerAndOnlyThose) {
   RoutingPolicy policy;
   policy.edits.push_back({PruneEdit{5, PruneMode::drop}, {}, true, {}});
   const ModelConfig config = small_config();
-  const EditMarks marks(policy, config.moe_layer, config.num_experts);
+  const EditMarks marks(policy, config.moe_layers(), config.num_experts());
   EXPECT_TRUE(marks.at({0, 5}).any());
   EXPECT_FALSE(marks.at({1, 5}).any());
   EXPECT_TRUE(marks.at({3, 5}).any());
@@ -230,7 +230,7 @@ TEST(EditMarks, SkipWhatLiesOutsideTheGrid) {
   policy.edits = {prune(2, 99), prune(99, 1), prune(-1, 1)};
   policy.edits.push_back({TopKEdit{1}, {}, true, {}});
   const ModelConfig config = small_config();
-  const EditMarks marks(policy, config.moe_layer, config.num_experts);
+  const EditMarks marks(policy, config.moe_layers(), config.num_experts());
   for (int layer = -1; layer < 5; ++layer) {
     for (int expert = -1; expert < 10; ++expert) {
       EXPECT_FALSE(marks.at({layer, expert}).any());

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/config_parts.h"
+#include "engine/model/families/family.h"
+
+namespace expertscope {
+namespace {
+
+/// Glm4MoeConfig of transformers: GLM-4.5, 4.6 and 4.7. The first layers are dense, half of each head turns,
+/// and the router is that of DeepSeek-V3.
+void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
+  const ConfigDefaults defaults{
+      .rms_norm_eps = 1e-5, .partial_rotary_factor = 0.5, .max_position_embeddings = 131072};
+  read_decoder(keys, defaults, config);
+  read_attention(keys, defaults, config);
+  keys.ignore(
+      {"num_nextn_predict_layers", "num_mtp_layers"});  // layers behind the last, which predict further
+  const bool bias = keys.flag({"attention_bias"}, false);
+  const bool qk_norm = keys.flag({"use_qk_norm"}, false);
+
+  RouterSpec router;
+  router.experts = keys.size_or({"n_routed_experts", "num_local_experts"}, 128, ConfigKeys::kMaxExperts);
+  router.top_k = keys.size_or({"num_experts_per_tok"}, 8, ConfigKeys::kMaxExperts);
+  router.score = RouterSpec::Score::sigmoid;
+  router.correction_bias = true;
+  router.groups = keys.size_or({"n_group"}, 1, ConfigKeys::kMaxExperts);
+  router.top_groups = keys.size_or({"topk_group"}, 1, ConfigKeys::kMaxExperts);
+  router.group_rank = RouterSpec::GroupRank::sum_of_two;
+  router.renormalise = keys.flag({"norm_topk_prob"}, true);
+  router.renormalise_epsilon = 1e-20f;
+  router.scale = static_cast<float>(keys.number({"routed_scaling_factor"}, 1.0, 1e-6, 1e6));
+  const MlpSpec expert{.width = keys.size({"moe_intermediate_size"}, ConfigKeys::kMaxWidth)};
+  const int shared = keys.count_or({"n_shared_experts"}, 1, 64);
+  const int first_moe = keys.count_or({"first_k_dense_replace"}, 1, ConfigKeys::kMaxLayers);
+  const MlpSpec dense{.width = keys.count_or({"intermediate_size"}, 10944, ConfigKeys::kMaxWidth)};
+  for (int n = 0; n < config.num_layers(); ++n) {
+    LayerSpec& layer = config.layers[static_cast<std::size_t>(n)];
+    layer.attention.qkv_bias = bias;
+    if (qk_norm) layer.attention.qk_norm = AttentionSpec::QkNorm::head;
+    if (n < first_moe) set_dense(keys, dense, layer);
+    if (n < first_moe) continue;
+    set_router(keys, router, expert, layer);
+    layer.shared.width = shared * expert.width;
+  }
+}
+
+constexpr TensorNames names() {
+  TensorNames names = llama_tensor_names();
+  names.correction_bias = "model.layers.{layer}.mlp.gate.e_score_correction_bias";
+  names.shared_gate_proj = "model.layers.{layer}.mlp.shared_experts.gate_proj";
+  names.shared_up_proj = "model.layers.{layer}.mlp.shared_experts.up_proj";
+  names.shared_down_proj = "model.layers.{layer}.mlp.shared_experts.down_proj";
+  return names;
+}
+
+}  // namespace
+
+extern const Family kGlm4Moe;
+const Family kGlm4Moe = {
+    .name = "Glm4MoeForCausalLM", .model_type = "glm4_moe", .read = read, .tensors = names()};
+
+}  // namespace expertscope
