@@ -80,6 +80,17 @@ const LayerSpec& moe_layer(const ModelConfig& config) {
                        [](const LayerSpec& layer) { return layer.is_moe(); });
 }
 
+std::string router_text(const RouterSpec& router) {
+  const bool sigmoid = router.score == RouterSpec::Score::sigmoid;
+  std::string text = sigmoid ? "sigmoid" : "softmax";
+  if (router.score == RouterSpec::Score::softmax_of_chosen) text += " of the chosen";
+  if (router.correction_bias) text += ", correction bias";
+  if (router.groups > 1) text += fmt::format(", {} of {} groups", router.top_groups, router.groups);
+  if (router.renormalise) text += ", weights renormalised";
+  if (router.scale != 1.0f) text += fmt::format(", scaled by {:g}", router.scale);
+  return text;
+}
+
 nlohmann::ordered_json config_json(const ModelConfig& config) {
   const WidestLayer most = config.widest();
   const LayerSpec& first = config.layers.front();
@@ -97,6 +108,8 @@ nlohmann::ordered_json config_json(const ModelConfig& config) {
       {"num_experts_per_tok", most.top_k},
       {"moe_intermediate_size", most.expert_width},
       {"norm_topk_prob", moe.router.renormalise},
+      {"shared_expert_width", moe.shared.width},
+      {"router", router_text(moe.router)},
       {"tie_word_embeddings", config.tie_word_embeddings},
       {"max_position_embeddings", config.max_position_embeddings},
       {"rope_theta", first.attention.rotary.theta},
@@ -111,9 +124,13 @@ std::string line(const char* label, const std::string& value) {
 
 std::string experts_text(const ModelConfig& config) {
   const WidestLayer most = config.widest();
-  const std::string experts =
+  const LayerSpec& layer = moe_layer(config);
+  std::string text =
       fmt::format("{} per MoE layer, top-{}, width {}", most.experts, most.top_k, most.expert_width);
-  return moe_layer(config).router.renormalise ? experts + ", weights renormalised" : experts;
+  if (layer.shared.width > 0)
+    text += fmt::format(", beside a shared one of width {}{}", layer.shared.width,
+                        layer.shared_gate ? " behind a gate" : "");
+  return text;
 }
 
 std::string attention_text(const ModelConfig& config) {
@@ -165,7 +182,7 @@ nlohmann::ordered_json model_json(const Model& model) {
       {"warnings", model.warnings()},
   };
   if (model.tokenizer() != nullptr) json["tokenizer"] = tokenizer_json(*model.tokenizer());
-  if (model.chat_template() != nullptr) json["chat_template"] = model.chat_template()->name();
+  if (model.chat_template() != nullptr) json["chat_template"] = true;
   return json;
 }
 
@@ -178,6 +195,7 @@ std::string model_text(const Model& model) {
   text += line("layers", fmt::format("{}, {} of them with experts, width {}", config.num_layers(),
                                      config.num_moe_layers(), config.hidden_size));
   text += line("experts", experts_text(config));
+  text += line("router", router_text(moe_layer(config).router));
   text += line("attention", attention_text(config));
   text += line("vocabulary", fmt::format("{}, {} embeddings", format_count(config.vocab_size),
                                          config.tie_word_embeddings ? "tied" : "untied"));
@@ -193,7 +211,7 @@ std::string model_text(const Model& model) {
     text +=
         line("unicode", fmt::format("{} in classes of characters, {} in normal forms (NFC) and lower case",
                                     kUnicodeOfClasses, unicode_of_forms()));
-  text += line("chat template", model.chat_template() != nullptr ? model.chat_template()->name() : "none");
+  text += line("chat template", model.chat_template() != nullptr ? "the model's own" : "none");
   text += line("config sha256", model.identity().config_sha256);
   for (const std::string& warning : model.warnings())
     text += line("warning", warning);

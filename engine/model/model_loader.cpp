@@ -111,9 +111,9 @@ void ModelLoader::load_chat_template(const Result<ChatTemplateSource>& source) {
   };
   if (!source) return none(fmt::format("The chat template is not usable: {}", source.error().message));
   if (source->jinja.empty()) return none("The model has no chat template: prompts are used as they are.");
-  auto recognised = ChatTemplate::recognise(source->jinja, source->bos_token, source->eos_token);
-  if (!recognised) return none(recognised.error().message);
-  model_->chat_template_ = std::move(*recognised);
+  auto opened = ChatTemplate::open(source->jinja, source->bos_token, source->eos_token);
+  if (!opened) return none(opened.error().message);
+  model_->chat_template_ = std::move(*opened);
 }
 
 Result<std::shared_ptr<const Model>> ModelLoader::load() {

@@ -15,7 +15,7 @@
 
 namespace expertscope {
 
-/// A chat template before it is recognised; `jinja` is empty where there is none.
+/// The source of a chat template; `jinja` is empty where there is none.
 struct ChatTemplateSource {
   std::string jinja;
   std::string bos_token;

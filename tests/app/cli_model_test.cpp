@@ -23,7 +23,7 @@ TEST(CliInfo, DescribesAModel) {
   EXPECT_EQ(info["config"]["num_experts"], 16);
   EXPECT_EQ(info["config"]["num_experts_per_tok"], 8);
   EXPECT_EQ(info["config"]["num_moe_layers"], 3);
-  EXPECT_EQ(info["chat_template"], "ChatML");
+  EXPECT_EQ(info["chat_template"], true);
   EXPECT_EQ(info["config_sha256"].get<std::string>().size(), 64u);
 }
 
@@ -43,6 +43,7 @@ TEST(CliInfo, IsReadableWithoutJson) {
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_THAT(result.out, HasSubstr("Qwen3MoeForCausalLM"));
   EXPECT_THAT(result.out, HasSubstr("16 per MoE layer, top-8"));
+  EXPECT_THAT(result.out, HasSubstr("softmax, weights renormalised"));
   EXPECT_EQ(result.err, "") << "progress is for terminals";
 }
 
@@ -128,7 +129,7 @@ TEST(CliInfo, AGgufFileIsAModelForEveryCommand) {
   const ProcessResult info = run_cli({"info", model});
   EXPECT_EQ(info.exit_code, 0) << info.err;
   EXPECT_THAT(info.out, HasSubstr("  architecture   Qwen3MoeForCausalLM (qwen3_moe)\n"));
-  EXPECT_THAT(info.out, HasSubstr("  chat template  ChatML\n"));
+  EXPECT_THAT(info.out, HasSubstr("  chat template  the model's own\n"));
   const ProcessResult text = run_cli({"generate", model, "--prompt", "hello", "--max-tokens", "4"});
   EXPECT_EQ(text.exit_code, 0) << text.err;
   EXPECT_NE(text.out, "");

@@ -7,10 +7,11 @@
 import json
 from pathlib import Path
 
+from jinja2.exceptions import TemplateError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from reference.chat_templates import CHATS, FOREIGN, OURS
+from reference.chat_templates import CHATS, TEMPLATES
 from reference.models import write_json
 
 HERE = Path(__file__).resolve().parent / "text"
@@ -151,11 +152,19 @@ def render(source: str, messages: list[dict]) -> str:
                                                   add_generation_prompt=True, bos_token=BOS, eos_token=EOS)
 
 
+def outcome(source: str, messages: list) -> dict:
+    """The text, or why the template refuses the conversation."""
+    try:
+        return {"text": render(source, messages)}
+    except TemplateError as why:
+        return {"refused": str(why)}
+
+
 def write_chat_templates() -> None:
-    rows = [{"name": name, "source": source, "chats": [{"messages": m, "text": render(source, m)} for m in CHATS]}
-            for name, source in OURS.items()]
+    rows = [{"name": name, "source": source, "chats": [{"messages": m, **outcome(source, m)} for m in CHATS]}
+            for name, source in TEMPLATES.items()]
     write_json(HERE / "chat_templates.json",
-               {"bos_token": BOS, "eos_token": EOS, "templates": rows, "foreign": FOREIGN})
+               {"bos_token": BOS, "eos_token": EOS, "templates": rows})
 
 
 def main() -> None:

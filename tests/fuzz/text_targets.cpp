@@ -81,7 +81,7 @@ bool fuzz_text(std::string_view input) {
 
 bool fuzz_chat_template(std::string_view input) {
   const auto [source, message] = two_texts(input);
-  const auto chat = ChatTemplate::recognise(source, "<s>", "</s>");
+  const auto chat = ChatTemplate::open(source, "<s>", "</s>");
   if (!opened(chat)) return false;
   ensure(!(*chat)->name().empty(), "a template without a name");
   (void)opened((*chat)->render({{"system", message}, {"user", "x"}, {"assistant", "<think>y</think>z"}}));

@@ -182,9 +182,8 @@ void PromptBar::use_model_defaults() {
   const bool has_template = model.chat_template() != nullptr;
   chat_->setEnabled(has_template);
   chat_->setChecked(false);
-  chat_->setToolTip(
-      has_template ? tr("Wrap the prompt as a user's turn (%1)").arg(visible(model.chat_template()->name()))
-                   : visible(model.require_chat_template().error().message));
+  chat_->setToolTip(has_template ? tr("Wrap the prompt as a user's turn, with the model's chat template")
+                                 : visible(model.require_chat_template().error().message));
   max_tokens_->setMaximum(workspace_.engine().max_context());
   proposed_ = proposed_sampling(model.config().generation);
   show_sampling();

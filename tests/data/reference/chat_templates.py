@@ -99,15 +99,40 @@ MACRO = """\
 {{ tail if add_generation_prompt else 'no' }}{{ '' if total // 2 * 2 == total else eos_token }}
 """
 
-# Not ours: recognising must fail, whatever it renders to.
-FOREIGN = {
-    "headers": ("{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\n\n' "
-                "+ m.content + '<|eot_id|>' }}{% endfor %}"),
-    "instructions": "{% for m in messages %}{{ '[INST] ' + m.content + ' [/INST]' }}{% endfor %}",
-    "no_roles": "{% for m in messages %}{{ m.content }}{% endfor %}<|im_start|>assistant\n",
-}
+HEADERS = ("{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\n\n' "
+           "+ m.content + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}"
+           "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}")
 
-OURS = {"plain": PLAIN, "demo": DEMO, "default_system": DEFAULT_SYSTEM, "thinking": THINKING, "raw_text": RAW_TEXT,
+# Refuses what does not alternate, and has no place for the system but in the first question.
+INSTRUCTIONS = """\
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content'] %}
+    {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set loop_messages = messages %}
+{%- endif %}
+{{- bos_token }}
+{%- for message in loop_messages %}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
+        {{- raise_exception('roles must alternate user/assistant') }}
+    {%- endif %}
+    {%- if message['role'] == 'user' %}
+        {%- if loop.first and system_message is defined %}
+            {{- ' [INST] ' + system_message + '\\n\\n' + message['content'] + ' [/INST]' }}
+        {%- else %}
+            {{- ' [INST] ' + message['content'] + ' [/INST]' }}
+        {%- endif %}
+    {%- elif message['role'] == 'assistant' %}
+        {{- ' ' + message['content'] + eos_token }}
+    {%- else %}
+        {{- raise_exception('only user and assistant roles are supported') }}
+    {%- endif %}
+{%- endfor %}
+"""
+
+BARE = "{% for m in messages %}{{ m.content }}{% endfor %}"
+
+TEMPLATES = {"headers": HEADERS, "instructions": INSTRUCTIONS, "bare": BARE, "plain": PLAIN, "demo": DEMO, "default_system": DEFAULT_SYSTEM, "thinking": THINKING, "raw_text": RAW_TEXT,
         "macro": MACRO}
 
 

@@ -27,20 +27,25 @@ TEST(ChatTemplate, RendersAsTransformersDoes) {
   const auto data = golden();
   for (const auto& row : data["templates"]) {
     const auto chat =
-        ChatTemplate::recognise(row["source"].get<std::string>(), data["bos_token"].get<std::string>(),
-                                data["eos_token"].get<std::string>());
+        ChatTemplate::open(row["source"].get<std::string>(), data["bos_token"].get<std::string>(),
+                           data["eos_token"].get<std::string>());
     ASSERT_TRUE(chat) << row["name"] << chat.error().message;
-    EXPECT_EQ((*chat)->name(), row["name"] == "demo" ? "Expertscope demo" : "ChatML");
-    for (const auto& example : row["chats"])
-      EXPECT_EQ((*chat)->render(messages_of(example["messages"])).value(), example["text"].get<std::string>())
-          << row["name"] << example["messages"];
+    for (const auto& example : row["chats"]) {
+      const auto text = (*chat)->render(messages_of(example["messages"]));
+      ASSERT_EQ(text.has_value(), example.contains("text")) << row["name"] << example["messages"];
+      if (text) {
+        EXPECT_EQ(*text, example["text"].get<std::string>()) << row["name"] << example["messages"];
+      } else {
+        EXPECT_THAT(text.error().message, HasSubstr(example["refused"].get<std::string>()));
+      }
+    }
   }
 }
 
 TEST(ChatTemplate, RendersTheChatsOfTheTestTokenizer) {
   const auto tokenizer = testing::data_folder() / "tokenizers";
   const auto config = Json::parse(testing::read_bytes(tokenizer / "qwen2_like" / "tokenizer_config.json"));
-  const auto chat = ChatTemplate::recognise(config["chat_template"].get<std::string>());
+  const auto chat = ChatTemplate::open(config["chat_template"].get<std::string>());
   ASSERT_TRUE(chat) << chat.error().message;
   int checked = 0;
   const auto chats = Json::parse(testing::read_bytes(tokenizer / "chat.json"));
@@ -52,21 +57,9 @@ TEST(ChatTemplate, RendersTheChatsOfTheTestTokenizer) {
   EXPECT_EQ(checked, 3);
 }
 
-TEST(ChatTemplate, AnotherFamilyIsRefusedAndTheRawPromptOffered) {
-  const auto data = golden();
-  for (const auto& source : data["foreign"]) {
-    const auto chat = ChatTemplate::recognise(source.get<std::string>());
-    ASSERT_FALSE(chat) << source;
-    EXPECT_EQ(
-        chat.error().message,
-        "The chat template is not supported (it frames messages neither as ChatML nor as the demo model "
-        "does); prompts are used as they are.");
-  }
-}
-
 TEST(ChatTemplate, SaysWhatItDoesNotUnderstand) {
   const auto reason = [](std::string_view source) {
-    const auto chat = ChatTemplate::recognise(source);
+    const auto chat = ChatTemplate::open(source);
     return chat ? "" : chat.error().message;
   };
   EXPECT_THAT(reason("{% import 'x' as y %}"), HasSubstr("(line 1: the tag \"import\" is not understood)"));
@@ -83,7 +76,7 @@ TEST(ChatTemplate, ARefusedConversationKeepsItsReason) {
       "{% for m in messages %}{% if m.content == 'five' %}{{ raise_exception('five is too many') }}{% endif "
       "%}"
       "{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}{{ '<|assistant|>' }}";
-  const auto chat = ChatTemplate::recognise(source);
+  const auto chat = ChatTemplate::open(source);
   ASSERT_TRUE(chat) << chat.error().message;
   EXPECT_EQ((*chat)->render({{"user", "four"}}).value(), "<|user|>four<|end|><|assistant|>");
   const auto refused = (*chat)->render({{"user", "five"}});
@@ -106,7 +99,7 @@ TEST(ChatTemplate, ALongConversationIsFarFromTheLimits) {
   }
   messages.push_back({"user", "last"});
   for (const auto& row : data["templates"]) {
-    const auto chat = ChatTemplate::recognise(row["source"].get<std::string>(), "<s>", "</s>");
+    const auto chat = ChatTemplate::open(row["source"].get<std::string>(), "<s>", "</s>");
     ASSERT_TRUE(chat) << chat.error().message;
     const auto text = (*chat)->render(messages);
     EXPECT_TRUE(text) << row["name"] << text.error().message;
@@ -114,18 +107,14 @@ TEST(ChatTemplate, ALongConversationIsFarFromTheLimits) {
 }
 
 TEST(ChatTemplate, AHostileTemplateEndsInAnErrorNotInAHang) {
-  const auto refused = [](const std::string& source) { return !ChatTemplate::recognise(source); };
+  const auto refused = [](const std::string& source) { return !ChatTemplate::open(source); };
   EXPECT_TRUE(
       refused("{% for a in range(99999) %}{% for b in range(99999) %}{{ b }}{% endfor %}{% endfor %}"));
   EXPECT_TRUE(refused(
       "{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}"));
   EXPECT_TRUE(refused("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"));
-  EXPECT_TRUE(refused("{% set ns = namespace() %}{% set ns.self = ns %}{{ ns == ns }}"));
   EXPECT_TRUE(
       refused("{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}"));
-  EXPECT_TRUE(
-      refused("{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% set ns.x = namespace(x=ns.x) %}{% "
-              "endfor %}"));
   EXPECT_TRUE(refused(
       "{% set ns = namespace(x='a' , l=[]) %}{% for i in range(22) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
       "{% for i in range(999) %}{% set ns.l = ns.l + [ns.x | upper] %}{% endfor %}"));
@@ -139,6 +128,17 @@ TEST(ChatTemplate, AHostileTemplateEndsInAnErrorNotInAHang) {
   EXPECT_TRUE(refused("{{ " + std::string(100'000, '-') + "1 }}"));
   EXPECT_TRUE(refused("{{ 9999999999999 }}"));
   EXPECT_TRUE(refused("{{ 7 // 0 }}{{ 7 % 0 }}"));
+}
+
+TEST(ChatTemplate, NamespacesMayHoldEachOtherAndThemselves) {
+  const auto text = [](const std::string& source) {
+    const auto chat = ChatTemplate::open(source);
+    return chat ? (*chat)->render({{"user", "x"}}).value() : chat.error().message;
+  };
+  EXPECT_EQ(text("{% set ns = namespace() %}{% set ns.self = ns %}{{ ns == ns }}"), "True");
+  EXPECT_EQ(text("{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% set ns.x = namespace(x=ns.x) %}"
+                 "{% endfor %}end"),
+            "end");
 }
 
 }  // namespace

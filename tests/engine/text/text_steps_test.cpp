@@ -195,7 +195,7 @@ TEST_F(TextSteps, OfChatTemplates) {
 }
 
 TEST_F(TextSteps, OfARenderedConversation) {
-  const auto chat = ChatTemplate::recognise(
+  const auto chat = ChatTemplate::open(
       "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content | trim + '<|im_end|>\n' }}{% "
       "endfor %}"
       "{{ '<|im_start|>assistant\n' }}");
