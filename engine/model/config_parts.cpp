@@ -25,6 +25,7 @@ double yarn_magnitude(double factor, double scale) {
 }
 
 void read_yarn(ConfigKeys& keys, const ModelConfig& config, RotarySpec& rotary) {
+  keys.ignore({"finetuned"});
   rotary.beta_fast = keys.number({"beta_fast"}, 32.0, 1e-6, 1e9);
   rotary.beta_slow = keys.number({"beta_slow"}, 1.0, 1e-6, 1e9);
   rotary.truncate = keys.flag({"truncate"}, true);

@@ -12,6 +12,10 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>& warni
   read_attention(keys, defaults, config);
   refuse_switched_window(keys);
   const bool bias = keys.flag({"attention_bias"}, false);
+  // Qwen3-Coder has these, with the values that Qwen3-MoE means without them.
+  keys.only("qkv_bias", {false});
+  keys.only("use_qk_norm", {true});
+  keys.only("shared_expert_intermediate_size", {0});
 
   RouterSpec router;
   router.experts = keys.size({"num_experts", "num_local_experts"}, ConfigKeys::kMaxExperts);

@@ -301,6 +301,16 @@ TEST(ModelConfig, AKeyThatNobodyKnowsRefusesTheModelByNameAndValue) {
   EXPECT_TRUE(parsed([](Json& c) { c["attn_logit_softcapping"] = nullptr; }));
 }
 
+TEST(ModelConfig, ASettingWithTheValueThatTheFamilyMeansAnywayIsHarmless) {
+  EXPECT_TRUE(parsed([](Json& c) {
+    c["qkv_bias"] = false;
+    c["use_qk_norm"] = true;
+    c["shared_expert_intermediate_size"] = 0;
+  }));
+  EXPECT_EQ(refusal([](Json& c) { c["shared_expert_intermediate_size"] = 512; }).message,
+            "config.json: shared_expert_intermediate_size: 512 is not supported");
+}
+
 TEST(ModelConfig, WhatEveryConfigHasChangesNothing) {
   // PretrainedConfig().to_dict() of transformers 4.57 and 5.24, and what training programs add.
   EXPECT_TRUE(parsed([](Json& c) {

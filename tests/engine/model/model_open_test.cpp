@@ -126,7 +126,6 @@ TEST(ModelOpen, KnowsWhatItOpened) {
   EXPECT_EQ(identity.config_sha256.size(), 64u);
   EXPECT_NE(identity.config_sha256, fixture("top8")->identity().config_sha256);
   ASSERT_NE(model->tokenizer(), nullptr);
-  ASSERT_NE(model->chat_template(), nullptr);
   EXPECT_NE(model->chat_template(), nullptr);
   EXPECT_THAT(model->warnings(), IsEmpty());
 }
@@ -402,7 +401,7 @@ TEST(ModelOpen, ChatTemplateJinjaOverridesTheTokenizerConfig) {
   ASSERT_NE(model, nullptr);
   ASSERT_NE(model->chat_template(), nullptr);
   EXPECT_EQ(model->chat_template()->render({{"user", "x"}}), "<B><|user|>x<|end|><|assistant|>");
-  folder.write("chat_template.jinja", "[INST]{{ messages[0].content }}[/INST]");
+  folder.write("chat_template.jinja", "{% import 'framing' as framing %}");
   model = open(folder.path());
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(model->chat_template(), nullptr);
