@@ -83,7 +83,6 @@ bool fuzz_chat_template(std::string_view input) {
   const auto [source, message] = two_texts(input);
   const auto chat = ChatTemplate::open(source, "<s>", "</s>");
   if (!opened(chat)) return false;
-  ensure(!(*chat)->name().empty(), "a template without a name");
   (void)opened((*chat)->render({{"system", message}, {"user", "x"}, {"assistant", "<think>y</think>z"}}));
   return opened((*chat)->render({{"user", "x"}, {"assistant", message}, {"user", ""}}));
 }
