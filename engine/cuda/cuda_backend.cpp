@@ -7,6 +7,7 @@
 #include <new>
 
 #include "engine/backend/backend_checks.h"
+#include "engine/backend/intermediates.h"
 #include "engine/cuda/forward.h"
 #include "engine/cuda/runtime/device.h"
 #include "engine/cuda/runtime/step_graph.h"
@@ -230,12 +231,12 @@ void CudaBackend::run_layer(ForwardContext& context, int layer, int moe_layer) {
 void CudaBackend::run_layers(ForwardContext& context) {
   const std::int64_t width = context.config.hidden_size;
   embed(context);
-  observe("embedding", -1, work_.hidden, context.tokens, width, context.queue);
+  observe(intermediate::kEmbedding, -1, work_.hidden, context.tokens, width, context.queue);
   int moe_layer = 0;
   for (int layer = 0; layer < context.config.num_layers(); ++layer) {
     run_layer(context, layer, moe_layer);
     moe_layer += context.config.is_moe(layer) ? 1 : 0;
-    observe("hidden", layer, work_.hidden, context.tokens, width, context.queue);
+    observe(intermediate::kHidden, layer, work_.hidden, context.tokens, width, context.queue);
     if (!context.decoding() && (layer + 1) % kLayersOfAPiece == 0) send_probes(context, layer + 1, moe_layer);
   }
   if (context.few()) finish_decode_probes(context);
@@ -303,7 +304,7 @@ Status CudaBackend::compute(ForwardContext& context, const Batch& batch, StepOut
   if (auto ok = head_slices(context, batch, output); !ok) return ok;
   if (rows > 0 && observer_ != nullptr) {
     observe_norm(context);
-    observe("norm", -1, work_.exact, rows, context.config.hidden_size, context.queue);
+    observe(intermediate::kNorm, -1, work_.exact, rows, context.config.hidden_size, context.queue);
   }
   return context.queue.take_status();
 }

@@ -163,12 +163,13 @@ std::vector<std::int64_t> ConfigKeys::integers(Names names) {
                                          {});
 }
 
-const Json* ConfigKeys::object(const char* key) {
+std::optional<JsonFields> ConfigKeys::object(const char* key) {
   key = take({key});
-  if (!fields_.has(key)) return nullptr;
-  const auto inner = fields_.object(key);
-  if (!inner) keep<bool>(forward_error(inner), false);
-  return inner ? &fields_.json()[key] : nullptr;
+  if (!fields_.has(key)) return std::nullopt;
+  auto inner = fields_.object(key);
+  if (inner) return std::move(*inner);
+  fail(forward_error(inner));
+  return std::nullopt;
 }
 
 void ConfigKeys::only(const char* key, const std::vector<Json>& harmless, std::string_view why) {
@@ -189,7 +190,7 @@ void ConfigKeys::only(const char* key, const std::vector<Json>& harmless, std::s
 }
 
 void ConfigKeys::ignore(Names names) {
-  known_.insert(names.begin(), names.end());
+  take(names);
 }
 
 void ConfigKeys::ignore_usual() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -51,8 +52,8 @@ class ConfigKeys {
   double number(Names names, double fallback, double min, double max);
   std::string text(Names names, const char* fallback);
   std::vector<std::int64_t> integers(Names names);
-  /// Null where the key is absent or no object.
-  const Json* object(const char* key);
+  /// Empty where the key is absent or no object.
+  std::optional<JsonFields> object(const char* key);
 
   /// A setting that would change the results and does not run here: any value but absent and `harmless`,
   /// whose elements a list must consist of, is refused by name. `why`: "only ... is supported".

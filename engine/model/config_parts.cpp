@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 namespace expertscope {
 namespace {
@@ -93,8 +92,7 @@ RotarySpec read_rotary(ConfigKeys& keys, const ConfigDefaults& defaults, const M
   double partial = keys.number({"partial_rotary_factor"}, defaults.partial_rotary_factor, 0.0, 1.0);
   // rope_scaling comes last: transformers lets it win over rope_parameters.
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (keys.object(key) == nullptr) continue;
-    const auto fields = keys.fields().object(keys.present({key}));
+    const auto fields = keys.object(key);
     if (!fields) continue;
     if (const auto ok = read_rope_object(*fields, keys.aliases(), config, partial, rotary); !ok)
       keys.fail(ok);
