@@ -160,8 +160,11 @@ Status Tokenizer::Impl::parse_template_step(const JsonFields& fields, const Json
   if (prefix.size() + suffix.size() + ids->size() > kMaxTemplateTokens)
     return too_many_template_tokens(fields);
   auto& side = after_sequence ? suffix : prefix;
-  for (const auto id : *ids)
+  for (const auto id : *ids) {
+    if (const auto at = static_cast<std::size_t>(id); at >= tokens.size() || !tokens[at].present)
+      return special->error(ErrorCode::format, "ids", fmt::format("{} is not in the vocabulary", id));
     side.push_back(static_cast<std::int32_t>(id));
+  }
   return {};
 }
 

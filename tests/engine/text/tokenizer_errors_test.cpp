@@ -119,6 +119,16 @@ TEST(TokenizerErrors, ATemplateMustKeepTheTextAndKnowItsTokens) {
               HasSubstr("special_tokens.<s>: this field"));
 }
 
+TEST(TokenizerErrors, ATemplateAddsNoIdOutsideTheVocabulary) {
+  EXPECT_EQ(refusal([](Json& t) {
+              t["post_processor"] = {
+                  {"type", "TemplateProcessing"},
+                  {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}},
+                  {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {0, 100'000}}}}}}};
+            }).message,
+            "t.json: post_processor.special_tokens.<s>.ids: 100000 is not in the vocabulary");
+}
+
 Json special_token(const std::string& name) {
   return {{"SpecialToken", {{"id", name}, {"type_id", 0}}}};
 }
