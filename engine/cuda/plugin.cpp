@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/cuda/plugin.h"
 
-#include "engine/cuda/baseline/expert_rates.h"
 #include "engine/cuda/cuda_backend.h"
 #include "engine/cuda/guarded.h"
 #include "engine/cuda/runtime/device.h"
-#include "engine/cuda/runtime/rates.h"
 
 namespace expertscope::cuda {
 namespace {
 
-constexpr Plugin kPlugin = {kPluginAbi,
-                            guarded<&list_devices>,
-                            guarded<&make_cuda_backend>,
-                            guarded<&plan_memory>,
-                            guarded<&measure_rates>,
-                            guarded<&measure_experts>};
+constexpr Plugin kPlugin = {kPluginBuild, kPluginLayout, guarded<&list_devices>, guarded<&make_cuda_backend>,
+                            guarded<&plan_memory>};
 
 }  // namespace
 }  // namespace expertscope::cuda

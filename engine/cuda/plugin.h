@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -8,16 +11,26 @@
 
 #include "engine/backend/backend.h"
 #include "engine/backend/backend_info.h"
-#include "engine/cuda/baseline/expert_rates.h"
-#include "engine/cuda/runtime/rates.h"
 #include "engine/error.h"
 #include "engine/model/model.h"
 
 namespace expertscope::cuda {
 
-/// What both sides were built from: version, compiler, and a hash over this header and all it includes
-/// (cmake/PluginAbi.cmake). C++ types cross the boundary, so a plugin of another build is refused.
-inline constexpr const char* kPluginAbi = EXPERTSCOPE_PLUGIN_ABI;
+/// C++ types cross the boundary, so a plugin of another build is refused: the version of the program and its
+/// compiler have to be the same,
+inline constexpr const char* kPluginBuild = EXPERTSCOPE_PLUGIN_BUILD;
+
+constexpr std::uint64_t layout_of(std::initializer_list<std::size_t> sizes) {
+  std::uint64_t hash = 14695981039346656037u;  // FNV-1a
+  for (const std::size_t size : sizes)
+    hash = (hash ^ size) * 1099511628211u;
+  return hash;
+}
+/// and, while it is worked on, the sizes of what crosses.
+inline constexpr std::uint64_t kPluginLayout = layout_of(
+    {sizeof(Model), sizeof(ModelConfig), sizeof(LayerSpec), sizeof(Weights), sizeof(LayerWeights),
+     sizeof(BackendOptions), sizeof(BackendInfo), sizeof(DeviceInfo), sizeof(Batch), sizeof(RoutingTable),
+     sizeof(LayerRouting), sizeof(CaptureRequest), sizeof(CaptureBlock), sizeof(StepOutput), sizeof(Error)});
 
 /// Name of the function a plugin exports.
 inline constexpr const char* kPluginFunction = "expertscope_cuda_plugin";
@@ -27,9 +40,10 @@ inline constexpr const char* kPluginFile = "libexpertscope_cuda.so";
 /// What the program asks of libexpertscope_cuda.so. Objects made behind it hold code of the plugin, which is
 /// therefore never unloaded. No exception crosses: plugin.cpp guards every function.
 struct Plugin {
-  /// kPluginAbi of the plugin's build. First, and a C string, so that it can be read before anything is
-  /// trusted.
-  const char* abi;
+  /// kPluginBuild and kPluginLayout of the plugin's build. First, and a C string, so that they can be read
+  /// before anything is trusted.
+  const char* build;
+  std::uint64_t layout;
 
   /// The devices CUDA_VISIBLE_DEVICES leaves, in CUDA's order; empty: the driver has none. One that cannot be
   /// described or is older than the kernels is among them, with its `problem`. Fails with
@@ -47,12 +61,6 @@ struct Plugin {
 
   /// What make_backend() would put where; the same errors, and nothing is loaded.
   Result<MemoryPlan> (*plan_memory)(const Model& model, const BackendOptions& options);
-
-  /// What the device can do at most, for benchmarks: engine/cuda/runtime/rates.h.
-  Result<DeviceRates> (*measure_rates)(int device, const RateSizes& sizes) = nullptr;
-
-  /// The experts' kernels against cuBLAS, for benchmarks: engine/cuda/baseline/expert_rates.h.
-  Result<ExpertTimes> (*measure_experts)(int device, const ExpertCase& what) = nullptr;
 };
 
 }  // namespace expertscope::cuda

@@ -4,9 +4,6 @@
 set(EXPERTSCOPE_CUDA_SOURCES
   attention.cu
   attention_tiles.cu
-  baseline/expert_rates.cu
-  baseline/grouped_experts.cu
-  baseline/routed_rows.cpp
   candidates.cu
   checks.cu
   cuda_backend.cpp
@@ -22,10 +19,8 @@ set(EXPERTSCOPE_CUDA_SOURCES
   step_results.cpp
   runtime/device.cpp
   runtime/kernel_image.cu
-  runtime/measure.cu
   runtime/memory.cpp
   runtime/queue.cpp
-  runtime/rates.cu
   step/capture_buffer.cpp
   step/routing_tables.cpp
   step/step_input.cpp

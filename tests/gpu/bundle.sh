@@ -13,7 +13,8 @@ root="$stage/expertscope-gpu"
 mkdir -p "$root"/{bin,lib/std,tests/data,tests/bench,tests/gpu,resources}
 
 for file in app/expertscope-cli tests/gpu/expertscope-gpu-soak tests/bench/expertscope-gpu-bench \
-  tests/parity/cuda_plugin_parity_test engine/cuda/libexpertscope_cuda.so; do
+  tests/parity/cuda_plugin_parity_test engine/cuda/libexpertscope_cuda.so \
+  tests/gpu/rates/libexpertscope_cuda_rates.so; do
   install -m 755 "$build/$file" "$root/bin/"
 done
 strip --strip-unneeded "$root"/bin/*

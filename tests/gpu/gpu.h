@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "engine/cuda/baseline/expert_rates.h"
-#include "engine/cuda/runtime/rates.h"
 #include "engine/run/session.h"
+#include "tests/gpu/rates/device_rates.h"
+#include "tests/gpu/rates/expert_rates.h"
 
 /// The GPU of a program in tests/gpu or tests/bench. Each is linked twice: with gpu_plugin.cpp, which loads
 /// the plugin and needs a GPU, and with gpu_emulated.cpp, which runs anywhere and of which only the speed

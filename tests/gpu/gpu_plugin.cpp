@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <dlfcn.h>
+
+#include <filesystem>
+
 #include "engine/cuda/loader/loader.h"
 #include "tests/gpu/gpu.h"
+#include "tests/gpu/rates/module.h"
 
 namespace expertscope::testing {
 namespace {
@@ -8,6 +13,27 @@ namespace {
 const Result<const cuda::Plugin*>& plugin() {
   static const Result<const cuda::Plugin*> loaded = cuda::load_plugin();
   return loaded;
+}
+
+/// Beside the program, as a bundle has it, or where a build tree has it.
+Result<const cuda::RatesModule*> open_rates() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  for (const char* folder : {".", "../gpu/rates"}) {
+    const auto file = program / folder / "libexpertscope_cuda_rates.so";
+    if (!std::filesystem::exists(file, error)) continue;
+    void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) return fail(ErrorCode::unsupported, "{}", dlerror());
+    void* symbol = dlsym(library, "expertscope_cuda_rates");
+    if (symbol == nullptr) return fail(ErrorCode::unsupported, "{}: measures nothing", file.string());
+    return reinterpret_cast<decltype(&expertscope_cuda_rates)>(symbol)();
+  }
+  return fail(ErrorCode::unsupported, "libexpertscope_cuda_rates.so was not found beside the program");
+}
+
+const Result<const cuda::RatesModule*>& rates() {
+  static const Result<const cuda::RatesModule*> opened = open_rates();
+  return opened;
 }
 
 }  // namespace
@@ -40,17 +66,13 @@ Result<std::int64_t> free_gpu_memory(const Model& model) {
 }
 
 Result<cuda::DeviceRates> measure_gpu_rates(const cuda::RateSizes& sizes) {
-  if (!plugin()) return forward_error(plugin());
-  if ((*plugin())->measure_rates == nullptr)
-    return fail(ErrorCode::unsupported, "this CUDA backend does not measure the GPU");
-  return (*plugin())->measure_rates(0, sizes);
+  if (!rates()) return forward_error(rates());
+  return (*rates())->measure_rates(0, sizes);
 }
 
 Result<cuda::ExpertTimes> measure_gpu_experts(const cuda::ExpertCase& what) {
-  if (!plugin()) return forward_error(plugin());
-  if ((*plugin())->measure_experts == nullptr)
-    return fail(ErrorCode::unsupported, "this CUDA backend does not measure the experts");
-  return (*plugin())->measure_experts(0, what);
+  if (!rates()) return forward_error(rates());
+  return (*rates())->measure_experts(0, what);
 }
 
 bool gpu_is_emulated() {

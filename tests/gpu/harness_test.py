@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("expertscope-cli", "expertscope-gpu-soak", "expertscope-gpu-bench", "cuda_plugin_parity_test",
-            "libexpertscope_cuda.so")
+            "libexpertscope_cuda.so", "libexpertscope_cuda_rates.so")
 # What run.sh calls besides programs of the project; PATH has nothing else, so that no machine differs from another.
 TOOLS = ("awk", "bash", "cat", "cut", "date", "dirname", "env", "flock", "getconf", "git", "grep", "gzip", "head", "ls",
          "mkdir", "mktemp", "nproc", "readlink", "rm", "sed", "sort", "tail", "tar", "tee", "timeout", "tr", "uname")
@@ -257,8 +257,9 @@ class Bundle(Harness):
     def test_has_the_programs_and_says_what_they_need(self):
         build, sources = self.machine.folder / "built", self.machine.sources
         for file in ("app/expertscope-cli", "tests/gpu/expertscope-gpu-soak", "tests/bench/expertscope-gpu-bench",
-                     "tests/parity/cuda_plugin_parity_test", "engine/cuda/libexpertscope_cuda.so"):
-            (build / file).parent.mkdir(parents=True)
+                     "tests/parity/cuda_plugin_parity_test", "engine/cuda/libexpertscope_cuda.so",
+                     "tests/gpu/rates/libexpertscope_cuda_rates.so"):
+            (build / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(shutil.which("true"), build / file)
         for folder in ("tests/data/models", "tests/data/golden", "resources/demo", "tests/bench", "tests/gpu"):
             (sources / folder).mkdir(parents=True)

@@ -129,10 +129,12 @@ Result<const Plugin*> open_plugin(const std::filesystem::path& given) {
   if (symbol == nullptr)
     return fail(ErrorCode::unsupported, "{}: is not a CUDA backend of expertscope", file.string());
   const auto* plugin = reinterpret_cast<const Plugin* (*)()>(symbol)();
-  if (plugin == nullptr || plugin->abi == nullptr || std::strcmp(plugin->abi, kPluginAbi) != 0) {
+  if (plugin == nullptr || plugin->build == nullptr || std::strcmp(plugin->build, kPluginBuild) != 0) {
     return fail(ErrorCode::unsupported, "{}: is of another build ({}, this program is {})", file.string(),
-                plugin != nullptr && plugin->abi != nullptr ? plugin->abi : "unknown", kPluginAbi);
+                plugin != nullptr && plugin->build != nullptr ? plugin->build : "unknown", kPluginBuild);
   }
+  if (plugin->layout != kPluginLayout)
+    return fail(ErrorCode::unsupported, "{}: is of another build of {}", file.string(), kPluginBuild);
   return plugin;
 }
 

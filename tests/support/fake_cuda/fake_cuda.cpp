@@ -45,6 +45,9 @@ std::string FakeCuda::plugin() {
 std::string FakeCuda::plugin_of_another_build() {
   return FAKE_PLUGIN_OF_ANOTHER_BUILD;
 }
+std::string FakeCuda::plugin_of_another_layout() {
+  return FAKE_PLUGIN_OF_ANOTHER_LAYOUT;
+}
 std::string FakeCuda::plugin_without_cublas() {
   return FAKE_PLUGIN_WITHOUT_CUBLAS;
 }

@@ -29,6 +29,7 @@ struct FakeCuda {
   static std::string driver_folder();  ///< for LD_LIBRARY_PATH
   static std::string plugin();
   static std::string plugin_of_another_build();
+  static std::string plugin_of_another_layout();
   static std::string plugin_without_cublas();
 };
 

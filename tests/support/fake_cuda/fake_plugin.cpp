@@ -14,8 +14,11 @@
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cuda/plugin.h"
 
-#ifndef FAKE_ABI
-#define FAKE_ABI expertscope::cuda::kPluginAbi
+#ifndef FAKE_BUILD
+#define FAKE_BUILD expertscope::cuda::kPluginBuild
+#endif
+#ifndef FAKE_LAYOUT
+#define FAKE_LAYOUT expertscope::cuda::kPluginLayout
 #endif
 
 namespace expertscope::testing {
@@ -141,7 +144,7 @@ Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model
   return std::make_unique<FakeBackend>(std::move(*cpu), std::move(info));
 }
 
-constexpr cuda::Plugin kPlugin = {FAKE_ABI, list_devices, make_backend, plan_memory};
+constexpr cuda::Plugin kPlugin = {FAKE_BUILD, FAKE_LAYOUT, list_devices, make_backend, plan_memory};
 
 }  // namespace
 }  // namespace expertscope::testing

@@ -48,8 +48,8 @@ class Loader : public ::testing::Test {
 TEST_F(Loader, OpensAPluginOfThisBuild) {
   const auto plugin = load_plugin(places());
   ASSERT_TRUE(plugin) << plugin.error().message;
-  EXPECT_STREQ((*plugin)->abi, kPluginAbi);
-  EXPECT_THAT(kPluginAbi, StartsWith(EXPERTSCOPE_VERSION "-"));
+  EXPECT_STREQ((*plugin)->build, kPluginBuild);
+  EXPECT_THAT(kPluginBuild, StartsWith(EXPERTSCOPE_VERSION " "));
   const auto again = load_plugin(places());
   EXPECT_EQ(*again, *plugin) << "it is loaded once";
 }
@@ -119,8 +119,20 @@ TEST_F(Loader, ALibraryThatIsNoPlugin) {
 }
 
 TEST_F(Loader, APluginOfAnotherBuildIsRefusedBeforeItIsUsed) {
-  EXPECT_THAT(refusal(places(FakeCuda::plugin_of_another_build())),
-              AllOf(HasSubstr("is of another build (0.0.1-other, this program is "), HasSubstr(kPluginAbi)));
+  EXPECT_THAT(
+      refusal(places(FakeCuda::plugin_of_another_build())),
+      AllOf(HasSubstr("is of another build (0.0.1-other, this program is "), HasSubstr(kPluginBuild)));
+}
+
+TEST_F(Loader, APluginWhoseStructuresHaveOtherSizesIsRefusedBeforeItIsUsed) {
+  EXPECT_EQ(refusal(places(FakeCuda::plugin_of_another_layout())),
+            FakeCuda::plugin_of_another_layout() + ": is of another build of " + kPluginBuild);
+}
+
+TEST(PluginLayout, EverySizeCounts) {
+  EXPECT_EQ(layout_of({8, 16}), layout_of({8, 16}));
+  EXPECT_NE(layout_of({8, 16}), layout_of({8, 24}));
+  EXPECT_NE(layout_of({8, 16}), layout_of({16, 8}));
 }
 
 TEST_F(Loader, LooksBesideTheProgramWhereItIsInstalledAndInABuildTree) {

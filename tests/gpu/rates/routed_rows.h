@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/cuda/baseline/expert_rates.h"
+#include "tests/gpu/rates/expert_rates.h"
 
 namespace expertscope::cuda {
 

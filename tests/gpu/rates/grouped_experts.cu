@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/baseline/grouped_experts.h"
+#include "tests/gpu/rates/grouped_experts.h"
 
 #include "engine/cuda/kernels/numbers.cuh"
 

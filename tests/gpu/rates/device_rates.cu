@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/runtime/rates.h"
+#include "tests/gpu/rates/device_rates.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "engine/cuda/kernels/instructions.cuh"
 #include "engine/cuda/runtime/device.h"
-#include "engine/cuda/runtime/measure.h"
 #include "engine/cuda/runtime/memory.h"
+#include "tests/gpu/rates/measure.h"
 
 namespace expertscope::cuda {
 namespace {

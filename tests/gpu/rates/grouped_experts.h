@@ -3,11 +3,11 @@
 
 #include <vector>
 
-#include "engine/cuda/baseline/expert_rates.h"
-#include "engine/cuda/baseline/routed_rows.h"
-#include "engine/cuda/runtime/measure.h"
 #include "engine/cuda/runtime/memory.h"
 #include "engine/cuda/runtime/queue.h"
+#include "tests/gpu/rates/expert_rates.h"
+#include "tests/gpu/rates/measure.h"
+#include "tests/gpu/rates/routed_rows.h"
 
 namespace expertscope::cuda {
 

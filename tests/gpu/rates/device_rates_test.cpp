@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/runtime/rates.h"
+#include "tests/gpu/rates/device_rates.h"
 
 #include <gmock/gmock.h>
 

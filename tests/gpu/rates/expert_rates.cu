@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/baseline/expert_rates.h"
+#include "tests/gpu/rates/expert_rates.h"
 
 #include <cmath>
 #include <vector>
 
-#include "engine/cuda/baseline/grouped_experts.h"
 #include "engine/cuda/forward.h"
 #include "engine/cuda/kernels/block.cuh"
 #include "engine/cuda/kernels/numbers.cuh"
 #include "engine/cuda/runtime/device.h"
-#include "engine/cuda/runtime/measure.h"
+#include "tests/gpu/rates/grouped_experts.h"
+#include "tests/gpu/rates/measure.h"
 
 namespace expertscope::cuda {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/baseline/expert_rates.h"
+#include "tests/gpu/rates/expert_rates.h"
 
 #include <gmock/gmock.h>
 
@@ -8,7 +8,7 @@
 #include <numeric>
 #include <set>
 
-#include "engine/cuda/baseline/routed_rows.h"
+#include "tests/gpu/rates/routed_rows.h"
 
 namespace expertscope::cuda {
 namespace {

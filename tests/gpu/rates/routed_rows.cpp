@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/baseline/routed_rows.h"
+#include "tests/gpu/rates/routed_rows.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "engine/cuda/runtime/measure.h"
+#include "tests/gpu/rates/measure.h"
 
 #include "engine/cuda/kernels/instructions.cuh"
 
