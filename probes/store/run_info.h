@@ -31,7 +31,7 @@ struct RunInfo {
 
   std::string program_version;
   std::string backend;         ///< Session::backend_description()
-  std::string backend_reason;  ///< why this one; empty in traces of version 1
+  std::string backend_reason;  ///< why this one
   std::string device;          ///< name of the GPU; empty for the CPU, like the fields below
   std::string device_uuid;
   std::string driver;              ///< of the GPU, and the newest CUDA it runs

@@ -13,7 +13,6 @@
 #include "engine/formats/descriptor.h"
 #include "engine/formats/foreign_content.h"
 #include "probes/store/trace_tables.h"
-#include "probes/store/trace_versions.h"
 
 namespace expertscope {
 namespace {
@@ -58,8 +57,11 @@ Status check_identity(const Database& database) {
                 "update Expertscope to open it",
                 file, version->value_or(0), kTraceVersion);
   }
-  if (version->value_or(0) < 1) {
-    return fail(ErrorCode::format, "{}: trace version {} does not exist", file, version->value_or(0));
+  if (version->value_or(0) < kTraceVersion) {
+    return fail(ErrorCode::unsupported,
+                "{}: has trace version {}, from before the first release, and this program reads version {}; "
+                "record it again",
+                file, version->value_or(0), kTraceVersion);
   }
   return {};
 }
@@ -161,10 +163,8 @@ Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::
     // The last connection to close removes -wal and -shm, but not one that may only read: where the file is
     // writable, and now that it is known to be a trace, it is held by one that could.
     auto tidy = Database::open(file, Database::Mode::read_write);
-    const bool held =
-        tidy && check_trace(**tidy) && read_as_newest(**tidy) && (*tidy)->execute("PRAGMA query_only = ON");
+    const bool held = tidy && check_trace(**tidy) && (*tidy)->execute("PRAGMA query_only = ON");
     if (held) return tidy;
-    if (auto readable = read_as_newest(**opened); !readable) return forward_error(readable);
     return opened;
   }
   // A WAL database on a read-only medium has no room for its -shm file; without a -wal it can be read as it
@@ -172,7 +172,7 @@ Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::
   std::error_code error;
   if (status.error().code == ErrorCode::io && !std::filesystem::exists((*opened)->log_file(), error)) {
     auto fixed = Database::open(file, Database::Mode::immutable);
-    if (fixed && check_trace(**fixed) && read_as_newest(**fixed)) return fixed;
+    if (fixed && check_trace(**fixed)) return fixed;
   }
   return forward_error(status);
 }

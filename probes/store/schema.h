@@ -13,8 +13,7 @@ namespace expertscope {
 
 /// "XSCP": the application_id of a trace; SPEC.md describes the file.
 inline constexpr std::int32_t kTraceApplicationId = 0x58534350;
-/// user_version of the traces this program writes. A larger one is refused by name; what a smaller one lacks
-/// is in trace_versions.cpp.
+/// user_version of the traces this program writes and reads; any other is refused by name.
 inline constexpr int kTraceVersion = 2;
 /// Tokens of a full blob.
 inline constexpr int kBlockTokens = 256;

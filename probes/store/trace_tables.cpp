@@ -6,8 +6,6 @@
 #include <string>
 #include <string_view>
 
-#include "probes/store/trace_versions.h"
-
 namespace expertscope {
 namespace {
 
@@ -192,16 +190,6 @@ std::string without_blanks(std::string_view sql) {
   return out;
 }
 
-// What makes the table, in the first version: columns of later ones may be there or not.
-std::string first_form(const char* table, std::string_view sql) {
-  std::string form = without_blanks(sql);
-  for (const std::string& column : added_columns(table)) {
-    const auto at = form.find("," + column);
-    if (at != std::string::npos) form.erase(at, column.size() + 1);
-  }
-  return form;
-}
-
 std::string_view statement_of(const char* table) {
   const std::string_view schema = kSchema;
   const auto begin = schema.find(fmt::format("CREATE TABLE {}(", table));
@@ -214,9 +202,9 @@ Status check_table(const Database& database, Statement& query, const char* table
   auto row = query.step();
   if (!row) return forward_error(row);
   if (!*row) return fail(ErrorCode::format, "{}: damaged trace: table {} is missing", file, table);
-  const std::string found = first_form(table, query.text(0));
+  const std::string found = without_blanks(query.text(0));
   query.reset();
-  const std::string wanted = first_form(table, statement_of(table));
+  const std::string wanted = without_blanks(statement_of(table));
   if (found == wanted) return {};
   const auto differs = std::mismatch(found.begin(), found.end(), wanted.begin(), wanted.end()).first;
   constexpr std::size_t kShown = 40;

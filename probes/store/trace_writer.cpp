@@ -6,7 +6,6 @@
 
 #include "probes/store/run_row.h"
 #include "probes/store/schema.h"
-#include "probes/store/trace_versions.h"
 #include "probes/store/writer_identity.h"
 
 namespace expertscope {
@@ -87,7 +86,6 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::start(
 Status TraceWriter::insert_run(const RunInfo& info) {
   auto transaction = Transaction::begin(*database_);
   if (!transaction) return forward_error(transaction);
-  if (auto status = upgrade_trace(*database_); !status) return status;
   if (auto status = mark_interrupted_runs(*database_); !status) return status;
   auto id = insert_run_row(*database_, info);
   if (!id) return forward_error(id);

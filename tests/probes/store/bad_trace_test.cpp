@@ -70,19 +70,23 @@ TEST(BadTrace, FilesThatAreNone) {
   expect_refused(folder / "other.db", "but not an Expertscope trace (application_id 1234)");
 }
 
-TEST(BadTrace, ANewerVersionIsRefusedByName) {
-  const TemporaryFolder folder;
-  record(folder / "t.db");
-  {
-    auto database = value_of(Database::open(folder / "t.db", Database::Mode::read_write));
-    ASSERT_OK(database->execute("PRAGMA user_version = 3"));
-  }
-  expect_refused(folder / "t.db", "trace version 3, this program reads up to 2");
-  const auto opened = TraceReader::open(folder / "t.db");
-  EXPECT_EQ(opened.error().code, ErrorCode::unsupported);
-  const auto recorder = Recorder::start(folder / "t.db", run_info(Shape()));
-  ASSERT_FALSE(recorder) << "nothing is recorded into it either";
-  EXPECT_EQ(recorder.error().code, ErrorCode::unsupported);
+TEST(BadTrace, AnotherVersionIsRefusedByName) {
+  const auto expect_unsupported = [](int version, const std::string& message) {
+    const TemporaryFolder folder;
+    record(folder / "t.db");
+    {
+      auto database = value_of(Database::open(folder / "t.db", Database::Mode::read_write));
+      ASSERT_OK(database->execute(fmt::format("PRAGMA user_version = {}", version).c_str()));
+    }
+    expect_refused(folder / "t.db", message);
+    const auto opened = TraceReader::open(folder / "t.db");
+    EXPECT_EQ(opened.error().code, ErrorCode::unsupported);
+    const auto recorder = Recorder::start(folder / "t.db", run_info(Shape()));
+    ASSERT_FALSE(recorder) << "nothing is recorded into it either";
+    EXPECT_EQ(recorder.error().code, ErrorCode::unsupported);
+  };
+  expect_unsupported(3, "trace version 3, this program reads up to 2");
+  expect_unsupported(1, "has trace version 1, from before the first release");
 }
 
 TEST(BadTrace, NothingIsRecordedIntoAForeignFile) {
