@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from reference.awkward import STRINGS
 from reference.models import write_json
@@ -154,6 +155,10 @@ def main() -> None:
     write_json(folder / "tokenizer_config.json", {
         "bos_token": "<s>", "chat_template": MISTRAL, "clean_up_tokenization_spaces": False, "eos_token": "</s>",
         "legacy": True, "tokenizer_class": "LlamaTokenizer", "unk_token": "<unk>"})
+    prompt = [{"role": "user", "content": "Which experts fire?\n😀"}]
+    opened = PreTrainedTokenizerFast.from_pretrained(folder)
+    text = opened.apply_chat_template(prompt, tokenize=False)
+    chat = {"messages": prompt, "text": text, "ids": opened.encode(text, add_special_tokens=False)}
     samples, lists = texts(dice), id_lists(dice, size)
     rows = [{"name": name, "overrides": fields, **answers(fields, base, samples, lists)}
             for name, fields in cases(base).items()]
@@ -164,7 +169,7 @@ def main() -> None:
                 "without": sorted(set(base["model"]["vocab"]) - set(model["vocab"])),
                 "merges": len(model["merges"]),
                 **{k: v for k, v in model.items() if k not in ("vocab", "merges") and v != base["model"][k]}}}
-    compact = json.dumps({"texts": samples, "id_lists": lists, "cases": rows}, ensure_ascii=True,
+    compact = json.dumps({"chat": chat, "texts": samples, "id_lists": lists, "cases": rows}, ensure_ascii=True,
                          separators=(",", ":"))
     (HERE / "text/byte_fallback.json").write_text(compact.replace('{"name"', '\n{"name"') + "\n", encoding="ascii")
 

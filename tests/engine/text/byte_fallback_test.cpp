@@ -130,6 +130,13 @@ TEST(ByteFallback, AStreamHoldsBackBytesUntilTheyAreACharacter) {
   EXPECT_EQ(stream.finish(), "\uFFFD");
 }
 
+TEST(ByteFallback, AChatGetsTheIdsOfTransformers) {
+  const auto tokenizer = parse(base());
+  ASSERT_NE(tokenizer, nullptr);
+  const auto& chat = reference()["chat"];
+  EXPECT_EQ(tokenizer->encode(chat["text"].get<std::string>(), false), chat["ids"].get<Ids>());
+}
+
 TEST(ByteFallback, TokensStandForBytes) {
   const auto tokenizer = parse(base());
   ASSERT_NE(tokenizer, nullptr);
