@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/bpe.h"
 
+#include <algorithm>
 #include <functional>
 #include <queue>
 #include <utility>
@@ -44,9 +45,9 @@ bool split_merge(const Json& item, std::string_view& left, std::string_view& rig
 /// A node of the list of symbols that a word is made of; merging unlinks the right one.
 struct BpeModel::Symbol {
   std::int32_t id;
-  std::int32_t previous;
-  std::int32_t next;
-  bool alive;
+  std::int32_t previous = -1;
+  std::int32_t next = -1;
+  bool alive = true;
 };
 
 /// Two neighbours that can merge; stale when one of them has changed since.
@@ -68,9 +69,6 @@ Status BpeModel::refuse_unsupported(const JsonFields& fields) const {
   if (*type != "BPE")
     return fields.error(ErrorCode::unsupported, "type",
                         fmt::format("\"{}\" is not supported, only BPE", *type));
-  const auto fallback = fields.boolean_or("byte_fallback", false);
-  if (!fallback) return forward_error(fallback);
-  if (*fallback) return fields.error(ErrorCode::unsupported, "byte_fallback", "not supported");
   const auto dropout = fields.number_or("dropout", 0.0, 0.0, 1.0);
   if (!dropout) return forward_error(dropout);
   if (*dropout != 0.0) return fields.error(ErrorCode::unsupported, "dropout", "not supported");
@@ -96,9 +94,10 @@ Status BpeModel::parse_vocabulary(const JsonFields& fields, const std::stop_toke
     vocabulary_.emplace(item.key(), static_cast<std::int32_t>(id));
   }
   for (unsigned byte = 0; byte < 256; ++byte) {
-    std::string letter;
-    append_utf8(letter, alphabet_.letter(static_cast<std::uint8_t>(byte)));
-    byte_ids_[byte] = find(letter);
+    std::string name;
+    if (byte_fallback_) name = fmt::format("<0x{:02X}>", byte);
+    if (!byte_fallback_) append_utf8(name, alphabet_.letter(static_cast<std::uint8_t>(byte)));
+    byte_ids_[byte] = find(name);
   }
   return {};
 }
@@ -148,7 +147,10 @@ Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key, c
   if (!ignore) return forward_error(ignore);
   const auto fuse = fields->boolean_or("fuse_unk", false);
   if (!fuse) return forward_error(fuse);
+  const auto fallback = fields->boolean_or("byte_fallback", false);
+  if (!fallback) return forward_error(fallback);
   model.ignore_merges_ = *ignore;
+  model.byte_fallback_ = *fallback;
   model.fuse_unk_ = *fuse;
   Status ok = model.parse_vocabulary(*fields, stop);
   if (ok) ok = model.parse_merges(*fields, stop);
@@ -176,6 +178,7 @@ const BpeModel::Merge* BpeModel::merge_of(std::int32_t left, std::int32_t right)
 
 /// The id of a word that is a token as it is, or -1.
 std::int32_t BpeModel::whole_word(std::string_view word) const {
+  if (byte_fallback_) return find(word);
   std::string letters;
   for (const char c : word)
     append_utf8(letters, alphabet_.letter(static_cast<std::uint8_t>(c)));
@@ -183,18 +186,52 @@ std::int32_t BpeModel::whole_word(std::string_view word) const {
 }
 
 void BpeModel::append_symbols(std::string_view word, std::vector<Symbol>& symbols) const {
+  if (byte_fallback_) append_characters(word, symbols);
+  if (!byte_fallback_) append_bytes(word, symbols);
+  for (std::size_t i = 0; i < symbols.size(); ++i) {
+    symbols[i].previous = static_cast<std::int32_t>(i) - 1;
+    symbols[i].next = static_cast<std::int32_t>(i) + 1;
+  }
+  if (!symbols.empty()) symbols.back().next = -1;
+}
+
+bool BpeModel::append_byte_tokens(std::string_view character, std::vector<Symbol>& symbols) const {
+  const auto id = [&](char c) { return byte_ids_[static_cast<std::uint8_t>(c)]; };
+  if (!std::all_of(character.begin(), character.end(), [&](char c) { return id(c) >= 0; })) return false;
+  for (const char c : character)
+    symbols.push_back({id(c)});
+  return true;
+}
+
+void BpeModel::append_characters(std::string_view word, std::vector<Symbol>& symbols) const {
+  bool unknown = false;  // an unk_token that is still to come
+  const auto flush = [&] {
+    if (unknown && unk_id_ >= 0) symbols.push_back({unk_id_});
+    unknown = false;
+  };
+  while (!word.empty()) {
+    const auto character = word.substr(0, utf8_step(word).length);
+    word.remove_prefix(character.size());
+    if (const auto id = find(character); id >= 0) {
+      flush();
+      symbols.push_back({id});
+    } else if (!append_byte_tokens(character, symbols)) {  // those overtake an unk_token, as in tokenizers
+      if (!fuse_unk_) flush();
+      unknown = true;
+    }
+  }
+  flush();
+}
+
+void BpeModel::append_bytes(std::string_view word, std::vector<Symbol>& symbols) const {
   bool after_unk = false;
   for (const char c : word) {
     const std::int32_t id = byte_ids_[static_cast<std::uint8_t>(c)];
     const bool known = id >= 0;
     const bool skip = !known && (unk_id_ < 0 || (after_unk && fuse_unk_));
-    if (!skip) {
-      const auto index = static_cast<std::int32_t>(symbols.size());
-      symbols.push_back({known ? id : unk_id_, index - 1, index + 1, true});
-    }
+    if (!skip) symbols.push_back({known ? id : unk_id_});
     after_unk = !known;
   }
-  if (!symbols.empty()) symbols.back().next = -1;
 }
 
 void BpeModel::encode(std::string_view word, std::vector<std::int32_t>& ids, std::uint64_t* steps) const {

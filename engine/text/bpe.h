@@ -22,8 +22,9 @@ struct StringHash {
 };
 using StringIds = std::unordered_map<std::string, std::int32_t, StringHash, std::equal_to<>>;
 
-/// The "model" of tokenizer.json: byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019).
-/// Immutable.
+/// The "model" of tokenizer.json: byte-pair encoding (Sennrich et al. 2016) of bytes (byte-level; Radford et
+/// al. 2019), or of characters where bytes stand in for those without a token (byte_fallback; Kudo and
+/// Richardson 2018). Immutable.
 class BpeModel {
  public:
   /// ErrorCode::cancelled when told to stop.
@@ -34,12 +35,14 @@ class BpeModel {
   /// sorting them.
   static constexpr std::size_t kLongestWord = std::size_t{2} << 20;
 
-  /// Appends the ids of one word, given as raw bytes. Bytes without a token become unk_token, or nothing
-  /// where there is none, as in tokenizers. `steps`, where given, is increased by the pairs looked at: at
-  /// most three a byte.
+  /// Appends the ids of one word, given as raw bytes; with byte_fallback, as UTF-8. Bytes (characters)
+  /// without a token become unk_token, or nothing where there is none, as in tokenizers. `steps`, where
+  /// given, is increased by the pairs looked at: at most three a byte.
   void encode(std::string_view word, std::vector<std::int32_t>& ids, std::uint64_t* steps = nullptr) const;
 
-  /// Vocabulary entries as the file writes them, in the byte alphabet.
+  /// Whether words are made of characters, with the tokens <0x00> .. <0xFF> for those that have none.
+  bool byte_fallback() const { return byte_fallback_; }
+  /// Vocabulary entries as the file writes them: in the byte alphabet, but for byte_fallback.
   const StringIds& vocabulary() const { return vocabulary_; }
   std::int32_t find(std::string_view content) const;
 
@@ -57,15 +60,19 @@ class BpeModel {
   Status refuse_unsupported(const JsonFields& fields) const;
   std::int32_t whole_word(std::string_view word) const;
   void append_symbols(std::string_view word, std::vector<Symbol>& symbols) const;
+  void append_bytes(std::string_view word, std::vector<Symbol>& symbols) const;
+  void append_characters(std::string_view word, std::vector<Symbol>& symbols) const;
+  bool append_byte_tokens(std::string_view character, std::vector<Symbol>& symbols) const;
   const Merge* merge_of(std::int32_t left, std::int32_t right) const;
 
   StringIds vocabulary_;
   std::unordered_map<std::uint64_t, Merge> merges_;
   ByteAlphabet alphabet_;
-  std::array<std::int32_t, 256> byte_ids_{};
+  std::array<std::int32_t, 256> byte_ids_{};  ///< -1: no such token
   std::int32_t unk_id_ = -1;
   bool fuse_unk_ = false;
   bool ignore_merges_ = false;
+  bool byte_fallback_ = false;
 };
 
 }  // namespace expertscope

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/pre_tokenizer.h"
 
+#include <algorithm>
 #include <array>
 
 #include "engine/text/pattern.h"
@@ -146,13 +147,39 @@ Status PreTokenizer::parse_byte_level(const JsonFields& fields) {
   if (!prefix) return forward_error(prefix);
   const auto use_regex = fields.boolean_or("use_regex", true);
   if (!use_regex) return forward_error(use_regex);
-  has_byte_level_ = true;
+  last_step_ = "ByteLevel";
   add_prefix_space_ = *prefix;
   if (!*use_regex) return {};
   auto regex =
       Regex::compile(kGpt2Pattern, fmt::format("{}: {}", fields.file(), fields.path_of("use_regex")));
   if (!regex) return forward_error(regex);
   words_ = std::make_unique<PatternSplitter>(std::move(*regex), Behavior::isolated, false);
+  return {};
+}
+
+Status PreTokenizer::parse_metaspace(const JsonFields& fields) {
+  constexpr std::array<const char*, 3> kSchemes = {"never", "first", "always"};
+  const auto replacement = fields.string("replacement");
+  if (!replacement) return forward_error(replacement);
+  if (replacement->empty() || utf8_step(*replacement).length != replacement->size())
+    return fields.error(ErrorCode::format, "replacement",
+                        fmt::format("{} is not one character", json_excerpt(*replacement)));
+  const auto scheme = fields.string_or("prepend_scheme", "always");
+  if (!scheme) return forward_error(scheme);
+  const auto known = std::find(kSchemes.begin(), kSchemes.end(), *scheme);
+  if (known == kSchemes.end())
+    return fields.error(ErrorCode::unsupported, "prepend_scheme",
+                        fmt::format("{} is not supported", json_excerpt(*scheme)));
+  const auto split = fields.boolean_or("split", true);
+  if (!split) return forward_error(split);
+  last_step_ = "Metaspace";
+  replacement_ = *replacement;
+  prepend_ = static_cast<Prepend>(known - kSchemes.begin());
+  if (!*split) return {};
+  auto regex =
+      Regex::literal(replacement_, fmt::format("{}: {}", fields.file(), fields.path_of("replacement")));
+  if (!regex) return forward_error(regex);
+  words_ = std::make_unique<PatternSplitter>(std::move(*regex), Behavior::merged_with_next, false);
   return {};
 }
 
@@ -170,13 +197,14 @@ Status PreTokenizer::parse_sequence(const JsonFields& fields) {
 Status PreTokenizer::parse_step(const JsonFields& fields) {
   const auto type = fields.string("type");
   if (!type) return forward_error(type);
-  if (has_byte_level_)
-    return fields.error(ErrorCode::unsupported, "type", fmt::format("\"{}\" after ByteLevel", *type));
+  if (!last_step_.empty())
+    return fields.error(ErrorCode::unsupported, "type", fmt::format("\"{}\" after {}", *type, last_step_));
   if (*type == "Sequence") return parse_sequence(fields);
   if (steps_.size() == kMaxSteps)
     return fields.error(ErrorCode::unsupported, "type",
                         fmt::format("more than {} pre-tokenizers", kMaxSteps));
   if (*type == "ByteLevel") return parse_byte_level(fields);
+  if (*type == "Metaspace") return parse_metaspace(fields);
   if (*type == "Digits") {
     const auto individual = fields.boolean_or("individual_digits", false);
     if (!individual) return forward_error(individual);
@@ -193,19 +221,25 @@ Status PreTokenizer::parse_step(const JsonFields& fields) {
                       fmt::format("the pre-tokenizer \"{}\" is not supported", *type));
 }
 
-Result<PreTokenizer> PreTokenizer::parse(const JsonFields& root, std::string_view key) {
+Result<PreTokenizer> PreTokenizer::parse(const JsonFields& root, std::string_view key, bool characters) {
   PreTokenizer result;
   if (root.has(key)) {
     const auto fields = root.object(key);
     if (!fields) return forward_error(fields);
     if (auto ok = result.parse_step(*fields); !ok) return forward_error(ok);
   }
-  if (!result.has_byte_level_)
-    return root.error(ErrorCode::unsupported, key, "no ByteLevel step; only byte-level BPE is supported");
+  const bool byte_level = result.last_step_ == "ByteLevel";
+  if (characters && byte_level)
+    return root.error(ErrorCode::unsupported, "model.byte_fallback",
+                      "not supported with a ByteLevel pre-tokenizer");
+  if (!characters && !byte_level)
+    return root.error(ErrorCode::unsupported, key,
+                      "no ByteLevel step; only byte-level BPE and BPE with byte_fallback are supported");
   return result;
 }
 
-Status PreTokenizer::split(std::string_view text, RegexScratch& scratch, const WordSink& sink) const {
+Status PreTokenizer::split(std::string_view text, bool begins_text, RegexScratch& scratch,
+                           const WordSink& sink) const {
   std::vector<Span> pieces = {{0, text.size()}};
   std::vector<Span> next;
   std::vector<Span> parts;
@@ -221,7 +255,10 @@ Status PreTokenizer::split(std::string_view text, RegexScratch& scratch, const W
     pieces.swap(next);
   }
   for (const auto& piece : pieces) {
-    auto ok = split_byte_level(text.substr(piece.begin, piece.end - piece.begin), scratch, sink);
+    const auto part = text.substr(piece.begin, piece.end - piece.begin);
+    const auto ok = last_step_ == "ByteLevel"
+                        ? split_byte_level(part, scratch, sink)
+                        : split_metaspace(part, begins_text && piece.begin == 0, scratch, sink);
     if (!ok) return ok;
   }
   return {};
@@ -236,6 +273,24 @@ Status PreTokenizer::split_byte_level(std::string_view text, RegexScratch& scrat
     prefixed += text;
     text = prefixed;
   }
+  return split_words(text, scratch, sink);
+}
+
+Status PreTokenizer::split_metaspace(std::string_view text, bool begins_text, RegexScratch& scratch,
+                                     const WordSink& sink) const {
+  if (last_step_.empty() || text.empty()) return split_words(text, scratch, sink);
+  std::string spaced;
+  spaced.reserve(text.size());
+  for (const char c : text) {
+    if (c == ' ') spaced += replacement_;
+    if (c != ' ') spaced += c;
+  }
+  const bool wanted = prepend_ == Prepend::always || (prepend_ == Prepend::first && begins_text);
+  if (wanted && !spaced.starts_with(replacement_)) spaced.insert(0, replacement_);
+  return split_words(spaced, scratch, sink);
+}
+
+Status PreTokenizer::split_words(std::string_view text, RegexScratch& scratch, const WordSink& sink) const {
   if (!words_) {
     if (!text.empty()) sink(text);
     return {};

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,22 +33,34 @@ class PreTokenizer {
  public:
   using WordSink = std::function<void(std::string_view word)>;
 
-  /// ByteLevel, or a Sequence of Split and Digits that ends in ByteLevel; others are refused by name.
-  static Result<PreTokenizer> parse(const JsonFields& root, std::string_view key);
+  /// For a byte-level vocabulary ByteLevel, or a Sequence of Split and Digits that ends in ByteLevel; for one
+  /// of characters (`characters`) nothing, or Split and Digits, and Metaspace at the end. Others are refused
+  /// by name.
+  static Result<PreTokenizer> parse(const JsonFields& root, std::string_view key, bool characters);
 
   /// Calls `sink` with every word of a piece of text, as raw bytes (the byte alphabet is the vocabulary's
-  /// affair). The words are only valid during the call.
-  Status split(std::string_view text, RegexScratch& scratch, const WordSink& sink) const;
+  /// affair). `begins_text`: the piece is what the text begins with. The words are only valid during the
+  /// call.
+  Status split(std::string_view text, bool begins_text, RegexScratch& scratch, const WordSink& sink) const;
 
  private:
+  /// Which pieces Metaspace begins with a space: those that have none, or that of them that begins the text.
+  enum class Prepend : std::uint8_t { never, first, always };
+
   Status parse_step(const JsonFields& fields);
   Status parse_sequence(const JsonFields& fields);
   Status parse_byte_level(const JsonFields& fields);
+  Status parse_metaspace(const JsonFields& fields);
   Status split_byte_level(std::string_view text, RegexScratch& scratch, const WordSink& sink) const;
+  Status split_metaspace(std::string_view text, bool begins_text, RegexScratch& scratch,
+                         const WordSink& sink) const;
+  Status split_words(std::string_view text, RegexScratch& scratch, const WordSink& sink) const;
 
   std::vector<std::unique_ptr<const Splitter>> steps_;
-  std::unique_ptr<const Splitter> words_;  ///< the GPT-2 pattern, with use_regex
-  bool has_byte_level_ = false;
+  std::unique_ptr<const Splitter> words_;  ///< of the last step: the GPT-2 pattern, or at every metaspace
+  std::string last_step_;                  ///< ByteLevel, Metaspace or none: what has no step after it
+  std::string replacement_;                ///< what Metaspace writes for a space
+  Prepend prepend_ = Prepend::never;
   bool add_prefix_space_ = false;
 };
 

@@ -45,6 +45,12 @@ class WordCache {
 Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
+const TokenText* Tokenizer::Impl::find_token(std::int32_t id) const {
+  if (id < 0 || static_cast<std::size_t>(id) >= tokens.size()) return nullptr;
+  const TokenText& token = tokens[static_cast<std::size_t>(id)];
+  return token.present ? &token : nullptr;
+}
+
 Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json,
                                                    const std::stop_token& stop) {
   return open(tokenizer_json, TokenizerConfig::read(tokenizer_json.parent_path(), stop), stop);
@@ -116,7 +122,9 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
       const auto words = std::string_view(*plain).substr(inner.begin, inner.end - inner.begin);
       if (inner.id >= 0) ids.push_back(inner.id);
       if (inner.id >= 0) continue;
-      if (const auto ok = impl_->pre_tokenizer.split(words, scratch, sink); !ok) return forward_error(ok);
+      const bool begins_text = piece.begin == 0 && inner.begin == 0;
+      if (const auto ok = impl_->pre_tokenizer.split(words, begins_text, scratch, sink); !ok)
+        return forward_error(ok);
       if (too_long > 0)
         return fail(ErrorCode::unsupported,
                     "the tokenizer sees one word in {} bytes of the text, and a word has at most {}; break "
@@ -134,18 +142,36 @@ std::span<const std::int32_t> Tokenizer::leading_ids() const {
 
 std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const {
   std::string bytes;
-  for (const auto id : ids)
-    if (!skip_special_tokens || !is_special(id)) bytes += token_bytes(id);
+  std::string run;  // of byte tokens
+  const auto end_run = [&] {
+    const bool valid = find_invalid_utf8(run) == std::string_view::npos;
+    for (std::size_t i = 0; i < run.size(); ++i)
+      bytes += valid ? run.substr(i, 1) : "\uFFFD";
+    run.clear();
+  };
+  bool begins_text = impl_->decoder.is_other_at_begin();
+  for (const auto id : ids) {
+    const auto* token = impl_->find_token(id);
+    if (token == nullptr || (skip_special_tokens && token->special)) continue;
+    if (!token->byte) end_run();
+    auto& text = token->byte ? run : bytes;
+    text += begins_text ? impl_->decoder.bytes_of(token->content, true) : token->bytes;
+    begins_text = false;
+  }
+  end_run();
+  int left = impl_->decoder.strip_count();
+  impl_->decoder.strip(bytes, left);
   return utf8_lossy(bytes);
 }
 
 std::string Tokenizer::token_bytes(std::int32_t id) const {
-  if (id < 0 || id >= vocab_size()) return {};
-  return impl_->tokens[static_cast<std::size_t>(id)].bytes;
+  const auto* token = impl_->find_token(id);
+  return token == nullptr ? std::string() : token->bytes;
 }
 
 bool Tokenizer::is_special(std::int32_t id) const {
-  return id >= 0 && id < vocab_size() && impl_->tokens[static_cast<std::size_t>(id)].special;
+  const auto* token = impl_->find_token(id);
+  return token != nullptr && token->special;
 }
 
 std::int32_t Tokenizer::find(std::string_view content) const {
@@ -162,25 +188,34 @@ const std::vector<std::string>& Tokenizer::warnings() const {
 }
 
 StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
-    : tokenizer_(&tokenizer), skip_special_tokens_(skip_special_tokens) {}
+    : tokenizer_(&tokenizer),
+      skip_special_tokens_(skip_special_tokens),
+      begins_text_(tokenizer.impl_->decoder.is_other_at_begin()),
+      strip_left_(tokenizer.impl_->decoder.strip_count()) {}
 
 std::string StreamDecoder::push(std::int32_t id) {
-  if (skip_special_tokens_ && tokenizer_->is_special(id)) return {};
-  pending_ += tokenizer_->token_bytes(id);
+  const auto* token = tokenizer_->impl_->find_token(id);
+  if (token == nullptr || (skip_special_tokens_ && token->special)) return {};
+  pending_ += begins_text_ ? tokenizer_->impl_->decoder.bytes_of(token->content, true) : token->bytes;
+  begins_text_ = false;
   std::size_t complete = 0;
   while (complete < pending_.size()) {
     const auto step = utf8_step(std::string_view(pending_).substr(complete));
     if (step.truncated) break;
     complete += step.length;
   }
-  std::string text = utf8_lossy(std::string_view(pending_).substr(0, complete));
-  pending_.erase(0, complete);
-  return text;
+  return take(complete);
 }
 
 std::string StreamDecoder::finish() {
-  std::string text = utf8_lossy(pending_);
-  pending_.clear();
+  return take(pending_.size());
+}
+
+/// The text of the first `count` bytes held back.
+std::string StreamDecoder::take(std::size_t count) {
+  std::string text = utf8_lossy(std::string_view(pending_).substr(0, count));
+  pending_.erase(0, count);
+  tokenizer_->impl_->decoder.strip(text, strip_left_);
   return text;
 }
 

@@ -18,7 +18,8 @@ namespace expertscope {
 struct DeclaredTokens;
 struct TokenizerConfig;
 
-/// Byte-level BPE as described by a Hugging Face tokenizer.json. Immutable; safe to share between threads.
+/// BPE, byte-level or of characters with byte fallback, as described by a Hugging Face tokenizer.json.
+/// Immutable; safe to share between threads.
 class Tokenizer {
  public:
   /// Reads the file and, as transformers does, the tokens that the files beside it declare. Errors name the
@@ -44,7 +45,8 @@ class Tokenizer {
   /// What encode() puts before every text when it adds special tokens: BOS, for many models nothing.
   std::span<const std::int32_t> leading_ids() const;
 
-  /// Text of a whole sequence; bytes that are not UTF-8 become U+FFFD.
+  /// Text of a whole sequence; bytes that are not UTF-8 become U+FFFD, and with byte fallback all bytes that
+  /// stand together with them, as in tokenizers.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = false) const;
 
   /// The bytes one token stands for (may be part of a UTF-8 character); empty for ids outside the vocabulary.
@@ -58,6 +60,7 @@ class Tokenizer {
   const std::vector<std::string>& warnings() const;
 
  private:
+  friend class StreamDecoder;
   struct Impl;
   static Result<std::unique_ptr<Tokenizer>> parse(std::string_view json, const std::string& name,
                                                   const DeclaredTokens& declared,
@@ -70,7 +73,8 @@ class Tokenizer {
 };
 
 /// Turns a stream of tokens into text that is valid UTF-8 at every point: an unfinished character is held
-/// back.
+/// back. Together it is what Tokenizer::decode gives, but for one thing: bytes of byte fallback that are
+/// whole characters are shown at once, and stay when bytes follow that are none.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true);
@@ -80,8 +84,12 @@ class StreamDecoder {
   std::string finish();
 
  private:
+  std::string take(std::size_t count);
+
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
+  bool begins_text_;
+  int strip_left_;
   std::string pending_;
 };
 

@@ -12,6 +12,7 @@
 #include "engine/text/bpe.h"
 #include "engine/text/normalizer.h"
 #include "engine/text/pre_tokenizer.h"
+#include "engine/text/token_decoder.h"
 #include "engine/text/tokenizer.h"
 
 namespace expertscope {
@@ -21,6 +22,7 @@ struct TokenText {
   std::string_view content;  ///< as tokenizer.json writes it: a key of `vocabulary` or `added_ids`
   std::string bytes;         ///< the raw bytes it stands for
   bool special = false;
+  bool byte = false;  ///< one of the 256 that stand for a byte (byte_fallback)
   bool present = false;
 };
 
@@ -29,6 +31,7 @@ struct Tokenizer::Impl {
   std::unique_ptr<const Normalizer> normalizer;
   PreTokenizer pre_tokenizer;
   BpeModel model;
+  TokenDecoder decoder;
   AddedTokenFinder raw_tokens;         ///< found in the text as it is
   AddedTokenFinder normalized_tokens;  ///< found after normalisation
   std::size_t added_bytes = 0;         ///< of both
@@ -39,6 +42,9 @@ struct Tokenizer::Impl {
 
   std::vector<std::string> warnings;  ///< whole sentences
 
+  /// Null where there is no such token.
+  const TokenText* find_token(std::int32_t id) const;
+
   static Result<std::unique_ptr<Impl>> parse(const JsonFields& root, const DeclaredTokens& declared,
                                              const std::stop_token& stop);
 
@@ -47,13 +53,13 @@ struct Tokenizer::Impl {
   Status add_tokens(const JsonFields& root, const DeclaredTokens& declared, const std::stop_token& stop);
   Status number_tokens(const JsonFields& root, const DeclaredTokens& declared, AddedVocabulary& added,
                        const std::stop_token& stop);
-  Status search_for(const AddedToken& token, const JsonFields& root, RegexScratch& scratch);
+  Result<std::string> search_for(const AddedToken& token, const JsonFields& root, RegexScratch& scratch);
   void warn(std::string sentence);
   Status fill_tokens(const std::string& file, const std::stop_token& stop);
   Status parse_post_processor(const JsonFields& fields);
   Status parse_template(const JsonFields& fields);
   Status parse_template_step(const JsonFields& fields, const Json& step, bool& after_sequence);
-  Status check_decoder(const JsonFields& fields) const;
+  TokenText token_text(std::string_view content, bool special) const;
 };
 
 }  // namespace expertscope

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "engine/text/added_vocabulary.h"
-#include "engine/text/byte_alphabet.h"
 #include "engine/text/stopping.h"
 #include "engine/text/tokenizer_impl.h"
 
@@ -34,17 +33,18 @@ tl::unexpected<Error> too_many_template_tokens(const JsonFields& fields) {
 
 }  // namespace
 
-Status Tokenizer::Impl::search_for(const AddedToken& token, const JsonFields& root, RegexScratch& scratch) {
+/// What the token is searched as.
+Result<std::string> Tokenizer::Impl::search_for(const AddedToken& token, const JsonFields& root,
+                                                RegexScratch& scratch) {
   const bool rewritten = token.normalized && normalizer;
-  const auto content =
-      rewritten ? normalizer->apply(token.content, scratch) : Result<std::string>(token.content);
+  auto content = rewritten ? normalizer->apply(token.content, scratch) : Result<std::string>(token.content);
   if (!content) return forward_error(content);
   added_bytes += content->size();
   if (added_bytes > kMaxAddedBytes)
     return root.error(ErrorCode::unsupported, "added_tokens",
                       fmt::format("the added tokens take more than {} bytes", kMaxAddedBytes));
   (token.normalized ? normalized_tokens : raw_tokens).add(token, *content);
-  return {};
+  return content;
 }
 
 Result<NumberedTokens> Tokenizer::Impl::parse_added_tokens(const JsonFields& root,
@@ -99,13 +99,13 @@ Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens&
   AddedVocabulary added(model);
   if (auto ok = number_tokens(root, declared, added, stop); !ok) return ok;
   if (auto ok = fill_tokens(root.file(), stop); !ok) return ok;
-  const ByteAlphabet alphabet;
   RegexScratch scratch;
   std::string shared;
   std::size_t shared_ids = 0;
   for (const auto& token : added.tokens()) {
     if (auto ok = go_on(stop, root.file()); !ok) return ok;
-    if (auto ok = search_for(token, root, scratch); !ok) return ok;
+    const auto searched = search_for(token, root, scratch);
+    if (!searched) return forward_error(searched);
     const auto& content = added_ids.emplace(token.content, token.id).first->first;
     const auto index = static_cast<std::size_t>(token.id);
     if (index >= tokens.size()) tokens.resize(index + 1);
@@ -113,11 +113,18 @@ Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens&
     if (text.present && text.content != token.content && shared_ids++ == 0)
       shared = fmt::format("{}: id {} is both {} and {}", root.file(), token.id,
                            json_excerpt(std::string(text.content)), json_excerpt(token.content));
-    text = {content, alphabet.to_bytes(token.content).value_or(token.content), token.special, true};
+    // As in tokenizers, a token is decoded to what it is searched as; that is special only where it is the
+    // same.
+    text = token_text(*searched, token.special && *searched == token.content);
+    text.content = content;
   }
   if (shared_ids > 1) shared += fmt::format(" and {} more are such", shared_ids - 1);
   if (shared_ids > 0) warn(shared + ", as in transformers.");
   return {};
+}
+
+TokenText Tokenizer::Impl::token_text(std::string_view content, bool special) const {
+  return {content, decoder.bytes_of(content), special, decoder.is_byte(content), true};
 }
 
 Status Tokenizer::Impl::fill_tokens(const std::string& file, const std::stop_token& stop) {
@@ -125,14 +132,13 @@ Status Tokenizer::Impl::fill_tokens(const std::string& file, const std::stop_tok
   for (const auto& [content, id] : model.vocabulary())
     largest = std::max(largest, id);
   tokens.resize(static_cast<std::size_t>(largest + 1));
-  const ByteAlphabet alphabet;
   for (const auto& [content, id] : model.vocabulary()) {
     if (auto ok = go_on(stop, file); !ok) return ok;
     auto& text = tokens[static_cast<std::size_t>(id)];
     if (text.present)
       return fail(ErrorCode::format, "{}: two vocabulary entries have id {}: {} and {}", file, id,
                   json_excerpt(std::string(text.content)), json_excerpt(content));
-    text = {content, alphabet.to_bytes(content).value_or(content), false, true};
+    text = token_text(content, false);
   }
   return {};
 }
@@ -204,24 +210,6 @@ Status Tokenizer::Impl::parse_post_processor(const JsonFields& fields) {
   return {};
 }
 
-Status Tokenizer::Impl::check_decoder(const JsonFields& fields) const {
-  const auto type = fields.string("type");
-  if (!type) return forward_error(type);
-  if (*type == "ByteLevel") return {};
-  if (*type != "Sequence")
-    return fields.error(ErrorCode::unsupported, "type",
-                        fmt::format("the decoder \"{}\" is not supported", *type));
-  const auto list = fields.array("decoders");
-  if (!list) return forward_error(list);
-  if ((*list)->empty()) return fields.error(ErrorCode::unsupported, "decoders", "an empty sequence");
-  for (const Json& item : **list) {
-    const auto entry = JsonFields::of(item, fields.file(), fields.path_of("decoders"));
-    if (!entry) return forward_error(entry);
-    if (auto ok = check_decoder(*entry); !ok) return ok;
-  }
-  return {};
-}
-
 Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields& root,
                                                                 const DeclaredTokens& declared,
                                                                 const std::stop_token& stop) {
@@ -232,14 +220,14 @@ Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields
   auto normalizer = Normalizer::parse(root, "normalizer");
   if (!normalizer) return forward_error(normalizer);
   impl->normalizer = std::move(*normalizer);
-  auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer");
+  auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer", impl->model.byte_fallback());
   if (!pre_tokenizer) return forward_error(pre_tokenizer);
   impl->pre_tokenizer = std::move(*pre_tokenizer);
+  auto decoder = TokenDecoder::parse(root, "decoder", impl->model.byte_fallback());
+  if (!decoder) return forward_error(decoder);
+  impl->decoder = std::move(*decoder);
   if (auto ok = impl->add_tokens(root, declared, stop); !ok) return forward_error(ok);
 
-  const auto decoder = root.object("decoder");
-  if (!decoder) return forward_error(decoder);
-  if (auto ok = impl->check_decoder(*decoder); !ok) return forward_error(ok);
   if (!root.has("post_processor")) return impl;
   const auto post_processor = root.object("post_processor");
   if (!post_processor) return forward_error(post_processor);

@@ -74,6 +74,22 @@ TEST(CliGenerate, RendersTheChatTemplate) {
   EXPECT_EQ(made["prompt_ids"], reference["ids"]);
 }
 
+TEST(CliGenerate, ChatsWithATokenizerOfByteFallback) {
+  const TemporaryFolder scratch;
+  const std::string model = scratch / "model";
+  const auto options = std::filesystem::copy_options::overwrite_existing;
+  std::filesystem::copy(data_path(kModel), model);
+  std::filesystem::remove(model + "/chat_template.jinja");
+  for (const std::string file : {"/tokenizer.json", "/tokenizer_config.json"})
+    std::filesystem::copy_file(data_path("tokenizers/mixtral_like" + file), model + file, options);
+  const json reference = data_json("text/byte_fallback.json")["chat"];
+  const json made = run_cli_json({"generate", model, "--prompt", reference["messages"][0]["content"],
+                                  "--chat", "--max-tokens", "8", "--temperature", "0", "--json"});
+  EXPECT_EQ(made["prompt"], reference["text"]);
+  EXPECT_EQ(made["prompt_ids"], reference["ids"]);
+  EXPECT_EQ(made["ids"].size(), 8u);
+}
+
 TEST(CliGenerate, ReadsThePromptFromAFile) {
   const TemporaryFolder scratch;
   write_file(scratch / "prompt.txt", "Hello");

@@ -148,6 +148,13 @@ def texts():
                                  {"id": len(vocabulary) + 2, "content": "Wort", **{**added, "normalized": True,
                                                                                    "single_word": True}}]
     put("tokenizer", "good-full", compact(tokenizer), "hello  <mask> Wort, WORT 1234 e\u0301 \u00e9")
+    spoken = read_json("tokenizers/mixtral_like/tokenizer.json")
+    kept = list(spoken["model"]["vocab"])[:259] + ["▁", "t", "h", "e", "▁t", "he", "▁the"]
+    spoken["model"].update(vocab={token: i for i, token in enumerate(kept)}, merges=["▁ t", "h e", "▁t he"])
+    put("tokenizer", "good-byte-fallback", compact(spoken), "the  hé<s> 路\n\U0001f600")
+    spoken.update(normalizer=None, decoder={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"},
+                  pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False})
+    put("tokenizer", "good-metaspace", compact(spoken), "the  hé<s> 路\n\U0001f600")
     put("tokenizer", "odd", compact({**tokenizer, "model": {"type": "Unigram", "vocab": [["a", -1.5]]}}), "a")
 
     templates = read_json("text/chat_templates.json")

@@ -85,9 +85,14 @@ TEST(TokenizerErrors, PartsThatAreNotSupportedAreNamed) {
               "normalizer.type: the normalizer \"BertNormalizer\"");
   unsupported(
       [](Json& t) {
-        t["pre_tokenizer"] = {{"type", "Metaspace"}};
+        t["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}};
       },
-      "the pre-tokenizer \"Metaspace\"");
+      "no ByteLevel step");
+  unsupported(
+      [](Json& t) {
+        t["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+      },
+      "the pre-tokenizer \"BertPreTokenizer\"");
   unsupported([](Json& t) { t["pre_tokenizer"] = nullptr; }, "no ByteLevel step");
   unsupported([](Json& t) { t["pre_tokenizer"]["pretokenizers"].erase(1); }, "no ByteLevel step");
   unsupported(
