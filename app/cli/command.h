@@ -33,5 +33,6 @@ CommandBody define_profile(Arguments& options);
 CommandBody define_ppl(Arguments& options);
 CommandBody define_analyze(Arguments& options);
 CommandBody define_report(Arguments& options);
+CommandBody define_delete(Arguments& options);
 
 }  // namespace expertscope::cli

@@ -35,6 +35,7 @@ constexpr std::array kCommands = {
     Command{"ppl", "Perplexity of a text", define_ppl},
     Command{"analyze", "Expert load, super experts or router entropy of a trace", define_analyze},
     Command{"report", "Write a trace as one self-contained HTML page", define_report},
+    Command{"delete", "Delete a run from a trace", define_delete},
 };
 
 constexpr const char* kFooter = R"(

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "probes/store/aggregates.h"
+#include "probes/store/delete_run.h"
 #include "probes/store/schema.h"
 #include "probes/store/writer_identity.h"
 
@@ -219,14 +220,16 @@ std::string probes_text(const CaptureRequest& probes) {
 }
 
 Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
+  const auto id = id_behind_deleted_runs(database);
+  if (!id) return forward_error(id);
   auto row = database.prepare(
       "INSERT INTO run(kind, started_at, status, writer, model_path, model_name, config_sha256, "
       "tensor_count, "
       "total_bytes, architecture, layers, experts, top_k, hidden_size, moe_layers, program_version, backend, "
       "math, sampling, dataset, dataset_sha256, prompt, probes, backend_reason, device, device_uuid, driver, "
-      "device_memory) VALUES(?1, ?2, 'recording', ?3, ?4, ?5, ?6, "
+      "device_memory, id) VALUES(?1, ?2, 'recording', ?3, ?4, ?5, ?6, "
       "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, "
-      "nullif(?27, 0))");
+      "nullif(?27, 0), ?28)");
   if (!row) return forward_error(row);
   int parameter = 0;
   const auto bind = [&](const auto& value) {
@@ -263,6 +266,7 @@ Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
   bind(info.device_uuid);
   bind(info.driver);
   bind(info.device_memory);
+  if (*id) bind(**id);
   if (auto status = row->run(); !status) return forward_error(status);
   return database.last_insert_id();
 }

@@ -163,6 +163,11 @@ CREATE VIEW expert_load AS
   FROM expert_stats;
 )sql";
 
+// Of a trace from which a run was deleted; others do not have it.
+constexpr const char* kDeletedRun = "CREATE TABLE IF NOT EXISTS deleted_run(id INTEGER PRIMARY KEY) STRICT";
+// SQLite keeps the statement without IF NOT EXISTS.
+constexpr std::string_view kDeletedRunKept = "CREATE TABLE deleted_run(id INTEGER PRIMARY KEY) STRICT";
+
 constexpr std::array kTables = {"run",          "policy_change", "sequence",    "dropped",    "vocabulary",
                                 "expert_stats", "layer_stats",   "token_block", "slot_block", "layer_block"};
 
@@ -191,6 +196,7 @@ std::string without_blanks(std::string_view sql) {
 }
 
 std::string_view statement_of(const char* table) {
+  if (std::string_view(table) == "deleted_run") return kDeletedRunKept;
   const std::string_view schema = kSchema;
   const auto begin = schema.find(fmt::format("CREATE TABLE {}(", table));
   return schema.substr(begin, schema.find(';', begin) - begin);
@@ -228,6 +234,16 @@ Status check_indexes(const Database& database, const char* table) {
               database.file().string(), query->text(0), table);
 }
 
+// Any thing of that name, a view for instance, has to be the table.
+Status check_deleted_run(const Database& database, Statement& query) {
+  auto there =
+      database.integer("SELECT 1 FROM main.sqlite_schema WHERE name = 'deleted_run' COLLATE NOCASE LIMIT 1");
+  if (!there) return forward_error(there);
+  if (!*there) return {};
+  if (auto status = check_table(database, query, "deleted_run"); !status) return status;
+  return check_indexes(database, "deleted_run");
+}
+
 Status check_triggers(const Database& database) {
   auto query = database.prepare("SELECT name FROM main.sqlite_schema WHERE type = 'trigger' LIMIT 1");
   if (!query) return forward_error(query);
@@ -244,6 +260,10 @@ const char* trace_schema() {
   return kSchema;
 }
 
+const char* deleted_run_schema() {
+  return kDeletedRun;
+}
+
 Status check_tables(const Database& database) {
   auto query = database.prepare("SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1");
   if (!query) return forward_error(query);
@@ -251,6 +271,7 @@ Status check_tables(const Database& database) {
     if (auto status = check_table(database, *query, table); !status) return status;
     if (auto status = check_indexes(database, table); !status) return status;
   }
+  if (auto status = check_deleted_run(database, *query); !status) return status;
   return check_triggers(database);
 }
 

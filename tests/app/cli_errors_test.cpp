@@ -85,7 +85,7 @@ TEST_F(CliErrors, HelpAndVersionAreZero) {
   const ProcessResult help = run_cli({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* command :
-       {"info", "tokenize", "logits", "generate", "profile", "ppl", "analyze", "report"}) {
+       {"info", "tokenize", "logits", "generate", "profile", "ppl", "analyze", "report", "delete"}) {
     EXPECT_THAT(help.out, HasSubstr(command));
     const ProcessResult of_command = run_cli({command, "--help"});
     EXPECT_EQ(of_command.exit_code, 0);

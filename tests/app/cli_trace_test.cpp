@@ -306,5 +306,31 @@ TEST_F(CliTrace, RunsAreAddedAndChosen) {
   EXPECT_THAT(missing.err, HasSubstr("no run 7; the trace has 1, 2"));
 }
 
+TEST_F(CliTrace, DeleteTakesOneRunOutAndTheNextOneGetsANewNumber) {
+  const std::string file = *scratch_ / "deleted.db";
+  profile("deleted.db", {"--sequences", "1"});
+  profile("deleted.db", {"--sequences", "1", "--seq-len", "100"});
+  EXPECT_EQ(run_cli_json({"delete", file, "--run", "2", "--json"}),
+            (json{{"trace", file}, {"run", 2}, {"tokens", 100}}));
+  const json runs = run_cli_json({"info", file, "--json"})["runs"];
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0]["id"], 1);
+  EXPECT_EQ(profile("deleted.db", {"--sequences", "1"})["run"], 3);
+  const ProcessResult told = run_cli({"delete", file, "--run", "1"});
+  EXPECT_EQ(told.exit_code, 0);
+  EXPECT_EQ(told.out, "");
+  EXPECT_THAT(told.err, HasSubstr("run 1 of " + file + " deleted: profile, 320 tokens"));
+}
+
+TEST_F(CliTrace, DeleteNamesTheRunsThereAreAndNeverChoosesOneItself) {
+  const ProcessResult missing = run_cli({"delete", trace(), "--run", "7"});
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_THAT(missing.err, HasSubstr("no run 7; the trace has 1"));
+  const ProcessResult unnamed = run_cli({"delete", trace()});
+  EXPECT_EQ(unnamed.exit_code, 2);
+  EXPECT_THAT(unnamed.err, HasSubstr("--run"));
+  EXPECT_EQ(run_cli_json({"info", trace(), "--json"})["runs"].size(), 1u);
+}
+
 }  // namespace
 }  // namespace expertscope::testing
