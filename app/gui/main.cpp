@@ -18,6 +18,7 @@
 #include "probes/capture/recorder.h"
 #include "views/models/plain_numbers.h"
 #include "views/window/main_window.h"
+#include "views/window/theme.h"
 
 namespace {
 
@@ -92,6 +93,7 @@ int run(int argc, char** argv) {
   QCoreApplication::setOrganizationName(QStringLiteral("expertscope"));
   QCoreApplication::setApplicationName(QStringLiteral("expertscope"));
   QCoreApplication::setApplicationVersion(QStringLiteral(EXPERTSCOPE_VERSION));
+  QApplication::setStyle(new expertscope::FramedMenus);
   QApplication::setWindowIcon(QIcon(QStringLiteral(":/icons/expertscope.svg")));
   const Arguments arguments = parse(application);
   if (!arguments.headless_to.isEmpty())

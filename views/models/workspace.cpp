@@ -8,6 +8,7 @@
 #include "engine/formats/output_file.h"
 #include "probes/analysis/export.h"
 #include "probes/report/report.h"
+#include "probes/store/delete_run.h"
 #include "probes/store/trace_copy.h"
 #include "views/models/live_traces.h"
 #include "views/models/plain_text.h"
@@ -275,6 +276,28 @@ void Workspace::generate(const PromptRequest& request) {
 void Workspace::compare(ComparisonRequest request) {
   request.edited = edits_.table();
   engine_.compare(request);
+}
+
+void Workspace::delete_run(std::int64_t run) {
+  const std::filesystem::path trace = trace_.file();
+  files_.run<bool>(
+      kFiles + QStringLiteral(" delete %1").arg(run), tr("Deleting run %1").arg(run),
+      [trace, run](const JobContext&) -> Result<bool> {
+        if (auto deleted = expertscope::delete_run(trace, run); !deleted) return forward_error(deleted);
+        return true;
+      },
+      [this, trace, run](const Result<bool>& deleted) {
+        if (!deleted) {
+          Q_EMIT failed(deleted.error(), Task::save);
+          return;
+        }
+        if (trace_.file() != trace) return;
+        const auto seen = view();
+        if (selection_.baseline() == run) selection_.set_baseline(0);
+        if (selection_.run() == run || (seen && seen->run && seen->run->run.id == run))
+          selection_.follow_newest();
+        trace_.refresh();
+      });
 }
 
 void Workspace::save_in_worker(const QString& file, const QString& what, std::function<Status()> save,

@@ -82,6 +82,10 @@ class Workspace final : public QObject {
   void generate(const PromptRequest& request);
   void compare(ComparisonRequest request);
 
+  /// Deletes a run of the open trace, in a worker; the views then show the newest one. Ends in failed() where
+  /// it is still being recorded or is not there.
+  void delete_run(std::int64_t run);
+
   // Files: in a worker; each ends in saved() or failed().
   void export_report(const QString& file);
   void export_table_csv(const QString& file);

@@ -224,6 +224,9 @@ void PromptBar::generate() {
   if (!generate_->isEnabled()) return;
   store_settings();
   rate_->set_full_text(tr("reading the prompt"));
+  QTextCursor cursor = prompt_->textCursor();
+  cursor.clearSelection();  // a proposal is selected until it is taken
+  prompt_->setTextCursor(cursor);
   Q_EMIT started();
   workspace_.generate(request());
 }

@@ -4,7 +4,9 @@
 #include <QLabel>
 #include <QListView>
 #include <QMenu>
+#include <QMessageBox>
 #include <QMouseEvent>
+#include <QPushButton>
 #include <QVBoxLayout>
 
 #include "views/models/workspace.h"
@@ -76,7 +78,41 @@ void RunsPanel::show_menu(const QPoint& at) {
   QAction* none =
       menu->addAction(tr("No baseline"), this, [this] { workspace_.selection().set_baseline(0); });
   none->setEnabled(workspace_.selection().baseline() != 0);
+  menu->addSeparator();
+  add_delete(*menu, run);
   menu->popup(list_->viewport()->mapToGlobal(at));
+}
+
+void RunsPanel::add_delete(QMenu& menu, std::int64_t run) {
+  QAction* action = menu.addAction(tr("Delete run…"), this, [this, run] { ask_to_delete(run); });
+  const RunListModel& runs = workspace_.runs();
+  const QVariant status = runs.data(runs.index(runs.row_of(run)), RunListModel::kStatusRole);
+  const bool recorded = status.toString() == QLatin1String("recording");
+  const QString tip = recorded ? tr("Run %1 is being recorded; stop it first").arg(run)
+                               : tr("Take run %1 out of the trace").arg(run);
+  action->setEnabled(!recorded);
+  action->setToolTip(tip);
+  action->setStatusTip(tip);
+  menu.setToolTipsVisible(true);
+}
+
+void RunsPanel::ask_to_delete(std::int64_t run) {
+  const RunListModel& runs = workspace_.runs();
+  const int row = runs.row_of(run);
+  if (row < 0) return;
+  auto* box = new QMessageBox(QMessageBox::Warning, tr("Delete run"), tr("Delete run %1?").arg(run),
+                              QMessageBox::Yes | QMessageBox::Cancel, this);
+  box->setObjectName(QStringLiteral("delete_run"));
+  box->setAttribute(Qt::WA_DeleteOnClose);
+  box->setTextFormat(Qt::PlainText);
+  // The name and the tokens, as the list says them.
+  box->setInformativeText(tr("%1\n\nThis cannot be undone.").arg(runs.data(runs.index(row)).toString()));
+  box->button(QMessageBox::Yes)->setText(tr("&Delete"));
+  box->setDefaultButton(QMessageBox::Cancel);
+  connect(box, &QMessageBox::finished, this, [this, run, trace = workspace_.trace().file()](int answer) {
+    if (answer == QMessageBox::Yes && workspace_.trace().file() == trace) workspace_.delete_run(run);
+  });
+  box->open();
 }
 
 }  // namespace expertscope

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <QWidget>
+#include <cstdint>
 
 class QLabel;
 class QListView;
+class QMenu;
 
 namespace expertscope {
 
@@ -22,6 +24,8 @@ class RunsPanel final : public QWidget {
  private:
   void follow_view();
   void show_menu(const QPoint& at);
+  void add_delete(QMenu& menu, std::int64_t run);
+  void ask_to_delete(std::int64_t run);
 
   Workspace& workspace_;
   QListView* list_;

@@ -27,6 +27,7 @@
 #include "views/widgets/token_panel.h"
 #include "views/window/backend_menu.h"
 #include "views/window/main_window.h"
+#include "views/window/shortcut_sheet.h"
 #include "views/window/theme.h"
 
 namespace expertscope {
@@ -90,6 +91,8 @@ void MainWindow::make_docks() {
   add_dock("runs_dock", tr("Runs"), new RunsPanel(workspace_), Qt::LeftDockWidgetArea);
   QAction* undo = workspace_.edits().undo_stack().createUndoAction(this, tr("Undo"));
   QAction* redo = workspace_.edits().undo_stack().createRedoAction(this, tr("Redo"));
+  undo->setProperty(kCommandProperty, tr("Undo"));
+  redo->setProperty(kCommandProperty, tr("Redo"));
   undo->setObjectName(QStringLiteral("undo"));
   redo->setObjectName(QStringLiteral("redo"));
   undo->setShortcut(QKeySequence::Undo);

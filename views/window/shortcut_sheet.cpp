@@ -25,7 +25,10 @@ void add_actions(const QList<QAction*>& actions, QString& rows) {
     if (action->menu() != nullptr) {
       add_actions(action->menu()->actions(), rows);
     } else if (!action->shortcut().isEmpty()) {
-      rows += row(action->shortcut().toString(QKeySequence::NativeText), plain(action->text()));
+      // Of an action whose text says what it would do at the moment, the command.
+      const QVariant command = action->property(kCommandProperty);
+      rows += row(action->shortcut().toString(QKeySequence::NativeText),
+                  plain(command.isValid() ? command.toString() : action->text()));
     }
   }
 }

@@ -2,6 +2,8 @@
 #include "views/window/theme.h"
 
 #include <QApplication>
+#include <QPainter>
+#include <QStyleOption>
 #include <QToolTip>
 
 namespace expertscope {
@@ -50,6 +52,17 @@ QPalette make_palette(const Colours& colours) {
 }
 
 }  // namespace
+
+void FramedMenus::drawPrimitive(PrimitiveElement element, const QStyleOption* option, QPainter* painter,
+                                const QWidget* widget) const {
+  QProxyStyle::drawPrimitive(element, option, painter, widget);
+  if (element != PE_PanelMenu || option == nullptr) return;
+  painter->save();
+  painter->setPen(option->palette.color(QPalette::PlaceholderText));
+  painter->setBrush(Qt::NoBrush);
+  painter->drawRect(option->rect.adjusted(0, 0, -1, -1));
+  painter->restore();
+}
 
 QPalette dark_palette() {
   return make_palette({0xff303338, 0xff1b1d1f, 0xff25282b, 0xff3a3e43, 0xffe3e5e8, 0xffa6b0bd, 0xff8b9096,

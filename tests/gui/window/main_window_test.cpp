@@ -15,6 +15,7 @@
 
 #include "tests/gui/window/window_fixture.h"
 #include "tests/support/model_folder.h"
+#include "views/window/shortcut_sheet.h"
 
 namespace expertscope::testing {
 namespace {
@@ -211,6 +212,27 @@ TEST_F(MainWindowTest, ShortcutsEditTheSelectedExpert) {
   EXPECT_FALSE(map().scene().marks.at({1, 4}).any());
   QTest::keyClick(&window_, Qt::Key_Z, Qt::ControlModifier | Qt::ShiftModifier);
   EXPECT_EQ(map().scene().marks.at({1, 4}).prune, PruneMode::mask);
+}
+
+TEST_F(MainWindowTest, TheShortcutSheetNamesCommandsAndNotWhatTheyWouldDoNow) {
+  open_model();
+  click_cell({1, 4});
+  map().setFocus();
+  QTest::keyClick(&window_, Qt::Key_Delete, Qt::ControlModifier);
+  ASSERT_TRUE(action("undo").text().startsWith("Undo ")) << action("undo").text().toStdString();
+  const QString sheet = ShortcutSheet::text(*window_.menuBar());
+  EXPECT_TRUE(sheet.contains("<td>Undo</td>")) << sheet.toStdString();
+  EXPECT_TRUE(sheet.contains("<td>Redo</td>"));
+}
+
+TEST_F(MainWindowTest, TheProposedPromptIsSelectedUntilItIsTaken) {
+  open_model();
+  auto& prompt = part<QPlainTextEdit>("prompt");
+  EXPECT_TRUE(prompt.textCursor().hasSelection());
+  click(part<QPushButton>("generate"));
+  EXPECT_FALSE(prompt.textCursor().hasSelection());
+  EXPECT_FALSE(prompt.toPlainText().isEmpty());
+  ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
 }
 
 TEST_F(MainWindowTest, DeletingAWordOfThePromptEditsNoExpert) {

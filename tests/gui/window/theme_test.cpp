@@ -7,6 +7,8 @@
 #include <QChart>
 #include <QChartView>
 #include <QColor>
+#include <QImage>
+#include <QMenu>
 #include <QXYSeries>
 #include <algorithm>
 #include <cmath>
@@ -38,6 +40,22 @@ TEST(Theme, TextAndLinksCanBeReadOnEveryGround) {
     }
     EXPECT_GE(contrast(palette.color(QPalette::HighlightedText), palette.color(QPalette::Highlight)), 4.5);
     EXPECT_GE(contrast(palette.color(QPalette::ToolTipText), palette.color(QPalette::ToolTipBase)), 4.5);
+  }
+}
+
+TEST(Theme, AMenuHasAFrameThatStandsOutFromIt) {
+  FramedMenus style(QStringLiteral("Fusion"));
+  for (const QPalette& palette : {light_palette(), dark_palette()}) {
+    QMenu menu;
+    menu.addAction("Copy");
+    menu.setStyle(&style);
+    menu.setPalette(palette);
+    menu.resize(menu.sizeHint());
+    const QImage image = menu.grab().toImage();
+    const QColor ground = image.pixelColor(image.width() / 2, image.height() - 3);
+    for (const QPoint& at : {QPoint(0, image.height() / 2), QPoint(image.width() - 1, image.height() / 2),
+                             QPoint(image.width() / 2, 0), QPoint(image.width() / 2, image.height() - 1)})
+      EXPECT_GE(contrast(image.pixelColor(at), ground), 3) << at.x() << ", " << at.y();
   }
 }
 
