@@ -256,7 +256,7 @@ Status PreTokenizer::split(std::string_view text, bool begins_text, RegexScratch
   }
   for (const auto& piece : pieces) {
     const auto part = text.substr(piece.begin, piece.end - piece.begin);
-    const auto ok = last_step_ == "ByteLevel"
+    auto ok = last_step_ == "ByteLevel"
                         ? split_byte_level(part, scratch, sink)
                         : split_metaspace(part, begins_text && piece.begin == 0, scratch, sink);
     if (!ok) return ok;

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "probes/report/colour_scale.h"
 #include "probes/report/html.h"
 #include "probes/report/limits.h"
 #include "probes/report/plots.h"
@@ -139,7 +140,7 @@ void draw_legend(Svg& svg, const Grid& grid, const Scale& scale) {
     svg.cell({x, top + height * i / steps, 14, height / steps + 0.6}, scale.colour(value), {});
   }
   svg.text({x, kTop + 8}, scale.title);
-  for (const double tick : linear_ticks(scale.low, scale.high, height < 90 ? 3 : 6)) {
+  for (const double tick : round_ticks(scale.low, scale.high, false, height < 90 ? 3 : 6)) {
     svg.line({x + 14, at(tick)}, {x + 18, at(tick)}, "axis");
     svg.text({x + 21, at(tick) + 4}, fmt::format("{:.3g}", 100 * tick) + " %");
   }

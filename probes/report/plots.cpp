@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "probes/report/colour_scale.h"
 #include "probes/report/html.h"
 #include "probes/report/limits.h"
 #include "probes/report/svg.h"
@@ -35,9 +36,7 @@ struct Axes {
 };
 
 void draw_frame(Svg& svg, const Axes& axes, std::string_view y_title, double y_scale, const char* unit) {
-  const auto ticks =
-      axes.logarithmic ? log_ticks(axes.low, axes.high, 6) : linear_ticks(axes.low, axes.high, 5);
-  for (const double tick : ticks) {
+  for (const double tick : round_ticks(axes.low, axes.high, axes.logarithmic, axes.logarithmic ? 6 : 5)) {
     svg.line({kPlot.x, axes.y(tick)}, {kPlot.x + kPlot.width, axes.y(tick)}, "grid");
     svg.text({kPlot.x - 8, axes.y(tick) + 4}, fmt::format("{:.4g}{}", tick * y_scale, unit), "end");
   }

@@ -4,26 +4,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <iterator>
 
+#include "probes/report/colour_scale.h"
 #include "probes/report/html.h"
 
 namespace expertscope::report {
 namespace {
 
-struct Rgb {
-  double r, g, b;
-};
-
-std::string hex(const Rgb& colour) {
-  const auto byte = [](double value) { return static_cast<int>(std::lround(std::clamp(value, 0.0, 255.0))); };
-  return fmt::format("#{:02x}{:02x}{:02x}", byte(colour.r), byte(colour.g), byte(colour.b));
-}
-
-Rgb mix(const Rgb& a, const Rgb& b, double t) {
-  return {a.r + (b.r - a.r) * t, a.g + (b.g - a.g) * t, a.b + (b.b - a.b) * t};
+/// The colour at t in [0, 1].
+std::string hex(ColourMap map, double t) {
+  const double inside = std::isfinite(t) ? std::clamp(t, 0.0, 1.0) : 0.0;
+  const std::uint32_t colour = colour_table(map)[static_cast<std::size_t>(std::lround(inside * 255))];
+  return fmt::format("#{:06x}", colour & 0xffffffu);
 }
 
 std::string coordinates(const std::vector<Point>& points) {
@@ -43,52 +37,11 @@ std::string close(std::string_view element, std::string_view title) {
 }  // namespace
 
 std::string viridis(double t) {
-  static constexpr std::array<Rgb, 11> stops = {{{68, 1, 84},
-                                                 {72, 36, 117},
-                                                 {65, 68, 135},
-                                                 {53, 95, 141},
-                                                 {42, 120, 142},
-                                                 {33, 145, 140},
-                                                 {34, 168, 132},
-                                                 {68, 191, 112},
-                                                 {122, 209, 81},
-                                                 {189, 223, 38},
-                                                 {253, 231, 37}}};
-  const double position = (std::isfinite(t) ? std::clamp(t, 0.0, 1.0) : 0.0) * (stops.size() - 1);
-  const auto below = std::min(static_cast<std::size_t>(position), stops.size() - 2);
-  return hex(mix(stops[below], stops[below + 1], position - static_cast<double>(below)));
+  return hex(ColourMap::viridis, t);
 }
 
 std::string diverging(double t) {
-  const double clamped = std::isfinite(t) ? std::clamp(t, -1.0, 1.0) : 0.0;
-  constexpr Rgb blue{8, 81, 156};
-  constexpr Rgb grey{240, 240, 240};
-  constexpr Rgb orange{204, 76, 2};
-  return hex(mix(grey, clamped < 0 ? blue : orange, std::abs(clamped)));
-}
-
-std::vector<double> linear_ticks(double low, double high, int count) {
-  if (!(high > low) || count < 1) return {low};
-  const double raw = (high - low) / count;
-  const double magnitude = std::pow(10.0, std::floor(std::log10(raw)));
-  const double scaled = raw / magnitude;
-  const double step = magnitude * (scaled <= 1 ? 1 : scaled <= 2 ? 2 : scaled <= 5 ? 5 : 10);
-  std::vector<double> ticks;
-  const double slack = step * 1e-9;
-  for (double i = std::ceil((low - slack) / step); i * step <= high + slack; ++i) {
-    ticks.push_back(i * step + 0.0);  // no negative zero
-  }
-  return ticks;
-}
-
-std::vector<double> log_ticks(double low, double high, int count) {
-  const int first = static_cast<int>(std::ceil(std::log10(low) - 1e-9));
-  const int last = static_cast<int>(std::floor(std::log10(high) + 1e-9));
-  const int step = std::max(1, (last - first + count) / std::max(count, 1));
-  std::vector<double> ticks;
-  for (int exponent = first; exponent <= last; exponent += step)
-    ticks.push_back(std::pow(10.0, exponent));
-  return ticks;
+  return hex(ColourMap::diverging, std::isfinite(t) ? (t + 1) / 2 : 0.5);
 }
 
 Svg::Svg(double width, double height, std::string_view label) {

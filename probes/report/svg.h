@@ -7,15 +7,10 @@
 
 namespace expertscope::report {
 
-/// viridis (Smith, van der Walt, Firing; CC0) at t in [0, 1], as #rrggbb.
+/// ColourMap::viridis at t in [0, 1], as #rrggbb.
 std::string viridis(double t);
-/// Blue over light grey to orange at t in [-1, 1].
+/// ColourMap::diverging at t in [-1, 1].
 std::string diverging(double t);
-
-/// Round numbers that cover [low, high] with about `count` steps.
-std::vector<double> linear_ticks(double low, double high, int count);
-/// Powers of ten within [low, high], thinned to at most `count`; low > 0.
-std::vector<double> log_ticks(double low, double high, int count);
 
 struct Point {
   double x = 0;
