@@ -257,8 +257,8 @@ Status PreTokenizer::split(std::string_view text, bool begins_text, RegexScratch
   for (const auto& piece : pieces) {
     const auto part = text.substr(piece.begin, piece.end - piece.begin);
     auto ok = last_step_ == "ByteLevel"
-                        ? split_byte_level(part, scratch, sink)
-                        : split_metaspace(part, begins_text && piece.begin == 0, scratch, sink);
+                  ? split_byte_level(part, scratch, sink)
+                  : split_metaspace(part, begins_text && piece.begin == 0, scratch, sink);
     if (!ok) return ok;
   }
   return {};
