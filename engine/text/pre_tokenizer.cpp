@@ -158,26 +158,15 @@ Status PreTokenizer::parse_byte_level(const JsonFields& fields) {
 }
 
 Status PreTokenizer::parse_metaspace(const JsonFields& fields) {
-  constexpr std::array<const char*, 3> kSchemes = {"never", "first", "always"};
-  const auto replacement = fields.string("replacement");
-  if (!replacement) return forward_error(replacement);
-  if (replacement->empty() || utf8_step(*replacement).length != replacement->size())
-    return fields.error(ErrorCode::format, "replacement",
-                        fmt::format("{} is not one character", json_excerpt(*replacement)));
-  const auto scheme = fields.string_or("prepend_scheme", "always");
-  if (!scheme) return forward_error(scheme);
-  const auto known = std::find(kSchemes.begin(), kSchemes.end(), *scheme);
-  if (known == kSchemes.end())
-    return fields.error(ErrorCode::unsupported, "prepend_scheme",
-                        fmt::format("{} is not supported", json_excerpt(*scheme)));
+  auto metaspace = Metaspace::parse(fields);
+  if (!metaspace) return forward_error(metaspace);
   const auto split = fields.boolean_or("split", true);
   if (!split) return forward_error(split);
   last_step_ = "Metaspace";
-  replacement_ = *replacement;
-  prepend_ = static_cast<Prepend>(known - kSchemes.begin());
+  metaspace_ = std::move(*metaspace);
   if (!*split) return {};
-  auto regex =
-      Regex::literal(replacement_, fmt::format("{}: {}", fields.file(), fields.path_of("replacement")));
+  auto regex = Regex::literal(metaspace_.replacement,
+                              fmt::format("{}: {}", fields.file(), fields.path_of("replacement")));
   if (!regex) return forward_error(regex);
   words_ = std::make_unique<PatternSplitter>(std::move(*regex), Behavior::merged_with_next, false);
   return {};
@@ -282,11 +271,14 @@ Status PreTokenizer::split_metaspace(std::string_view text, bool begins_text, Re
   std::string spaced;
   spaced.reserve(text.size());
   for (const char c : text) {
-    if (c == ' ') spaced += replacement_;
-    if (c != ' ') spaced += c;
+    if (c == ' ')
+      spaced += metaspace_.replacement;
+    else
+      spaced += c;
   }
-  const bool wanted = prepend_ == Prepend::always || (prepend_ == Prepend::first && begins_text);
-  if (wanted && !spaced.starts_with(replacement_)) spaced.insert(0, replacement_);
+  const bool wanted = metaspace_.prepend == Metaspace::Prepend::always ||
+                      (metaspace_.prepend == Metaspace::Prepend::first && begins_text);
+  if (wanted && !spaced.starts_with(metaspace_.replacement)) spaced.insert(0, metaspace_.replacement);
   return split_words(spaced, scratch, sink);
 }
 

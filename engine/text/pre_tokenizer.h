@@ -10,6 +10,7 @@
 
 #include "engine/error.h"
 #include "engine/formats/json_fields.h"
+#include "engine/text/metaspace.h"
 #include "engine/text/regex.h"
 
 namespace expertscope {
@@ -44,9 +45,6 @@ class PreTokenizer {
   Status split(std::string_view text, bool begins_text, RegexScratch& scratch, const WordSink& sink) const;
 
  private:
-  /// Which pieces Metaspace begins with a space: those that have none, or that of them that begins the text.
-  enum class Prepend : std::uint8_t { never, first, always };
-
   Status parse_step(const JsonFields& fields);
   Status parse_sequence(const JsonFields& fields);
   Status parse_byte_level(const JsonFields& fields);
@@ -59,8 +57,7 @@ class PreTokenizer {
   std::vector<std::unique_ptr<const Splitter>> steps_;
   std::unique_ptr<const Splitter> words_;  ///< of the last step: the GPT-2 pattern, or at every metaspace
   std::string last_step_;                  ///< ByteLevel, Metaspace or none: what has no step after it
-  std::string replacement_;                ///< what Metaspace writes for a space
-  Prepend prepend_ = Prepend::never;
+  Metaspace metaspace_;
   bool add_prefix_space_ = false;
 };
 

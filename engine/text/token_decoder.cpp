@@ -6,7 +6,7 @@
 #include <charconv>
 #include <optional>
 
-#include "engine/text/utf8.h"
+#include "engine/text/metaspace.h"
 
 namespace expertscope {
 namespace {
@@ -31,10 +31,6 @@ std::optional<std::uint8_t> byte_of(std::string_view token) {
   const auto read = std::from_chars(token.data() + (sign ? 4 : 3), end, byte, 16);
   if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
   return byte;
-}
-
-bool is_one_character(std::string_view text) {
-  return !text.empty() && utf8_step(text).length == text.size();
 }
 
 std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
@@ -67,26 +63,16 @@ Status TokenDecoder::parse_replace(const JsonFields& fields) {
 }
 
 Status TokenDecoder::parse_metaspace(const JsonFields& fields) {
-  const auto replacement = fields.string("replacement");
-  if (!replacement) return forward_error(replacement);
-  if (!is_one_character(*replacement))
-    return fields.error(ErrorCode::format, "replacement",
-                        fmt::format("{} is not one character", json_excerpt(*replacement)));
-  const auto scheme = fields.string_or("prepend_scheme", "always");
-  if (!scheme) return forward_error(scheme);
-  if (*scheme != "never" && *scheme != "first" && *scheme != "always")
-    return fields.error(ErrorCode::unsupported, "prepend_scheme",
-                        fmt::format("{} is not supported", json_excerpt(*scheme)));
-  replacements_.push_back({*replacement, " ", *scheme == "never" ? " " : ""});
+  const auto metaspace = Metaspace::parse(fields);
+  if (!metaspace) return forward_error(metaspace);
+  const bool kept = metaspace->prepend == Metaspace::Prepend::never;
+  replacements_.push_back({metaspace->replacement, " ", kept ? " " : ""});
   return {};
 }
 
 Status TokenDecoder::parse_strip(const JsonFields& fields) {
-  const auto content = fields.string("content");
+  const auto content = one_character(fields, "content");
   if (!content) return forward_error(content);
-  if (!is_one_character(*content))
-    return fields.error(ErrorCode::format, "content",
-                        fmt::format("{} is not one character", json_excerpt(*content)));
   const auto start = fields.integer("start", 0, kMaxStrip);
   if (!start) return forward_error(start);
   const auto stop = fields.integer("stop", 0, kMaxStrip);

@@ -26,7 +26,7 @@ constexpr std::array kRows = {
 
 Status check_deletable(const Database& database, std::int64_t run) {
   const std::string file = database.file().string();
-  auto query = database.prepare("SELECT status, writer FROM main.run WHERE id = ?1");
+  auto query = database.prepare("SELECT status, writer FROM run WHERE id = ?1");
   if (!query) return forward_error(query);
   query->bind(1, run);
   auto row = query->step();
@@ -63,13 +63,12 @@ Status delete_run(const std::filesystem::path& file, std::int64_t run) {
   if (auto status = database.check_in_place(); !status) return status;
   if (auto status = check_deletable(database, run); !status) return status;
   for (const Rows& rows : kRows) {
-    const auto sql = fmt::format("DELETE FROM main.{} WHERE {} = ?1", rows.table, rows.column);
+    const auto sql = fmt::format("DELETE FROM {} WHERE {} = ?1", rows.table, rows.column);
     if (auto gone = run_with(database, sql.c_str(), run); !gone) return gone;
   }
   // Last, so that it finds room in the pages that became free.
   if (auto made = database.execute(deleted_run_schema()); !made) return made;
-  if (auto kept = run_with(database, "INSERT OR IGNORE INTO main.deleted_run VALUES(?1)", run); !kept)
-    return kept;
+  if (auto kept = run_with(database, "INSERT OR IGNORE INTO deleted_run VALUES(?1)", run); !kept) return kept;
   return transaction->commit();
 }
 
@@ -78,8 +77,8 @@ Result<std::optional<std::int64_t>> id_behind_deleted_runs(const Database& datab
   if (!there) return forward_error(there);
   if (!*there) return std::nullopt;
   auto highest = database.integer(
-      "SELECT max(id) FROM (SELECT max(id) AS id FROM main.run UNION ALL SELECT max(id) FROM "
-      "main.deleted_run)");
+      "SELECT max(id) FROM (SELECT max(id) AS id FROM run UNION ALL SELECT max(id) FROM "
+      "deleted_run)");
   if (!highest) return forward_error(highest);
   if (highest->value_or(0) == std::numeric_limits<std::int64_t>::max()) {
     return fail(ErrorCode::format, "{}: damaged trace: no id is left behind run {}", database.file().string(),

@@ -34,12 +34,11 @@ inline constexpr std::size_t kMaxLongText = std::size_t{1} << 26;
 /// The text without what is beyond `most` bytes, cut between two characters.
 std::string_view bounded_text(std::string_view text, std::size_t most = kMaxText);
 
-/// Opens a trace for recording; creates it where there is no file (or an empty one). An older one keeps its
-/// version until upgrade_trace().
+/// Opens a trace for recording; creates it where there is no file (or an empty one).
 Result<std::unique_ptr<Database>> open_trace_for_writing(const std::filesystem::path& file);
 
-/// Opens a trace for reading, also from a read-only medium. Refuses what is not a trace or is newer; an older
-/// one answers the queries of this version.
+/// Opens a trace for reading, also from a read-only medium. Refuses what is not a trace or of another
+/// version.
 Result<std::unique_ptr<Database>> open_trace_for_reading(const std::filesystem::path& file);
 
 }  // namespace expertscope
