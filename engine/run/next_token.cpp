@@ -2,8 +2,7 @@
 #include "engine/run/next_token.h"
 
 #include <algorithm>
-#include <span>
-#include <utility>
+#include <limits>
 
 #include "engine/backend/backend_checks.h"
 #include "engine/backend/candidates.h"
@@ -11,71 +10,64 @@
 
 namespace expertscope {
 
-float NextTokenScores::log_prob(int sequence, std::int32_t token, const StepOutput& output) const {
-  const State& state = states_[static_cast<std::size_t>(sequence)];
-  switch (state.told) {
-    case Told::one:
-      if (state.target == token) return state.log_prob;
-      break;
-    case Told::row:
-      return static_cast<float>(
-          log_probability(std::span(output.logits).subspan(state.row * vocab_, vocab_), token));
-    case Told::candidates:
-      return static_cast<float>(log_probability(output.candidates[state.row], token));
-    case Told::kept_row:
-      return static_cast<float>(log_probability(state.logits, token));
-    case Told::kept_choice:
-      return static_cast<float>(log_probability(state.choice, token));
-    case Told::nothing:
-      break;
-  }
-  return std::numeric_limits<float>::quiet_NaN();
+void NextTokenScores::Told::forget() {
+  logits = {};
+  candidates = nullptr;
+  target = -1;
 }
 
-void NextTokenScores::before_step(const Batch& batch, StepOutput& output, bool keep) {
-  for (std::size_t sequence = 0; sequence < states_.size(); ++sequence) {
-    State& state = states_[sequence];
-    if (state.told != Told::row && state.told != Told::candidates) continue;
+void NextTokenScores::Told::keep() {
+  if (!logits.empty() && logits.data() != kept_logits.data()) {
+    kept_logits.assign(logits.begin(), logits.end());
+    logits = kept_logits;
+  }
+  if (candidates != nullptr && candidates != &kept_candidates) {
+    kept_candidates = *candidates;
+    candidates = &kept_candidates;
+  }
+}
+
+float NextTokenScores::log_prob(int sequence, std::int32_t token) const {
+  const Told& told = told_[sequence];
+  if (!told.logits.empty()) return static_cast<float>(log_probability(told.logits, token));
+  if (told.candidates != nullptr) return static_cast<float>(log_probability(*told.candidates, token));
+  return told.target == token ? told.log_prob : std::numeric_limits<float>::quiet_NaN();
+}
+
+void NextTokenScores::before_step(const Batch& batch, bool keep) {
+  for (std::size_t sequence = 0; sequence < told_.size(); ++sequence) {
     const bool comes = std::any_of(batch.chunks.begin(), batch.chunks.end(), [&](const SequenceChunk& chunk) {
       return static_cast<std::size_t>(chunk.sequence) == sequence;
     });
-    if (comes || !keep) {
-      state.told = Told::nothing;
-    } else if (state.told == Told::row) {
-      const auto row = std::span(output.logits).subspan(state.row * vocab_, vocab_);
-      state.logits.assign(row.begin(), row.end());
-      state.told = Told::kept_row;
-    } else {
-      state.choice = std::move(output.candidates[state.row]);
-      state.told = Told::kept_choice;
-    }
+    if (comes || !keep)
+      told_[sequence].forget();
+    else
+      told_[sequence].keep();
   }
 }
 
 void NextTokenScores::after_step(const Batch& batch, const StepOutput& output) {
   const auto rows = static_cast<std::size_t>(head_rows(batch));
-  if (!output.logits.empty() && rows > 0) vocab_ = output.logits.size() / rows;
+  const std::size_t vocab = rows > 0 ? output.logits.size() / rows : 0;
   std::size_t end = 0;  // of the chunk's tokens
   for (std::size_t c = 0; c < batch.chunks.size(); ++c) {
-    State& state = states_[static_cast<std::size_t>(batch.chunks[c].sequence)];
+    Told& told = told_[batch.chunks[c].sequence];
     end += static_cast<std::size_t>(batch.chunks[c].count);
+    told.forget();
     switch (batch.logits) {
       case LogitsWanted::none:
-        state.told = Told::nothing;
         break;
       case LogitsWanted::last_of_each_chunk:
       case LogitsWanted::all:
-        state.told = Told::row;
-        state.row = batch.logits == LogitsWanted::all ? end - 1 : c;
+        told.logits = std::span(output.logits)
+                          .subspan((batch.logits == LogitsWanted::all ? end - 1 : c) * vocab, vocab);
         break;
       case LogitsWanted::log_probs:
-        state.told = Told::one;
-        state.target = batch.targets[end - 1];
-        state.log_prob = output.log_probs[end - 1];
+        told.target = batch.targets[end - 1];
+        told.log_prob = output.log_probs[end - 1];
         break;
       case LogitsWanted::candidates:
-        state.told = Told::candidates;
-        state.row = c;
+        told.candidates = &output.candidates[c];
         break;
     }
   }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <span>
 #include <vector>
 
 #include "engine/backend/backend.h"
@@ -15,38 +14,33 @@ namespace expertscope {
 /// other sequences is about to overwrite them, never in the decoding of one sequence.
 class NextTokenScores {
  public:
-  void resize(int sequences) { states_.assign(static_cast<std::size_t>(sequences), {}); }
+  void resize(int sequences) { told_ = std::vector<Told>(sequences); }
 
-  /// Log-probability in nats of `token` after the sequence; NaN where the last step did not tell. `output` is
-  /// that of the last step.
-  float log_prob(int sequence, std::int32_t token, const StepOutput& output) const;
-  /// Before a step that overwrites `output`: what belongs to sequences it does not have is kept, or forgotten
-  /// when nobody will ask for it.
-  void before_step(const Batch& batch, StepOutput& output, bool keep);
-  /// After a step: what it told about each of its sequences.
+  /// Log-probability in nats of `token` after the sequence; NaN where the last step did not tell.
+  float log_prob(int sequence, std::int32_t token) const;
+  /// Before a step that overwrites what the last one gave: what belongs to sequences it does not have is
+  /// kept, or forgotten when nobody will ask for it.
+  void before_step(const Batch& batch, bool keep);
+  /// After a step: what it told about each of its sequences. `output` stays as it is until the next.
   void after_step(const Batch& batch, const StepOutput& output);
-  void forget(int sequence) { states_[static_cast<std::size_t>(sequence)].told = Told::nothing; }
+  void forget(int sequence) { told_[sequence].forget(); }
 
  private:
-  enum class Told : std::uint8_t {
-    nothing,
-    one,          ///< log_prob of `target` alone
-    row,          ///< row `row` of StepOutput::logits
-    candidates,   ///< entry `row` of StepOutput::candidates
-    kept_row,     ///< `logits`
-    kept_choice,  ///< `choice`
-  };
-  struct State {
-    Told told = Told::nothing;
-    std::size_t row = 0;
+  /// One of three: all logits, the most probable, or the score of `target` alone; nothing at first.
+  struct Told {
+    std::span<const float> logits = {};
+    const TokenCandidates* candidates = nullptr;
     std::int32_t target = -1;
-    float log_prob = std::numeric_limits<float>::quiet_NaN();
-    std::vector<float> logits = {};
-    TokenCandidates choice = {};
+    float log_prob = 0;
+    // What the two above look at once the step's output is gone.
+    std::vector<float> kept_logits = {};
+    TokenCandidates kept_candidates = {};
+
+    void forget();
+    void keep();
   };
 
-  std::vector<State> states_;
-  std::size_t vocab_ = 0;  ///< of the last step with logits
+  std::vector<Told> told_;  ///< by sequence
 };
 
 }  // namespace expertscope

@@ -138,7 +138,7 @@ Result<const StepOutput*> Session::run(Batch batch) {
   if (sink_ != nullptr && request_.any()) block = sink_->acquire();
   const bool scored = block != nullptr && request_.log_prob;
   if (scored) score_first_tokens(batch);
-  next_token_.before_step(batch, output_, scored);
+  next_token_.before_step(batch, scored);
   if (auto ok = backend_->forward(batch, table, request_, output_, block.get()); !ok) {
     step_failed_ = true;
     return forward_error(ok);
@@ -170,7 +170,7 @@ void Session::score_first_tokens(const Batch& batch) {
   first_log_probs_.clear();
   std::size_t row = 0;
   for (const SequenceChunk& chunk : batch.chunks) {
-    first_log_probs_.push_back(next_token_.log_prob(chunk.sequence, batch.tokens[row], output_));
+    first_log_probs_.push_back(next_token_.log_prob(chunk.sequence, batch.tokens[row]));
     row += static_cast<std::size_t>(chunk.count);
   }
 }
