@@ -26,6 +26,17 @@ std::vector<T> copy(const SafetensorsFile& file, const TensorEntry& entry) {
   return values;
 }
 
+/// The models whose goldens have `what`; there are some.
+std::vector<std::string> models_with(const char* what) {
+  std::vector<std::string> models;
+  for (const auto& folder : std::filesystem::directory_iterator(data_folder() / "golden")) {
+    if (std::filesystem::exists(folder.path() / what)) models.push_back(folder.path().filename());
+  }
+  if (models.empty()) throw std::runtime_error("no goldens with " + std::string(what));
+  std::sort(models.begin(), models.end());
+  return models;
+}
+
 }  // namespace
 
 GoldenFile::GoldenFile(const std::filesystem::path& file)
@@ -80,35 +91,12 @@ std::shared_ptr<const Model> open_model(const std::string& model) {
 }
 
 const std::vector<std::string>& all_models() {
-  static const std::vector<std::string> models = {"top1",
-                                                  "top2_tied",
-                                                  "top8",
-                                                  "dense_layer",
-                                                  "sparse_step",
-                                                  "sharded",
-                                                  "bf16",
-                                                  "f16",
-                                                  "no_norm",
-                                                  "attention_bias",
-                                                  "v5_default",
-                                                  "v5_fused",
-                                                  "tied_own_head",
-                                                  "olmoe",
-                                                  "olmoe_bias",
-                                                  "mixtral",
-                                                  "mixtral_v5_fused",
-                                                  "qwen2_moe",
-                                                  "glm4_moe",
-                                                  "glm4_moe_groups",
-                                                  "yarn",
-                                                  "llama3_rope",
-                                                  "linear_rope"};
+  static const std::vector<std::string> models = models_with("t300.safetensors");
   return models;
 }
 
 const std::vector<std::string>& intervention_models() {
-  static const std::vector<std::string> models = {"top1",  "top2_tied", "top8",     "no_norm",
-                                                  "olmoe", "mixtral",   "qwen2_moe"};
+  static const std::vector<std::string> models = models_with("interventions");
   return models;
 }
 
