@@ -10,7 +10,7 @@ const char* lacks(const AttentionSpec& attention) {
   if (attention.window > 0) return "sliding windows";
   if (attention.soft_cap > 0) return "soft-capped attention";
   if (attention.sinks) return "attention sinks";
-  if (attention.gate) return "gated attention";
+  if (attention.gate > 0) return "gated attention";
   return nullptr;
 }
 

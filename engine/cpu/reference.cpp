@@ -141,7 +141,7 @@ Rows Layer::attention(const Rows& x) {
   see(named::kQRotary, q);
   see(named::kKRotary, k);
   see(named::kAttnHeads, heads);
-  if (spec.gate) {  // one gate an element, or one a head
+  if (spec.gate > 0) {  // one gate an element, or one a head
     const Rows gate = sigmoid(product(weights_.attention_gate, {}, x));
     see(named::kAttnGate, gate);
     for (std::size_t i = 0; i < heads.values.size(); ++i)

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "engine/model/layer_tensors.h"
+
 namespace expertscope {
 namespace {
 
@@ -56,51 +58,46 @@ class FiniteCheck {
   std::stop_token stop_;
 };
 
-Status check_layer(const FiniteCheck& check, const TensorNames& names, const LayerWeights& layer, int index) {
-  struct Named {
-    const char* pattern;
-    const char* suffix;
-    const Matrix* matrix;
-    const Vector* vector;
-  };
-  const Named parts[] = {{names.input_layernorm, "", nullptr, &layer.input_layernorm},
-                         {names.q_proj, ".weight", &layer.q_proj, nullptr},
-                         {names.k_proj, ".weight", &layer.k_proj, nullptr},
-                         {names.v_proj, ".weight", &layer.v_proj, nullptr},
-                         {names.o_proj, ".weight", &layer.o_proj, nullptr},
-                         {names.q_proj, ".bias", nullptr, &layer.q_bias},
-                         {names.k_proj, ".bias", nullptr, &layer.k_bias},
-                         {names.v_proj, ".bias", nullptr, &layer.v_bias},
-                         {names.o_proj, ".bias", nullptr, &layer.o_bias},
-                         {names.q_norm, "", nullptr, &layer.q_norm},
-                         {names.k_norm, "", nullptr, &layer.k_norm},
-                         {names.post_attention_layernorm, "", nullptr, &layer.post_attention_layernorm},
-                         {names.router, ".weight", &layer.router, nullptr},
-                         {names.correction_bias, "", nullptr, &layer.correction_bias},
-                         {names.shared_gate_proj, ".weight", &layer.shared.gate_proj, nullptr},
-                         {names.shared_up_proj, ".weight", &layer.shared.up_proj, nullptr},
-                         {names.shared_down_proj, ".weight", &layer.shared.down_proj, nullptr},
-                         {names.shared_expert_gate, ".weight", &layer.shared_gate, nullptr},
-                         {names.gate_proj, ".weight", &layer.mlp.gate_proj, nullptr},
-                         {names.up_proj, ".weight", &layer.mlp.up_proj, nullptr},
-                         {names.down_proj, ".weight", &layer.mlp.down_proj, nullptr}};
-  for (const auto& part : parts) {
-    if (part.pattern == nullptr) continue;
-    const std::string name = tensor_name(part.pattern, index) + part.suffix;
-    auto ok = part.matrix != nullptr ? check.matrix(name, *part.matrix) : check.vector(name, *part.vector);
+Status check_mlp(const FiniteCheck& check, const MlpNames& names, const MlpWeights& mlp, int index,
+                 int expert = -1, bool fused = false) {
+  for (const MlpTensor& tensor : mlp_tensors()) {
+    const std::string name =
+        fused ? tensor_name(names.*tensor.name, index) : mlp_tensor_name(tensor, names, index, expert);
+    auto ok = tensor.matrix != nullptr ? check.matrix(name, mlp.*tensor.matrix)
+                                       : check.vector(name, mlp.*tensor.vector);
     if (!ok) return ok;
   }
+  return {};
+}
+
+/// Experts that are one tensor in the files are named by it.
+Status check_experts(const FiniteCheck& check, const TensorNames& names, const LayerWeights& layer,
+                     int index) {
+  const bool together = names.fused_gate_up_proj != nullptr;
+  const MlpNames fused{together ? names.fused_gate_up_proj : names.fused_gate_proj,
+                       together ? names.fused_gate_up_proj : names.fused_up_proj, names.fused_down_proj};
   for (std::size_t e = 0; e < layer.experts.size(); ++e) {
-    const std::pair<const char*, const Matrix*> matrices[] = {
-        {names.expert_gate_proj, &layer.experts[e].gate_proj},
-        {names.expert_up_proj, &layer.experts[e].up_proj},
-        {names.expert_down_proj, &layer.experts[e].down_proj}};
-    for (const auto& [pattern, matrix] : matrices) {
-      auto ok = check.matrix(tensor_name(pattern, index, static_cast<int>(e)) + ".weight", *matrix);
-      if (!ok) return ok;
-    }
+    const auto expert = static_cast<int>(e);
+    auto ok = check_mlp(check, layer.fused_experts ? fused : names.expert, layer.experts[e], index, expert,
+                        layer.fused_experts);
+    if (!ok && layer.fused_experts && ok.error().code == ErrorCode::format)
+      return fail(ErrorCode::format, "{} of expert {}", ok.error().message, expert);
+    if (!ok) return ok;
   }
   return {};
+}
+
+Status check_layer(const FiniteCheck& check, const TensorNames& names, const LayerWeights& layer, int index) {
+  for (const LayerTensor& tensor : layer_tensors()) {
+    const std::string name = layer_tensor_name(tensor, names, index, layer.fused_experts);
+    auto ok = tensor.matrix != nullptr ? check.matrix(name, layer.*tensor.matrix)
+                                       : check.vector(name, layer.*tensor.vector);
+    if (!ok) return ok;
+  }
+  auto ok = check_experts(check, names, layer, index);
+  if (ok) ok = check_mlp(check, names.shared, layer.shared, index);
+  if (ok) ok = check_mlp(check, names.dense, layer.mlp, index);
+  return ok;
 }
 
 }  // namespace
@@ -115,6 +112,7 @@ Status check_finite_weights(const Weights& weights, int layer, const std::stop_t
   }
   Status ok = check.matrix(names.embed_tokens, weights.embed_tokens);
   if (ok) ok = check.vector(names.norm, weights.norm);
+  if (ok) ok = check.vector(tensor_name(names.norm, ".bias", -1), weights.norm_bias);
   const bool untied = weights.lm_head.data != weights.embed_tokens.data;
   if (ok && untied) ok = check.matrix(names.lm_head, weights.lm_head);
   return ok;

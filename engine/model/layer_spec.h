@@ -71,7 +71,8 @@ struct AttentionSpec {
   int window = 0;         ///< keys a query sees, itself among them; 0: all before it
   float soft_cap = 0.0f;  ///< scores become cap * tanh(score / cap); 0: off
   bool sinks = false;     ///< a learned score a head that takes part in the softmax and has no value
-  bool gate = false;      ///< the heads' outputs are multiplied by a sigmoid of the layer's input
+  int gate = 0;           ///< sigmoids of the layer's input that multiply the heads' outputs: query_width()
+                          ///< of them, or one a head; 0: none
 
   int query_width() const { return heads * head_dim; }
   int key_width() const { return kv_heads * head_dim; }

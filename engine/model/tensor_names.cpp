@@ -18,4 +18,10 @@ std::string tensor_name(std::string_view pattern, int layer, int expert) {
   return name;
 }
 
+std::string tensor_name(std::string_view pattern, std::string_view end, int layer, int expert) {
+  constexpr std::string_view kWeight = ".weight";
+  if (!end.empty() && pattern.ends_with(kWeight)) pattern.remove_suffix(kWeight.size());
+  return tensor_name(pattern, layer, expert).append(end);
+}
+
 }  // namespace expertscope

@@ -6,37 +6,44 @@
 
 namespace expertscope {
 
+/// The projections of an MLP, without ".weight" and ".bias".
+struct MlpNames {
+  const char* gate_proj = nullptr;
+  const char* up_proj = nullptr;
+  const char* down_proj = nullptr;
+};
+
 /// The names under which a model's tensors are stored. `{layer}` and `{expert}` stand for indices.
-/// Projections stand without ".weight" / ".bias". Null: the family has no such tensor.
+/// Projections stand without ".weight" and ".bias", norms with ".weight" (their bias ends in ".bias").
+/// Null: the family has no such tensor.
 struct TensorNames {
   const char* embed_tokens = nullptr;
   const char* norm = nullptr;
   const char* lm_head = nullptr;
-  const char* input_layernorm = nullptr;
-  const char* post_attention_layernorm = nullptr;
+  const char* input_layernorm = nullptr;           ///< before the mixer
+  const char* attention_post_norm = nullptr;       ///< of what the mixer gives
+  const char* post_attention_layernorm = nullptr;  ///< before the MLP
+  const char* mlp_post_norm = nullptr;             ///< of what the MLP gives
   const char* q_proj = nullptr;
   const char* k_proj = nullptr;
   const char* v_proj = nullptr;
   const char* o_proj = nullptr;
   const char* q_norm = nullptr;
   const char* k_norm = nullptr;
+  const char* sinks = nullptr;  ///< full name
+  const char* attention_gate = nullptr;
+  const char* router_norm = nullptr;
   const char* router = nullptr;
   const char* correction_bias = nullptr;  ///< full name
-  const char* expert_gate_proj = nullptr;
-  const char* expert_up_proj = nullptr;
-  const char* expert_down_proj = nullptr;
+  MlpNames expert = {};
   const char* fused_router = nullptr;        ///< beside those below; null: as `router`
   const char* fused_gate_up_proj = nullptr;  ///< [experts, 2 * width, hidden], gate rows first; full name
   const char* fused_gate_proj = nullptr;     ///< [experts, width, hidden], or as above; full name
   const char* fused_up_proj = nullptr;       ///< beside it
   const char* fused_down_proj = nullptr;     ///< [experts, hidden, width]; full name
-  const char* shared_gate_proj = nullptr;    ///< of the shared expert
-  const char* shared_up_proj = nullptr;
-  const char* shared_down_proj = nullptr;
+  MlpNames shared = {};                      ///< the shared expert
   const char* shared_expert_gate = nullptr;  ///< [1, hidden]
-  const char* gate_proj = nullptr;           ///< of the dense MLP
-  const char* up_proj = nullptr;
-  const char* down_proj = nullptr;
+  MlpNames dense = {};                       ///< the dense MLP
 };
 
 /// Those of a Llama-like decoder under "model.", with experts under "mlp.experts": what most families of
@@ -54,14 +61,13 @@ constexpr TensorNames llama_tensor_names() {
           .q_norm = "model.layers.{layer}.self_attn.q_norm.weight",
           .k_norm = "model.layers.{layer}.self_attn.k_norm.weight",
           .router = "model.layers.{layer}.mlp.gate",
-          .expert_gate_proj = "model.layers.{layer}.mlp.experts.{expert}.gate_proj",
-          .expert_up_proj = "model.layers.{layer}.mlp.experts.{expert}.up_proj",
-          .expert_down_proj = "model.layers.{layer}.mlp.experts.{expert}.down_proj",
+          .expert = {"model.layers.{layer}.mlp.experts.{expert}.gate_proj",
+                     "model.layers.{layer}.mlp.experts.{expert}.up_proj",
+                     "model.layers.{layer}.mlp.experts.{expert}.down_proj"},
           .fused_gate_up_proj = "model.layers.{layer}.mlp.experts.gate_up_proj",
           .fused_down_proj = "model.layers.{layer}.mlp.experts.down_proj",
-          .gate_proj = "model.layers.{layer}.mlp.gate_proj",
-          .up_proj = "model.layers.{layer}.mlp.up_proj",
-          .down_proj = "model.layers.{layer}.mlp.down_proj"};
+          .dense = {"model.layers.{layer}.mlp.gate_proj", "model.layers.{layer}.mlp.up_proj",
+                    "model.layers.{layer}.mlp.down_proj"}};
 }
 
 /// Those of GGUF files, whatever the family (gguf-py/gguf/constants.py of llama.cpp); experts one by one as
@@ -80,22 +86,19 @@ constexpr TensorNames gguf_tensor_names() {
           .k_norm = "blk.{layer}.attn_k_norm.weight",
           .router = "blk.{layer}.ffn_gate_inp",
           .correction_bias = "blk.{layer}.exp_probs_b.bias",
-          .expert_gate_proj = "blk.{layer}.ffn_gate.{expert}",
-          .expert_up_proj = "blk.{layer}.ffn_up.{expert}",
-          .expert_down_proj = "blk.{layer}.ffn_down.{expert}",
+          .expert = {"blk.{layer}.ffn_gate.{expert}", "blk.{layer}.ffn_up.{expert}",
+                     "blk.{layer}.ffn_down.{expert}"},
           .fused_gate_proj = "blk.{layer}.ffn_gate_exps.weight",
           .fused_up_proj = "blk.{layer}.ffn_up_exps.weight",
           .fused_down_proj = "blk.{layer}.ffn_down_exps.weight",
-          .shared_gate_proj = "blk.{layer}.ffn_gate_shexp",
-          .shared_up_proj = "blk.{layer}.ffn_up_shexp",
-          .shared_down_proj = "blk.{layer}.ffn_down_shexp",
+          .shared = {"blk.{layer}.ffn_gate_shexp", "blk.{layer}.ffn_up_shexp", "blk.{layer}.ffn_down_shexp"},
           .shared_expert_gate = "blk.{layer}.ffn_gate_inp_shexp",
-          .gate_proj = "blk.{layer}.ffn_gate",
-          .up_proj = "blk.{layer}.ffn_up",
-          .down_proj = "blk.{layer}.ffn_down"};
+          .dense = {"blk.{layer}.ffn_gate", "blk.{layer}.ffn_up", "blk.{layer}.ffn_down"}};
 }
 
-/// A tensor name with its indices filled in.
+/// A pattern with its indices filled in.
 std::string tensor_name(std::string_view pattern, int layer = -1, int expert = -1);
+/// The same of a tensor that ends in `end`, ".weight" or ".bias", whether its pattern says ".weight" or not.
+std::string tensor_name(std::string_view pattern, std::string_view end, int layer, int expert = -1);
 
 }  // namespace expertscope

@@ -23,13 +23,12 @@ Result<bool> same_elements(const Matrix& a, const Matrix& b, const std::stop_tok
   return true;
 }
 
-std::string weight(std::string_view projection) {
-  return std::string(projection) + ".weight";
-}
-
 }  // namespace
 
 Result<const SourceTensor*> WeightBinder::find(const std::string& name, const Shape& shape) {
+  if (name.empty())
+    return fail(ErrorCode::unsupported, "{}: {} asks for a tensor {} that {} has no name for",
+                store_.place().string(), store_.described_by(), shape_text(shape), config_.architecture);
   const auto* tensor = store_.find(name);
   if (tensor == nullptr)
     return fail(ErrorCode::mismatch, "{}: tensor {} {} is missing", store_.place().string(), name,
@@ -101,24 +100,15 @@ Status WeightBinder::stack(const std::string& name, std::int64_t experts, std::i
   return {};
 }
 
-Status WeightBinder::vector(const std::string& name, std::int64_t size, Vector& out) {
+Status WeightBinder::vector(const std::string& name, std::int64_t size, bool zero_centred, Vector& out) {
   const auto tensor = find(name, {size});
   if (!tensor) return forward_error(tensor);
   out.resize(static_cast<std::size_t>(size));
   find_weight_format((*tensor)->format)->to_f32((*tensor)->data, out.size(), out.data());
-  return {};
-}
-
-Status WeightBinder::norm(const NormSpec& spec, const std::string& name, std::int64_t size, Vector& out) {
-  if (auto ok = vector(name, size, out); !ok) return ok;
-  if (!spec.zero_centred) return {};
+  if (!zero_centred) return {};
   for (float& value : out)
     value += 1.0f;
   return {};
-}
-
-Status WeightBinder::bias(bool there, const std::string& projection, std::int64_t size, Vector& out) {
-  return there ? vector(projection + ".bias", size, out) : Status{};
 }
 
 Status WeightBinder::bind_tied(Weights& weights, const std::stop_token& stop) {
@@ -142,7 +132,11 @@ Status WeightBinder::bind_ends(Weights& weights, const std::stop_token& stop) {
   const std::int64_t vocab = config_.vocab_size;
   const std::int64_t hidden = config_.hidden_size;
   weights.names = names_;
-  if (auto ok = norm(config_.norm, names_.norm, hidden, weights.norm); !ok) return ok;
+  if (auto ok = vector(names_.norm, hidden, config_.norm.zero_centred, weights.norm); !ok) return ok;
+  if (config_.norm.kind == NormSpec::Kind::layer) {
+    const std::string bias = tensor_name(names_.norm, ".bias", -1);
+    if (auto ok = vector(bias, hidden, false, weights.norm_bias); !ok) return ok;
+  }
   if (config_.tie_word_embeddings) return bind_tied(weights, stop);
   if (auto ok = matrix(names_.embed_tokens, vocab, hidden, weights.embed_tokens); !ok) return ok;
   if (store_.find(names_.lm_head) == nullptr)
@@ -151,39 +145,17 @@ Status WeightBinder::bind_ends(Weights& weights, const std::stop_token& stop) {
   return matrix(names_.lm_head, vocab, hidden, weights.lm_head);
 }
 
-Status WeightBinder::bind_attention(int index, LayerWeights& layer) {
-  const LayerSpec& spec = config_.layer(index);
-  const AttentionSpec& attention = spec.attention;
-  const std::int64_t hidden = config_.hidden_size;
-  const std::int64_t queries = attention.query_width();
-  const std::int64_t keys = attention.key_width();
-  const std::string q = tensor_name(names_.q_proj, index);
-  const std::string k = tensor_name(names_.k_proj, index);
-  const std::string v = tensor_name(names_.v_proj, index);
-  const std::string o = tensor_name(names_.o_proj, index);
-  Status ok = matrix(weight(q), queries, hidden, layer.q_proj);
-  if (ok) ok = matrix(weight(k), keys, hidden, layer.k_proj);
-  if (ok) ok = matrix(weight(v), keys, hidden, layer.v_proj);
-  if (ok) ok = matrix(weight(o), hidden, queries, layer.o_proj);
-  if (ok) ok = bias(attention.qkv_bias, q, queries, layer.q_bias);
-  if (ok) ok = bias(attention.qkv_bias, k, keys, layer.k_bias);
-  if (ok) ok = bias(attention.qkv_bias, v, keys, layer.v_bias);
-  if (ok) ok = bias(attention.output_bias, o, hidden, layer.o_bias);
-  if (!ok || attention.qk_norm == AttentionSpec::QkNorm::none) return ok;
-  const bool head = attention.qk_norm == AttentionSpec::QkNorm::head;
-  ok = norm(spec.norm, tensor_name(names_.q_norm, index), head ? attention.head_dim : queries, layer.q_norm);
-  if (ok)
-    ok = norm(spec.norm, tensor_name(names_.k_norm, index), head ? attention.head_dim : keys, layer.k_norm);
-  return ok;
-}
-
-Status WeightBinder::bind_mlp(const MlpNames& names, int index, int expert, std::int64_t width,
+Status WeightBinder::bind_mlp(const MlpNames& names, int index, int expert, const MlpSpec& spec,
                               MlpWeights& mlp) {
-  const std::int64_t hidden = config_.hidden_size;
-  Status ok = matrix(weight(tensor_name(names.gate, index, expert)), width, hidden, mlp.gate_proj);
-  if (ok) ok = matrix(weight(tensor_name(names.up, index, expert)), width, hidden, mlp.up_proj);
-  if (ok) ok = matrix(weight(tensor_name(names.down, index, expert)), hidden, width, mlp.down_proj);
-  return ok;
+  for (const MlpTensor& tensor : mlp_tensors()) {
+    const TensorSize size = tensor.size(spec, config_.hidden_size);
+    if (size.rows == 0) continue;
+    const std::string name = mlp_tensor_name(tensor, names, index, expert);
+    const Status ok = tensor.matrix != nullptr ? matrix(name, size.rows, size.cols, mlp.*tensor.matrix)
+                                               : vector(name, size.rows, false, mlp.*tensor.vector);
+    if (!ok) return ok;
+  }
+  return {};
 }
 
 Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
@@ -196,6 +168,9 @@ Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
   Matrix up;
   Matrix down;
   Status ok;
+  if (!spec.expert.gated || spec.expert.biases)
+    return fail(ErrorCode::unsupported, "{}: packed experts without a gate, or with biases, are not read",
+                store_.place().string());
   if (together) {
     ok = stack(tensor_name(names_.fused_gate_up_proj, index), experts, 2 * width, hidden, gate);
   } else {
@@ -222,38 +197,30 @@ bool WeightBinder::has(const char* pattern, int index) const {
 
 Status WeightBinder::bind_experts(int index, LayerWeights& layer) {
   const LayerSpec& spec = config_.layer(index);
-  const bool fused = has(names_.fused_gate_up_proj, index) || has(names_.fused_gate_proj, index);
-  const char* router = fused && names_.fused_router != nullptr ? names_.fused_router : names_.router;
-  Status ok =
-      matrix(weight(tensor_name(router, index)), spec.router.experts, config_.hidden_size, layer.router);
-  if (ok && spec.router.correction_bias)
-    ok = vector(tensor_name(names_.correction_bias, index), spec.router.experts, layer.correction_bias);
-  if (!ok) return ok;
-  if (fused) return bind_fused_experts(index, layer);
-  const MlpNames names{names_.expert_gate_proj, names_.expert_up_proj, names_.expert_down_proj};
+  if (layer.fused_experts) return bind_fused_experts(index, layer);
+  Status ok;
   layer.experts.reserve(static_cast<std::size_t>(std::min(spec.router.experts, 1024)));
   for (int e = 0; ok && e < spec.router.experts; ++e)
-    ok = bind_mlp(names, index, e, spec.expert.width, layer.experts.emplace_back());
+    ok = bind_mlp(names_.expert, index, e, spec.expert, layer.experts.emplace_back());
   return ok;
 }
 
 Status WeightBinder::bind_layer(int index, LayerWeights& layer) {
   const LayerSpec& spec = config_.layer(index);
-  const std::int64_t hidden = config_.hidden_size;
-  Status ok = norm(spec.norm, tensor_name(names_.input_layernorm, index), hidden, layer.input_layernorm);
-  if (ok) ok = bind_attention(index, layer);
-  if (ok)
-    ok = norm(spec.norm, tensor_name(names_.post_attention_layernorm, index), hidden,
-              layer.post_attention_layernorm);
-  if (ok && spec.is_moe()) ok = bind_experts(index, layer);
-  if (ok && spec.shared.width > 0)
-    ok = bind_mlp({names_.shared_gate_proj, names_.shared_up_proj, names_.shared_down_proj}, index, -1,
-                  spec.shared.width, layer.shared);
-  if (ok && spec.shared_gate)
-    ok = matrix(weight(tensor_name(names_.shared_expert_gate, index)), 1, hidden, layer.shared_gate);
-  if (ok && spec.dense.width > 0)
-    ok = bind_mlp({names_.gate_proj, names_.up_proj, names_.down_proj}, index, -1, spec.dense.width,
-                  layer.mlp);
+  layer.fused_experts =
+      spec.is_moe() && (has(names_.fused_gate_up_proj, index) || has(names_.fused_gate_proj, index));
+  for (const LayerTensor& tensor : layer_tensors()) {
+    const TensorSize size = tensor.size(spec, config_.hidden_size);
+    if (size.rows == 0) continue;
+    const std::string name = layer_tensor_name(tensor, names_, index, layer.fused_experts);
+    const bool zero_centred = tensor.norm && spec.norm.zero_centred;
+    const Status ok = tensor.matrix != nullptr ? matrix(name, size.rows, size.cols, layer.*tensor.matrix)
+                                               : vector(name, size.rows, zero_centred, layer.*tensor.vector);
+    if (!ok) return ok;
+  }
+  Status ok = bind_experts(index, layer);
+  if (ok) ok = bind_mlp(names_.shared, index, -1, spec.shared, layer.shared);
+  if (ok) ok = bind_mlp(names_.dense, index, -1, spec.dense, layer.mlp);
   return ok;
 }
 

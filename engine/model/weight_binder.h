@@ -11,6 +11,7 @@
 #include "engine/formats/tensor_store.h"
 #include "engine/formats/weight_format.h"
 #include "engine/model/config.h"
+#include "engine/model/layer_tensors.h"
 #include "engine/model/tensor_names.h"
 #include "engine/model/weights.h"
 
@@ -45,11 +46,6 @@ class WeightBinder {
 
  private:
   using Shape = std::vector<std::int64_t>;
-  struct MlpNames {
-    const char* gate;
-    const char* up;
-    const char* down;
-  };
   Result<const SourceTensor*> find(const std::string& name, const Shape& shape);
   Result<const void*> aligned(const SourceTensor& tensor, DType dtype);
   Result<const void*> widened(const SourceTensor& tensor, const WeightFormat& format);
@@ -58,12 +54,9 @@ class WeightBinder {
   Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);
   Status stack(const std::string& name, std::int64_t experts, std::int64_t rows, std::int64_t cols,
                Matrix& whole);
-  Status vector(const std::string& name, std::int64_t size, Vector& out);
-  Status norm(const NormSpec& spec, const std::string& name, std::int64_t size, Vector& out);
-  Status bias(bool there, const std::string& projection, std::int64_t size, Vector& out);
+  Status vector(const std::string& name, std::int64_t size, bool zero_centred, Vector& out);
   Status bind_tied(Weights& weights, const std::stop_token& stop);
-  Status bind_attention(int index, LayerWeights& layer);
-  Status bind_mlp(const MlpNames& names, int index, int expert, std::int64_t width, MlpWeights& mlp);
+  Status bind_mlp(const MlpNames& names, int index, int expert, const MlpSpec& spec, MlpWeights& mlp);
   Status bind_experts(int index, LayerWeights& layer);
   Status bind_fused_experts(int index, LayerWeights& layer);
   bool has(const char* pattern, int index) const;

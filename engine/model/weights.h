@@ -49,7 +49,7 @@ struct LayerWeights {
   Vector o_bias;                         ///< [hidden]
   Vector q_norm, k_norm;                 ///< [head_dim] or [rows of the projection] (AttentionSpec)
   Vector sinks;                          ///< [heads] scores
-  Matrix attention_gate;                 ///< [heads * head_dim, hidden], or [heads, hidden]: one a head
+  Matrix attention_gate;                 ///< [AttentionSpec::gate, hidden]
   Vector attention_post_norm;            ///< [hidden] of what the mixer gives
   Vector attention_post_norm_bias;       ///< [hidden]
   Vector post_attention_layernorm;       ///< [hidden] before the MLP
@@ -59,6 +59,7 @@ struct LayerWeights {
   Vector router_bias;                    ///< [num_experts]
   Vector correction_bias;                ///< [num_experts] of the selection
   std::vector<MlpWeights> experts;       ///< [num_experts]
+  bool fused_experts = false;            ///< they are one tensor in the files
   MlpWeights shared;                     ///< the shared expert
   Matrix shared_gate;                    ///< [1, hidden]
   MlpWeights mlp;                        ///< the dense MLP

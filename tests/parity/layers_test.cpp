@@ -55,7 +55,9 @@ AttentionSpec attention_spec(const nlohmann::json& spec) {
   attention.window = spec["window"];
   attention.soft_cap = spec["soft_cap"];
   attention.sinks = spec["sinks"];
-  attention.gate = spec["gate"] != "none";
+  attention.gate = spec["gate"] == "none"   ? 0
+                   : spec["gate"] == "head" ? attention.heads
+                                            : attention.query_width();
   return attention;
 }
 

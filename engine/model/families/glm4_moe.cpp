@@ -46,9 +46,9 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
 constexpr TensorNames names() {
   TensorNames names = llama_tensor_names();
   names.correction_bias = "model.layers.{layer}.mlp.gate.e_score_correction_bias";
-  names.shared_gate_proj = "model.layers.{layer}.mlp.shared_experts.gate_proj";
-  names.shared_up_proj = "model.layers.{layer}.mlp.shared_experts.up_proj";
-  names.shared_down_proj = "model.layers.{layer}.mlp.shared_experts.down_proj";
+  names.shared.gate_proj = "model.layers.{layer}.mlp.shared_experts.gate_proj";
+  names.shared.up_proj = "model.layers.{layer}.mlp.shared_experts.up_proj";
+  names.shared.down_proj = "model.layers.{layer}.mlp.shared_experts.down_proj";
   return names;
 }
 

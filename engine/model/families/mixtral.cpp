@@ -24,9 +24,9 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
 constexpr TensorNames names() {
   TensorNames names = llama_tensor_names();
   names.router = "model.layers.{layer}.block_sparse_moe.gate";
-  names.expert_gate_proj = "model.layers.{layer}.block_sparse_moe.experts.{expert}.w1";
-  names.expert_up_proj = "model.layers.{layer}.block_sparse_moe.experts.{expert}.w3";
-  names.expert_down_proj = "model.layers.{layer}.block_sparse_moe.experts.{expert}.w2";
+  names.expert.gate_proj = "model.layers.{layer}.block_sparse_moe.experts.{expert}.w1";
+  names.expert.up_proj = "model.layers.{layer}.block_sparse_moe.experts.{expert}.w3";
+  names.expert.down_proj = "model.layers.{layer}.block_sparse_moe.experts.{expert}.w2";
   names.fused_router = "model.layers.{layer}.mlp.gate";
   return names;
 }

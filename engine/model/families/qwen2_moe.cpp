@@ -34,9 +34,9 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>& warni
 
 constexpr TensorNames names() {
   TensorNames names = llama_tensor_names();
-  names.shared_gate_proj = "model.layers.{layer}.mlp.shared_expert.gate_proj";
-  names.shared_up_proj = "model.layers.{layer}.mlp.shared_expert.up_proj";
-  names.shared_down_proj = "model.layers.{layer}.mlp.shared_expert.down_proj";
+  names.shared.gate_proj = "model.layers.{layer}.mlp.shared_expert.gate_proj";
+  names.shared.up_proj = "model.layers.{layer}.mlp.shared_expert.up_proj";
+  names.shared.down_proj = "model.layers.{layer}.mlp.shared_expert.down_proj";
   names.shared_expert_gate = "model.layers.{layer}.mlp.shared_expert_gate";
   return names;
 }

@@ -391,7 +391,7 @@ TEST(ModelConfig, DamagedJsonIsRefusedWithItsPlace) {
 TEST(Family, TensorNamesCarryTheirIndices) {
   const auto family = find_family("MixtralForCausalLM", "config.json");
   ASSERT_TRUE(family);
-  EXPECT_EQ(tensor_name((*family)->tensors.expert_up_proj, 3, 127),
+  EXPECT_EQ(tensor_name((*family)->tensors.expert.up_proj, 3, 127),
             "model.layers.3.block_sparse_moe.experts.127.w3");
   EXPECT_EQ(tensor_name((*family)->tensors.norm), "model.norm.weight");
 }

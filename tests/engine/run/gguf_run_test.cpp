@@ -51,9 +51,9 @@ std::map<std::string, std::string> names_in_safetensors() {
     for (const auto matrix : {&TensorNames::q_proj, &TensorNames::k_proj, &TensorNames::v_proj,
                               &TensorNames::o_proj, &TensorNames::router})
       names[tensor_name(gguf.*matrix, layer) + ".weight"] = tensor_name(llama.*matrix, layer) + ".weight";
-    names[tensor_name(gguf.fused_gate_proj, layer)] = tensor_name(llama.expert_gate_proj, layer, 0);
-    names[tensor_name(gguf.fused_up_proj, layer)] = tensor_name(llama.expert_up_proj, layer, 0);
-    names[tensor_name(gguf.fused_down_proj, layer)] = tensor_name(llama.expert_down_proj, layer, 0);
+    names[tensor_name(gguf.fused_gate_proj, layer)] = tensor_name(llama.expert.gate_proj, layer, 0);
+    names[tensor_name(gguf.fused_up_proj, layer)] = tensor_name(llama.expert.up_proj, layer, 0);
+    names[tensor_name(gguf.fused_down_proj, layer)] = tensor_name(llama.expert.down_proj, layer, 0);
   }
   return names;
 }

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/layer_tensors.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/formats/tensor_store.h"
+#include "engine/model/weight_binder.h"
+
+namespace expertscope {
+namespace {
+
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using Shape = std::vector<std::int64_t>;
+
+constexpr int kHidden = 8;
+
+/// A layer that has everything, with sizes that tell the tensors apart.
+LayerSpec full_layer() {
+  LayerSpec layer;
+  layer.norm = {.kind = NormSpec::Kind::layer, .zero_centred = true};
+  layer.norm_before = layer.norm_after = true;
+  layer.attention = {.heads = 6,
+                     .kv_heads = 2,
+                     .head_dim = 4,
+                     .rotary = {},
+                     .qk_norm = AttentionSpec::QkNorm::whole,
+                     .qkv_bias = true,
+                     .output_bias = true,
+                     .sinks = true,
+                     .gate = 6};
+  layer.router = {.experts = 3, .top_k = 1, .bias = true, .correction_bias = true, .input_norm = true};
+  layer.expert = {.width = 5, .biases = true};
+  layer.shared = {.width = 7, .gated = false};
+  layer.shared_gate = true;
+  layer.dense = {.width = 9, .biases = true};
+  return layer;
+}
+
+constexpr TensorNames kNames = {
+    .input_layernorm = "{layer}.before.weight",
+    .attention_post_norm = "{layer}.after.weight",
+    .post_attention_layernorm = "{layer}.mlp_before.weight",
+    .mlp_post_norm = "{layer}.mlp_after.weight",
+    .q_proj = "{layer}.q",
+    .k_proj = "{layer}.k",
+    .v_proj = "{layer}.v",
+    .o_proj = "{layer}.o",
+    .q_norm = "{layer}.q_norm.weight",
+    .k_norm = "{layer}.k_norm.weight",
+    .sinks = "{layer}.sinks",
+    .attention_gate = "{layer}.gate",
+    .router_norm = "{layer}.router_norm.weight",
+    .router = "{layer}.router",
+    .correction_bias = "{layer}.correction",
+    .expert = {"{layer}.e{expert}.gate", "{layer}.e{expert}.up", "{layer}.e{expert}.down"},
+    .shared = {"{layer}.s.gate", "{layer}.s.up", "{layer}.s.down"},
+    .shared_expert_gate = "{layer}.s.weigh",
+    .dense = {"{layer}.d.gate", "{layer}.d.up", "{layer}.d.down"}};
+
+const std::map<std::string, Shape> kTensors = {{"0.before.weight", {8}},
+                                               {"0.before.bias", {8}},
+                                               {"0.after.weight", {8}},
+                                               {"0.after.bias", {8}},
+                                               {"0.mlp_before.weight", {8}},
+                                               {"0.mlp_before.bias", {8}},
+                                               {"0.mlp_after.weight", {8}},
+                                               {"0.mlp_after.bias", {8}},
+                                               {"0.q.weight", {24, 8}},
+                                               {"0.q.bias", {24}},
+                                               {"0.k.weight", {8, 8}},
+                                               {"0.k.bias", {8}},
+                                               {"0.v.weight", {8, 8}},
+                                               {"0.v.bias", {8}},
+                                               {"0.o.weight", {8, 24}},
+                                               {"0.o.bias", {8}},
+                                               {"0.q_norm.weight", {24}},
+                                               {"0.k_norm.weight", {8}},
+                                               {"0.sinks", {6}},
+                                               {"0.gate.weight", {6, 8}},
+                                               {"0.router_norm.weight", {8}},
+                                               {"0.router.weight", {3, 8}},
+                                               {"0.router.bias", {3}},
+                                               {"0.correction", {3}},
+                                               {"0.e0.gate.weight", {5, 8}},
+                                               {"0.e0.up.weight", {5, 8}},
+                                               {"0.e0.down.weight", {8, 5}},
+                                               {"0.e0.gate.bias", {5}},
+                                               {"0.e0.up.bias", {5}},
+                                               {"0.e0.down.bias", {8}},
+                                               {"0.e1.gate.weight", {5, 8}},
+                                               {"0.e1.up.weight", {5, 8}},
+                                               {"0.e1.down.weight", {8, 5}},
+                                               {"0.e1.gate.bias", {5}},
+                                               {"0.e1.up.bias", {5}},
+                                               {"0.e1.down.bias", {8}},
+                                               {"0.e2.gate.weight", {5, 8}},
+                                               {"0.e2.up.weight", {5, 8}},
+                                               {"0.e2.down.weight", {8, 5}},
+                                               {"0.e2.gate.bias", {5}},
+                                               {"0.e2.up.bias", {5}},
+                                               {"0.e2.down.bias", {8}},
+                                               {"0.s.up.weight", {7, 8}},
+                                               {"0.s.down.weight", {8, 7}},
+                                               {"0.s.weigh.weight", {1, 8}},
+                                               {"0.d.gate.weight", {9, 8}},
+                                               {"0.d.up.weight", {9, 8}},
+                                               {"0.d.down.weight", {8, 9}},
+                                               {"0.d.gate.bias", {9}},
+                                               {"0.d.up.bias", {9}},
+                                               {"0.d.down.bias", {8}}};
+
+/// Files in memory: each tensor filled with a number of its own, its place in the list.
+class Files {
+ public:
+  explicit Files(const std::string& without = {}) {
+    float number = 0;
+    for (const auto& [name, shape] : kTensors) {
+      number += 1;
+      if (name == without) continue;
+      const std::size_t count = static_cast<std::size_t>(shape[0] * (shape.size() > 1 ? shape[1] : 1));
+      data_.emplace_back(count, number);
+      numbers_[name] = number;
+      source_.tensors.push_back({name, "F32", shape,
+                                 reinterpret_cast<const std::uint8_t*>(data_.back().data()), count * 4,
+                                 &file_});
+    }
+  }
+  Status bind(const TensorNames& names, LayerWeights& layer) {
+    ModelConfig config;
+    config.architecture = "Full";
+    config.hidden_size = kHidden;
+    config.layers = {full_layer()};
+    store_.emplace(source_);
+    return WeightBinder(*store_, config, names).bind_layer(0, layer);
+  }
+  float number(const std::string& name) const { return numbers_.at(name); }
+
+ private:
+  const std::filesystem::path file_ = "memory";
+  std::deque<std::vector<float>> data_;
+  std::map<std::string, float> numbers_;
+  TensorSource source_;
+  std::optional<TensorStore> store_;
+};
+
+float first(const Matrix& matrix) {
+  return matrix ? *static_cast<const float*>(matrix.data) : 0.0f;
+}
+
+TEST(LayerTensors, EveryWeightThatASpecAsksForIsReadByItsName) {
+  Files files;
+  LayerWeights layer;
+  const Status ok = files.bind(kNames, layer);
+  ASSERT_TRUE(ok) << ok.error().message;
+  const auto is_norm = [&](const Vector& weight, const char* name, std::size_t size) {
+    EXPECT_THAT(weight, SizeIs(size)) << name;
+    EXPECT_THAT(weight, Each(files.number(name) + 1)) << name << " is zero-centred";
+  };
+  const auto is_vector = [&](const Vector& values, const char* name, std::size_t size) {
+    EXPECT_THAT(values, SizeIs(size)) << name;
+    EXPECT_THAT(values, Each(files.number(name))) << name;
+  };
+  const auto is_matrix = [&](const Matrix& matrix, const char* name) {
+    EXPECT_EQ(first(matrix), files.number(name)) << name;
+    EXPECT_EQ((Shape{matrix.rows, matrix.cols}), kTensors.at(name)) << name;
+  };
+  is_norm(layer.input_layernorm, "0.before.weight", 8);
+  is_norm(layer.attention_post_norm, "0.after.weight", 8);
+  is_norm(layer.post_attention_layernorm, "0.mlp_before.weight", 8);
+  is_norm(layer.mlp_post_norm, "0.mlp_after.weight", 8);
+  is_norm(layer.q_norm, "0.q_norm.weight", 24);
+  is_norm(layer.k_norm, "0.k_norm.weight", 8);
+  is_norm(layer.router_norm, "0.router_norm.weight", 8);
+  is_vector(layer.input_layernorm_bias, "0.before.bias", 8);
+  is_vector(layer.attention_post_norm_bias, "0.after.bias", 8);
+  is_vector(layer.post_attention_layernorm_bias, "0.mlp_before.bias", 8);
+  is_vector(layer.mlp_post_norm_bias, "0.mlp_after.bias", 8);
+  is_vector(layer.q_bias, "0.q.bias", 24);
+  is_vector(layer.o_bias, "0.o.bias", 8);
+  is_vector(layer.sinks, "0.sinks", 6);
+  is_vector(layer.router_bias, "0.router.bias", 3);
+  is_vector(layer.correction_bias, "0.correction", 3);
+  is_vector(layer.experts.at(2).down_bias, "0.e2.down.bias", 8);
+  is_vector(layer.mlp.up_bias, "0.d.up.bias", 9);
+  is_matrix(layer.q_proj, "0.q.weight");
+  is_matrix(layer.o_proj, "0.o.weight");
+  is_matrix(layer.attention_gate, "0.gate.weight");
+  is_matrix(layer.router, "0.router.weight");
+  is_matrix(layer.experts.at(1).gate_proj, "0.e1.gate.weight");
+  is_matrix(layer.shared.down_proj, "0.s.down.weight");
+  is_matrix(layer.shared_gate, "0.s.weigh.weight");
+  is_matrix(layer.mlp.down_proj, "0.d.down.weight");
+  EXPECT_FALSE(layer.shared.gate_proj) << "an MLP without a gate";
+}
+
+TEST(LayerTensors, EachOneThatIsMissingIsNamed) {
+  for (const auto& [name, shape] : kTensors) {
+    LayerWeights layer;
+    const Status ok = Files(name).bind(kNames, layer);
+    ASSERT_FALSE(ok) << name;
+    EXPECT_THAT(ok.error().message, HasSubstr("tensor " + name)) << shape_text(shape);
+  }
+}
+
+TEST(LayerTensors, WhatTheFamilyHasNoNameForIsRefused) {
+  TensorNames names = kNames;
+  names.sinks = nullptr;
+  LayerWeights layer;
+  const Status ok = Files().bind(names, layer);
+  ASSERT_FALSE(ok);
+  EXPECT_THAT(ok.error().message, HasSubstr("config.json asks for a tensor [6] that Full has no name for"));
+}
+
+}  // namespace
+}  // namespace expertscope
