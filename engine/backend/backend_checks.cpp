@@ -7,6 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "engine/backend/candidates.h"
+#include "engine/backend/log_prob.h"
+#include "engine/model/finite.h"
+#include "engine/model/model.h"
+
 namespace expertscope {
 namespace {
 
@@ -155,6 +160,32 @@ void prepare_output(const Batch& batch, const ModelConfig& config, StepOutput& o
   output.log_probs.assign(batch.logits == LogitsWanted::log_probs ? batch.tokens.size() : 0,
                           std::numeric_limits<float>::quiet_NaN());
   output.candidates.resize(batch.logits == LogitsWanted::candidates ? batch.chunks.size() : 0);
+}
+
+void take_logits(const Batch& batch, std::span<const std::int32_t> tokens, std::size_t first,
+                 std::span<const float> logits, StepOutput& output) {
+  if (tokens.empty()) return;
+  const std::size_t vocab = logits.size() / tokens.size();
+  for (std::size_t r = 0; r < tokens.size(); ++r) {
+    const std::span<const float> row = logits.subspan(r * vocab, vocab);
+    const auto token = static_cast<std::size_t>(tokens[r]);
+    if (batch.logits == LogitsWanted::log_probs)
+      output.log_probs[token] = static_cast<float>(log_probability(row, batch.targets[token]));
+    else if (batch.logits == LogitsWanted::candidates)
+      select_candidates(row, batch.candidates, output.candidates[first + r]);
+    else
+      std::copy(row.begin(), row.end(),
+                output.logits.begin() + static_cast<std::ptrdiff_t>((first + r) * vocab));
+  }
+}
+
+tl::unexpected<Error> not_finite(const Model& model, const std::string& where, int layer) {
+  const Status weights = check_finite_weights(model.weights(), layer);
+  const ModelIdentity& identity = model.identity();
+  if (!weights)
+    return fail(ErrorCode::format, "{}: {}: {}", where, identity.path.empty() ? identity.name : identity.path,
+                weights.error().message);
+  return fail(ErrorCode::format, "{}{}", where, layer < 0 ? "" : "; the weights of this layer are finite");
 }
 
 void prepare_capture(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,

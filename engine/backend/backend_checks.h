@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "engine/backend/backend.h"
@@ -32,6 +34,15 @@ void list_head_tokens(const Batch& batch, std::vector<std::int32_t>& tokens);
 
 /// Sizes the array of `output` that the batch asks for and empties the others. log_probs are NaN.
 void prepare_output(const Batch& batch, const ModelConfig& config, StepOutput& output);
+
+/// Puts what the batch asks for into `output`, which was prepared: `logits` are those of `tokens`, rows
+/// first .. of list_head_tokens().
+void take_logits(const Batch& batch, std::span<const std::int32_t> tokens, std::size_t first,
+                 std::span<const float> logits, StepOutput& output);
+
+/// The error of a step with NaN or infinity: where it came up, and which weight of that layer (-1: of
+/// embedding, final norm and lm_head) holds one, or that none does.
+tl::unexpected<Error> not_finite(const Model& model, const std::string& where, int layer);
 
 /// Sizes the block for the batch and fills token_id, position and sequence.
 void prepare_capture(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,

@@ -129,9 +129,7 @@ Status CpuBackend::forward(const Batch& batch, const std::shared_ptr<const Routi
   const bool finite = head(context, output);
   observe(intermediate::kNorm, -1, work_.normed.data(), rows, width);
   if (finite) return {};
-  const Status weights = model_->check_finite_part(-1);
-  return fail(ErrorCode::format, "the logits are not finite{}",
-              weights ? "" : ": " + weights.error().message);
+  return not_finite(*model_, "the logits are not finite", -1);
 }
 
 /// Runs the step again, layer by layer, and says where NaN or infinity came up first and which weight of that
@@ -139,9 +137,7 @@ Status CpuBackend::forward(const Batch& batch, const std::shared_ptr<const Routi
 Status CpuBackend::find_non_finite(ForwardContext& context) {
   const std::int64_t values = context.tokens * context.config.hidden_size;
   const auto report = [&](const std::string& where, int layer) -> Status {
-    const Status weights = model_->check_finite_part(layer);
-    return fail(ErrorCode::format, "{}: NaN or infinity in the hidden state{}", where,
-                weights ? "; the weights of this layer are finite" : ": " + weights.error().message);
+    return not_finite(*model_, where + ": NaN or infinity in the hidden state", layer);
   };
   context.capture = nullptr;
   embed(context);

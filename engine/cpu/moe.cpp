@@ -27,8 +27,7 @@ struct MoeLayer {
   }
 };
 
-void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const float> logits,
-                     std::span<float> scratch) {
+void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const float> logits) {
   CaptureBlock* block = moe.context.capture;
   if (block == nullptr) return;
   const std::size_t at = moe.capture_index(token);
@@ -43,7 +42,7 @@ void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const fl
     block->probability[first + s] = slots[s].score;
     block->weight[first + s] = slots[s].weight;
   }
-  if (block->request.entropy) block->entropy[at] = router_entropy(moe.rule.model.score, logits, scratch);
+  if (block->request.entropy) block->entropy[at] = router_entropy(moe.rule.model.score, logits);
   if (block->request.router_logits) {
     std::copy(logits.begin(), logits.end(),
               block->router_logits.begin() + static_cast<std::ptrdiff_t>(at * logits.size()));
@@ -58,7 +57,7 @@ void choose_experts(const MoeLayer& moe, std::int64_t begin, std::int64_t end) {
     const std::span<const float> logits(moe.work().router_logits.data() + row, experts);
     const std::span<float> scratch(moe.work().probabilities.data() + row, experts);
     route(logits, moe.rule, scratch, moe.slots(t));
-    capture_routing(moe, t, logits, scratch);
+    capture_routing(moe, t, logits);
   }
 }
 

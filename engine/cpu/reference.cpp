@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/backend/backend_checks.h"
 #include "engine/backend/intermediates.h"
 #include "engine/cpu/reference_probes.h"
 #include "engine/cpu/router.h"
@@ -20,13 +21,6 @@ namespace expertscope::cpu {
 namespace {
 
 namespace named = intermediate;
-
-/// Says where NaN or infinity came up, and which weight of that layer (-1: of the ends) holds one.
-tl::unexpected<Error> not_finite(const Model& model, const std::string& where, int layer) {
-  const Status weights = model.check_finite_part(layer);
-  const char* fine = layer < 0 ? "" : "; the weights of this layer are finite";
-  return fail(ErrorCode::format, "{}{}", where, weights ? fine : ": " + weights.error().message);
-}
 
 /// One layer of one step.
 class Layer {
@@ -188,7 +182,8 @@ Rows Layer::routed(const Rows& x) {
   Rows weights(x.count, slots);
   Rows sum(x.count, x.columns);
   const std::size_t rows = x.count * slots;  // a row a slot
-  Mlp all{Rows(rows, width), Rows(rows, width), Rows(rows, width), Rows(rows, x.columns)};
+  Mlp all{Rows(spec_.expert.gated ? rows : 0, width), Rows(rows, width), Rows(rows, width),
+          Rows(rows, x.columns)};
   const RouterRule rule = rule_of(routing, weights_.correction_bias);
   std::vector<RoutedSlot> chosen(slots);
   for (std::size_t t = 0; t < x.count; ++t) {
@@ -202,7 +197,7 @@ Rows Layer::routed(const Rows& x) {
       add(spec.weighs_input ? weights[t][s] : 1.0f, x[t], token[0]);
       const Mlp one = mlp(spec_.expert, weights_.experts[expert], token);
       for (const auto member : {&Mlp::gate, &Mlp::up, &Mlp::inner, &Mlp::down})
-        add(1.0f, (one.*member).values, (all.*member)[t * slots + s]);
+        if ((all.*member).count > 0) add(1.0f, (one.*member).values, (all.*member)[t * slots + s]);
       const float scale = routing.output_scale[expert];
       probes_.output(t, s, one.down[0], scale);
       if (scale != 0) add((spec.weighs_input ? 1.0f : weights[t][s]) * scale, one.down[0], sum[t]);

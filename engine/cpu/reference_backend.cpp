@@ -5,8 +5,6 @@
 #include <new>
 
 #include "engine/backend/backend_checks.h"
-#include "engine/backend/candidates.h"
-#include "engine/backend/log_prob.h"
 #include "engine/cpu/memory_plan.h"
 #include "engine/cpu/reference.h"
 
@@ -31,8 +29,6 @@ class ReferenceBackend final : public Backend {
   void set_observer(TensorObserver* observer) override { observer_ = observer; }
 
  private:
-  static void give(const Batch& batch, std::span<const std::int32_t> rows, Rows logits, StepOutput& output);
-
   std::shared_ptr<const Model> model_;
   BackendOptions options_;
   BackendInfo info_;
@@ -55,28 +51,6 @@ Status ReferenceBackend::allocate() {
   return {};
 }
 
-void ReferenceBackend::give(const Batch& batch, std::span<const std::int32_t> rows, Rows logits,
-                            StepOutput& output) {
-  switch (batch.logits) {
-    case LogitsWanted::none:
-      return;
-    case LogitsWanted::last_of_each_chunk:
-    case LogitsWanted::all:
-      output.logits = std::move(logits.values);
-      return;
-    case LogitsWanted::log_probs:
-      for (std::size_t r = 0; r < rows.size(); ++r) {
-        const auto token = static_cast<std::size_t>(rows[r]);
-        output.log_probs[token] = static_cast<float>(log_probability(logits[r], batch.targets[token]));
-      }
-      return;
-    case LogitsWanted::candidates:
-      for (std::size_t r = 0; r < rows.size(); ++r)
-        select_candidates(logits[r], batch.candidates, output.candidates[r]);
-      return;
-  }
-}
-
 Status ReferenceBackend::forward(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
                                  const CaptureRequest& request, StepOutput& output, CaptureBlock* capture) {
   const ModelConfig& config = model_->config();
@@ -88,7 +62,7 @@ Status ReferenceBackend::forward(const Batch& batch, const std::shared_ptr<const
     list_head_tokens(batch, wanted_);
     auto logits = reference_forward({*model_, rope_, cache_, batch, *table, capture, observer_}, wanted_);
     if (!logits) return forward_error(logits);
-    give(batch, wanted_, std::move(*logits), output);
+    take_logits(batch, wanted_, 0, logits->values, output);
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::out_of_memory, "no memory for a step of {} tokens", batch.tokens.size());
   }

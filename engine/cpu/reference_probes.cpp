@@ -25,8 +25,7 @@ void LayerProbes::routing(std::size_t token, RouterSpec::Score score, std::span<
     block_->probability[at] = slots[s].score;
     block_->weight[at] = slots[s].weight;
   }
-  std::vector<float> scratch(logits.size());
-  if (block_->request.entropy) block_->entropy[row] = router_entropy(score, logits, scratch);
+  if (block_->request.entropy) block_->entropy[row] = router_entropy(score, logits);
   const auto first = static_cast<std::ptrdiff_t>(row * static_cast<std::size_t>(block_->experts));
   if (block_->request.router_logits)
     std::copy(logits.begin(), logits.end(), block_->router_logits.begin() + first);

@@ -130,7 +130,7 @@ void expect_like_the_cpu(const std::vector<float>& logits, const LayerRouting& t
       expect_float(routed.probability[at], slot.score, "score");
     }
     expect_float(routed.entropy[static_cast<std::size_t>(t)],
-                 cpu::router_entropy(table.model.score, row, scratch), "entropy");
+                 cpu::router_entropy(table.model.score, row), "entropy");
   }
   EXPECT_EQ(std::memcmp(routed.logits.data(), logits.data(), logits.size() * sizeof(float)), 0)
       << "logits are recorded as the model computed them";
