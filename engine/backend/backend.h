@@ -82,6 +82,7 @@ class TensorObserver {
 struct BackendOptions {
   BackendChoice choice;
   MathMode math = MathMode::bf16;
+  bool plain = false;              ///< the path that runs every model: slow, in f32, and easy to read
   int threads = 0;                 ///< 0: all the process may use; the CPU backend's
   int max_sequences = 1;           ///< KV cache slots
   int max_context = 4096;          ///< tokens per slot

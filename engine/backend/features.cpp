@@ -4,7 +4,7 @@
 namespace expertscope {
 namespace {
 
-/// What a layer asks for and the fast paths do not do; null: nothing.
+/// What a layer asks for and the fast path of the CPU and the tuned one of CUDA do not do; null: nothing.
 const char* lacks(const AttentionSpec& attention) {
   if (attention.rotary.interleaved) return "interleaved rotary embeddings";
   if (attention.window > 0) return "sliding windows";

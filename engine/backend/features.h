@@ -8,8 +8,8 @@
 
 namespace expertscope {
 
-/// Whether the fast paths, those of CPU and GPU alike, compute every layer of a model. The error says what
-/// they lack and where: "`path` has no sliding windows (layer 3)".
+/// Whether the fast path of the CPU and the tuned path of CUDA, which know the same features, compute every
+/// layer of a model. The error says what they lack and where: "`path` has no sliding windows (layer 3)".
 Status check_features(const ModelConfig& config, const std::string& path);
 
 }  // namespace expertscope

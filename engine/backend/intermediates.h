@@ -3,8 +3,8 @@
 
 /// What a TensorObserver is told, by name: every intermediate of a forward pass once, in the order in which
 /// it comes to be. [tokens, ...] has a row for each token of the batch, in batch order. The reference
-/// (engine/cpu/reference.cpp) names all that a layer has; the other backends name some of them, and what they
-/// name means the same.
+/// (engine/cpu/reference.cpp) and the plain path of CUDA name all that a layer has; the other paths name some
+/// of them, and what they name means the same.
 namespace expertscope::intermediate {
 
 inline constexpr const char* kEmbedding = "embedding";  ///< [tokens, hidden] rows of the embedding

@@ -158,7 +158,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
                                                   const BackendOptions& options, std::string reason) {
   if (auto ok = cpu::check_threads(options); !ok) return forward_error(ok);
   if (auto ok = check_backend_options(options, model->config()); !ok) return forward_error(ok);
-  if (!cpu::can_run(model->config())) {
+  if (options.plain || !cpu::can_run(model->config())) {
     reason = cpu::reason_on_cpu(model->config(), reason);
     return make_reference_backend(std::move(model), options, std::move(reason));
   }

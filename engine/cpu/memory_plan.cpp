@@ -37,7 +37,7 @@ MemoryPlan plan_with_workspace(const Model& model, const BackendOptions& options
 
 MemoryPlan plan_memory(const Model& model, const BackendOptions& options,
                        const std::optional<std::size_t>& available) {
-  if (!can_run(model.config())) return plan_reference_memory(model, options, available);
+  if (options.plain || !can_run(model.config())) return plan_reference_memory(model, options, available);
   return plan_with_workspace(model, options, Workspace::bytes(model.config(), options), available);
 }
 

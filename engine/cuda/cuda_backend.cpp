@@ -8,27 +8,20 @@
 
 #include "engine/backend/backend_checks.h"
 #include "engine/backend/intermediates.h"
+#include "engine/cuda/can_run.h"
 #include "engine/cuda/forward.h"
+#include "engine/cuda/plain/plain_backend.h"
 #include "engine/cuda/runtime/device.h"
 #include "engine/cuda/runtime/step_graph.h"
 #include "engine/cuda/step/capture_buffer.h"
 #include "engine/cuda/step_results.h"
 #include "engine/cuda/weights/memory_plan.h"
-#include "engine/model/finite.h"
 
 namespace expertscope::cuda {
 namespace {
 
 /// Decoder layers of a large batch whose probes travel together.
 constexpr int kLayersOfAPiece = 8;
-
-Result<std::int64_t> free_memory() {
-  std::size_t free = 0;
-  std::size_t total = 0;
-  if (auto ok = check(cudaMemGetInfo(&free, &total), "asking for free GPU memory"); !ok)
-    return forward_error(ok);
-  return static_cast<std::int64_t>(free);
-}
 
 /// Slots per token. The MLP of a dense layer takes one, so a model without any router has one too.
 int slots_of(const RoutingTable& table) {
@@ -53,7 +46,8 @@ class CudaBackend final : public Backend {
       : model_(std::move(model)), options_(options) {}
   ~CudaBackend() override;
 
-  Status open(std::string reason, const OpenProgress& progress, const std::stop_token& stop);
+  Status open(OpenedDevice device, std::string reason, const OpenProgress& progress,
+              const std::stop_token& stop);
   std::string description() const override;
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,
@@ -87,7 +81,7 @@ class CudaBackend final : public Backend {
   BackendOptions options_;
   BackendInfo info_;
   DeviceLimits limits_;
-  int most_few_ = 0;  ///< tokens of a step of few
+  int most_fused_ = 0;  ///< tokens of a fused step
   Stream stream_;
   DeviceWeights weights_;
   Workspace work_;
@@ -142,31 +136,19 @@ Status CudaBackend::allocate(const WeightLayout& layout, const std::function<voi
   return describe_layers(config, work_, routing_, stream);
 }
 
-Status CudaBackend::open(std::string reason, const OpenProgress& progress, const std::stop_token& stop) {
-  const int index = options_.choice.device;
-  auto device = describe_device(index);
-  if (!device) return forward_error(device);
-  auto limits = open_device(index);
-  if (!limits) return forward_error(limits);
-  limits_ = *limits;
-  if (auto ok = check_supported(model_->config(), limits_); !ok) return ok;
-  const auto free = free_memory();
-  if (!free) return forward_error(free);
+Status CudaBackend::open(OpenedDevice device, std::string reason, const OpenProgress& progress,
+                         const std::stop_token& stop) {
+  limits_ = device.limits;
   const WeightLayout layout(model_->config(), model_->weights());
-  most_few_ = most_few_tokens(layout, model_->config(), options_.math, limits_);
-  auto memory = plan(layout, model_->config(), options_, limits_, *free);
+  most_fused_ = most_fused_tokens(layout, model_->config(), options_.math, limits_);
+  auto memory = plan(layout, model_->config(), options_, limits_, device.info.memory_free);
   if (!memory) return forward_error(memory);
   info_ = {.kind = BackendKind::cuda,
            .reason = std::move(reason),
-           .device = std::move(*device),
+           .device = std::move(device.info),
            .memory = *memory};
-  info_.device.memory_free = *free;
   if (auto ok = stream_.create(); !ok) return ok;
-  const std::string what =
-      fmt::format("loading to {}: {}", info_.device.name, describe(info_.memory, info_.kind));
-  const auto with_plan = [&](double part) {
-    if (progress) progress(what, part);
-  };
+  const auto with_plan = loading_progress(info_, progress);
   with_plan(0);
   return allocate(layout, with_plan, stop);
 }
@@ -184,7 +166,7 @@ int CudaBackend::bucket_of(const Batch& batch, const RoutingTable& table) const 
   if (!single || tokens > kBatchTokens) return 0;
   const auto rounded = static_cast<int>(std::bit_ceil(static_cast<unsigned>(tokens)));
   if (rounded <= kDecodeTokens)
-    return rounded <= most_few_ && table.max_top_k <= work_.decode_slots ? rounded : 0;
+    return rounded <= most_fused_ && table.max_top_k <= work_.decode_slots ? rounded : 0;
   const int bucket = std::min(rounded, options_.max_batch);
   return table.max_top_k <= model_->config().top_k() && bucket <= work_.head_rows ? bucket : 0;
 }
@@ -400,12 +382,7 @@ bool CudaBackend::hidden_is_finite(ForwardContext& context) {
 Status CudaBackend::explain_not_finite(ForwardContext& context, const Batch& batch) {
   const auto report = [&](const std::string& where, int layer) -> Status {
     if (auto ok = context.queue.take_status(); !ok) return ok;
-    const Status weights = check_finite_weights(model_->weights(), layer);
-    const ModelIdentity& identity = model_->identity();
-    const std::string& file = identity.path.empty() ? identity.name : identity.path;
-    return fail(ErrorCode::format, "{}{}", where,
-                weights ? layer < 0 ? "" : "; the weights of this layer are finite"
-                        : fmt::format(": {}: {}", file, weights.error().message));
+    return not_finite(*model_, where, layer);
   };
   if (results_.hidden_is_finite()) return report("the logits are not finite", -1);
   context.capture = {};
@@ -429,14 +406,12 @@ Status CudaBackend::explain_not_finite(ForwardContext& context, const Batch& bat
 }  // namespace
 
 Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options) {
-  const auto device = describe_device(options.choice.device);
+  const auto device = open_described(options.choice.device);
   if (!device) return forward_error(device);
-  const auto limits = open_device(options.choice.device);
-  if (!limits) return forward_error(limits);
-  if (auto ok = check_supported(model.config(), *limits); !ok) return forward_error(ok);
-  const auto free = free_memory();
-  if (!free) return forward_error(free);
-  return plan(WeightLayout(model.config(), model.weights()), model.config(), options, *limits, *free);
+  if (options.plain || !can_run(model.config(), device->limits))
+    return plain::plan_memory(model, options, device->info.memory_free);
+  return plan(WeightLayout(model.config(), model.weights()), model.config(), options, device->limits,
+              device->info.memory_free);
 }
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> model,
@@ -444,8 +419,16 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
                                                    const OpenProgress& progress,
                                                    const std::stop_token& stop) {
   if (auto ok = check_backend_options(options, model->config()); !ok) return forward_error(ok);
+  auto device = open_described(options.choice.device);
+  if (!device) return forward_error(device);
+  const Status tuned = can_run(model->config(), device->limits);
+  if (!tuned) reason += (reason.empty() ? "" : "; ") + tuned.error().message;
+  if (options.plain || !tuned)
+    return plain::make_backend(std::move(model), options, std::move(*device), std::move(reason), progress,
+                               stop);
   auto backend = std::make_unique<CudaBackend>(std::move(model), options);
-  if (auto ok = backend->open(std::move(reason), progress, stop); !ok) return forward_error(ok);
+  if (auto ok = backend->open(std::move(*device), std::move(reason), progress, stop); !ok)
+    return forward_error(ok);
   return backend;
 }
 

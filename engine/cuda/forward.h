@@ -16,12 +16,12 @@
 #include "engine/cuda/weights/expert_cache.h"
 #include "engine/model/config.h"
 
-/// The operations of engine/cpu/forward.h on the device, under the same names. Each queues kernels and
-/// returns; the step waits once, at its end.
+/// The tuned path: the operations of engine/cpu/forward.h on the device, under the same names. Each queues
+/// kernels and returns; the step waits once, at its end.
 ///
-/// There are two ways through a layer. A decode step of few sequences (kDecodeTokens at most) is bound by
-/// memory and by the number of kernels: six a layer, weights read once. Everything else goes through matrix
-/// tiles. Steps of one token a sequence are recorded, kBatchTokens at most: their launches know the bucket
+/// There are two ways through a layer. The fused decode (kDecodeTokens sequences at most) is bound by memory
+/// and by the number of kernels: six a layer, weights read once. Everything else goes through matrix tiles.
+/// Steps of one token a sequence are recorded, kBatchTokens at most: their launches know the bucket
 /// and nothing else of the step.
 namespace expertscope::cuda {
 

@@ -4,6 +4,7 @@
 set(EXPERTSCOPE_CUDA_SOURCES
   attention.cu
   attention_tiles.cu
+  can_run.cpp
   candidates.cu
   checks.cu
   cuda_backend.cpp
@@ -12,6 +13,9 @@ set(EXPERTSCOPE_CUDA_SOURCES
   head.cu
   kv_cache.cpp
   moe.cu
+  plain/forward.cu
+  plain/plain_backend.cpp
+  plain/weights.cpp
   probes.cu
   products.cu
   rope_table.cpp

@@ -63,13 +63,16 @@ Status Recording::step(const std::map<int, std::vector<std::int32_t>>& chunks) {
 
 void Recording::observe(const char* name, int layer, std::span<const float> values, int columns) {
   const auto width = static_cast<std::size_t>(columns);
-  const bool embedding = std::string_view(name) == intermediate::kEmbedding;
-  if (!embedding && std::string_view(name) != intermediate::kHidden) return;
+  const std::string_view named = name;
+  const bool hidden = named == intermediate::kHidden;
+  if (!hidden && named != intermediate::kEmbedding && named != intermediate::kNorm) return;
   ASSERT_EQ(values.size(), sequence_of_row_.size() * width);
   for (std::size_t row = 0; row < sequence_of_row_.size(); ++row) {
     SequenceRecord& record = records_[sequence_of_row_[row]];
-    if (!embedding) record.hidden.resize(std::max(record.hidden.size(), static_cast<std::size_t>(layer) + 1));
-    auto& to = embedding ? record.embedding : record.hidden[static_cast<std::size_t>(layer)];
+    if (hidden) record.hidden.resize(std::max(record.hidden.size(), static_cast<std::size_t>(layer) + 1));
+    auto& to = hidden                         ? record.hidden[static_cast<std::size_t>(layer)]
+               : named == intermediate::kNorm ? record.norm
+                                              : record.embedding;
     const auto from = values.subspan(row * width, width);
     to.insert(to.end(), from.begin(), from.end());
   }

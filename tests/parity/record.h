@@ -16,6 +16,7 @@ struct SequenceRecord {
   std::vector<float> logits;                      ///< [tokens, vocab]
   std::vector<float> embedding;                   ///< [tokens, hidden]
   std::vector<std::vector<float>> hidden;         ///< [layer][tokens, hidden]
+  std::vector<float> norm;                        ///< [tokens, hidden]
   std::vector<float> log_prob;                    ///< [tokens]
   std::vector<std::vector<float>> hidden_max;     ///< [layer][tokens]
   std::vector<std::vector<int>> hidden_channel;   ///< [layer][tokens]

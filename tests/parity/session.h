@@ -16,7 +16,4 @@ Result<std::unique_ptr<Session>> open_session(std::shared_ptr<const Model> model
 /// in tests/engine/cuda at sizes where it is quick.
 bool is_emulated();
 
-/// Whether the backend is the reference: in f32 whatever the mode, and every intermediate is named.
-bool is_reference();
-
 }  // namespace expertscope::parity

@@ -14,8 +14,4 @@ bool is_emulated() {
   return false;
 }
 
-bool is_reference() {
-  return false;
-}
-
 }  // namespace expertscope::parity

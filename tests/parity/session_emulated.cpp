@@ -18,8 +18,4 @@ bool is_emulated() {
   return true;
 }
 
-bool is_reference() {
-  return false;
-}
-
 }  // namespace expertscope::parity

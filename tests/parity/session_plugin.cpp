@@ -18,10 +18,6 @@ bool is_emulated() {
   return false;
 }
 
-bool is_reference() {
-  return false;
-}
-
 }  // namespace expertscope::parity
 
 int main(int argc, char** argv) {

@@ -150,4 +150,17 @@ Result<DeviceLimits> open_device(int index) {
                       properties.minor};
 }
 
+Result<OpenedDevice> open_described(int index) {
+  auto info = describe_device(index);
+  if (!info) return forward_error(info);
+  const auto limits = open_device(index);
+  if (!limits) return forward_error(limits);
+  std::size_t free = 0;
+  std::size_t total = 0;
+  if (auto ok = check(cudaMemGetInfo(&free, &total), "asking for free GPU memory"); !ok)
+    return forward_error(ok);
+  info->memory_free = static_cast<std::int64_t>(free);
+  return OpenedDevice{std::move(*info), *limits};
+}
+
 }  // namespace expertscope::cuda

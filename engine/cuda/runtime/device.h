@@ -32,4 +32,11 @@ Result<DeviceInfo> describe_device(int index);
 /// those of the functions above.
 Result<DeviceLimits> open_device(int index);
 
+/// A device that was opened: its description, with what is free on it, and its limits.
+struct OpenedDevice {
+  DeviceInfo info;
+  DeviceLimits limits;
+};
+Result<OpenedDevice> open_described(int index);
+
 }  // namespace expertscope::cuda

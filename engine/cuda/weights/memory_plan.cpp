@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "engine/backend/features.h"
 #include "engine/backend/memory.h"
 #include "engine/cuda/kv_cache.h"
 #include "engine/cuda/products.h"
@@ -17,9 +16,6 @@
 namespace expertscope::cuda {
 namespace {
 
-constexpr std::size_t kOtherShared = 4096;  // of a kernel, beside the rows it keeps
-constexpr int kMostGroup = 128;  // query heads of a group: their scores lie in the shared memory of a block
-
 /// Bytes of a capture block with the standard probes.
 CheckedSize capture_bytes(const ModelConfig& config, const BackendOptions& options) {
   constexpr std::int64_t kSlot =
@@ -30,10 +26,6 @@ CheckedSize capture_bytes(const ModelConfig& config, const BackendOptions& optio
                             CheckedSize(config.num_moe_layers() * std::int64_t{4}) +
                             CheckedSize(config.num_layers() * kLayer);
   return CheckedSize(options.max_batch) * token;
-}
-
-std::int64_t signed_bytes(const CheckedSize& size) {
-  return static_cast<std::int64_t>(std::min<std::size_t>(size.value(), INT64_MAX / 8));
 }
 
 Error too_large(const MemoryPlan& plan, std::int64_t wanted, const BackendOptions& options) {
@@ -64,67 +56,50 @@ Status plan_cache(const WeightLayout& layout, const ModelConfig& config, const B
               format_bytes(*host));
 }
 
-}  // namespace
-
-Status check_supported(const ModelConfig& config, const DeviceLimits& limits) {
-  if (auto ok = check_features(config, "the CUDA backend"); !ok) return ok;
-  const auto refuse = [](const char* field, int value, const std::string& reason) -> Status {
-    return fail(ErrorCode::unsupported, "{} = {}: {}", field, value, reason);
-  };
-  const WidestLayer most = config.widest();
-  if (most.head_dim > kMaxHeadDim || most.head_dim % 2 != 0)
-    return refuse("head_dim", most.head_dim,
-                  fmt::format("the CUDA kernels take even head sizes up to {}", kMaxHeadDim));
-  if (most.experts > kMaxExperts)
-    return refuse("num_experts", most.experts,
-                  fmt::format("the CUDA kernels take up to {} experts per layer", kMaxExperts));
-  for (const LayerSpec& layer : config.layers) {
-    const AttentionSpec& attention = layer.attention;
-    const int group = attention.group();
-    if (group > kMostGroup || decode_heads(group, padded(attention.head_dim)) > kMostDecodeHeads)
-      return refuse(
-          "num_attention_heads", attention.heads,
-          fmt::format("{} query heads of {} share one key/value head, more than the CUDA kernels take", group,
-                      attention.head_dim));
-  }
-  // Experts are combined in a row that a block keeps in shared memory.
-  if (static_cast<std::size_t>(config.hidden_size) * sizeof(float) + kOtherShared > limits.shared_bytes)
-    return refuse("hidden_size", config.hidden_size,
-                  fmt::format("a row of it does not fit into the {} of shared memory of this GPU",
-                              format_bytes(limits.shared_bytes)));
-  return {};
+std::int64_t room_in(const MemoryPlan& plan) {
+  return plan.available - kReservedBytes - plan.device_total();
 }
 
-int most_few_tokens(const WeightLayout& layout, const ModelConfig& config, MathMode math,
-                    const DeviceLimits& limits) {
-  // Normed tokens are f32 in front of the router, attended ones what o_proj takes.
-  std::size_t row = static_cast<std::size_t>(padded(config.hidden_size)) * sizeof(float);
-  for (const PlacedLayer& layer : layout.layers()) {
-    const bool rounds = math == MathMode::bf16 && layer.o_proj.dtype == DType::bf16;
-    row = std::max(row, static_cast<std::size_t>(padded(layer.o_proj.cols)) * (rounds ? 2 : sizeof(float)));
-  }
-  int tokens = kDecodeTokens;
-  while (tokens > 0 && static_cast<std::size_t>(tokens) * row + kOtherShared > limits.shared_bytes)
-    tokens /= 2;
-  return tokens;
+}  // namespace
+
+std::int64_t signed_bytes(const CheckedSize& size) {
+  return static_cast<std::int64_t>(std::min<std::size_t>(size.value(), INT64_MAX / 8));
+}
+
+void add_common(const ModelConfig& config, const BackendOptions& options, std::int64_t free,
+                MemoryPlan& plan) {
+  plan.available = options.device_memory > 0 ? std::min(options.device_memory, free) : free;
+  plan.kv_cache = signed_bytes(KvCache::bytes(config, options));
+  plan.workspace +=
+      signed_bytes(RopeTables::floats(config, options.max_context) * CheckedSize(sizeof(float))) +
+      static_cast<std::int64_t>(RoutingTables::bytes(config) + StepInput::bytes(options));
+  plan.capture = signed_bytes(capture_bytes(config, options));
+  plan.staging += plan.capture;
+  plan.resident_experts = config.num_experts();
+}
+
+Status check_fits(const MemoryPlan& plan, const BackendOptions& options) {
+  if (room_in(plan) >= 0) return {};
+  return tl::unexpected<Error>(too_large(plan, plan.device_total() + kReservedBytes, options));
+}
+
+std::function<void(double)> loading_progress(const BackendInfo& info, const OpenProgress& progress) {
+  return [progress, what = fmt::format("loading to {}: {}", info.device.name,
+                                       describe(info.memory, info.kind))](double part) {
+    if (progress) progress(what, part);
+  };
 }
 
 Result<MemoryPlan> plan(const WeightLayout& layout, const ModelConfig& config, const BackendOptions& options,
                         const DeviceLimits& limits, std::int64_t free) {
   MemoryPlan plan;
-  plan.available = options.device_memory > 0 ? std::min(options.device_memory, free) : free;
   plan.weights = static_cast<std::int64_t>(layout.shared_bytes() + DeviceWeights::table_bytes(layout));
-  plan.kv_cache = signed_bytes(KvCache::bytes(config, options));
-  plan.workspace =
-      signed_bytes(Workspace::bytes(config, options, limits.multiprocessors) +
-                   RopeTables::floats(config, options.max_context) * CheckedSize(sizeof(float))) +
-      static_cast<std::int64_t>(Products::bytes(options.math) + RoutingTables::bytes(config) +
-                                StepInput::bytes(options));
-  plan.capture = signed_bytes(capture_bytes(config, options));
-  plan.staging = static_cast<std::int64_t>(2 * staging_bytes(layout)) + plan.capture;
-  plan.resident_experts = config.num_experts();
-  const std::int64_t room = plan.available - kReservedBytes - plan.device_total();
-  if (room < 0) return tl::unexpected<Error>(too_large(plan, plan.device_total() + kReservedBytes, options));
+  plan.workspace = signed_bytes(Workspace::bytes(config, options, limits.multiprocessors)) +
+                   static_cast<std::int64_t>(Products::bytes(options.math));
+  plan.staging = static_cast<std::int64_t>(2 * staging_bytes(layout));
+  add_common(config, options, free, plan);
+  if (auto ok = check_fits(plan, options); !ok) return forward_error(ok);
+  const std::int64_t room = room_in(plan);
   if (room >= static_cast<std::int64_t>(layout.expert_bytes())) {
     plan.weights += static_cast<std::int64_t>(layout.expert_bytes());
     return plan;

@@ -292,10 +292,8 @@ TEST(RouterEntropy, OfSigmoidsIsThatOfTheirShares) {
   for (const float share : {0.1f / 1.9f, 0.8f / 1.9f, 0.4f / 1.9f, 0.6f / 1.9f})
     expected -= share * std::log(share);
   EXPECT_NEAR(router_entropy(Score::sigmoid, four_experts()), expected, kTolerance);
-  EXPECT_NEAR(router_entropy(Score::sigmoid, std::vector<float>(4, -1.0f)), std::log(4.0f),
-              kTolerance);
-  EXPECT_NEAR(router_entropy(Score::sigmoid, std::vector<float>{2, -200, -200, -200}), 0,
-              kTolerance);
+  EXPECT_NEAR(router_entropy(Score::sigmoid, std::vector<float>(4, -1.0f)), std::log(4.0f), kTolerance);
+  EXPECT_NEAR(router_entropy(Score::sigmoid, std::vector<float>{2, -200, -200, -200}), 0, kTolerance);
 }
 
 TEST(RouterEntropy, OfASoftmaxOfTheChosenIsThatOfAllExperts) {

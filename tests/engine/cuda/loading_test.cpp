@@ -204,66 +204,6 @@ TEST_F(Loading, SizesWhoseBytesOverflowAreOutOfMemory) {
   EXPECT_EQ(backend.error().code, ErrorCode::out_of_memory);
 }
 
-struct Unsupported {
-  const char* field;
-  int value;
-  void (*change)(ModelShape&);
-};
-
-TEST_F(Loading, WhatNoKernelTakesIsRefusedByNameAndValue) {
-  const Unsupported cases[] = {
-      {"head_dim", 258, [](ModelShape& c) { c.head_dim = 258; }},
-      {"head_dim", 13, [](ModelShape& c) { c.head_dim = 13; }},
-      {"num_experts", 1025,
-       [](ModelShape& c) {
-         c.num_experts = 1025;
-         c.moe_intermediate_size = 1;
-       }},
-      {"hidden_size", 60000,
-       [](ModelShape& c) {
-         c.hidden_size = 60000;
-         c.num_hidden_layers = 1;
-         c.moe_layer = {1};
-         c.moe_intermediate_size = 1;
-       }},
-      {"num_attention_heads", 60,
-       [](ModelShape& c) {
-         c.num_attention_heads = 60;  // three at a time, 20 times: a thread takes up to 16
-         c.num_key_value_heads = 1;
-         c.head_dim = 136;
-       }},
-      {"num_attention_heads", 1024,
-       [](ModelShape& c) {
-         c.num_attention_heads = 1024;
-         c.num_key_value_heads = 1;
-         c.head_dim = 2;
-       }},
-  };
-  for (const Unsupported& unsupported : cases) {
-    ModelShape config = odd_config();
-    unsupported.change(config);
-    const auto model = make_model(config);
-    const auto session = open_cuda(model, small_options(MathMode::f32));
-    ASSERT_FALSE(session) << unsupported.field;
-    EXPECT_EQ(session.error().code, ErrorCode::unsupported);
-    EXPECT_THAT(session.error().message,
-                AllOf(HasSubstr(unsupported.field), HasSubstr(std::to_string(unsupported.value))));
-    EXPECT_FALSE(plan_memory(*model, small_options(MathMode::f32)));
-    EXPECT_EQ(simt::alive(), simt::Alive{});
-  }
-}
-
-TEST_F(Loading, WhatALayerAsksForAndNoKernelDoesIsRefusedByName) {
-  const auto whole = make_model(odd_config());
-  ModelConfig config = whole->config();
-  config.layers[1].attention.window = 8;
-  const auto session =
-      open_cuda(Model::from_memory(config, whole->weights(), whole), small_options(MathMode::f32));
-  ASSERT_FALSE(session);
-  EXPECT_EQ(session.error().code, ErrorCode::unsupported);
-  EXPECT_EQ(session.error().message, "the CUDA backend has no sliding windows (layer 1)");
-}
-
 TEST_F(Loading, OptionsThatMakeNoSenseAreRefused) {
   for (int BackendOptions::*const field :
        {&BackendOptions::max_context, &BackendOptions::max_batch, &BackendOptions::max_sequences}) {

@@ -129,8 +129,8 @@ void expect_like_the_cpu(const std::vector<float>& logits, const LayerRouting& t
       expect_float(routed.captured_weight[at], slot.weight, "captured weight");
       expect_float(routed.probability[at], slot.score, "score");
     }
-    expect_float(routed.entropy[static_cast<std::size_t>(t)],
-                 cpu::router_entropy(table.model.score, row), "entropy");
+    expect_float(routed.entropy[static_cast<std::size_t>(t)], cpu::router_entropy(table.model.score, row),
+                 "entropy");
   }
   EXPECT_EQ(std::memcmp(routed.logits.data(), logits.data(), logits.size() * sizeof(float)), 0)
       << "logits are recorded as the model computed them";

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//
+// engine/cpu/reference.cpp on a GPU, in the same order and under the same names: read that first. Nothing is
+// fused; the arithmetic is in kernels.cuh and attention.cuh.
+#include "engine/cuda/plain/forward.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "engine/backend/intermediates.h"
+#include "engine/cuda/plain/attention.cuh"
+#include "engine/cuda/plain/kernels.cuh"
+
+namespace expertscope::cuda::plain {
+namespace {
+
+namespace named = intermediate;
+
+constexpr int kThreads = 128;
+
+/// Queues a kernel with a thread for each of `count`.
+template <class... Parameters, class... Arguments>
+void threads(Queue& queue, void (*kernel)(std::size_t, Parameters...), std::size_t count,
+             const Arguments&... arguments) {
+  const auto blocks = static_cast<unsigned>((count + kThreads - 1) / kThreads);
+  if (blocks > 0) queue.launch(kernel, {dim3(blocks), kThreads, 0}, count, arguments...);
+}
+/// With a warp for each.
+template <class... Parameters, class... Arguments>
+void warps(Queue& queue, void (*kernel)(std::size_t, Parameters...), std::size_t count,
+           const Arguments&... arguments) {
+  constexpr std::size_t kWarps = kThreads / kWarp;
+  const auto blocks = static_cast<unsigned>((count + kWarps - 1) / kWarps);
+  if (blocks > 0) queue.launch(kernel, {dim3(blocks), kThreads, 0}, count, arguments...);
+}
+
+std::size_t size(int rows, int columns) {
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
+}
+
+/// One layer of one step.
+class Layer {
+ public:
+  Layer(const Step& step, int index, int moe_layer)
+      : step_(step),
+        room_(step.room),
+        queue_(step.queue),
+        spec_(step.config.layer(index)),
+        weights_(step.weights.layers[static_cast<std::size_t>(index)]),
+        index_(index),
+        tokens_(step.input.tokens),
+        width_(step.config.hidden_size),
+        moe_row_(static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(tokens_)) {}
+
+  void run();
+
+ private:
+  using MlpNames = std::array<const char*, 4>;
+  /// gate, up, inner and down of an MLP; no columns where there is no gate.
+  struct Part {
+    const char* name;
+    const float* values;
+    int columns;
+  };
+  /// Those of all slots: [tokens, slots, columns].
+  using SeenSlots = std::array<std::vector<float>, 4>;
+  void attention(const float* x, float* y);
+  void attend_all();
+  void mlps(const float* x, float* sum);
+  void routed(const float* x, float* sum);
+  void mlp(const MlpSpec& spec, const StoredMlp& weights, const Choice& choice, const float* x);
+  std::array<Part, 4> parts(const MlpNames& names, const MlpSpec& spec) const;
+  void see(const MlpNames& names, const MlpSpec& spec) const;
+  void take_slot(int slot, int slots, SeenSlots& seen) const;
+  void see_slots(int slots, const SeenSlots& seen) const;
+  void measure_slot(int slot, const Choice& choice);
+  void see(const char* name, const float* values, int columns) const {
+    step_.see(name, index_, values, tokens_, columns);
+  }
+  std::size_t values(int columns) const { return size(tokens_, columns); }
+  void product(const Matrices& w, const float* x, float* y, const Choice& choice = {}) {
+    warps(queue_, &plain::product, values(w.rows), w, choice, x, y);
+  }
+  void norm(const StoredVector& weight, const StoredVector& bias, const float* x, float* y, int columns) {
+    const std::size_t pieces = values(columns) / static_cast<std::size_t>(weight.size);
+    warps(queue_, &plain::norm, pieces, spec_.norm, weight, bias, x, y);
+  }
+  void add(const float* x, float* y, const Factors& factors = {}) {
+    threads(queue_, &plain::add, values(width_), factors, x, width_, y);
+  }
+  void rotate(float* x, int heads) {
+    threads(queue_, &plain::rotate, values(heads * (spec_.attention.rotary.width / 2)), spec_.attention,
+            heads, step_.rope.of_layer(index_), step_.input.position, x);
+  }
+
+  const Step& step_;
+  const Room& room_;
+  Queue& queue_;
+  const LayerSpec& spec_;
+  const StoredLayer& weights_;
+  int index_, tokens_, width_;
+  std::size_t moe_row_;  ///< of the probes
+};
+
+// ----------------------------------------------------------------------------------------------- attention
+
+/// heads = softmax(scores) values, and the mean weight of position 0 for the probe.
+void Layer::attend_all() {
+  const AttentionSpec& spec = spec_.attention;
+  const AttentionRows rows{step_.input.position, step_.input.sequence, room_.q,          weights_.sinks.data,
+                           room_.scores,         room_.heads,          room_.first_token};
+  threads(queue_, &remember, values(spec.key_width()), spec, step_.cache, index_, rows, room_.k, room_.v);
+  for (int first = 0; first < tokens_; first += room_.attended)
+    warps(queue_, &attend, size(std::min(room_.attended, tokens_ - first), spec.heads), spec, step_.cache,
+          index_, rows, first);
+  float* captured = step_.input.capture.first_token_attention;
+  if (captured != nullptr)
+    threads(queue_, &mean, values(1), room_.first_token, spec.heads, captured + values(index_));
+}
+
+void Layer::attention(const float* x, float* y) {
+  queue_.enter("attention", index_);
+  const AttentionSpec& spec = spec_.attention;
+  const int queries = spec.query_width();
+  const int keys = spec.key_width();
+  product(weights_.q_proj, x, room_.q);
+  product(weights_.k_proj, x, room_.k);
+  product(weights_.v_proj, x, room_.v);
+  see(named::kQ, room_.q, queries);
+  see(named::kK, room_.k, keys);
+  see(named::kV, room_.v, keys);
+  if (spec.qk_norm != AttentionSpec::QkNorm::none) {
+    norm(weights_.q_norm, {}, room_.q, room_.q, queries);
+    norm(weights_.k_norm, {}, room_.k, room_.k, keys);
+    see(named::kQNorm, room_.q, queries);
+    see(named::kKNorm, room_.k, keys);
+  }
+  rotate(room_.q, spec.heads);
+  rotate(room_.k, spec.kv_heads);
+  attend_all();
+  see(named::kQRotary, room_.q, queries);
+  see(named::kKRotary, room_.k, keys);
+  see(named::kAttnHeads, room_.heads, queries);
+  if (spec.gate) {  // one gate an element, or one a head
+    const int gates = weights_.attention_gate.rows;
+    product(weights_.attention_gate, x, room_.attention_gate);
+    threads(queue_, &sigmoid, values(gates), room_.attention_gate);
+    see(named::kAttnGate, room_.attention_gate, gates);
+    threads(queue_, &multiply, values(queries), room_.attention_gate,
+            static_cast<std::size_t>(queries / gates), room_.heads);
+  }
+  product(weights_.o_proj, room_.heads, y);
+}
+
+// -------------------------------------------------------------------------------------------------- the MLPs
+
+/// room.down = down(activation(gate x) * up x), or down(activation(up x)); of the expert that a token chose.
+void Layer::mlp(const MlpSpec& spec, const StoredMlp& weights, const Choice& choice, const float* x) {
+  product(weights.up, x, room_.up, choice);
+  if (spec.gated) product(weights.gate, x, room_.gate, choice);
+  threads(queue_, &activate, values(spec.width), spec, room_.gate, room_.up, room_.inner);
+  product(weights.down, room_.inner, room_.down, choice);
+}
+
+std::array<Layer::Part, 4> Layer::parts(const MlpNames& names, const MlpSpec& spec) const {
+  return {{{names[0], room_.gate, spec.gated ? spec.width : 0},
+           {names[1], room_.up, spec.width},
+           {names[2], room_.inner, spec.width},
+           {names[3], room_.down, width_}}};
+}
+
+void Layer::see(const MlpNames& names, const MlpSpec& spec) const {
+  for (const Part& part : parts(names, spec))
+    if (part.columns > 0) see(part.name, part.values, part.columns);
+}
+
+/// For the observer, which sees the slots of a token behind each other.
+void Layer::take_slot(int slot, int slots, SeenSlots& seen) const {
+  if (step_.observer == nullptr || !queue_.ok()) return;
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const Part part = parts({}, spec_.expert)[i];
+    const std::size_t bytes = static_cast<std::size_t>(part.columns) * sizeof(float);
+    if (bytes == 0) continue;
+    seen[i].resize(values(slots * part.columns));
+    queue_.note(cudaMemcpy2DAsync(
+        seen[i].data() + slot * part.columns, static_cast<std::size_t>(slots) * bytes, part.values, bytes,
+        bytes, static_cast<std::size_t>(tokens_), cudaMemcpyDeviceToHost, queue_.stream()));
+  }
+}
+
+void Layer::see_slots(int slots, const SeenSlots& seen) const {
+  queue_.wait();
+  const auto all =
+      parts({named::kExpertGate, named::kExpertUp, named::kExpertInner, named::kExpertDown}, spec_.expert);
+  for (std::size_t i = 0; i < seen.size(); ++i)
+    if (queue_.ok() && !seen[i].empty())
+      step_.observer->observe(all[i].name, index_, seen[i], slots * all[i].columns);
+}
+
+/// f_e of a slot of every token; those behind the layer's own slots are empty.
+void Layer::measure_slot(int slot, const Choice& choice) {
+  const DeviceCapture& capture = step_.input.capture;
+  if (capture.output_norm == nullptr) return;
+  const std::size_t first =
+      moe_row_ * static_cast<std::size_t>(choice.stride) + static_cast<std::size_t>(slot);
+  warps(queue_, &measure, values(1), room_.down, width_, choice, step_.routing.layer(index_),
+        Measures{capture.output_norm + first, capture.output_max + first, capture.output_channel + first,
+                 choice.stride});
+}
+
+/// The sum over the slots of a token: weight * f_e(x).
+void Layer::routed(const float* x, float* sum) {
+  queue_.enter("experts", index_);
+  const RouterSpec& spec = spec_.router;
+  const RouterRule* rule = step_.routing.layer(index_);
+  const RoutedRows rows{.logits = room_.router_logits,
+                        .scores = room_.router_score,
+                        .scratch = room_.slots,
+                        .expert = room_.expert,
+                        .weight = room_.weight,
+                        .factor = room_.factor,
+                        .experts = spec.experts,
+                        .top_k = step_.table.layers[static_cast<std::size_t>(index_)].top_k,
+                        .slots = step_.table.max_top_k};
+  const float* input = x;
+  if (spec.input_norm) {
+    norm(weights_.router_norm, {}, x, room_.down, width_);
+    see(named::kRouterNorm, input = room_.down, width_);
+  }
+  product(weights_.router, input, room_.router_logits);
+  see(named::kRouterLogits, room_.router_logits, spec.experts);
+  threads(queue_, &plain::route, values(1), rule, rows);
+  threads(queue_, &note_routing, values(1), rule, rows, moe_row_, step_.config.num_experts(),
+          step_.input.capture);
+  see(named::kRouterScore, room_.router_score, spec.experts);
+  see(named::kExpertWeight, room_.weight, rows.top_k);
+  queue_.clear(sum, values(width_) * sizeof(float));
+  SeenSlots seen;
+  for (int slot = 0; slot < rows.slots; ++slot) {
+    const Choice choice{room_.expert + slot, rows.slots};
+    if (slot < rows.top_k) {
+      const float* token = x;
+      if (spec.weighs_input) {
+        threads(queue_, &plain::scale, values(width_), Factors{room_.weight + slot, rows.top_k}, x, width_,
+                room_.weighted);
+        token = room_.weighted;
+      }
+      mlp(spec_.expert, weights_.experts, choice, token);
+      take_slot(slot, rows.top_k, seen);
+      add(room_.down, sum, {room_.factor + slot, rows.top_k});
+    }
+    measure_slot(slot, choice);
+  }
+  if (step_.observer != nullptr) see_slots(rows.top_k, seen);
+  see(named::kExpertSum, sum, width_);
+}
+
+/// The sum of what is there: routed experts, the shared expert, a dense MLP.
+void Layer::mlps(const float* x, float* sum) {
+  if (spec_.is_moe())
+    routed(x, sum);
+  else
+    queue_.clear(sum, values(width_) * sizeof(float));
+  queue_.enter("mlp", index_);
+  if (spec_.shared.width > 0) {
+    mlp(spec_.shared, weights_.shared, {}, x);
+    see({named::kSharedGate, named::kSharedUp, named::kSharedInner, named::kSharedDown}, spec_.shared);
+    Factors weight;
+    if (spec_.shared_gate) {
+      product(weights_.shared_gate, x, room_.shared_weight);
+      threads(queue_, &sigmoid, values(1), room_.shared_weight);
+      see(named::kSharedWeight, room_.shared_weight, 1);
+      weight = {room_.shared_weight, 1};
+    }
+    add(room_.down, sum, weight);
+  }
+  if (spec_.dense.width > 0) {
+    mlp(spec_.dense, weights_.mlp, {}, x);
+    see({named::kDenseGate, named::kDenseUp, named::kDenseInner, named::kDenseDown}, spec_.dense);
+    add(room_.down, sum);
+  }
+}
+
+// ---------------------------------------------------------------------------------- a layer and the model
+
+/// hidden += mixer(norm(hidden)); hidden += mlp(norm(hidden)), with norms before, after or both.
+void Layer::run() {
+  const StoredLayer& w = weights_;
+  const DeviceCapture& capture = step_.input.capture;
+  float* const hidden = room_.hidden;
+  const float* x = hidden;
+  if (spec_.norm_before) {
+    norm(w.input_layernorm, w.input_layernorm_bias, hidden, room_.x, width_);
+    see(named::kAttnNorm, x = room_.x, width_);
+  }
+  attention(x, room_.y);
+  see(named::kAttnOut, room_.y, width_);
+  if (spec_.norm_after) {
+    norm(w.attention_post_norm, w.attention_post_norm_bias, room_.y, room_.y, width_);
+    see(named::kAttnPostNorm, room_.y, width_);
+  }
+  add(room_.y, hidden);
+  see(named::kAttnHidden, hidden, width_);
+  if (spec_.norm_before) {
+    norm(w.post_attention_layernorm, w.post_attention_layernorm_bias, hidden, room_.x, width_);
+    see(named::kFfnNorm, room_.x, width_);
+  }
+  mlps(x, room_.y);
+  see(named::kFfnOut, room_.y, width_);
+  if (spec_.norm_after) {
+    norm(w.mlp_post_norm, w.mlp_post_norm_bias, room_.y, room_.y, width_);
+    see(named::kFfnPostNorm, room_.y, width_);
+  }
+  add(room_.y, hidden);
+  see(named::kHidden, hidden, width_);
+  if (capture.hidden_max != nullptr)
+    warps(queue_, &measure, values(1), hidden, width_, Choice{}, nullptr,
+          Measures{nullptr, capture.hidden_max + values(index_), capture.hidden_channel + values(index_), 1});
+}
+
+}  // namespace
+
+void Step::see(const char* name, int layer, const float* values, int rows, int columns) const {
+  if (observer == nullptr) return;
+  std::vector<float> seen(size(rows, columns));
+  queue.copy(seen.data(), values, seen.size() * sizeof(float), cudaMemcpyDeviceToHost);
+  queue.wait();
+  if (queue.ok()) observer->observe(name, layer, seen, columns);
+}
+
+void run_layers(const Step& step) {
+  const int tokens = step.input.tokens;
+  const int width = step.config.hidden_size;
+  float* const hidden = step.room.hidden;
+  const auto check = [&](int layers) {
+    threads(step.queue, &check_finite, size(tokens, width), hidden, step.room.not_finite + layers);
+  };
+  step.queue.enter("embed");
+  threads(step.queue, &embed, size(tokens, width), step.weights.embed_tokens, step.input.id, hidden);
+  step.see(named::kEmbedding, -1, hidden, tokens, width);
+  check(0);
+  int moe_layer = 0;
+  for (int n = 0; n < step.config.num_layers(); ++n) {
+    Layer(step, n, moe_layer).run();
+    moe_layer += step.config.is_moe(n) ? 1 : 0;
+    check(1 + n);
+  }
+}
+
+void norm_outputs(const Step& step) {
+  const int rows = step.input.output_rows;
+  const int width = step.config.hidden_size;
+  float* const x = step.room.x;
+  step.queue.enter("head");
+  threads(step.queue, &gather, size(rows, width), step.room.hidden, step.input.output_row, width, x);
+  warps(step.queue, &norm, size(rows, 1), step.config.norm, step.weights.norm, step.weights.norm_bias, x, x);
+  if (rows > 0) step.see(named::kNorm, -1, x, rows, width);
+}
+
+void head(const Step& step, int first, int rows) {
+  const float* x = step.room.x + std::ptrdiff_t{first} * step.config.hidden_size;
+  const Matrices& w = step.weights.lm_head;
+  warps(step.queue, &product, size(rows, w.rows), w, Choice{}, x, step.room.logits);
+}
+
+Room Room::place(const ModelConfig& config, const BackendOptions& options, Arena& arena) {
+  constexpr std::int64_t kMostFloats = std::int64_t{16} << 20;  // of scores, and of logits
+  const WidestLayer most = config.widest();
+  const std::int64_t batch = options.max_batch;
+  const std::int64_t of_a_token = std::int64_t{most.heads} * options.max_context;
+  const auto at_a_time = [&](std::int64_t floats) {
+    return static_cast<int>(
+        std::clamp<std::int64_t>(kMostFloats / std::max<std::int64_t>(floats, 1), 1, batch));
+  };
+  const auto take = [&](std::int64_t columns) {
+    return arena.take<float>(CheckedSize(batch) * CheckedSize(columns));
+  };
+  Room room;
+  room.attended = at_a_time(of_a_token);
+  room.head_rows = at_a_time(config.vocab_size);
+  for (float** rows : {&room.hidden, &room.x, &room.y, &room.down, &room.weighted})
+    *rows = take(config.hidden_size);
+  for (float** rows : {&room.q, &room.heads, &room.attention_gate})
+    *rows = take(most.query_width);
+  for (float** rows : {&room.k, &room.v})
+    *rows = take(most.key_width);
+  for (float** rows : {&room.gate, &room.up, &room.inner})
+    *rows = take(std::max(most.expert_width, most.dense_width));
+  for (float** rows : {&room.router_logits, &room.router_score, &room.weight, &room.factor})
+    *rows = take(most.experts);
+  room.slots = arena.take<RoutedSlot>(CheckedSize(batch) * CheckedSize(most.experts));
+  room.expert = arena.take<std::int32_t>(CheckedSize(batch) * CheckedSize(most.experts));
+  room.shared_weight = take(1);
+  room.first_token = take(most.heads);
+  room.scores = arena.take<float>(CheckedSize(room.attended) * CheckedSize(of_a_token));
+  room.logits = arena.take<float>(CheckedSize(room.head_rows) * CheckedSize(config.vocab_size));
+  room.not_finite = arena.take<unsigned>(CheckedSize(1 + config.num_layers()));
+  return room;
+}
+
+}  // namespace expertscope::cuda::plain
