@@ -26,7 +26,7 @@ DeviceHeads heads_of(const ForwardContext& context, int index) {
 
 namespace {
 
-void project_few(ForwardContext& context, int index) {
+void project_fused(ForwardContext& context, int index) {
   const DeviceLayer& layer = context.weights.layer(index);
   const DeviceMatrix& w = layer.qkv;
   with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
@@ -66,7 +66,7 @@ void launch_each(ForwardContext& context, const DeviceHeads& heads, const Attent
 void attend_each(ForwardContext& context, int index, int stride, bool rounds) {
   const DeviceHeads heads = heads_of(context, index);
   AttentionPieces pieces = context.work.pieces;
-  if (context.few()) pieces.first_token += index * kDecodeTokens * heads.heads;
+  if (context.fused()) pieces.first_token += index * kDecodeTokens * heads.heads;
   const int each = decode_heads(heads.group(), context.cache.view().stride);
   with_cache(context.bf16, rounds, [&]<class C, class X>() {
     if (each <= 2) return launch_each<C, X, 2>(context, heads, pieces, stride);
@@ -75,7 +75,7 @@ void attend_each(ForwardContext& context, int index, int stride, bool rounds) {
   });
 }
 
-void output_few(ForwardContext& context, const DeviceLayer& layer) {
+void output_fused(ForwardContext& context, const DeviceLayer& layer) {
   const DeviceMatrix& w = layer.o_proj;
   with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
     with_bucket(context.bucket, [&]<int kTokens>() {
@@ -95,11 +95,11 @@ void attention(ForwardContext& context, int index) {
   const DeviceLayer& layer = context.weights.layer(index);
   const int stride = layer.o_proj.stride;
   const bool rounds = context.rounds(layer.o_proj.dtype);
-  if (context.few()) {
-    project_few(context, index);
+  if (context.fused()) {
+    project_fused(context, index);
     norm_whole_rows(context, index);
     attend_each(context, index, stride, rounds);
-    output_few(context, layer);
+    output_fused(context, layer);
     return;
   }
   norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm, layer.qkv.dtype, false);

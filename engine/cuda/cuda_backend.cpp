@@ -221,7 +221,7 @@ void CudaBackend::run_layers(ForwardContext& context) {
     observe(intermediate::kHidden, layer, work_.hidden, context.tokens, width, context.queue);
     if (!context.decoding() && (layer + 1) % kLayersOfAPiece == 0) send_probes(context, layer + 1, moe_layer);
   }
-  if (context.few()) finish_decode_probes(context);
+  if (context.fused()) finish_decode_probes(context);
   // Once a row of the residual stream is not finite it stays so: one look at the end is enough.
   check_hidden(context);
 }

@@ -124,7 +124,7 @@ void run_rows(ForwardContext& context, const DeviceExperts& experts, const Exper
 
 }  // namespace
 
-void run_few(ForwardContext& context, const FewExperts& what) {
+void run_fused(ForwardContext& context, const FusedExperts& what) {
   const DeviceExperts& experts = what.experts;
   const auto tokens = static_cast<unsigned>(context.bucket);
   const auto lanes = static_cast<unsigned>(std::min(what.lanes, context.work.decode_slots));

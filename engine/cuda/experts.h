@@ -8,7 +8,7 @@ namespace expertscope::cuda {
 /// down_proj(silu(gate_proj x) * (up_proj x)) of routed experts; x is work.normed.
 
 /// Decoding: who runs, and where the probes of their outputs go.
-struct FewExperts {
+struct FusedExperts {
   const DeviceExperts& experts;
   const DeviceRouting* routing = nullptr;
   DeviceSlots slots;
@@ -16,7 +16,7 @@ struct FewExperts {
   OutputParts parts;
 };
 /// The experts of the slots, summed into the hidden state in the order of the slots.
-void run_few(ForwardContext& context, const FewExperts& what);
+void run_fused(ForwardContext& context, const FusedExperts& what);
 
 /// Rows of a tile for about `rows` sorted rows: as high as the rows of an expert usually are.
 int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts, int rows);

@@ -48,8 +48,8 @@ struct ForwardContext {
 
   /// One token of each sequence.
   bool decoding() const { return bucket > 0; }
-  /// So few of them that a layer takes six kernels.
-  bool few() const { return decoding() && bucket <= kDecodeTokens; }
+  /// The fused decode: so few of them that a layer takes six kernels.
+  bool fused() const { return decoding() && bucket <= kDecodeTokens; }
   /// Rows that kernels are launched for. Those behind the batch's last hold anything and are read by nobody.
   int rows() const { return decoding() ? bucket : tokens; }
   /// Slots of a token that may be filled in a layer. Whatever a policy asks for, a recorded step has room for
@@ -60,9 +60,9 @@ struct ForwardContext {
   }
   /// Whether a product with weights of this type takes activations rounded to bf16.
   bool rounds(DType dtype) const { return bf16 && dtype == DType::bf16; }
-  /// The slots of a layer: a step of few tokens keeps those of all layers for the probes at the end.
+  /// The slots of a layer: the fused decode keeps those of all layers for the probes at the end.
   DeviceSlots layer_slots(int layer) const {
-    const int offset = few() ? layer * kDecodeTokens * work.decode_slots : 0;
+    const int offset = fused() ? layer * kDecodeTokens * work.decode_slots : 0;
     return {work.slots.expert + offset, work.slots.weight + offset};
   }
 };
@@ -99,7 +99,7 @@ void check_hidden(ForwardContext& context);
 /// What the kernels of decode steps leave for the probes, in work.layer_parts; once.
 Status describe_layers(const ModelConfig& config, const Workspace& work, const RoutingTables& routing,
                        cudaStream_t stream);
-/// The probes of a step of few tokens, from what its layers left.
+/// The probes of a fused decode step, from what its layers left.
 void finish_decode_probes(ForwardContext& context);
 /// work.normed = norm(hidden) for the product with weights of type `reader`; `exact`: and in f32 for the
 /// router.

@@ -9,7 +9,7 @@ namespace expertscope::cuda {
 namespace {
 
 /// The norm and the product of a decode step in one kernel.
-void head_of_few(ForwardContext& context) {
+void fused_head(ForwardContext& context) {
   const DeviceMatrix& w = context.weights.lm_head();
   with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
     with_bucket(context.bucket, [&]<int kTokens>() {
@@ -26,7 +26,7 @@ void head_of_few(ForwardContext& context) {
 
 void head(ForwardContext& context, int first, int rows) {
   context.queue.enter("head");
-  if (context.few()) return head_of_few(context);
+  if (context.fused()) return fused_head(context);
   const DeviceMatrix& w = context.weights.lm_head();
   const bool rounds = context.rounds(w.dtype);
   with_activations(rounds, [&]<class X>() {

@@ -55,7 +55,7 @@ void weigh_shared_expert(ForwardContext& context, int index) {
   with_weights(gate.dtype, [&]<DType kType>() {
     context.queue.launch(&weigh_shared<kType>, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
                          context.input.device(), context.work.hidden, layer.post_attention_layernorm,
-                         context.config.layer(index).norm.eps, gate, context.few(),
+                         context.config.layer(index).norm.eps, gate, context.fused(),
                          context.work.shared_weight);
   });
 }
@@ -66,12 +66,12 @@ void shared_expert(ForwardContext& context, int index) {
   if (layer.shared.experts == 0) return;
   context.queue.enter("shared expert", index);
   const bool gated = layer.shared_gate.rows > 0;
-  if (context.few()) {
+  if (context.fused()) {
     DeviceSlots slots = context.work.dense_slots;
     if (gated) slots.weight = context.work.shared_weight;
     OutputParts parts = context.work.parts(index);
     parts.output = nullptr;  // those of the routed experts are there
-    return run_few(context, {layer.shared, context.routing.dense(), slots, 1, parts});
+    return run_fused(context, {layer.shared, context.routing.dense(), slots, 1, parts});
   }
   run_dense(context, layer.shared, gated ? context.work.shared_weight : nullptr);
   capture_hidden(context, index);
@@ -85,11 +85,11 @@ void moe(ForwardContext& context, int index, int moe_layer) {
   context.queue.enter("moe", index);
   const DeviceExperts& experts = context.weights.layer(index).experts;
   const DeviceRouting* routing = context.routing.layer(index);
-  if (context.few()) {
+  if (context.fused()) {
     context.experts.fetch(context.queue, index, context.input.device(), routing, context.layer_slots(index),
                           0, context.bucket);
-    run_few(context, {experts, routing, context.layer_slots(index), context.config.layer(index).router.top_k,
-                      context.work.parts(index)});
+    run_fused(context, {experts, routing, context.layer_slots(index),
+                        context.config.layer(index).router.top_k, context.work.parts(index)});
     return shared_expert(context, index);
   }
   // A policy may ask for more slots than the model's top_k: then the batch goes in several rounds.
@@ -117,9 +117,9 @@ void dense_mlp(ForwardContext& context, int index) {
   const DeviceLayer& layer = context.weights.layer(index);
   norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm, layer.experts.dtype,
               false);
-  if (context.few())
-    return run_few(context, {layer.experts, context.routing.layer(index), context.work.dense_slots, 1,
-                             context.work.parts(index)});
+  if (context.fused())
+    return run_fused(context, {layer.experts, context.routing.layer(index), context.work.dense_slots, 1,
+                               context.work.parts(index)});
   run_dense(context, layer.experts);
   capture_hidden(context, index);
 }

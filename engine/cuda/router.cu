@@ -15,7 +15,7 @@ std::size_t scratch_bytes(int experts, int top_k) {
 
 /// Norm, logits and routing in one kernel. A graph outlives the table: the memory is for the widest top_k
 /// that a decode step takes.
-void route_few(ForwardContext& context, int index, int moe_layer) {
+void route_fused(ForwardContext& context, int index, int moe_layer) {
   const DeviceLayer& layer = context.weights.layer(index);
   const DeviceMatrix& w = layer.router;
   with_weights(w.dtype, [&]<DType kType>() {
@@ -60,7 +60,7 @@ void logits_of_many(ForwardContext& context, int index) {
 
 void route_tokens(ForwardContext& context, int index, int moe_layer) {
   context.queue.enter("router", index);
-  if (context.few()) return route_few(context, index, moe_layer);
+  if (context.fused()) return route_fused(context, index, moe_layer);
   const DeviceLayer& layer = context.weights.layer(index);
   logits_of_many(context, index);
   const std::size_t warp = scratch_bytes(layer.router.rows, context.top_k(index));

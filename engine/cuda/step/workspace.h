@@ -50,14 +50,14 @@ struct Workspace {
   float* exact = nullptr;        ///< [B, padded H] the router's input, or [B, kRouterPieces, padded H] bf16
   float* qkv = nullptr;          ///< [B, q + k + v]
   void* attended = nullptr;      ///< [B, padded heads * head_dim]
-  float* first_token = nullptr;  ///< [B, heads], few tokens: [layers, D, heads]
+  float* first_token = nullptr;  ///< [B, heads], fused: [layers, D, heads]
   AttentionPieces pieces;
   float* router_logits = nullptr;  ///< [B, E]
-  DeviceSlots slots;               ///< [B, E], few tokens: [layers, D, decode_slots]
+  DeviceSlots slots;               ///< [B, E], fused: [layers, D, decode_slots]
   DeviceSlots dense_slots;         ///< [D, decode_slots] expert 0 with weight 1
-  float* shared_weight = nullptr;  ///< [B], few tokens: [D, slots] of the shared expert
+  float* shared_weight = nullptr;  ///< [B], fused: [D, slots] of the shared expert
   SortedRows sorted;
-  void* inner = nullptr;                ///< [R, padded inner], few tokens: [D, decode_slots, padded inner]
+  void* inner = nullptr;                ///< [R, padded inner], fused: [D, decode_slots, padded inner]
   float* expert_output = nullptr;       ///< [R, H]
   RowPart* output_parts = nullptr;      ///< [layers, D, decode_slots, output_blocks]
   RowPart* hidden_parts = nullptr;      ///< [layers, D, output_blocks]

@@ -147,13 +147,13 @@ TEST(AddProduct, AddsToTheResidualStream) {
 
 /// The experts of a few tokens: two kernels, and what they should leave written down.
 template <DType kType, class X>
-class FewExperts {
+class FusedExperts {
  public:
   static constexpr int kExperts = 9;
   static constexpr int kTokens = 2;
   static constexpr DType kInner = sizeof(X) == 2 ? DType::bf16 : DType::f32;
 
-  FewExperts(int hidden, int inner, int top_k, int slots)
+  FusedExperts(int hidden, int inner, int top_k, int slots)
       : hidden_(hidden), inner_(inner), top_k_(top_k), slots_(slots) {
     const auto matrix = static_cast<std::size_t>(kExperts * hidden * inner);
     gate_up_ = random_floats(2 * matrix, 1);
@@ -223,7 +223,7 @@ class FewExperts {
 };
 
 template <DType kType, class X>
-void FewExperts<kType, X>::expect_sums(int rows_at_once, int slots_at_once) {
+void FusedExperts<kType, X>::expect_sums(int rows_at_once, int slots_at_once) {
   SCOPED_TRACE(testing::Message() << hidden_ << " x " << inner_ << ", " << top_k_ << " of " << slots_);
   Array<std::uint8_t> gate_up(rows_of(gate_up_, hidden_, padded(hidden_), kType));
   Array<std::uint8_t> down(rows_of(down_, inner_, padded(inner_), kType));
@@ -278,13 +278,13 @@ void FewExperts<kType, X>::expect_sums(int rows_at_once, int slots_at_once) {
 }
 
 TEST(ExpertsDecode, TakeEverySize) {
-  FewExperts<DType::f32, float>(7, 5, 1, 1).expect_sums(1, 1);
-  FewExperts<DType::f32, float>(40, 900, 6, 8).expect_sums(20, 6);
-  FewExperts<DType::f16, float>(1100, 24, 3, 3).expect_sums(3, 3);
-  FewExperts<DType::bf16, float>(65, 800, 5, 5).expect_sums(101, 2);
-  FewExperts<DType::bf16, Bf16>(2100, 9, 8, 9).expect_sums(1, 8);
-  FewExperts<DType::bf16, Bf16>(24, 768, 8, 8).expect_sums(96, 8);
-  FewExperts<DType::bf16, Bf16>(24, 1700, 4, 4).expect_sums(213, 4);
+  FusedExperts<DType::f32, float>(7, 5, 1, 1).expect_sums(1, 1);
+  FusedExperts<DType::f32, float>(40, 900, 6, 8).expect_sums(20, 6);
+  FusedExperts<DType::f16, float>(1100, 24, 3, 3).expect_sums(3, 3);
+  FusedExperts<DType::bf16, float>(65, 800, 5, 5).expect_sums(101, 2);
+  FusedExperts<DType::bf16, Bf16>(2100, 9, 8, 9).expect_sums(1, 8);
+  FusedExperts<DType::bf16, Bf16>(24, 768, 8, 8).expect_sums(96, 8);
+  FusedExperts<DType::bf16, Bf16>(24, 1700, 4, 4).expect_sums(213, 4);
 }
 
 }  // namespace
