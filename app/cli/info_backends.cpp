@@ -8,7 +8,6 @@
 #include "app/cli/console.h"
 #include "app/cli/run_options.h"
 #include "engine/backend/sizes.h"
-#include "engine/cpu/can_run.h"
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/run/usual_options.h"
 #include "engine/text/visible_text.h"
@@ -108,8 +107,10 @@ BackendSurvey survey_backends(const BackendChoice& choice, const Model* model, i
   survey.context = std::min(context > 0 ? context : kUsualContext, longest);
   add_plans(choice, *model, survey);
   if (survey.chosen) settle(survey);
-  if (survey.chosen && survey.chosen->choice.kind == BackendKind::cpu)
-    survey.chosen->reason = cpu::reason_on_cpu(model->config(), survey.chosen->reason);
+  for (const BackendSurvey::Plan& plan : survey.plans) {
+    if (survey.chosen && plan.memory && plan.choice == survey.chosen->choice)
+      survey.chosen->reason = join_reasons(survey.chosen->reason, plan.memory->plain_because);
+  }
   return survey;
 }
 

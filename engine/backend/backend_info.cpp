@@ -40,6 +40,10 @@ std::string device_label(const DeviceInfo& device) {
   return fmt::format("cuda:{}{}{}", device.index, device.name.empty() ? "" : " ", device.name);
 }
 
+std::string join_reasons(const std::string& one, const std::string& other) {
+  return one + (one.empty() || other.empty() ? "" : "; ") + other;
+}
+
 std::string describe(const MemoryPlan& plan, BackendKind kind) {
   const auto size = [](std::int64_t bytes) { return format_bytes(static_cast<std::size_t>(bytes)); };
   const bool cpu = kind == BackendKind::cpu;

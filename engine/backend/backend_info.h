@@ -56,6 +56,7 @@ struct MemoryPlan {
   std::int64_t staging = 0;            ///< bytes of pinned host memory for transfers
   std::int64_t available = kNotKnown;  ///< bytes that were free on the device
   int resident_experts = 0;            ///< experts a MoE layer keeps on the device; num_experts when all fit
+  std::string plain_because = {};      ///< what keeps the fast path of the backend from running the model
 
   bool available_known() const { return available != kNotKnown; }
   std::int64_t device_total() const { return weights + expert_cache + kv_cache + workspace + capture; }
@@ -64,6 +65,9 @@ struct MemoryPlan {
 /// "61.1 GiB of weights, 402.0 MiB of KV cache, ...; 139.0 GiB free: fits". "fits" also for what is used in
 /// parts: mapped weights, experts that stay with the host.
 std::string describe(const MemoryPlan& plan, BackendKind kind);
+
+/// Two reasons behind each other; either may be empty.
+std::string join_reasons(const std::string& one, const std::string& other);
 
 /// What runs a model and why, for `info`, the window and every trace.
 struct BackendInfo {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include <string>
-
 #include "engine/error.h"
 #include "engine/model/config.h"
 
@@ -11,8 +9,5 @@ namespace expertscope::cpu {
 /// Whether the fast path of the CPU runs every layer of a model; the error says what it lacks and where.
 /// What it cannot run the reference does.
 Status can_run(const ModelConfig& config);
-
-/// Why the CPU runs a model as it does: `reason`, and where the reference runs it what the fast path lacks.
-std::string reason_on_cpu(const ModelConfig& config, const std::string& reason);
 
 }  // namespace expertscope::cpu

@@ -158,10 +158,9 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
                                                   const BackendOptions& options, std::string reason) {
   if (auto ok = cpu::check_threads(options); !ok) return forward_error(ok);
   if (auto ok = check_backend_options(options, model->config()); !ok) return forward_error(ok);
-  if (options.plain || !cpu::can_run(model->config())) {
-    reason = cpu::reason_on_cpu(model->config(), reason);
-    return make_reference_backend(std::move(model), options, std::move(reason));
-  }
+  const Status fast = cpu::can_run(model->config());
+  if (!fast) reason = join_reasons(reason, fast.error().message);
+  if (options.plain || !fast) return make_reference_backend(std::move(model), options, std::move(reason));
   auto backend = std::make_unique<cpu::CpuBackend>(std::move(model), options, std::move(reason),
                                                    cpu::choose_cpu_level());
   if (auto ok = backend->allocate(); !ok) return forward_error(ok);

@@ -37,7 +37,12 @@ MemoryPlan plan_with_workspace(const Model& model, const BackendOptions& options
 
 MemoryPlan plan_memory(const Model& model, const BackendOptions& options,
                        const std::optional<std::size_t>& available) {
-  if (options.plain || !can_run(model.config())) return plan_reference_memory(model, options, available);
+  const Status fast = can_run(model.config());
+  if (options.plain || !fast) {
+    MemoryPlan plan = plan_reference_memory(model, options, available);
+    if (!fast) plan.plain_because = fast.error().message;
+    return plan;
+  }
   return plan_with_workspace(model, options, Workspace::bytes(model.config(), options), available);
 }
 

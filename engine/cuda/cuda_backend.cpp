@@ -408,8 +408,12 @@ Status CudaBackend::explain_not_finite(ForwardContext& context, const Batch& bat
 Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options) {
   const auto device = open_described(options.choice.device);
   if (!device) return forward_error(device);
-  if (options.plain || !can_run(model.config(), device->limits))
-    return plain::plan_memory(model, options, device->info.memory_free);
+  const Status tuned = can_run(model.config(), device->limits);
+  if (options.plain || !tuned) {
+    auto plan = plain::plan_memory(model, options, device->info.memory_free);
+    if (plan && !tuned) plan->plain_because = tuned.error().message;
+    return plan;
+  }
   return plan(WeightLayout(model.config(), model.weights()), model.config(), options, device->limits,
               device->info.memory_free);
 }
@@ -422,7 +426,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
   auto device = open_described(options.choice.device);
   if (!device) return forward_error(device);
   const Status tuned = can_run(model->config(), device->limits);
-  if (!tuned) reason += (reason.empty() ? "" : "; ") + tuned.error().message;
+  if (!tuned) reason = join_reasons(reason, tuned.error().message);
   if (options.plain || !tuned)
     return plain::make_backend(std::move(model), options, std::move(*device), std::move(reason), progress,
                                stop);

@@ -159,6 +159,15 @@ TEST_F(CliBackend, AModelTheGpuRefusesRunsOnTheCpuAndTheReasonIsTold) {
             "80.0 GiB are needed on the device, 7.0 GiB of 8.0 GiB are free");
 }
 
+TEST_F(CliBackend, InfoSaysWhyAGpuTakesItsPlainPath) {
+  machine_.behave("plain");
+  const std::string why = "the tuned path of CUDA has no sliding windows (layer 1)";
+  EXPECT_EQ(run_cli_json({"info", data_path(kModel), "--json"})["backends"]["reason"],
+            "automatic: the first usable GPU; " + why);
+  EXPECT_EQ(run_cli_json({"info", data_path(kModel), "--json", "--backend", "cuda"})["backends"]["reason"],
+            "asked for; " + why);
+}
+
 TEST_F(CliBackend, AModelTheGpuRefusesThatWasAskedForSaysHowToGoOn) {
   machine_.behave("unsupported");
   EXPECT_EQ(failure(generate({"--backend", "cuda"})),

@@ -222,7 +222,9 @@ TEST(CanRun, WhatTheFastPathCannotRunTheReferenceDoesAndSaysSo) {
   EXPECT_EQ((*backend)->description(), "CPU reference f32 (1 thread)");
   EXPECT_EQ((*backend)->info().reason,
             "there is no GPU; the fast path of the CPU has no sliding windows (layer 1)");
-  EXPECT_EQ((*backend)->info().memory.kv_cache, cpu::plan_memory(*model, small_options()).kv_cache);
+  const MemoryPlan plan = cpu::plan_memory(*model, small_options());
+  EXPECT_EQ(plan.plain_because, "the fast path of the CPU has no sliding windows (layer 1)");
+  EXPECT_EQ((*backend)->info().memory.kv_cache, plan.kv_cache);
   BackendOptions bf16 = small_options();
   bf16.math = MathMode::bf16;
   EXPECT_EQ(cpu::plan_memory(*model, bf16).kv_cache, (*backend)->info().memory.kv_cache);

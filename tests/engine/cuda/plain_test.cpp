@@ -89,8 +89,9 @@ TEST_F(Plain, RunsWhatTheTunedPathDoesNotDoAndSaysWhy) {
   config.layers[1].attention.window = 8;
   const auto session =
       must(open_cuda(Model::from_memory(config, whole->weights(), whole), small_options(MathMode::f32)));
-  EXPECT_EQ(session->backend_info().reason,
-            "emulated; the tuned path of CUDA has no sliding windows (layer 1)");
+  const std::string why = "the tuned path of CUDA has no sliding windows (layer 1)";
+  EXPECT_EQ(session->backend_info().reason, "emulated; " + why);
+  EXPECT_EQ(plan_memory(session->model(), small_options(MathMode::f32))->plain_because, why);
 }
 
 TEST_F(Plain, GivesWhatTheReferenceGivesInEveryKindOfStep) {

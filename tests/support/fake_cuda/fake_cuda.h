@@ -40,6 +40,7 @@ struct FakeCuda {
 ///   old-device=N   device N is too old for every model
 ///   refuses=N      device N has no kernels for the model
 ///   unsupported    it has no kernels for the model
+///   plain          the tuned path lacks something that the model needs
 ///   out-of-memory  the model does not fit
 ///   one-model      a model does not fit beside another one
 ///   broken         the device fails while the weights are on their way

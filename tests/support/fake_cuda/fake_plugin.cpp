@@ -107,6 +107,7 @@ Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options
   plan.staging = kGiB / 8;
   plan.available = 7 * kGiB;
   plan.resident_experts = model.config().num_experts();
+  if (told("plain")) plan.plain_because = "the tuned path of CUDA has no sliding windows (layer 1)";
   return plan;
 }
 
