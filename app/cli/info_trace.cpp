@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/info_trace.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -53,6 +54,10 @@ struct RunSummary {
   std::optional<CacheStats> cache;
 };
 
+std::int64_t shared_layers(const RunInfo& run) {
+  return std::count(run.shared_layer.begin(), run.shared_layer.end(), 1);
+}
+
 nlohmann::ordered_json run_json(const RunSummary& summary) {
   const RunInfo& run = summary.run;
   nlohmann::ordered_json json = {
@@ -72,6 +77,7 @@ nlohmann::ordered_json run_json(const RunSummary& summary) {
         {"total_bytes", run.model.total_bytes},
         {"layers", run.layers},
         {"experts", run.experts},
+        {"layers_with_shared_expert", shared_layers(run)},
         {"top_k", run.top_k},
         {"hidden_size", run.hidden_size}}},
       {"program_version", run.program_version},
@@ -111,8 +117,9 @@ std::string run_text(const RunSummary& summary) {
   };
   line("message", run.message);
   line("started", run.started_at);
-  line("model", fmt::format("{} ({}, {} layers x {} experts, top-{})", run.model.path, run.architecture,
-                            run.layers, run.experts, run.top_k));
+  line("model",
+       fmt::format("{} ({}, {} layers x {} experts{}, top-{})", run.model.path, run.architecture, run.layers,
+                   run.experts, shared_layers(run) > 0 ? " and a shared one" : "", run.top_k));
   line("made with", fmt::format("expertscope {}, {}", run.program_version, run.backend));
   line("because", run.backend_reason);
   if (!run.device.empty()) {

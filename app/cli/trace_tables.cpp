@@ -31,7 +31,8 @@ std::string busiest_experts(const LayerLoad& layer) {
 
 std::string super_expert_line(const SuperExpert& expert) {
   return fmt::format("{:>4}  {:>5}  {:>6}  {:>12.4f}  {:>7}  {:>12}  {:>12}\n", expert.rank, expert.layer,
-                     expert.expert, expert.output_max, expert.channel, format_count(expert.token),
+                     expert.expert == kSharedExpert ? "shared" : std::to_string(expert.expert),
+                     expert.output_max, expert.channel, format_count(expert.token),
                      format_count(expert.count));
 }
 

@@ -192,7 +192,7 @@ void prepare_capture(const Batch& batch, const RoutingTable& table, const Captur
                      const ModelConfig& config, CaptureBlock& block) {
   const int tokens = static_cast<int>(batch.tokens.size());
   block.prepare(request, tokens, config.num_layers(), config.num_moe_layers(), table.max_top_k,
-                config.num_experts());
+                config.num_experts(), config.has_shared_expert());
   std::size_t row = 0;
   for (const SequenceChunk& chunk : batch.chunks) {
     for (int t = 0; t < chunk.count; ++t, ++row) {

@@ -6,7 +6,7 @@
 namespace expertscope {
 
 void CaptureBlock::prepare(const CaptureRequest& what, int token_count, int layer_count, int moe_layer_count,
-                           int slot_count, int expert_count) {
+                           int slot_count, int expert_count, bool shared) {
   request = what;
   tokens = token_count;
   layers = layer_count;
@@ -28,6 +28,10 @@ void CaptureBlock::prepare(const CaptureRequest& what, int token_count, int laye
   output_norm.assign(what.expert_output ? per_slot : 0, 0.0f);
   output_max.assign(what.expert_output ? per_slot : 0, 0.0f);
   output_channel.assign(what.expert_output ? per_slot : 0, -1);
+  const std::size_t per_shared = shared && what.expert_output ? per_moe : 0;
+  shared_norm.assign(per_shared, 0.0f);
+  shared_max.assign(per_shared, 0.0f);
+  shared_channel.assign(per_shared, -1);
   entropy.assign(what.entropy ? per_moe : 0, 0.0f);
   hidden_max.assign(what.hidden ? per_layer : 0, 0.0f);
   hidden_channel.assign(what.hidden ? per_layer : 0, -1);

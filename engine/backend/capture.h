@@ -13,8 +13,9 @@ namespace expertscope {
 /// Which probes run. A probe that is off costs nothing; none changes a logit.
 struct CaptureRequest {
   bool routing = false;  ///< per slot: expert, its score by the router, combine weight
-  bool expert_output =
-      false;              ///< per slot: ||f_e||_2, max |f_e| and its channel (f_e before the combine weight)
+  /// per slot, and per token for the shared expert: ||f_e||_2, max |f_e| and its channel, f_e the output of
+  /// down_proj before the combine weight or the shared expert's gate
+  bool expert_output = false;
   bool hidden = false;    ///< per (layer, token): max |hidden state after the layer| and its channel
   bool entropy = false;   ///< per (MoE layer, token): entropy of the router's scores, in nats
   bool log_prob = false;  ///< per token: log-probability given its prefix, where the logits were computed
@@ -29,6 +30,9 @@ struct CaptureRequest {
   /// Every probe but the full router logits.
   static CaptureRequest standard() { return {true, true, true, true, true, true, false}; }
 };
+
+/// Where experts are named by a number, the shared expert of a layer (Super Experts, arXiv 2507.23279).
+inline constexpr int kSharedExpert = -1;
 
 /// Marks a slot no expert ran in (top_p, dropped, or merged into another slot by a reroute).
 inline constexpr std::uint16_t kNoExpert = 0xffff;
@@ -54,6 +58,11 @@ struct CaptureBlock {
   std::vector<float> output_max;      ///< [moe_layers, tokens, slots] max |f_e|
   std::vector<std::int32_t> output_channel;  ///< [moe_layers, tokens, slots] channel of that maximum
 
+  // Of the shared expert; empty where no layer has one, channel -1 where this layer has none.
+  std::vector<float> shared_norm;            ///< [moe_layers, tokens] ||f||_2
+  std::vector<float> shared_max;             ///< [moe_layers, tokens] max |f|
+  std::vector<std::int32_t> shared_channel;  ///< [moe_layers, tokens] channel of that maximum
+
   std::vector<float> entropy;                ///< [moe_layers, tokens] nats
   std::vector<float> hidden_max;             ///< [layers, tokens]
   std::vector<std::int32_t> hidden_channel;  ///< [layers, tokens]
@@ -69,9 +78,10 @@ struct CaptureBlock {
   std::shared_ptr<const RoutingTable>
       table;  ///< the table in force; a change marks where an edit took effect
 
-  /// Sizes every array for the request; keeps capacity, so a recycled block does not allocate.
+  /// Sizes every array for the request; keeps capacity, so a recycled block does not allocate. `shared`: a
+  /// layer has a shared expert.
   void prepare(const CaptureRequest& what, int token_count, int layer_count, int moe_layer_count,
-               int slot_count, int expert_count);
+               int slot_count, int expert_count, bool shared = false);
   std::size_t slot_index(int moe_layer, int token, int slot) const {
     return (static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(tokens) +
             static_cast<std::size_t>(token)) *

@@ -51,6 +51,18 @@ void gate_tokens(ForwardContext& context, const Matrix& gate) {
   work.products.run(context.kernels, context.pool);
 }
 
+/// ||f||, max |f| and its channel, f the output of the shared expert before its gate.
+void capture_shared(ForwardContext& context, int moe_layer, std::int64_t token) {
+  CaptureBlock* block = context.capture;
+  if (block == nullptr || block->shared_norm.empty()) return;
+  const std::int64_t width = context.config.hidden_size;
+  const RowStats stats = context.kernels.row_stats(context.work.projected.data() + token * width, width);
+  const auto at = static_cast<std::size_t>(moe_layer * context.tokens + token);
+  block->shared_norm[at] = stats.norm;
+  block->shared_max[at] = stats.max_abs;
+  block->shared_channel[at] = stats.channel;
+}
+
 }  // namespace
 
 void dense_mlp(ForwardContext& context, int index) {
@@ -60,13 +72,16 @@ void dense_mlp(ForwardContext& context, int index) {
   add(context, index, [](std::int64_t) { return 1.0f; });
 }
 
-void shared_expert(ForwardContext& context, int index) {
+void shared_expert(ForwardContext& context, int index, int moe_layer) {
   const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
   const bool gated = context.config.layer(index).shared_gate;
   if (gated) gate_tokens(context, layer.shared_gate);
   project(context, layer.shared);
   const float* gate = context.work.shared_gate.data();
-  add(context, index, [&](std::int64_t t) { return gated ? 1.0f / (1.0f + std::exp(-gate[t])) : 1.0f; });
+  add(context, index, [&](std::int64_t t) {
+    capture_shared(context, moe_layer, t);
+    return gated ? 1.0f / (1.0f + std::exp(-gate[t])) : 1.0f;
+  });
 }
 
 }  // namespace expertscope::cpu

@@ -46,9 +46,9 @@ void attention(ForwardContext& context, int layer);
 /// hidden += sum over slots of weight * expert(norm(hidden)), with every probe of a MoE layer.
 void moe(ForwardContext& context, int layer, int moe_layer);
 
-/// hidden += shared expert(normed), whose gate is a sigmoid where there is one; behind moe(), in the same
-/// layer.
-void shared_expert(ForwardContext& context, int layer);
+/// hidden += shared expert(normed), whose gate is a sigmoid where there is one, with its probe; behind moe(),
+/// in the same layer.
+void shared_expert(ForwardContext& context, int layer, int moe_layer);
 
 /// hidden += mlp(norm(hidden)) of a layer without experts.
 void dense_mlp(ForwardContext& context, int layer);

@@ -264,7 +264,7 @@ void moe(ForwardContext& context, int layer, int moe_layer) {
         combine(moe, t);
     });
   }
-  if (moe.spec.shared.width > 0) shared_expert(context, layer);
+  if (moe.spec.shared.width > 0) shared_expert(context, layer, moe_layer);
 }
 
 }  // namespace expertscope::cpu

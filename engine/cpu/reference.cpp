@@ -216,13 +216,13 @@ Rows Layer::mlps(const Rows& x) {
   if (spec_.shared.width > 0) {
     const Mlp shared = mlp(spec_.shared, weights_.shared, x);
     see({named::kSharedGate, named::kSharedUp, named::kSharedInner, named::kSharedDown}, shared, x.count);
+    probes_.shared(shared.down);
+    if (!spec_.shared_gate) add(1.0f, shared.down.values, sum.values);
     if (spec_.shared_gate) {
       const Rows weight = sigmoid(product(weights_.shared_gate, {}, x));
       see(named::kSharedWeight, weight);
       for (std::size_t t = 0; t < x.count; ++t)
         add(weight.values[t], shared.down[t], sum[t]);
-    } else {
-      add(1.0f, shared.down.values, sum.values);
     }
   }
   if (spec_.dense.width > 0) {

@@ -43,6 +43,15 @@ void LayerProbes::output(std::size_t token, std::size_t slot, std::span<const fl
   block_->output_channel[at] = channel;
 }
 
+void LayerProbes::shared(const Rows& outputs) const {
+  if (block_ == nullptr || block_->shared_norm.empty()) return;
+  for (std::size_t t = 0; t < outputs.count; ++t) {
+    const std::size_t at = moe_row(t);
+    block_->shared_norm[at] = std::sqrt(dot(outputs[t], outputs[t]));
+    std::tie(block_->shared_max[at], block_->shared_channel[at]) = largest(outputs[t]);
+  }
+}
+
 void LayerProbes::hidden(const Rows& hidden) const {
   if (block_ == nullptr || !block_->request.hidden) return;
   for (std::size_t t = 0; t < hidden.count; ++t) {

@@ -10,13 +10,12 @@
 namespace expertscope::cuda {
 namespace {
 
-/// What both ways of running tiles need to know. `sorted` null: all rows through the first expert, added to
-/// the hidden state.
+/// What both ways of running tiles need to know. `sorted` null: all rows through the first expert.
 struct ExpertRows {
   const SortedRows* sorted = nullptr;
-  int rows = 0;                   ///< at most
-  int tile_rows = 0;              ///< of a tile
-  const float* weight = nullptr;  ///< [rows] of the output; null: 1
+  int rows = 0;       ///< at most
+  int tile_rows = 0;  ///< of a tile
+  bool add = false;   ///< to the hidden state, and not into work.expert_output
 
   unsigned tiles(const DeviceExperts& experts) const {
     // An expert's last tile may be short, and no tile is empty.
@@ -59,22 +58,13 @@ TileProduct<X> down_product(const ForwardContext& context, const DeviceExperts& 
   product.table = experts.down;
   product.features = experts.hidden;
   product.stride = experts.inner_stride;
-  product.y = what.sorted != nullptr ? context.work.expert_output : context.work.hidden;
+  product.y = what.add ? context.work.hidden : context.work.expert_output;
   product.y_stride = experts.hidden;
   return product;
 }
 
 unsigned blocks_for(int features, int tile) {
   return static_cast<unsigned>((features + tile - 1) / tile);
-}
-
-/// What is between the two products where rows have a weight: the second is linear.
-template <class X>
-void weigh_inner(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
-  if (what.weight == nullptr) return;
-  context.queue.launch(&scale_rows<X>, {dim3(static_cast<unsigned>(what.rows)), kRowThreads, 0},
-                       context.input.device(), static_cast<X*>(context.work.inner), experts.inner_stride,
-                       what.weight);
 }
 
 /// Both products with f32 activations.
@@ -84,9 +74,7 @@ void run_floats(ForwardContext& context, const DeviceExperts& experts, const Exp
                  what.tile_rows, what.tiles(experts));
   };
   launch(Epilogue::silu_mul, gate_up_product<float>(context, experts, what));
-  weigh_inner<float>(context, experts, what);
-  launch(what.sorted != nullptr ? Epilogue::store : Epilogue::add,
-         down_product<float>(context, experts, what));
+  launch(what.add ? Epilogue::add : Epilogue::store, down_product<float>(context, experts, what));
 }
 
 /// Both products in bf16, T rows a tile.
@@ -100,12 +88,11 @@ void run_bf16(ForwardContext& context, const DeviceExperts& experts, const Exper
                      S::kSharedBytes};
   context.queue.launch(&mma_product<Bf16, Epilogue::silu_mul, T>, first,
                        gate_up_product<Bf16>(context, experts, what));
-  weigh_inner<Bf16>(context, experts, what);
   const auto down = down_product<Bf16>(context, experts, what);
-  if (what.sorted != nullptr)
-    context.queue.launch(&mma_product<Bf16, Epilogue::store, T>, second, down);
-  else
+  if (what.add)
     context.queue.launch(&mma_product<Bf16, Epilogue::add, T>, second, down);
+  else
+    context.queue.launch(&mma_product<Bf16, Epilogue::store, T>, second, down);
 }
 
 void run_rows(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
@@ -150,12 +137,12 @@ int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts
 }
 
 void run_many(ForwardContext& context, const DeviceExperts& experts, int rows, int tile_rows) {
-  run_rows(context, experts, {&context.work.sorted, rows, tile_rows, nullptr});
+  run_rows(context, experts, {&context.work.sorted, rows, tile_rows, false});
 }
 
-void run_dense(ForwardContext& context, const DeviceExperts& experts, const float* weight) {
+void run_dense(ForwardContext& context, const DeviceExperts& experts, bool add) {
   const int tile_rows = expert_tile_rows(context, experts, context.rows());
-  run_rows(context, experts, {nullptr, context.rows(), tile_rows, weight});
+  run_rows(context, experts, {nullptr, context.rows(), tile_rows, add});
 }
 
 }  // namespace expertscope::cuda

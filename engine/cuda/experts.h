@@ -24,8 +24,8 @@ int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts
 /// The sorted rows of work.sorted (at most `rows`), into work.expert_output.
 void run_many(ForwardContext& context, const DeviceExperts& experts, int rows, int tile_rows);
 
-/// All tokens through one expert, the MLP of a dense layer or the shared expert, added to the hidden state.
-/// `weight`, where it is there, multiplies the output of each token.
-void run_dense(ForwardContext& context, const DeviceExperts& experts, const float* weight = nullptr);
+/// All tokens through one expert, the MLP of a dense layer or the shared expert: added to the hidden state,
+/// or into work.expert_output.
+void run_dense(ForwardContext& context, const DeviceExperts& experts, bool add);
 
 }  // namespace expertscope::cuda

@@ -60,8 +60,8 @@ void weigh_shared_expert(ForwardContext& context, int index) {
   });
 }
 
-/// hidden += gate * shared expert(normed), where the layer has one.
-void shared_expert(ForwardContext& context, int index) {
+/// hidden += gate * shared expert(normed), where the layer has one, with its probe.
+void shared_expert(ForwardContext& context, int index, int moe_layer) {
   const DeviceLayer& layer = context.weights.layer(index);
   if (layer.shared.experts == 0) return;
   context.queue.enter("shared expert", index);
@@ -69,12 +69,14 @@ void shared_expert(ForwardContext& context, int index) {
   if (context.fused()) {
     DeviceSlots slots = context.work.dense_slots;
     if (gated) slots.weight = context.work.shared_weight;
-    OutputParts parts = context.work.parts(index);
-    parts.output = nullptr;  // those of the routed experts are there
-    return run_fused(context, {layer.shared, context.routing.dense(), slots, 1, parts});
+    return run_fused(context,
+                     {layer.shared, context.routing.dense(), slots, 1, context.work.shared_parts(index)});
   }
-  run_dense(context, layer.shared, gated ? context.work.shared_weight : nullptr);
-  capture_hidden(context, index);
+  run_dense(context, layer.shared, false);
+  context.queue.launch(&combine_shared, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
+                       context.input.device(), gated ? context.work.shared_weight : nullptr,
+                       context.work.expert_output, context.config.hidden_size, index, moe_layer,
+                       context.work.hidden);
 }
 
 }  // namespace
@@ -90,7 +92,7 @@ void moe(ForwardContext& context, int index, int moe_layer) {
                           0, context.bucket);
     run_fused(context, {experts, routing, context.layer_slots(index),
                         context.config.layer(index).router.top_k, context.work.parts(index)});
-    return shared_expert(context, index);
+    return shared_expert(context, index, moe_layer);
   }
   // A policy may ask for more slots than the model's top_k: then the batch goes in several rounds.
   const int top_k = context.top_k(index);
@@ -102,7 +104,7 @@ void moe(ForwardContext& context, int index, int moe_layer) {
     run_routed(context, index, experts, first, last);
     combine(context, index, moe_layer, first, last);
   }
-  shared_expert(context, index);
+  shared_expert(context, index, moe_layer);
 }
 
 void run_routed(ForwardContext& context, int index, const DeviceExperts& experts, int first, int last) {
@@ -120,7 +122,7 @@ void dense_mlp(ForwardContext& context, int index) {
   if (context.fused())
     return run_fused(context, {layer.experts, context.routing.layer(index), context.work.dense_slots, 1,
                                context.work.parts(index)});
-  run_dense(context, layer.experts);
+  run_dense(context, layer.experts, true);
   capture_hidden(context, index);
 }
 

@@ -24,6 +24,7 @@ Status describe_layers(const ModelConfig& config, const Workspace& work, const R
     layer.routing = config.is_moe(n) ? routing.layer(n) : nullptr;
     const int offset = n * kDecodeTokens * work.decode_slots;
     layer.slots = {work.slots.expert + offset, work.slots.weight + offset};
+    if (config.layer(n).shared.width > 0) layer.shared = work.shared_parts(n).output;
     layer.first_token = work.first_token + n * kDecodeTokens * config.widest().heads;
     layer.heads = config.layer(n).attention.heads;
     layers.push_back(layer);

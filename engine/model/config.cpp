@@ -137,6 +137,18 @@ std::vector<std::uint8_t> ModelConfig::moe_layers() const {
   return moe;
 }
 
+std::vector<std::uint8_t> ModelConfig::shared_layers() const {
+  std::vector<std::uint8_t> shared;
+  for (const LayerSpec& layer : layers)
+    shared.push_back(layer.is_moe() && layer.shared.width > 0 ? 1 : 0);
+  return shared;
+}
+
+bool ModelConfig::has_shared_expert() const {
+  return std::any_of(layers.begin(), layers.end(),
+                     [](const LayerSpec& layer) { return layer.is_moe() && layer.shared.width > 0; });
+}
+
 WidestLayer ModelConfig::widest() const {
   WidestLayer widest;
   const auto raise = [](int& size, int other) { size = std::max(size, other); };

@@ -60,6 +60,9 @@ struct ModelConfig {
   int num_moe_layers() const;
   /// [num_layers] 1 where a layer has routed experts.
   std::vector<std::uint8_t> moe_layers() const;
+  /// [num_layers] 1 where a layer has a shared expert beside its routed ones.
+  std::vector<std::uint8_t> shared_layers() const;
+  bool has_shared_expert() const;
   /// Routed experts of a MoE layer, the most of all; 0: no MoE layer.
   int num_experts() const { return widest().experts; }
   /// Experts a token, the most of all layers.

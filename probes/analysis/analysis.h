@@ -40,11 +40,11 @@ struct SuperExpertOptions {
 struct SuperExpert {
   int rank = 0;  ///< from 1, by output_max
   int layer = 0;
-  int expert = 0;
+  int expert = 0;  ///< or kSharedExpert
   double output_max = 0;
   int channel = -1;
   std::int64_t token = -1;  ///< run token index
-  std::int64_t count = 0;   ///< slots routed to it
+  std::int64_t count = 0;   ///< slots routed to it; of a shared expert, the tokens
 };
 struct SuperExpertResult {
   SuperExpertOptions options;
@@ -55,6 +55,7 @@ struct SuperExpertResult {
   std::vector<SuperExpert>
       ranking;  ///< every expert of every MoE layer with a measured output, by output_max
 };
+/// Routed and shared experts count, dense MLPs do not.
 SuperExpertResult analyze_super_experts(const ExpertTable& table, const SuperExpertOptions& options = {});
 
 /// Router entropy of one MoE layer, in nats, over the tokens of the run for which it was measured.

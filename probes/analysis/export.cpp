@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace expertscope {
@@ -31,6 +32,8 @@ Json json_numbers(const std::vector<double>& values) {
     array.push_back(json_number(value));
   return array;
 }
+
+constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 const char* name(SuperExpertDefinition definition) {
   return definition == SuperExpertDefinition::paper ? "paper" : "upstream";
@@ -161,14 +164,16 @@ std::string to_csv(const ExpertTable& table) {
       "output_token,first_row_max,first_row_channel,first_row_token\n";
   for (int layer = 0; layer < table.layers; ++layer) {
     if (table.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
-    for (int expert = 0; expert < table.experts; ++expert) {
+    for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
       const ExpertStats& stats = table.at(layer, expert);
+      const auto if_routed = [expert](double sum) { return expert == kSharedExpert ? kNoNumber : sum; };
       fmt::format_to(std::back_inserter(csv), "{},{},{},{},{},{},{},{},{},{},{},{},{}\n", layer, expert,
-                     stats.count, csv_number(stats.probability_sum), csv_number(stats.weight_sum),
-                     csv_number(stats.norm_sum), csv_number(stats.weighted_norm_sum),
-                     csv_number(stats.output_max), csv_index(stats.output_channel),
-                     csv_index(stats.output_token), csv_number(stats.first_row_max),
-                     csv_index(stats.first_row_channel), csv_index(stats.first_row_token));
+                     stats.count, csv_number(if_routed(stats.probability_sum)),
+                     csv_number(if_routed(stats.weight_sum)), csv_number(stats.norm_sum),
+                     csv_number(if_routed(stats.weighted_norm_sum)), csv_number(stats.output_max),
+                     csv_index(stats.output_channel), csv_index(stats.output_token),
+                     csv_number(stats.first_row_max), csv_index(stats.first_row_channel),
+                     csv_index(stats.first_row_token));
     }
   }
   return csv;
@@ -178,15 +183,16 @@ std::string to_json(const ExpertTable& table) {
   Json cells = Json::array();
   for (int layer = 0; layer < table.layers; ++layer) {
     if (table.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
-    for (int expert = 0; expert < table.experts; ++expert) {
+    for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
       const ExpertStats& stats = table.at(layer, expert);
+      const auto if_routed = [expert](double sum) { return expert == kSharedExpert ? kNoNumber : sum; };
       cells.push_back({{"layer", layer},
                        {"expert", expert},
                        {"count", stats.count},
-                       {"probability_sum", json_number(stats.probability_sum)},
-                       {"weight_sum", json_number(stats.weight_sum)},
+                       {"probability_sum", json_number(if_routed(stats.probability_sum))},
+                       {"weight_sum", json_number(if_routed(stats.weight_sum))},
                        {"norm_sum", json_number(stats.norm_sum)},
-                       {"weighted_norm_sum", json_number(stats.weighted_norm_sum)},
+                       {"weighted_norm_sum", json_number(if_routed(stats.weighted_norm_sum))},
                        {"output_max", json_number(stats.output_max)},
                        {"output_channel", json_index(stats.output_channel)},
                        {"output_token", json_index(stats.output_token)},

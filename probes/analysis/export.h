@@ -18,7 +18,8 @@ std::string to_csv(const EntropyResult& result);
 std::string to_json(const AttentionResult& result);
 std::string to_csv(const AttentionResult& result);
 
-/// Every ExpertStats field, one row per (layer, expert) of the MoE layers: `layer,expert,count,...`.
+/// Every ExpertStats field, one row per (layer, expert) of the MoE layers: `layer,expert,count,...`. A shared
+/// expert is expert -1, whose count are tokens; what only a router gives is missing there.
 std::string to_csv(const ExpertTable& table);
 std::string to_json(const ExpertTable& table);
 

@@ -59,10 +59,11 @@ SuperExpertResult analyze_super_experts(const ExpertTable& table, const SuperExp
   result.options = options;
   result.layers_included =
       std::clamp(round_half_even(table.layers * options.include_layers), 0, table.layers);
-  std::vector<double> maxima;  // of every expert in the included layers; 0 where nothing was routed to it
+  // Of every expert in the included layers, shared ones too; 0 where nothing was routed to it.
+  std::vector<double> maxima;
   for (int layer = 0; layer < table.layers; ++layer) {
     if (table.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
-    for (int expert = 0; expert < table.experts; ++expert) {
+    for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
       const SuperExpert candidate = entry(table, layer, expert, options.definition);
       if (layer < result.layers_included) maxima.push_back(candidate.output_max);
       if (candidate.token >= 0) result.ranking.push_back(candidate);

@@ -438,6 +438,7 @@ RunInfo describe_run(const Session& session, const CaptureRequest& probes) {
   info.top_k = config.top_k();
   info.hidden_size = config.hidden_size;
   info.moe_layer = config.moe_layers();
+  if (config.has_shared_expert()) info.shared_layer = config.shared_layers();
   info.program_version = EXPERTSCOPE_VERSION;
   info.backend = session.backend_description();
   const BackendInfo& backend = session.backend_info();

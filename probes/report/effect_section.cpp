@@ -250,20 +250,21 @@ std::string definitions_section(const ReportInput& input) {
          "(Σx)² / (E Σx²) of the counts: 1 when even, 1/E when one expert does "
          "everything. R. Jain, D. Chiu, W. Hawe, DEC TR-301, 1984.");
   define("Router entropy",
-         "−Σ p ln p of the softmax over all experts, before top-k and before any "
-         "edit. Largest possible: ln E.");
+         "−Σ p ln p of the router’s scores over all experts, before top-k and before any edit: of their "
+         "softmax, or, where a score is a sigmoid, of the sigmoids divided by their sum. Largest possible: "
+         "ln E.");
   define(
       "Attention on the first token",
       "Softmax weight of position 0, mean over the query heads of a layer. G. Xiao et al. call such a token "
       "an attention sink, <a href=\"https://arxiv.org/abs/2309.17453\">arXiv 2309.17453</a>.");
   define("Max |down_proj output|",
          "Largest absolute value over tokens and channels of an expert’s output, "
-         "before the combine weight.");
+         "before the combine weight, or of a shared expert before its gate.");
   define("Super expert",
          fmt::format(
              "Output maximum above the {:g}th percentile (linear interpolation, strict) and above "
              "⌊"
-             "max / {:g}⌋ (strict), over the experts of the first round({:g} · layers) "
+             "max / {:g}⌋ (strict), over the routed and shared experts of the first round({:g} · layers) "
              "layers, half to even. Z. Su et al., <a href=\"https://arxiv.org/abs/2507.23279\">arXiv "
              "2507.23279</a>; code ZunhaiSu/Super-Experts-Profilling, whose hook sees only the first token "
              "routed to an expert in each sequence (“upstream’s rule”).",

@@ -74,20 +74,36 @@ Axes outlier_axes(const SuperExpertResult& result, int layers) {
 }
 
 std::string expert_title(const SuperExpert& expert) {
-  return fmt::format("layer {}, expert {}: {} in channel {}", expert.layer, expert.expert,
-                     number(expert.output_max), expert.channel);
+  return fmt::format(
+      "layer {}, {}: {} in channel {}", expert.layer,
+      expert.expert == kSharedExpert ? "shared expert" : fmt::format("expert {}", expert.expert),
+      number(expert.output_max), expert.channel);
+}
+
+std::string expert_label(const SuperExpert& expert) {
+  if (expert.expert == kSharedExpert) return fmt::format("L{} shared", expert.layer);
+  return fmt::format("L{} E{}", expert.layer, expert.expert);
+}
+
+// The experts that have a point, from the first (the shared one where there is one) to behind the last.
+struct ExpertRange {
+  int begin = 0;
+  int end = 1;
+};
+
+ExpertRange expert_range(const SuperExpertResult& result) {
+  ExpertRange range;
+  for (const SuperExpert& expert : result.ranking) {
+    range.begin = std::min(range.begin, expert.expert);
+    range.end = std::max(range.end, expert.expert + 1);
+  }
+  return range;
 }
 
 // Points from left to right inside a layer's band follow the expert number.
-double expert_x(const Axes& axes, const SuperExpert& expert, int experts) {
-  return axes.x(expert.layer + 0.08 + 0.84 * (expert.expert + 0.5) / std::max(experts, 1));
-}
-
-int largest_expert(const SuperExpertResult& result) {
-  int largest = 0;
-  for (const SuperExpert& expert : result.ranking)
-    largest = std::max(largest, expert.expert);
-  return largest + 1;
+double expert_x(const Axes& axes, const SuperExpert& expert, const ExpertRange& range) {
+  const double place = (expert.expert - range.begin + 0.5) / (range.end - range.begin);
+  return axes.x(expert.layer + 0.08 + 0.84 * place);
 }
 
 void draw_bands(Svg& svg, const Axes& axes, int included) {
@@ -125,7 +141,7 @@ void draw_ranges(Svg& svg, const Axes& axes, const std::vector<LayerRange>& rang
 
 // Every expert's point, and super experts with their names. Of too many only the largest at each place.
 void draw_points(Svg& svg, const Axes& axes, const SuperExpertResult& result) {
-  const int experts = largest_expert(result);
+  const ExpertRange experts = expert_range(result);
   const auto cell = [](const SuperExpert& expert) { return std::pair(expert.layer, expert.expert); };
   std::set<std::pair<int, int>> super;
   for (const SuperExpert& expert : result.super_experts)
@@ -145,8 +161,8 @@ void draw_points(Svg& svg, const Axes& axes, const SuperExpertResult& result) {
     svg.circle(at, 5, "super", expert_title(expert));
     if (++drawn > kMostLabels) continue;
     const bool left = at.x > kPlot.x + kPlot.width - 90;
-    svg.text({left ? at.x - 9 : at.x + 9, at.y + 4}, fmt::format("L{} E{}", expert.layer, expert.expert),
-             left ? "end" : "start", "label strong");
+    svg.text({left ? at.x - 9 : at.x + 9, at.y + 4}, expert_label(expert), left ? "end" : "start",
+             "label strong");
   }
 }
 

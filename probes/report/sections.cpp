@@ -106,6 +106,10 @@ std::string token_code(const TokenRow& token) {
                              : "<code>" + escape(token_text(token.bytes)) + "</code>";
 }
 
+std::string expert_text(const SuperExpert& expert) {
+  return expert.expert == kSharedExpert ? "shared" : std::to_string(expert.expert);
+}
+
 std::string super_expert_rows(const RunData& run) {
   std::vector<std::vector<std::string>> rows;
   for (std::size_t i = 0; i < run.outlier_tokens.size(); ++i) {
@@ -115,7 +119,7 @@ std::string super_expert_rows(const RunData& run) {
         std::any_of(seen_by_hook.begin(), seen_by_hook.end(), [&](const SuperExpert& other) {
           return other.layer == expert.layer && other.expert == expert.expert;
         });
-    rows.push_back({std::to_string(expert.rank), std::to_string(expert.layer), std::to_string(expert.expert),
+    rows.push_back({std::to_string(expert.rank), std::to_string(expert.layer), expert_text(expert),
                     number(expert.output_max), std::to_string(expert.channel), grouped(expert.token),
                     token_code(run.outlier_tokens[i]), grouped(expert.count), upstream ? "yes" : "no"});
   }
@@ -138,7 +142,7 @@ std::string list_super_experts(const SuperExpertResult& result) {
   const std::size_t shown = std::min(result.super_experts.size(), kMostRowsOfATable);
   for (std::size_t i = 0; i < shown; ++i) {
     const SuperExpert& expert = result.super_experts[i];
-    text += fmt::format("{}({}, {})", text.empty() ? "" : ", ", expert.layer, expert.expert);
+    text += fmt::format("{}({}, {})", text.empty() ? "" : ", ", expert.layer, expert_text(expert));
   }
   return text.empty() ? "none" : text + and_more(result.super_experts.size(), shown);
 }
@@ -306,13 +310,15 @@ std::string super_expert_section(const ReportInput& input) {
   } else {
     out += super_expert_rows(input.run);
   }
-  out += figure(
-      outlier_plot(result, input.run.info.layers),
-      std::string("Every point is an expert; inside a layer they stand in the order of their number. The "
-                  "vertical axis is logarithmic. Dashed: the two thresholds.") +
-          (result.ranking.size() > kMostPoints
-               ? " There are too many to draw: of those at the same place only the largest is shown."
-               : ""));
+  out +=
+      figure(outlier_plot(result, input.run.info.layers),
+             std::string(
+                 "Every point is an expert; inside a layer they stand in the order of their number, a shared "
+                 "one first. The "
+                 "vertical axis is logarithmic. Dashed: the two thresholds.") +
+                 (result.ranking.size() > kMostPoints
+                      ? " There are too many to draw: of those at the same place only the largest is shown."
+                      : ""));
   out += fmt::format(
       "<p class=\"note\">By the rule of the public code, which sees only the first token routed to "
       "an expert in each sequence, the super experts (layer, expert) are: {}.</p>\n",
@@ -334,9 +340,10 @@ std::string cache_text(const RunData& run) {
 
 std::string layer_section(const ReportInput& input) {
   std::string out = "<h2>Layers</h2>\n";
-  out += figure(entropy_plot(input.run.entropy, input.run.info.layers, input.run.info.experts),
-                "Entropy of the router’s softmax over all experts: mean over the tokens, and the range "
-                "between the smallest and the largest.");
+  out += figure(
+      entropy_plot(input.run.entropy, input.run.info.layers, input.run.info.experts),
+      "Entropy of the router’s scores over all experts (see Definitions): mean over the tokens, and the "
+      "range between the smallest and the largest.");
   if (!input.run.attention.layers.empty()) {
     out += figure(attention_plot(input.run.attention, input.run.info.layers),
                   "Attention on the first token of the sequence: mean over the tokens, and the range between "

@@ -94,6 +94,33 @@ Status read_expert_row(const Database& database, const RunInfo& run, const State
                  fmt::format(", layer {}, expert {}: a number is out of range", layer, expert));
 }
 
+Status read_shared_row(const Database& database, const RunInfo& run, const Statement& row,
+                       ExpertTable& table) {
+  const std::int64_t layer = row.integer(0);
+  if (layer < 0 || layer >= run.layers || !table.has_shared(static_cast<int>(layer)))
+    return damaged(database, "shared_expert_stats", run, fmt::format(" names layer {}", layer));
+  RowReader read(row, run, 1);
+  ExpertStats& stats = table.at(static_cast<int>(layer), kSharedExpert);
+  stats.count = read.integer(0, run.tokens);
+  stats.norm_sum = read.real(run.probes.expert_output);
+  read.maximum(stats.output_max, stats.output_channel, stats.output_token);
+  read.maximum(stats.first_row_max, stats.first_row_channel, stats.first_row_token);
+  if (read.good()) return {};
+  return damaged(database, "shared_expert_stats", run,
+                 fmt::format(", layer {}: a number is out of range", layer));
+}
+
+Status read_shared_experts(const Database& database, const RunInfo& run, ExpertTable& table) {
+  if (run.shared_layer.empty()) return {};
+  auto query = database.prepare(
+      "SELECT layer, count, norm_sum, output_max, output_channel, output_token, first_row_max, "
+      "first_row_channel, first_row_token FROM shared_expert_stats WHERE run = ?1");
+  if (!query) return forward_error(query);
+  query->bind(1, run.id);
+  return query->for_each_row(
+      [&](const Statement& row) { return read_shared_row(database, run, row, table); });
+}
+
 void read_attention(RowReader& read, const RunInfo& run, LayerStats& stats) {
   const std::int64_t tokens = read.integer(0, run.tokens);
   const bool measured = run.probes.attention && tokens > 0;
@@ -158,6 +185,8 @@ Result<ExpertTable> empty_expert_table(const Database& database, const RunInfo& 
   table.experts = run.experts;
   table.cells.resize(index(run.layers) * index(run.experts));
   table.moe_layer = run.moe_layer;
+  table.shared_layer = run.shared_layer;
+  table.shared.resize(run.shared_layer.size());
   return table;
 }
 
@@ -174,6 +203,7 @@ Result<ExpertTable> read_expert_table(const Database& database, const RunInfo& r
   const auto status =
       query->for_each_row([&](const Statement& row) { return read_expert_row(database, run, row, *table); });
   if (!status) return forward_error(status);
+  if (auto shared = read_shared_experts(database, run, *table); !shared) return forward_error(shared);
   return table;
 }
 

@@ -121,13 +121,22 @@ Status for_each_token_block(const Database& database, std::int64_t run, const Cl
   }
 }
 
-Status for_each_slot_block(const Database& database, const RunInfo& run, int layer, const ClampedRange& range,
-                           const std::function<bool(const SlotColumns&)>& visit) {
+const char* slot_table_name(SlotTable table) {
+  return table == SlotTable::routed ? "slot_block" : "shared_expert_block";
+}
+
+Status for_each_slot_block(const Database& database, const RunInfo& run, SlotTable table, int layer,
+                           const ClampedRange& range, const std::function<bool(const SlotColumns&)>& visit) {
+  const char* name = slot_table_name(table);
+  // As many zeros as a sound row has tokens: a damaged one gets no memory by what it claims.
+  const char* columns = table == SlotTable::routed ? "slots, expert, weight, probability"
+                                                   : "1, zeroblob(2 * max(0, min(tokens, 256))), NULL, NULL";
+  static_assert(kBlockTokens == 256);
   auto query = database.prepare(
-      "SELECT first_token, tokens, slots, expert, weight, probability, output_norm, output_max, "
-      "output_channel FROM slot_block WHERE run = ?1 AND layer = ?2 AND first_token > ?3 AND first_token < "
-      "?4 "
-      "ORDER BY first_token");
+      fmt::format("SELECT first_token, tokens, {}, output_norm, output_max, output_channel FROM {} "
+                  "WHERE run = ?1 AND layer = ?2 AND first_token > ?3 AND first_token < ?4 "
+                  "ORDER BY first_token",
+                  columns, name));
   if (!query) return forward_error(query);
   query->bind(1, run.id);
   query->bind(2, layer);
@@ -138,15 +147,13 @@ Status for_each_slot_block(const Database& database, const RunInfo& run, int lay
     auto row = query->step();
     if (!row) return forward_error(row);
     if (!*row) return {};
-    SlotColumns columns;
-    columns.first_token = query->integer(0);
-    if (!order.next(columns.first_token))
-      return damaged(database, "slot_block", run.id, layer, columns.first_token, kAgain);
-    const std::string problem = read_slots(*query, 1, run, buffers, columns);
-    if (!problem.empty()) {
-      return damaged(database, "slot_block", run.id, layer, columns.first_token, problem);
-    }
-    if (columns.first_token + columns.tokens > range.begin && !visit(columns)) return {};
+    SlotColumns found;
+    found.first_token = query->integer(0);
+    if (!order.next(found.first_token))
+      return damaged(database, name, run.id, layer, found.first_token, kAgain);
+    const std::string problem = read_slots(*query, 1, run, buffers, found);
+    if (!problem.empty()) return damaged(database, name, run.id, layer, found.first_token, problem);
+    if (found.first_token + found.tokens > range.begin && !visit(found)) return {};
   }
 }
 

@@ -35,9 +35,14 @@ struct ClampedRange {
 Status for_each_token_block(const Database& database, std::int64_t run, const ClampedRange& range,
                             const std::function<bool(const TokenBlockRow&)>& visit);
 
+enum class SlotTable : std::uint8_t {
+  routed,  ///< slot_block
+  shared,  ///< shared_expert_block, as expert 0 of a single slot; only of a run with a shared expert
+};
+const char* slot_table_name(SlotTable table);
 /// Rows of one MoE layer that overlap the range, in order; the columns given are whole rows.
-Status for_each_slot_block(const Database& database, const RunInfo& run, int layer, const ClampedRange& range,
-                           const std::function<bool(const SlotColumns&)>& visit);
+Status for_each_slot_block(const Database& database, const RunInfo& run, SlotTable table, int layer,
+                           const ClampedRange& range, const std::function<bool(const SlotColumns&)>& visit);
 
 /// One column of layer_block, [tokens * width] a row; rows where it is NULL are left out.
 struct LayerColumnQuery {

@@ -23,6 +23,8 @@ constexpr std::array kRows = {
     Rows{"token_block", "run"},   Rows{"slot_block", "run"},
     Rows{"layer_block", "run"},   Rows{"run", "id"},
 };
+// And those that not every trace has.
+constexpr std::array kOptional = {"shared_expert_stats", "shared_expert_block"};
 
 Status check_deletable(const Database& database, std::int64_t run) {
   const std::string file = database.file().string();
@@ -66,14 +68,20 @@ Status delete_run(const std::filesystem::path& file, std::int64_t run) {
     const auto sql = fmt::format("DELETE FROM {} WHERE {} = ?1", rows.table, rows.column);
     if (auto gone = run_with(database, sql.c_str(), run); !gone) return gone;
   }
+  for (const char* table : kOptional) {
+    auto there = has_table(database, table);
+    if (!there) return forward_error(there);
+    const auto sql = fmt::format("DELETE FROM {} WHERE run = ?1", table);
+    if (auto gone = *there ? run_with(database, sql.c_str(), run) : Status(); !gone) return gone;
+  }
   // Last, so that it finds room in the pages that became free.
-  if (auto made = database.execute(deleted_run_schema()); !made) return made;
+  if (auto made = make_optional_table(database, "deleted_run"); !made) return made;
   if (auto kept = run_with(database, "INSERT OR IGNORE INTO deleted_run VALUES(?1)", run); !kept) return kept;
   return transaction->commit();
 }
 
 Result<std::optional<std::int64_t>> id_behind_deleted_runs(const Database& database) {
-  auto there = database.integer("SELECT 1 FROM main.sqlite_schema WHERE name = 'deleted_run'");
+  auto there = has_table(database, "deleted_run");
   if (!there) return forward_error(there);
   if (!*there) return std::nullopt;
   auto highest = database.integer(

@@ -32,6 +32,7 @@ void copy_rows(const std::vector<From>& from, int from_tokens, int from_begin, s
 }
 
 constexpr auto kAsIs = [](auto value) { return value; };
+constexpr auto kSharedSlot = [](std::int32_t channel) { return channel < 0 ? kNoExpert : std::uint16_t{0}; };
 constexpr auto kChannel = [](std::int32_t channel) {
   return channel < 0 || channel >= kNoChannel ? kNoChannel : static_cast<std::uint16_t>(channel);
 };
@@ -72,6 +73,11 @@ void OpenBlock::start(std::int64_t first_token, const CaptureBlock& like) {
   output_norm_.resize(request_.expert_output ? per_slot : 0);
   output_max_.resize(request_.expert_output ? per_slot : 0);
   output_channel_.resize(request_.expert_output ? per_slot : 0);
+  const std::size_t per_shared = like.shared_max.empty() ? 0 : per_moe;
+  shared_expert_.resize(per_shared);
+  shared_norm_.resize(per_shared);
+  shared_max_.resize(per_shared);
+  shared_channel_.resize(per_shared);
   entropy_.resize(request_.entropy ? per_moe : 0);
   hidden_max_.resize(request_.hidden ? index(layers_) * block : 0);
   hidden_channel_.resize(request_.hidden ? index(layers_) * block : 0);
@@ -92,6 +98,12 @@ void OpenBlock::append(const CaptureBlock& block, int begin, int count,
   std::copy_n(sequence.begin() + begin, count, sequence_.begin() + tokens_);
   std::fill_n(generated_.begin() + tokens_, count, static_cast<std::uint8_t>(generated ? 1 : 0));
   append_slots(block, begin, count);
+  copy_rows(block.shared_channel, block.tokens, begin, shared_expert_, tokens_, moe_layers_, 1, count,
+            kSharedSlot);
+  copy_rows(block.shared_norm, block.tokens, begin, shared_norm_, tokens_, moe_layers_, 1, count, kAsIs);
+  copy_rows(block.shared_max, block.tokens, begin, shared_max_, tokens_, moe_layers_, 1, count, kAsIs);
+  copy_rows(block.shared_channel, block.tokens, begin, shared_channel_, tokens_, moe_layers_, 1, count,
+            kChannel);
   copy_rows(block.entropy, block.tokens, begin, entropy_, tokens_, moe_layers_, 1, count, kAsIs);
   copy_rows(block.hidden_max, block.tokens, begin, hidden_max_, tokens_, layers_, 1, count, kAsIs);
   copy_rows(block.hidden_channel, block.tokens, begin, hidden_channel_, tokens_, layers_, 1, count, kChannel);
@@ -135,6 +147,19 @@ SlotColumns OpenBlock::slots(int moe_layer, int begin, int end) const {
   return {first_token_ + begin, end - begin,         slots_,
           column(expert_),      column(weight_),     column(probability_),
           column(output_norm_), column(output_max_), column(output_channel_)};
+}
+
+SlotColumns OpenBlock::shared(int moe_layer, int begin, int end) const {
+  const auto column = [&](const auto& values) { return rows(values, moe_layer, 1, begin, end); };
+  return {first_token_ + begin,
+          end - begin,
+          1,
+          column(shared_expert_),
+          {},
+          {},
+          column(shared_norm_),
+          column(shared_max_),
+          column(shared_channel_)};
 }
 
 LayerColumns OpenBlock::layer(int layer, int moe_layer, int begin, int end) const {

@@ -32,6 +32,8 @@ class OpenBlock {
   std::span<const std::uint8_t> generated(int begin, int end) const;
   std::span<const float> log_prob(int begin, int end) const;  ///< empty: not measured
   SlotColumns slots(int moe_layer, int begin, int end) const;
+  /// The shared expert as expert 0 of a single slot; empty where it was not measured.
+  SlotColumns shared(int moe_layer, int begin, int end) const;
   /// `moe_layer` is -1 for a dense layer, which has no entropy.
   LayerColumns layer(int layer, int moe_layer, int begin, int end) const;
   std::span<const float> router_logits(int moe_layer, int begin, int end) const;  ///< [tokens, experts]
@@ -52,6 +54,9 @@ class OpenBlock {
   // [moe_layers, kBlockTokens, slots]
   std::vector<std::uint16_t> expert_, output_channel_;
   std::vector<float> weight_, probability_, output_norm_, output_max_;
+  // [moe_layers, kBlockTokens]; shared_expert_ is 0, or kNoExpert in a layer without a shared expert
+  std::vector<std::uint16_t> shared_expert_, shared_channel_;
+  std::vector<float> shared_norm_, shared_max_;
   // [layers or moe_layers, kBlockTokens]
   std::vector<float> entropy_, hidden_max_, first_token_attention_;
   std::vector<std::uint16_t> hidden_channel_;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/backend/capture.h"
@@ -27,7 +28,8 @@ struct RunInfo {
   int experts = 0;  ///< routed experts per MoE layer
   int top_k = 0;    ///< the model's own top_k
   int hidden_size = 0;
-  std::vector<std::uint8_t> moe_layer;  ///< [layers] 1 where the layer has a router
+  std::vector<std::uint8_t> moe_layer;     ///< [layers] 1 where the layer has a router
+  std::vector<std::uint8_t> shared_layer;  ///< [layers] 1 where it has a shared expert, too; empty: no layer
 
   std::string program_version;
   std::string backend;         ///< Session::backend_description()
@@ -54,7 +56,8 @@ struct PolicyChange {
   std::string policy_json;
 };
 
-/// What the file says about one (layer, expert) of a run; sums are over the slots the expert ran in.
+/// What the file says about one (layer, expert) of a run; sums are over the slots the expert ran in. Of a
+/// shared expert, which every token runs through: over all tokens, and without probability and weight.
 struct ExpertStats {
   std::int64_t count = 0;          ///< slots routed to the expert
   double probability_sum = 0;      ///< router probabilities
@@ -70,21 +73,33 @@ struct ExpertStats {
   std::int64_t first_row_token = -1;
 };
 
-/// Dense [layers, experts] table; rows of dense layers stay zero.
+/// Dense [layers, experts] table; rows of dense layers stay zero. Expert kSharedExpert is the shared one.
 struct ExpertTable {
   int layers = 0;
   int experts = 0;
   std::int64_t tokens = 0;  ///< tokens it covers
   std::vector<ExpertStats> cells;
-  std::vector<std::uint8_t> moe_layer;  ///< [layers]
+  std::vector<std::uint8_t> moe_layer;     ///< [layers]
+  std::vector<ExpertStats> shared;         ///< [layers], or empty: no layer has a shared expert
+  std::vector<std::uint8_t> shared_layer;  ///< [layers], or empty
 
+  bool has_shared(int layer) const {
+    return !shared_layer.empty() && shared_layer[static_cast<std::size_t>(layer)] != 0;
+  }
+  /// Whether the layer has experts, and this one among them.
+  bool has(int layer, int expert) const {
+    return layer >= 0 && layer < layers && moe_layer[static_cast<std::size_t>(layer)] != 0 &&
+           expert >= first_expert(layer) && expert < experts;
+  }
+  /// The first expert of a MoE layer: the shared one where there is one.
+  int first_expert(int layer) const { return has_shared(layer) ? kSharedExpert : 0; }
   const ExpertStats& at(int layer, int expert) const {
+    if (expert == kSharedExpert) return shared[static_cast<std::size_t>(layer)];
     return cells[static_cast<std::size_t>(layer) * static_cast<std::size_t>(experts) +
                  static_cast<std::size_t>(expert)];
   }
   ExpertStats& at(int layer, int expert) {
-    return cells[static_cast<std::size_t>(layer) * static_cast<std::size_t>(experts) +
-                 static_cast<std::size_t>(expert)];
+    return const_cast<ExpertStats&>(std::as_const(*this).at(layer, expert));
   }
 };
 
@@ -140,11 +155,12 @@ struct SequenceInfo {
   std::string domain;            ///< of its document; may be empty
 };
 
-/// What one token did in one MoE layer, slot by slot.
+/// What one token did in one MoE layer, slot by slot. The shared expert has slot -1, and NaN for probability
+/// and weight.
 struct SlotRow {
   int layer = 0;  ///< decoder layer
   int slot = 0;
-  int expert = 0;
+  int expert = 0;  ///< or kSharedExpert
   float probability = 0;
   float weight = 0;
   float output_norm = 0;

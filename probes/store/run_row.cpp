@@ -4,6 +4,7 @@
 #include <fmt/chrono.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <ctime>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,7 @@
 #include "probes/store/aggregates.h"
 #include "probes/store/delete_run.h"
 #include "probes/store/schema.h"
+#include "probes/store/trace_tables.h"
 #include "probes/store/writer_identity.h"
 
 namespace expertscope {
@@ -178,6 +180,31 @@ Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   return run;
 }
 
+// The layers with a shared expert are those that have a row of it. `runs` are in the order of their ids.
+Status read_shared_layers(const Database& database, std::optional<std::int64_t> id,
+                          std::vector<RunInfo>& runs) {
+  auto there = has_table(database, "shared_expert_stats");
+  if (!there) return forward_error(there);
+  if (!*there) return {};
+  auto query = database.prepare("SELECT run, layer FROM shared_expert_stats WHERE ?1 IS NULL OR run = ?1");
+  if (!query) return forward_error(query);
+  if (id) query->bind(1, *id);
+  return query->for_each_row([&](const Statement& row) -> Status {
+    const std::int64_t layer = row.integer(1);
+    const auto run =
+        std::lower_bound(runs.begin(), runs.end(), row.integer(0),
+                         [](const RunInfo& info, std::int64_t wanted) { return info.id < wanted; });
+    if (run == runs.end() || run->id != row.integer(0)) return {};  // it began meanwhile
+    if (layer < 0 || layer >= run->layers || run->moe_layer[static_cast<std::size_t>(layer)] == 0) {
+      return fail(ErrorCode::format, "{}: damaged trace: shared_expert_stats of run {} names layer {}",
+                  database.file().string(), run->id, layer);
+    }
+    run->shared_layer.resize(run->moe_layer.size());
+    run->shared_layer[static_cast<std::size_t>(layer)] = 1;
+    return {};
+  });
+}
+
 // In a damaged file a table can give its rows again and again.
 class RunOrder {
  public:
@@ -321,6 +348,7 @@ Result<std::vector<RunInfo>> read_run_rows(const Database& database, std::option
     return {};
   });
   if (!status) return forward_error(status);
+  if (auto shared = read_shared_layers(database, id, runs); !shared) return forward_error(shared);
   return runs;
 }
 

@@ -31,12 +31,18 @@ ClampedRange clamp(const TokenRange& range) {
   return {begin, std::clamp<std::int64_t>(range.end, begin, kMaxTokens)};
 }
 
-SlotRow slot_row(const SlotColumns& columns, int layer, std::size_t token, std::size_t slot) {
+SlotRow slot_row(SlotTable table, const SlotColumns& columns, int layer, std::size_t token,
+                 std::size_t slot) {
   const std::size_t at = token * index(columns.slots) + slot;
   SlotRow row;
   row.layer = layer;
   row.slot = static_cast<int>(slot);
   row.expert = columns.expert[at];
+  if (table == SlotTable::shared) {
+    row.slot = -1;
+    row.expert = kSharedExpert;
+    row.probability = row.weight = std::numeric_limits<float>::quiet_NaN();
+  }
   if (!columns.weight.empty()) {
     row.weight = columns.weight[at];
     row.probability = columns.probability[at];
@@ -47,6 +53,46 @@ SlotRow slot_row(const SlotColumns& columns, int layer, std::size_t token, std::
     if (columns.output_channel[at] != kNoChannel) row.output_channel = columns.output_channel[at];
   }
   return row;
+}
+
+using Sequences =
+    std::map<std::int64_t, std::vector<std::int32_t>>;  // by first token of a row of token_block
+
+struct SlotSource {
+  SlotTable table = SlotTable::routed;
+  int layer = 0;
+};
+
+// Adds what the experts of a layer did in a range of tokens.
+Status add_range(const Database& database, const RunInfo& run, const SlotSource& source,
+                 const ClampedRange& tokens, const Sequences& sequences, std::span<ExpertStats> experts) {
+  FirstRows first_rows(static_cast<int>(experts.size()));
+  bool good = true;
+  const auto add = [&](const SlotColumns& columns) {
+    const auto found = sequences.find(columns.first_token);
+    good = found != sequences.end() && found->second.size() == index(columns.tokens);
+    if (!good) return false;
+    const int begin = static_cast<int>(std::max<std::int64_t>(tokens.begin - columns.first_token, 0));
+    const int end =
+        static_cast<int>(std::min<std::int64_t>(tokens.end - columns.first_token, columns.tokens));
+    const auto part = std::span(found->second).subspan(index(begin), index(end - begin));
+    good = add_slots(columns.part(begin, end), part, first_rows, experts);
+    return good;
+  };
+  auto status = for_each_slot_block(database, run, source.table, source.layer, tokens, add);
+  if (!status || good) return status;
+  return fail(ErrorCode::format,
+              "{}: damaged trace: {} of run {}, layer {}: an expert id is too large, or its tokens are not "
+              "those of token_block",
+              database.file().string(), slot_table_name(source.table), run.id, source.layer);
+}
+
+// The tables that have the slots of a layer.
+std::span<const SlotTable> slot_tables(const RunInfo& run, int layer) {
+  static constexpr SlotTable kBoth[] = {SlotTable::routed, SlotTable::shared};
+  if (run.moe_layer[index(layer)] == 0) return {};
+  const bool shared = !run.shared_layer.empty() && run.shared_layer[index(layer)] != 0;
+  return std::span(kBoth).first(shared ? 2 : 1);
 }
 
 }  // namespace
@@ -185,37 +231,21 @@ Result<ExpertTable> TraceReader::expert_table(std::int64_t run, const TokenRange
   if (!empty) return forward_error(empty);
   ExpertTable& table = *empty;
   const ClampedRange tokens = clamp(range);
-  std::map<std::int64_t, std::vector<std::int32_t>> sequences;  // by first token of the row
+  Sequences sequences;
   auto status = for_each_token_block(*impl_->database, run, tokens, [&](const TokenBlockRow& block) {
     sequences[block.first_token] = block.sequence;
     table.tokens += std::min(block.end(), tokens.end) - std::max(block.first_token, tokens.begin);
     return true;
   });
+  const auto add = [&](const SlotSource& source, std::span<ExpertStats> experts) {
+    return add_range(*impl_->database, *info, source, tokens, sequences, experts);
+  };
   for (int layer = 0; status && layer < info->layers; ++layer) {
     if (info->moe_layer[index(layer)] == 0) continue;
-    FirstRows first_rows(info->experts);
-    const auto cells =
-        std::span(table.cells).subspan(index(layer) * index(info->experts), index(info->experts));
-    bool good = true;
-    const auto add = [&](const SlotColumns& columns) {
-      const auto found = sequences.find(columns.first_token);
-      good = found != sequences.end() && found->second.size() == index(columns.tokens);
-      if (!good) return false;
-      const int begin = static_cast<int>(std::max<std::int64_t>(tokens.begin - columns.first_token, 0));
-      const int end =
-          static_cast<int>(std::min<std::int64_t>(tokens.end - columns.first_token, columns.tokens));
-      const auto part = std::span(found->second).subspan(index(begin), index(end - begin));
-      good = add_slots(columns.part(begin, end), part, first_rows, cells);
-      return good;
-    };
-    status = for_each_slot_block(*impl_->database, *info, layer, tokens, add);
-    if (status && !good) {
-      return fail(
-          ErrorCode::format,
-          "{}: damaged trace: slot_block of run {}, layer {}: an expert id is too large, or its tokens "
-          "are not those of token_block",
-          file().string(), run, layer);
-    }
+    status = add({SlotTable::routed, layer},
+                 std::span(table.cells).subspan(index(layer) * index(info->experts), index(info->experts)));
+    if (status && table.has_shared(layer))
+      status = add({SlotTable::shared, layer}, std::span(&table.shared[index(layer)], 1));
   }
   if (!status) return forward_error(status);
   return empty;
@@ -273,17 +303,18 @@ Result<std::vector<SlotRow>> TraceReader::token_slots(std::int64_t run, std::int
   if (token < 0 || token >= info->tokens) return rows;
   const ClampedRange range{token, token + 1};
   for (int layer = 0; layer < info->layers; ++layer) {
-    if (info->moe_layer[index(layer)] == 0) continue;
-    const auto add = [&](const SlotColumns& columns) {
-      const std::size_t at = index(token - columns.first_token);
-      for (std::size_t slot = 0; slot < index(columns.slots); ++slot) {
-        if (columns.expert[at * index(columns.slots) + slot] == kNoExpert) continue;
-        rows.push_back(slot_row(columns, layer, at, slot));
-      }
-      return true;
-    };
-    auto status = for_each_slot_block(*impl_->database, *info, layer, range, add);
-    if (!status) return forward_error(status);
+    for (const SlotTable table : slot_tables(*info, layer)) {
+      const auto add = [&](const SlotColumns& columns) {
+        const std::size_t at = index(token - columns.first_token);
+        for (std::size_t slot = 0; slot < index(columns.slots); ++slot) {
+          if (columns.expert[at * index(columns.slots) + slot] == kNoExpert) continue;
+          rows.push_back(slot_row(table, columns, layer, at, slot));
+        }
+        return true;
+      };
+      auto status = for_each_slot_block(*impl_->database, *info, table, layer, range, add);
+      if (!status) return forward_error(status);
+    }
   }
   return rows;
 }
@@ -295,13 +326,17 @@ Status TraceReader::visit_expert(
   auto info = this->run(run);
   if (!info) return forward_error(info);
   const ClampedRange wanted = clamp(range);
-  return for_each_slot_block(*impl_->database, *info, layer, wanted, [&](const SlotColumns& columns) {
+  const SlotTable table = expert == kSharedExpert ? SlotTable::shared : SlotTable::routed;
+  const bool has_shared = layer >= 0 && layer < info->layers && slot_tables(*info, layer).size() > 1;
+  if (table == SlotTable::shared && !has_shared) return {};
+  const int number = std::max(expert, 0);  // what the one slot of the shared expert has
+  return for_each_slot_block(*impl_->database, *info, table, layer, wanted, [&](const SlotColumns& columns) {
     const std::int64_t end = std::min(columns.first_token + columns.tokens, wanted.end);
     for (std::int64_t token = std::max(columns.first_token, wanted.begin); token < end; ++token) {
       const std::size_t at = index(token - columns.first_token);
       for (std::size_t slot = 0; slot < index(columns.slots); ++slot) {
-        if (columns.expert[at * index(columns.slots) + slot] != expert || expert == kNoExpert) continue;
-        if (!visit(token, slot_row(columns, layer, at, slot))) return false;
+        if (columns.expert[at * index(columns.slots) + slot] != number || number == kNoExpert) continue;
+        if (!visit(token, slot_row(table, columns, layer, at, slot))) return false;
       }
     }
     return true;
@@ -315,15 +350,16 @@ Status TraceReader::visit_selections(
   auto info = this->run(run);
   if (!info) return forward_error(info);
   const ClampedRange wanted = clamp(range);
-  return for_each_slot_block(*impl_->database, *info, layer, wanted, [&](const SlotColumns& columns) {
-    const std::int64_t end = std::min(columns.first_token + columns.tokens, wanted.end);
-    const std::size_t slots = index(columns.slots);
-    for (std::int64_t token = std::max(columns.first_token, wanted.begin); token < end; ++token) {
-      if (!visit(token, columns.expert.subspan(index(token - columns.first_token) * slots, slots)))
-        return false;
-    }
-    return true;
-  });
+  return for_each_slot_block(
+      *impl_->database, *info, SlotTable::routed, layer, wanted, [&](const SlotColumns& columns) {
+        const std::int64_t end = std::min(columns.first_token + columns.tokens, wanted.end);
+        const std::size_t slots = index(columns.slots);
+        for (std::int64_t token = std::max(columns.first_token, wanted.begin); token < end; ++token) {
+          if (!visit(token, columns.expert.subspan(index(token - columns.first_token) * slots, slots)))
+            return false;
+        }
+        return true;
+      });
 }
 
 // One value a token: as many as there are recorded tokens in the range.

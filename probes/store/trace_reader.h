@@ -65,11 +65,12 @@ class TraceReader {
   /// Without words `bytes` stays empty: a word of some 64 KiB, and be it one, is in every row that names it.
   Result<std::vector<TokenRow>> tokens(std::int64_t run, const TokenRange& range,
                                        TokenWords words = TokenWords::with) const;
-  /// Every slot of one token, all MoE layers in order, empty slots left out; none for a token the run does
-  /// not have.
+  /// Every slot of one token, all MoE layers in order, empty slots left out, and the shared expert behind
+  /// those of its layer; none for a token the run does not have.
   Result<std::vector<SlotRow>> token_slots(std::int64_t run, std::int64_t token) const;
 
-  /// Visits every slot in which `expert` ran in `layer`, in token order. Return false from `visit` to stop.
+  /// Visits every slot in which `expert` (or kSharedExpert) ran in `layer`, in token order. Return false from
+  /// `visit` to stop.
   Status visit_expert(std::int64_t run, int layer, int expert, const TokenRange& range,
                       const std::function<bool(std::int64_t token, const SlotRow& slot)>& visit) const;
   /// Visits the experts of every token of the range at a MoE layer, in token order: [slots], kNoExpert where

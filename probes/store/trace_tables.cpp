@@ -163,10 +163,38 @@ CREATE VIEW expert_load AS
   FROM expert_stats;
 )sql";
 
-// Of a trace from which a run was deleted; others do not have it.
-constexpr const char* kDeletedRun = "CREATE TABLE IF NOT EXISTS deleted_run(id INTEGER PRIMARY KEY) STRICT";
-// SQLite keeps the statement without IF NOT EXISTS.
-constexpr std::string_view kDeletedRunKept = "CREATE TABLE deleted_run(id INTEGER PRIMARY KEY) STRICT";
+// Tables that a trace has from the moment on when there is something to put into them. Who does not know them
+// passes them over.
+struct OptionalTable {
+  const char* name;
+  const char* columns;  // and what follows them
+};
+constexpr std::array kOptionalTables = {
+    OptionalTable{"deleted_run", "(id INTEGER PRIMARY KEY) STRICT"},
+    OptionalTable{"shared_expert_stats", R"sql((
+  run INTEGER NOT NULL,
+  layer INTEGER NOT NULL,
+  count INTEGER NOT NULL DEFAULT 0,
+  norm_sum REAL,
+  output_max REAL,
+  output_channel INTEGER,
+  output_token INTEGER,
+  first_row_max REAL,
+  first_row_channel INTEGER,
+  first_row_token INTEGER,
+  PRIMARY KEY(run, layer)
+) STRICT, WITHOUT ROWID)sql"},
+    OptionalTable{"shared_expert_block", R"sql((
+  run INTEGER NOT NULL,
+  layer INTEGER NOT NULL,
+  first_token INTEGER NOT NULL,
+  tokens INTEGER NOT NULL,
+  output_norm BLOB NOT NULL,
+  output_max BLOB NOT NULL,
+  output_channel BLOB NOT NULL,
+  UNIQUE(run, layer, first_token)
+) STRICT)sql"},
+};
 
 constexpr std::array kTables = {"run",          "policy_change", "sequence",    "dropped",    "vocabulary",
                                 "expert_stats", "layer_stats",   "token_block", "slot_block", "layer_block"};
@@ -195,11 +223,15 @@ std::string without_blanks(std::string_view sql) {
   return out;
 }
 
-std::string_view statement_of(const char* table) {
-  if (std::string_view(table) == "deleted_run") return kDeletedRunKept;
+// As SQLite keeps it: without IF NOT EXISTS.
+std::string statement_of(const char* table) {
+  for (const OptionalTable& optional : kOptionalTables) {
+    if (std::string_view(table) == optional.name)
+      return fmt::format("CREATE TABLE {}{}", optional.name, optional.columns);
+  }
   const std::string_view schema = kSchema;
   const auto begin = schema.find(fmt::format("CREATE TABLE {}(", table));
-  return schema.substr(begin, schema.find(';', begin) - begin);
+  return std::string(schema.substr(begin, schema.find(';', begin) - begin));
 }
 
 Status check_table(const Database& database, Statement& query, const char* table) {
@@ -234,14 +266,20 @@ Status check_indexes(const Database& database, const char* table) {
               database.file().string(), query->text(0), table);
 }
 
-// Any thing of that name, a view for instance, has to be the table.
-Status check_deleted_run(const Database& database, Statement& query) {
-  auto there =
-      database.integer("SELECT 1 FROM main.sqlite_schema WHERE name = 'deleted_run' COLLATE NOCASE LIMIT 1");
-  if (!there) return forward_error(there);
-  if (!*there) return {};
-  if (auto status = check_table(database, query, "deleted_run"); !status) return status;
-  return check_indexes(database, "deleted_run");
+// Any thing of that name, a view for instance, has to be the table. Those of the shared experts come
+// together.
+Status check_optional_tables(const Database& database, Statement& query) {
+  auto shared = has_table(database, "shared_expert_stats");
+  if (!shared) return forward_error(shared);
+  for (const OptionalTable& table : kOptionalTables) {
+    auto there = has_table(database, table.name);
+    if (!there) return forward_error(there);
+    const bool needed = *shared && std::string_view(table.name) == "shared_expert_block";
+    if (!*there && !needed) continue;
+    if (auto status = check_table(database, query, table.name); !status) return status;
+    if (auto status = check_indexes(database, table.name); !status) return status;
+  }
+  return {};
 }
 
 Status check_triggers(const Database& database) {
@@ -260,8 +298,19 @@ const char* trace_schema() {
   return kSchema;
 }
 
-const char* deleted_run_schema() {
-  return kDeletedRun;
+Status make_optional_table(Database& database, const char* name) {
+  const auto* table =
+      std::find_if(kOptionalTables.begin(), kOptionalTables.end(),
+                   [name](const OptionalTable& optional) { return std::string_view(optional.name) == name; });
+  return database.execute(
+      fmt::format("CREATE TABLE IF NOT EXISTS {}{}", table->name, table->columns).c_str());
+}
+
+Result<bool> has_table(const Database& database, const char* name) {
+  auto query = database.prepare("SELECT 1 FROM main.sqlite_schema WHERE name = ?1 COLLATE NOCASE LIMIT 1");
+  if (!query) return forward_error(query);
+  query->bind(1, name);
+  return query->step();
 }
 
 Status check_tables(const Database& database) {
@@ -271,7 +320,7 @@ Status check_tables(const Database& database) {
     if (auto status = check_table(database, *query, table); !status) return status;
     if (auto status = check_indexes(database, table); !status) return status;
   }
-  if (auto status = check_deleted_run(database, *query); !status) return status;
+  if (auto status = check_optional_tables(database, *query); !status) return status;
   return check_triggers(database);
 }
 

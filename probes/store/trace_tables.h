@@ -9,8 +9,12 @@ namespace expertscope {
 /// The statements that make an empty trace of this version.
 const char* trace_schema();
 
-/// Makes table deleted_run where it is not there yet: only a trace from which a run was deleted has it.
-const char* deleted_run_schema();
+/// Makes one of the tables that not every trace has, where it is not there yet: deleted_run when the first
+/// run is deleted, shared_expert_stats and shared_expert_block for the first run of a model with shared
+/// experts.
+Status make_optional_table(Database& database, const char* name);
+/// Whether there is such a thing, be it a table or not.
+Result<bool> has_table(const Database& database, const char* name);
 
 /// Refuses a trace whose tables were not made by these statements: a view, a generated column, a check or an
 /// index on an expression could run anything that SQL can say, and a trigger change what is recorded. Plain

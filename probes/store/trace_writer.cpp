@@ -6,6 +6,7 @@
 
 #include "probes/store/run_row.h"
 #include "probes/store/schema.h"
+#include "probes/store/trace_tables.h"
 #include "probes/store/writer_identity.h"
 
 namespace expertscope {
@@ -40,7 +41,8 @@ Status check_info(const std::filesystem::path& file, const RunInfo& info) {
   const bool sizes = info.layers > 0 && info.layers <= kMaxLayers && info.experts >= 0 &&
                      info.experts <= kMaxExperts &&
                      static_cast<std::int64_t>(info.layers) * info.experts <= kMaxCells && info.top_k >= 0 &&
-                     info.top_k <= info.experts && info.moe_layer.size() == index(info.layers);
+                     info.top_k <= info.experts && info.moe_layer.size() == index(info.layers) &&
+                     (info.shared_layer.empty() || info.shared_layer.size() == index(info.layers));
   if (!sizes) {
     return fail(ErrorCode::invalid_argument, "{}: cannot record a run of {} layers x {} experts, top-{}",
                 file.string(), info.layers, info.experts, info.top_k);
@@ -68,13 +70,18 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::start(
   for (int layer = 0; layer < info.layers; ++layer) {
     const bool moe = info.moe_layer[index(layer)] != 0;
     writer->moe_index_.push_back(moe ? static_cast<int>(writer->moe_layers_.size()) : -1);
-    if (moe) writer->moe_layers_.push_back(layer);
+    if (!moe) continue;
+    if (!info.shared_layer.empty() && info.shared_layer[index(layer)] != 0)
+      writer->shared_.push_back(static_cast<int>(writer->moe_layers_.size()));
+    writer->moe_layers_.push_back(layer);
   }
   const std::size_t cells = writer->moe_layers_.size() * index(info.experts);
   writer->experts_stats_.resize(cells);
   writer->written_count_.resize(cells);
   writer->layer_stats_.resize(index(info.layers));
   writer->first_rows_.assign(writer->moe_layers_.size(), FirstRows(info.experts));
+  writer->shared_stats_.resize(writer->moe_layers_.size());
+  writer->shared_rows_.assign(writer->moe_layers_.size(), FirstRows(1));
   if (auto status = writer->insert_run(info); !status) return forward_error(status);
   if (auto status = writer->prepare(); !status) return forward_error(status);
   writer->database_->note_length();
@@ -91,6 +98,7 @@ Status TraceWriter::insert_run(const RunInfo& info) {
   if (!id) return forward_error(id);
   run_ = *id;
   if (auto status = insert_stats(info); !status) return status;
+  if (auto status = insert_shared_stats(info); !status) return status;
   return transaction->commit();
 }
 
@@ -121,6 +129,22 @@ Status TraceWriter::insert_stats(const RunInfo& info) {
       zero_if(6, info.probes.routing && info.probes.expert_output);
       if (auto status = expert->run(); !status) return status;
     }
+  }
+  return {};
+}
+
+Status TraceWriter::insert_shared_stats(const RunInfo& info) {
+  if (shared_.empty()) return {};
+  for (const char* table : {"shared_expert_stats", "shared_expert_block"}) {
+    if (auto made = make_optional_table(*database_, table); !made) return made;
+  }
+  auto row = database_->prepare("INSERT INTO shared_expert_stats(run, layer, norm_sum) VALUES(?1, ?2, ?3)");
+  if (!row) return forward_error(row);
+  for (const int moe : shared_) {
+    row->bind(1, run_);
+    row->bind(2, moe_layers_[index(moe)]);
+    info.probes.expert_output ? row->bind(3, 0.0) : row->bind_null(3);
+    if (auto status = row->run(); !status) return status;
   }
   return {};
 }
@@ -161,7 +185,20 @@ Status TraceWriter::prepare() {
       {&insert_policy_, "INSERT OR REPLACE INTO policy_change VALUES(?1, ?2, ?3)"},
       {&insert_word_, "INSERT OR IGNORE INTO vocabulary VALUES(?1, ?2, ?3)"},
   };
-  for (const Entry& entry : entries) {
+  const Entry shared[] = {
+      {&insert_shared_block_,
+       "INSERT INTO shared_expert_block(run, layer, first_token, tokens, output_norm, output_max, "
+       "output_channel) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+      {&delete_shared_block_,
+       "DELETE FROM shared_expert_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3"},
+      {&update_shared_,
+       "UPDATE shared_expert_stats SET count = ?3, norm_sum = ?4, output_max = ?5, output_channel = ?6, "
+       "output_token = ?7, first_row_max = ?8, first_row_channel = ?9, first_row_token = ?10 "
+       "WHERE run = ?1 AND layer = ?2"},
+  };
+  std::vector<Entry> all(std::begin(entries), std::end(entries));
+  if (!shared_.empty()) all.insert(all.end(), std::begin(shared), std::end(shared));
+  for (const Entry& entry : all) {
     auto statement = database_->prepare(entry.sql);
     if (!statement) return forward_error(statement);
     *entry.statement = std::move(*statement);
@@ -191,6 +228,7 @@ Status TraceWriter::check(const CaptureBlock& block, const BlockTags& tags) cons
   const CaptureRequest& what = block.request;
   const std::size_t moe = index(block.moe_layers) * tokens;
   const std::size_t layers = index(block.layers) * tokens;
+  const bool shared = what.expert_output && !shared_.empty();
   const bool sizes =
       block.token_id.size() == tokens && block.position.size() == tokens && tags.sequence.size() == tokens &&
       sized(block.log_prob, what.log_prob, tokens) &&
@@ -198,8 +236,10 @@ Status TraceWriter::check(const CaptureBlock& block, const BlockTags& tags) cons
       sized(block.weight, what.routing, slots) && sized(block.probability, what.routing, slots) &&
       sized(block.output_norm, what.expert_output, slots) &&
       sized(block.output_max, what.expert_output, slots) &&
-      sized(block.output_channel, what.expert_output, slots) && sized(block.entropy, what.entropy, moe) &&
-      sized(block.hidden_max, what.hidden, layers) && sized(block.hidden_channel, what.hidden, layers) &&
+      sized(block.output_channel, what.expert_output, slots) && sized(block.shared_norm, shared, moe) &&
+      sized(block.shared_max, shared, moe) && sized(block.shared_channel, shared, moe) &&
+      sized(block.entropy, what.entropy, moe) && sized(block.hidden_max, what.hidden, layers) &&
+      sized(block.hidden_channel, what.hidden, layers) &&
       sized(block.first_token_attention, what.attention, layers) &&
       sized(block.router_logits, what.router_logits, moe * index(block.experts));
   const bool cache = !block.cache_hits.empty();
@@ -245,6 +285,8 @@ Status TraceWriter::note(const BlockTags& tags) {
   dirty_ = true;
   for (const SequenceStart& start : tags.starts) {
     for (FirstRows& rows : first_rows_)
+      rows.forget(start.ended);
+    for (FirstRows& rows : shared_rows_)
       rows.forget(start.ended);
     insert_sequence_.bind(1, run_);
     insert_sequence_.bind(2, start.number);
@@ -325,6 +367,11 @@ Status TraceWriter::aggregate(int begin, int end) {
       return fail(ErrorCode::mismatch, "{}: the capture of layer {} names an expert the model does not have",
                   database_->file().string(), moe_layers_[m]);
     }
+  }
+  for (const int moe : shared_) {
+    const SlotColumns columns = block_.shared(moe, begin, end);
+    if (columns.expert.empty()) continue;
+    add_slots(columns, sequence, shared_rows_[index(moe)], std::span(&shared_stats_[index(moe)], 1));
   }
   for (std::size_t layer = 0; layer < layer_stats_.size(); ++layer) {
     add_layer(block_.layer(static_cast<int>(layer), moe_index_[layer], begin, end), layer_stats_[layer]);

@@ -74,6 +74,7 @@ class TraceWriter {
   TraceWriter() = default;
   Status insert_run(const RunInfo& info);
   Status insert_stats(const RunInfo& info);
+  Status insert_shared_stats(const RunInfo& info);
   Status prepare();
   Status begin_transaction();
   Status check_in_place();
@@ -88,8 +89,10 @@ class TraceWriter {
   Status delete_rows();
   Status write_tokens(int begin, int end);
   Status write_slots(int moe_layer, int begin, int end);
+  Status write_shared(int moe_layer, int begin, int end);
   Status write_layer(int layer, int begin, int end);
   Status write_expert_stats();
+  Status write_shared_stats();
   Status write_layer_stats();
   Status write_run_tokens();
 
@@ -101,6 +104,7 @@ class TraceWriter {
   int experts_ = 0;
   std::vector<int> moe_index_;   ///< [layers] index among the MoE layers, or -1
   std::vector<int> moe_layers_;  ///< decoder layer of each MoE layer
+  std::vector<int> shared_;      ///< MoE layers with a shared expert, as indices among the MoE layers
 
   OpenBlock block_;
   bool block_open_ = false;
@@ -115,8 +119,10 @@ class TraceWriter {
 
   std::vector<ExpertStats> experts_stats_;   ///< [moe_layers, experts]
   std::vector<std::int64_t> written_count_;  ///< [moe_layers, experts] count as the file has it
+  std::vector<ExpertStats> shared_stats_;    ///< [moe_layers]
   std::vector<LayerStats> layer_stats_;      ///< [layers]
   std::vector<FirstRows> first_rows_;        ///< [moe_layers]
+  std::vector<FirstRows> shared_rows_;       ///< [moe_layers]
   std::vector<std::uint8_t> known_token_;    ///< by id: vocabulary row written
   std::shared_ptr<const RoutingTable> table_;
   std::string policy_;
@@ -125,6 +131,7 @@ class TraceWriter {
   Statement insert_token_block_, insert_slot_block_, insert_layer_block_;
   Statement delete_token_block_, delete_slot_block_, delete_layer_block_;
   Statement update_expert_, update_layer_, update_run_;
+  Statement insert_shared_block_, delete_shared_block_, update_shared_;  ///< empty without a shared expert
   Statement insert_sequence_, insert_dropped_, insert_policy_, insert_word_;
 };
 

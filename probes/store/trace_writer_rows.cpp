@@ -87,6 +87,20 @@ Status TraceWriter::write_slots(int moe_layer, int begin, int end) {
   return row.run();
 }
 
+Status TraceWriter::write_shared(int moe_layer, int begin, int end) {
+  const SlotColumns columns = block_.shared(moe_layer, begin, end);
+  if (columns.expert.empty()) return {};
+  Statement& row = insert_shared_block_;
+  row.bind(1, run_);
+  row.bind(2, moe_layers_[index(moe_layer)]);
+  row.bind(3, columns.first_token);
+  row.bind(4, columns.tokens);
+  row.bind_blob(5, std::as_bytes(columns.output_norm));
+  row.bind_blob(6, std::as_bytes(columns.output_max));
+  row.bind_blob(7, std::as_bytes(columns.output_channel));
+  return row.run();
+}
+
 Status TraceWriter::write_layer(int layer, int begin, int end) {
   const int moe = moe_index_[index(layer)];
   const LayerColumns columns = block_.layer(layer, moe, begin, end);
@@ -117,6 +131,9 @@ Status TraceWriter::write_rows() {
   for (std::size_t m = 0; m < moe_layers_.size(); ++m) {
     if (auto status = write_slots(static_cast<int>(m), begin, end); !status) return status;
   }
+  for (const int moe : shared_) {
+    if (auto status = write_shared(moe, begin, end); !status) return status;
+  }
   for (std::size_t layer = 0; layer < moe_index_.size(); ++layer) {
     if (auto status = write_layer(static_cast<int>(layer), begin, end); !status) return status;
   }
@@ -130,7 +147,8 @@ Status TraceWriter::delete_rows() {
   delete_token_block_.bind(2, block_.first_token());
   if (auto status = delete_token_block_.run(); !status) return status;
   for (std::size_t layer = 0; layer < moe_index_.size(); ++layer) {
-    for (Statement* statement : {&delete_slot_block_, &delete_layer_block_}) {
+    for (Statement* statement : {&delete_slot_block_, &delete_layer_block_, &delete_shared_block_}) {
+      if (!*statement) continue;
       statement->bind(1, run_);
       statement->bind(2, static_cast<int>(layer));
       statement->bind(3, block_.first_token());
@@ -180,6 +198,21 @@ Status TraceWriter::write_expert_stats() {
   return {};
 }
 
+Status TraceWriter::write_shared_stats() {
+  Statement& row = update_shared_;
+  for (const int moe : shared_) {
+    const ExpertStats& stats = shared_stats_[index(moe)];
+    row.bind(1, run_);
+    row.bind(2, moe_layers_[index(moe)]);
+    row.bind(3, stats.count);
+    measured_.expert_output ? bind_finite(row, 4, stats.norm_sum) : row.bind_null(4);
+    bind_maximum(row, 5, {stats.output_max, stats.output_channel, stats.output_token});
+    bind_maximum(row, 8, {stats.first_row_max, stats.first_row_channel, stats.first_row_token});
+    if (auto status = row.run(); !status) return status;
+  }
+  return {};
+}
+
 Status TraceWriter::write_layer_stats() {
   Statement& row = update_layer_;
   const CaptureRequest& what = measured_;
@@ -223,6 +256,7 @@ Status TraceWriter::commit() {
   if (auto status = begin_transaction(); !status) return status;
   if (auto status = write_rows(); !status) return status;
   if (auto status = write_expert_stats(); !status) return status;
+  if (auto status = write_shared_stats(); !status) return status;
   if (auto status = write_layer_stats(); !status) return status;
   if (auto status = write_run_tokens(); !status) return status;
   if (auto status = transaction_->commit(); !status) return status;

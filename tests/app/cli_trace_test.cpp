@@ -136,6 +136,38 @@ TEST_F(CliTrace, SuperExpertsAgreeWithTheReference) {
   }
 }
 
+TEST_F(CliTrace, SharedSuperExpertsAgreeWithTheReferenceEverywhere) {
+  const json golden = data_json("golden/planted_shared_experts/planted.json");
+  std::string lines;
+  for (const json& text : golden["texts"])
+    lines += json({{"text", text}}).dump() + "\n";
+  write_file(*scratch_ / "shared.jsonl", lines);
+  const std::string trace = *scratch_ / "shared.db";
+  run_cli_json({"profile", data_path("models/planted_shared_experts"), "--data", *scratch_ / "shared.jsonl",
+                "--trace", trace, "--math", "f32", "--json"});
+  for (const char* definition : {"paper", "upstream"}) {
+    const json found = run_cli_json(
+        {"analyze", trace, "super-experts", "--json", "--definition", definition})["super_experts"];
+    const json& expected = golden["definitions"][definition]["super_experts"];
+    ASSERT_EQ(found.size(), expected.size()) << definition;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_EQ(found[i]["layer"], expected[i]["layer"]);
+      EXPECT_EQ(found[i]["expert"], expected[i]["expert"]);
+      EXPECT_EQ(found[i]["channel"], expected[i]["channel"]);
+    }
+  }
+  EXPECT_EQ(run_cli_json({"info", trace, "--json"})["runs"][0]["model"]["layers_with_shared_expert"], 4);
+  EXPECT_THAT(run_cli({"info", trace}).out, HasSubstr("70 experts and a shared one, top-8"));
+  EXPECT_THAT(run_cli({"analyze", trace, "super-experts"}).out, HasSubstr("   1      1  shared "));
+  EXPECT_THAT(run_cli({"analyze", trace, "super-experts", "--format", "csv"}).out, HasSubstr("\n2,1,-1,"));
+  const std::string report = *scratch_ / "shared.html";
+  ASSERT_EQ(run_cli({"report", trace, "--out", report}).exit_code, 0);
+  const std::string html = read_file(report);
+  EXPECT_THAT(html, HasSubstr("L1 shared"));
+  EXPECT_THAT(html, HasSubstr("layer 1, shared expert: "));
+  EXPECT_THAT(html, HasSubstr("(2, 30), (0, shared)")) << "by upstream's rule";
+}
+
 TEST_F(CliTrace, EntropyAgreesWithTheReference) {
   const json entropy = run_cli_json({"analyze", trace(), "entropy", "--json"});
   const json golden = data_json(kPlanted)["mean_router_entropy"];

@@ -190,12 +190,26 @@ def run_sql():
     return (ROOT / "tests/fuzz/corpus/trace_sql/good").read_text()
 
 
+def shared_experts():
+    """The tables of a run with a shared expert in layer 1, and what it did."""
+    source = (ROOT / "probes/store/trace_tables.cpp").read_text()
+    tables = re.findall(r'OptionalTable\{"(shared_\w+)", R"sql\((.*?)\)sql"\}', source, re.S)
+    sql = "".join(f"CREATE TABLE {name}{columns};\n" for name, columns in tables)
+    maximum = {"output_max": 6.0, "output_channel": 3, "output_token": 4}
+    first = {"first_row_max": 2.0, "first_row_channel": 1, "first_row_token": 0}
+    sql += insert("shared_expert_stats", {"run": 1, "layer": 1, "count": 11, "norm_sum": 22.0, **maximum, **first})
+    floats = struct.pack("<11f", *([2.0] * 11))
+    return sql + insert("shared_expert_block", {"run": 1, "layer": 1, "first_token": 0, "tokens": 11, "output_norm": floats,
+                                                "output_max": floats, "output_channel": struct.pack("<11H", *range(11))})
+
+
 def traces():
     run = run_sql()
     more = (insert("policy_change", {"run": 1, "token": 4, "policy": '{"version":1,"edits":[]}'}) +
             insert("dropped", {"run": 1, "token": 5, "sequence": 0, "position": 5, "tokens": 2}) +
             "UPDATE run SET dropped_tokens = 2;\nDELETE FROM vocabulary WHERE token_id > 9;\n")
     put("trace_sql", "good-more", run + more)
+    put("trace_sql", "good-shared", run + shared_experts())
     put("trace_sql", "odd-view", "DROP TABLE run;\nCREATE VIEW run AS WITH RECURSIVE r(id) AS (SELECT 1 UNION ALL SELECT id + 1 "
         "FROM r) SELECT * FROM r;\n")
     put("trace_sql", "odd-column", "ALTER TABLE run ADD COLUMN more TEXT AS (hex(zeroblob(id << 20)));\n"

@@ -29,6 +29,7 @@ bool read_run(const TraceReader& trace, const RunInfo& run) {
   ask(trace.tokens(run.id, {}));
   ask(trace.token_slots(run.id, 2));
   ask(trace.visit_expert(run.id, layer, 1, {}, go_on));
+  ask(trace.visit_expert(run.id, layer, kSharedExpert, {}, go_on));
   ask(trace.visit_selections(run.id, layer, {}, go_on));
   ask(trace.entropy(run.id, layer, {}));
   ask(trace.hidden_max(run.id, layer, {}));

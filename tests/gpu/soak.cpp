@@ -117,7 +117,8 @@ Status Episode::compare(const Batch& batch, std::span<const float> gpu, std::spa
   std::size_t row = 0;
   for (const SequenceChunk& chunk : batch.chunks) {
     float& margin = margins_[static_cast<std::size_t>(chunk.sequence)];
-    margin = std::min(margin, selection_margin(*cpu_sink_.last(), model_->config(), chunk.sequence));
+    margin = std::min(
+        margin, selection_margin(*cpu_sink_.last(), model_->config(), model_->weights(), chunk.sequence));
     const std::size_t count = static_cast<std::size_t>(chunk.count);
     if (options_.math == MathMode::f32) {
       auto ok = compare_f32(chunk.sequence, gpu.subspan(row * vocab, count * vocab),

@@ -3,7 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <span>
+#include <utility>
+
+#include "engine/cpu/router.h"
 
 namespace expertscope::testing {
 namespace {
@@ -104,30 +109,71 @@ SoakStep next_step(Dice& dice, const ModelConfig& config, const BackendOptions& 
   return step;
 }
 
-float selection_margin(const CaptureBlock& block, const ModelConfig& config, int sequence) {
+namespace {
+
+/// Between the `count`-th largest and the one behind it; infinite where there is no such pair.
+float gap_behind(std::vector<float> ranks, int count) {
+  const float none = std::numeric_limits<float>::infinity();
+  if (count < 1 || count >= static_cast<int>(ranks.size())) return none;
+  std::sort(ranks.begin(), ranks.end(), std::greater<>());
+  const float gap = ranks[static_cast<std::size_t>(count) - 1] - ranks[static_cast<std::size_t>(count)];
+  return std::isnan(gap) ? none : gap;
+}
+
+/// Bits of the groups that experts are chosen within, and the gap behind the last of them.
+std::uint32_t chosen_groups(const RouterRule& rule, std::span<const float> logits,
+                            std::span<const float> scores, float& margin) {
+  std::vector<float> ranks;
+  for (int g = 0; g < rule.model.groups; ++g)
+    ranks.push_back(rules::group_rank(rule, g, logits.data(), scores.data()));
+  margin = std::min(margin, gap_behind(ranks, rule.model.top_groups));
+  std::uint32_t chosen = 0;
+  for (int g = 0; g < rule.model.groups; ++g) {
+    int before = 0;
+    for (int other = 0; other < rule.model.groups; ++other)
+      before += rules::group_precedes(ranks[static_cast<std::size_t>(other)], other,
+                                      ranks[static_cast<std::size_t>(g)], g);
+    if (before < rule.model.top_groups) chosen |= 1u << g;
+  }
+  return chosen;
+}
+
+/// Of one token in one layer, in what its experts rank by.
+float margin_of(const RouterRule& rule, std::span<const float> logits) {
+  float margin = std::numeric_limits<float>::infinity();
+  std::vector<float> scores(logits.size());
+  std::vector<RoutedSlot> slots(static_cast<std::size_t>(rule.top_k));
+  cpu::route(logits, rule, scores, slots);  // for the scores: the slots are edited already
+  const bool groups = rules::has_groups(rule);
+  const std::uint32_t chosen = groups ? chosen_groups(rule, logits, scores, margin) : 0;
+  std::vector<float> ranks;
+  int selected = rule.top_k;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const int expert = static_cast<int>(i);
+    if (rules::is_forced(rule, expert)) {
+      --selected;
+    } else if (!groups || rules::can_be_chosen(rule, chosen, expert)) {
+      ranks.push_back(rules::rank_of(rule, expert, rules::edited_logit(rule, expert, logits[i]), scores[i]));
+    }
+  }
+  return std::min(margin, gap_behind(std::move(ranks), selected));
+}
+
+}  // namespace
+
+float selection_margin(const CaptureBlock& block, const ModelConfig& config, const Weights& weights,
+                       int sequence) {
   float margin = std::numeric_limits<float>::infinity();
   const auto experts = static_cast<std::size_t>(block.experts);
-  std::vector<float> logits;
   std::size_t row = 0;
-  for (int layer = 0; layer < config.num_layers(); ++layer) {
-    if (!config.is_moe(layer)) continue;
-    const LayerRouting& routing = block.table->layers[static_cast<std::size_t>(layer)];
+  for (int n = 0; n < config.num_layers(); ++n) {
+    if (!config.is_moe(n)) continue;
+    const auto layer = static_cast<std::size_t>(n);
+    const RouterRule rule = cpu::rule_of(block.table->layers[layer], weights.layers[layer].correction_bias);
     for (int t = 0; t < block.tokens; ++t, ++row) {
       if (block.sequence[static_cast<std::size_t>(t)] != sequence) continue;
-      logits.clear();
-      int selected = routing.top_k;
-      for (std::size_t e = 0; e < experts; ++e) {
-        if (routing.force[e] != 0) {
-          --selected;
-        } else {
-          logits.push_back(block.router_logits[row * experts + e] + routing.logit_bias[e]);
-        }
-      }
-      if (selected < 1 || selected >= static_cast<int>(logits.size())) continue;
-      std::sort(logits.begin(), logits.end(), std::greater<>());
-      const auto last = static_cast<std::size_t>(selected) - 1;
-      const float gap = logits[last] - logits[last + 1];
-      if (!std::isnan(gap)) margin = std::min(margin, gap);
+      margin =
+          std::min(margin, margin_of(rule, std::span(block.router_logits).subspan(row * experts, experts)));
     }
   }
   return margin;

@@ -10,6 +10,7 @@
 #include "engine/backend/backend.h"
 #include "engine/backend/capture.h"
 #include "engine/model/config.h"
+#include "engine/model/weights.h"
 #include "engine/run/routing_policy.h"
 
 namespace expertscope::testing {
@@ -42,8 +43,10 @@ struct SoakStep {
 SoakStep next_step(Dice& dice, const ModelConfig& config, const BackendOptions& options,
                    const std::vector<int>& lengths, bool top_p);
 
-/// Smallest distance, over tokens and layers, between the last logit that was selected and the first that was
-/// not. Where it is tiny, two backends may rightly select differently.
-float selection_margin(const CaptureBlock& block, const ModelConfig& config, int sequence);
+/// Smallest distance, over tokens and layers, between the last expert that was selected and the first that
+/// was not, and likewise of groups, in what the model's router ranks them by: logits, or scores with a
+/// correction bias. Where it is tiny, two backends may rightly select differently.
+float selection_margin(const CaptureBlock& block, const ModelConfig& config, const Weights& weights,
+                       int sequence);
 
 }  // namespace expertscope::testing

@@ -76,26 +76,65 @@ TEST(SoakSteps, ASeedRepeatsThem) {
   }
 }
 
-TEST(SelectionMargin, IsTheGapBehindTheLastSelectedLogitOfThatSequence) {
-  testing::ModelShape config = tiny_config();
-  config.num_hidden_layers = 1;
-  config.moe_layer = {1};
-  config.num_experts = 4;
-  auto table = std::make_shared<RoutingTable>();
-  LayerRouting routing;
-  routing.top_k = 2;
-  routing.logit_bias = {0, 0, 0, 0.5f};
-  routing.force = {0, 0, 0, 0};
-  table->layers = {routing};
-  CaptureBlock block;
-  block.tokens = 2;
-  block.experts = 4;
-  block.sequence = {0, 1};
-  block.router_logits = {4, 1, 3, 2, /* the other sequence */ 1, 1, 1, 1};
-  block.table = table;
-  EXPECT_FLOAT_EQ(selection_margin(block, config, 0), 0.5f);  // 4 and 3 against 2 + 0.5
-  table->layers[0].force[1] = 1;                              // one place less to compete for
-  EXPECT_FLOAT_EQ(selection_margin(block, config, 0), 1.0f);
+/// One layer of four experts, of which two are selected; two tokens of different sequences.
+class SelectionMargin : public ::testing::Test {
+ protected:
+  SelectionMargin() {
+    shape_.num_hidden_layers = 1;
+    shape_.moe_layer = {1};
+    shape_.num_experts = 4;
+    weights_.layers.resize(1);
+    routing_.model.experts = 4;
+    routing_.top_k = 2;
+    routing_.logit_bias = {0, 0, 0, 0};
+    routing_.remap = {0, 1, 2, 3};
+    routing_.output_scale = {1, 1, 1, 1};
+    routing_.drop = routing_.force = {0, 0, 0, 0};
+    block_.tokens = 2;
+    block_.experts = 4;
+    block_.sequence = {0, 1};
+    block_.router_logits = {4, 1, 3, 2, /* the other sequence */ 1, 1, 1, 1};
+  }
+  float margin() {
+    auto table = std::make_shared<RoutingTable>();
+    table->layers = {routing_};
+    block_.table = std::move(table);
+    return selection_margin(block_, shape_, weights_, 0);
+  }
+
+  testing::ModelShape shape_ = tiny_config();
+  Weights weights_;
+  LayerRouting routing_;
+  CaptureBlock block_;
+};
+
+TEST_F(SelectionMargin, IsTheGapBehindTheLastSelectedLogitOfThatSequence) {
+  EXPECT_FLOAT_EQ(margin(), 1.0f);  // 4 and 3 against 2
+  routing_.edited = true;
+  routing_.logit_bias[3] = 0.5f;
+  EXPECT_FLOAT_EQ(margin(), 0.5f);
+  routing_.force[1] = 1;  // one place less to compete for
+  EXPECT_FLOAT_EQ(margin(), 1.0f);
+}
+
+TEST_F(SelectionMargin, IsThatOfTheScoresWhereExpertsRankByThem) {
+  routing_.model.score = RouterSpec::Score::sigmoid;
+  routing_.model.correction_bias = true;
+  block_.router_logits = {0, 0, 0, 0, 1, 1, 1, 1};  // sigmoids of 0.5
+  weights_.layers[0].correction_bias = {0.3f, 0, 0.2f, 0.125f};
+  EXPECT_FLOAT_EQ(margin(), 0.075f);
+}
+
+TEST_F(SelectionMargin, IsThatOfTheGroupsWhereTheyAreCloser) {
+  routing_.model.score = RouterSpec::Score::sigmoid;
+  routing_.model.correction_bias = true;
+  routing_.model.groups = 2;
+  routing_.model.top_groups = 1;
+  routing_.model.group_rank = RouterSpec::GroupRank::sum_of_two;
+  routing_.top_k = 1;
+  block_.router_logits = {0, 0, 0, 0, 1, 1, 1, 1};
+  weights_.layers[0].correction_bias = {0.5f, 0, 0.25f, 0.1875f};
+  EXPECT_FLOAT_EQ(margin(), 0.0625f) << "1.5 against 1.4375; inside the first group 1 against 0.5";
 }
 
 }  // namespace

@@ -153,8 +153,11 @@ class Backends : public testing::TestWithParam<std::string> {
     compare("weight", actual.weight, expected.weight);
     compare("output_norm", actual.output_norm, expected.output_norm);
     compare("output_max", actual.output_max, expected.output_max);
+    compare("shared_norm", actual.shared_norm, expected.shared_norm);
+    compare("shared_max", actual.shared_max, expected.shared_max);
     compare_choices("expert", actual.expert, expected.expert);
     compare_choices("output_channel", actual.output_channel, expected.output_channel);
+    compare_choices("shared_channel", actual.shared_channel, expected.shared_channel);
     compare_choices("hidden_channel", actual.hidden_channel, expected.hidden_channel);
   }
 

@@ -103,6 +103,12 @@ void expect_moe_layer(const SequenceRecord& record, std::size_t moe, const Begin
                layer + "expert_norm");
   expect_close(record.output_max[moe], file.floats(layer + "expert_max"), kTolerance, layer + "expert_max");
   EXPECT_EQ(record.output_channel[moe], file.ints(layer + "expert_max_channel")) << layer;
+  ASSERT_EQ(record.shared_max.empty(), !file.has(layer + "shared_max"));
+  if (record.shared_max.empty()) return;
+  expect_close(record.shared_norm[moe], file.floats(layer + "shared_norm"), kTolerance,
+               layer + "shared_norm");
+  expect_close(record.shared_max[moe], file.floats(layer + "shared_max"), kTolerance, layer + "shared_max");
+  EXPECT_EQ(record.shared_channel[moe], file.ints(layer + "shared_max_channel")) << layer;
 }
 
 void expect_matches(const SequenceRecord& record, const GoldenFile& whole,

@@ -37,6 +37,7 @@ RunInfo run_info(const Shape& shape, const CaptureRequest& probes) {
   info.top_k = shape.slots;
   info.hidden_size = shape.hidden_size;
   info.moe_layer = shape.moe_layer;
+  info.shared_layer = shape.shared_layer;
   info.program_version = "0.1.0";
   info.backend = "CPU f32 (test)";
   info.backend_reason = "asked for";
@@ -66,6 +67,15 @@ float output_max_of(int token, int moe_layer, int slot) {
 int channel_of(const Shape& shape, int token, int moe_layer, int slot) {
   return (token + 7 * moe_layer + slot) % shape.hidden_size;
 }
+float shared_norm_of(int token, int moe_layer) {
+  return 2.0f + noise(token, moe_layer, 800);
+}
+float shared_max_of(int token, int moe_layer) {
+  return 20.0f * noise(token, moe_layer, 900);
+}
+int shared_channel_of(const Shape& shape, int token, int moe_layer) {
+  return (3 * token + moe_layer) % shape.hidden_size;
+}
 float entropy_of(int token, int moe_layer) {
   return 1.0f + noise(token, moe_layer, 400);
 }
@@ -79,11 +89,32 @@ float log_prob_of(int token) {
   return -5.0f * noise(token, 0, 600);
 }
 
+namespace {
+
+void fill_shared(const Shape& shape, int first_token, CaptureBlock& block) {
+  if (block.shared_max.empty()) return;
+  int moe = 0;
+  for (std::size_t layer = 0; layer < shape.moe_layer.size(); ++layer) {
+    if (shape.moe_layer[layer] == 0) continue;
+    for (int t = 0; shape.shared_layer[layer] != 0 && t < block.tokens; ++t) {
+      const auto at = static_cast<std::size_t>(moe * block.tokens + t);
+      block.shared_norm[at] = shared_norm_of(first_token + t, moe);
+      block.shared_max[at] = shared_max_of(first_token + t, moe);
+      block.shared_channel[at] = shared_channel_of(shape, first_token + t, moe);
+    }
+    ++moe;
+  }
+}
+
+}  // namespace
+
 std::unique_ptr<CaptureBlock> make_block(const Shape& shape, const CaptureRequest& probes,
                                          const BlockSpec& spec, std::unique_ptr<CaptureBlock> reuse) {
   auto block = reuse != nullptr ? std::move(reuse) : std::make_unique<CaptureBlock>();
   const int layers = static_cast<int>(shape.moe_layer.size());
-  block->prepare(probes, spec.tokens, layers, shape.moe_layers(), shape.slots, shape.experts);
+  block->prepare(probes, spec.tokens, layers, shape.moe_layers(), shape.slots, shape.experts,
+                 !shape.shared_layer.empty());
+  fill_shared(shape, spec.first, *block);
   const auto tokens = static_cast<std::size_t>(spec.tokens);
   for (std::size_t t = 0; t < tokens; ++t) {
     const int token = spec.first + static_cast<int>(t);
@@ -134,23 +165,33 @@ std::unique_ptr<TraceReader> open_trace(const std::filesystem::path& file) {
   return value_of(TraceReader::open(file));
 }
 
+namespace {
+
+void expect_same_stats(const ExpertStats& a, const ExpertStats& b) {
+  EXPECT_EQ(a.count, b.count);
+  EXPECT_EQ(a.probability_sum, b.probability_sum);
+  EXPECT_EQ(a.weight_sum, b.weight_sum);
+  EXPECT_EQ(a.norm_sum, b.norm_sum);
+  EXPECT_EQ(a.weighted_norm_sum, b.weighted_norm_sum);
+  EXPECT_EQ(a.output_max, b.output_max);
+  EXPECT_EQ(a.output_channel, b.output_channel);
+  EXPECT_EQ(a.output_token, b.output_token);
+  EXPECT_EQ(a.first_row_max, b.first_row_max);
+  EXPECT_EQ(a.first_row_channel, b.first_row_channel);
+  EXPECT_EQ(a.first_row_token, b.first_row_token);
+}
+
+}  // namespace
+
 void expect_same_table(const ExpertTable& a, const ExpertTable& b) {
   ASSERT_EQ(a.cells.size(), b.cells.size());
+  ASSERT_EQ(a.shared_layer, b.shared_layer);
   EXPECT_EQ(a.tokens, b.tokens);
-  for (std::size_t i = 0; i < a.cells.size(); ++i) {
-    SCOPED_TRACE("layer " + std::to_string(i / static_cast<std::size_t>(a.experts)) + ", expert " +
-                 std::to_string(i % static_cast<std::size_t>(a.experts)));
-    EXPECT_EQ(a.cells[i].count, b.cells[i].count);
-    EXPECT_EQ(a.cells[i].probability_sum, b.cells[i].probability_sum);
-    EXPECT_EQ(a.cells[i].weight_sum, b.cells[i].weight_sum);
-    EXPECT_EQ(a.cells[i].norm_sum, b.cells[i].norm_sum);
-    EXPECT_EQ(a.cells[i].weighted_norm_sum, b.cells[i].weighted_norm_sum);
-    EXPECT_EQ(a.cells[i].output_max, b.cells[i].output_max);
-    EXPECT_EQ(a.cells[i].output_channel, b.cells[i].output_channel);
-    EXPECT_EQ(a.cells[i].output_token, b.cells[i].output_token);
-    EXPECT_EQ(a.cells[i].first_row_max, b.cells[i].first_row_max);
-    EXPECT_EQ(a.cells[i].first_row_channel, b.cells[i].first_row_channel);
-    EXPECT_EQ(a.cells[i].first_row_token, b.cells[i].first_row_token);
+  for (int layer = 0; layer < a.layers; ++layer) {
+    for (int expert = a.first_expert(layer); expert < a.experts; ++expert) {
+      SCOPED_TRACE(::testing::Message() << "layer " << layer << ", expert " << expert);
+      expect_same_stats(a.at(layer, expert), b.at(layer, expert));
+    }
   }
 }
 

@@ -20,7 +20,8 @@ namespace expertscope::testing {
 /// What the synthetic model looks like: 3 decoder layers, of which layer 1 is dense.
 struct Shape {
   Shape();
-  std::vector<std::uint8_t> moe_layer;  ///< 1, 0, 1
+  std::vector<std::uint8_t> moe_layer;     ///< 1, 0, 1
+  std::vector<std::uint8_t> shared_layer;  ///< empty: no layer has a shared expert
   int experts = 6;
   int slots = 2;
   int hidden_size = 64;
@@ -49,6 +50,9 @@ float probability_of(int token, int moe_layer, int slot);
 float norm_of(int token, int moe_layer, int slot);
 float output_max_of(int token, int moe_layer, int slot);
 int channel_of(const Shape& shape, int token, int moe_layer, int slot);
+float shared_norm_of(int token, int moe_layer);
+float shared_max_of(int token, int moe_layer);
+int shared_channel_of(const Shape& shape, int token, int moe_layer);
 float entropy_of(int token, int moe_layer);
 float hidden_max_of(int token, int layer);
 float attention_of(int token, int layer);

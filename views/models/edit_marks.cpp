@@ -58,7 +58,7 @@ void EditMarks::apply(const RoutingEdit& edit, const QString& line, int layer) {
 }
 
 bool edit_touches(const RoutingEdit& edit, Cell cell) {
-  if (acting_expert(edit) != cell.expert) return false;
+  if (cell.expert < 0 || acting_expert(edit) != cell.expert) return false;  // -1 is a whole layer
   return edit.layers.empty() ||
          std::find(edit.layers.begin(), edit.layers.end(), cell.layer) != edit.layers.end();
 }

@@ -40,6 +40,10 @@ std::vector<std::int64_t> slots_of_layers(const ExpertTable& table) {
   return slots;
 }
 
+bool of_routing(ExpertNumber number) {
+  return number != ExpertNumber::norm && number != ExpertNumber::output_max;
+}
+
 double expert_number(const ExpertStats& stats, ExpertNumber number, std::int64_t layer_slots) {
   const bool measured = stats.output_channel >= 0;
   switch (number) {
@@ -60,6 +64,8 @@ double expert_number(const ExpertStats& stats, ExpertNumber number, std::int64_t
 }
 
 double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number) {
+  // A trace may be from before shared experts were measured.
+  if (cell.is_shared() && (of_routing(number) || !table.has_shared(cell.layer))) return kNotMeasured;
   return expert_number(table.at(cell.layer, cell.expert), number, layer_slots(table, cell.layer));
 }
 

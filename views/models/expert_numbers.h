@@ -27,7 +27,9 @@ inline constexpr std::array kComparedNumbers = {ExpertNumber::share, ExpertNumbe
 std::vector<std::int64_t> slots_of_layers(const ExpertTable& table);
 /// The raw number; NaN where not measured. `layer_slots`: of the expert's layer, added up once for all of it.
 double expert_number(const ExpertStats& stats, ExpertNumber number, std::int64_t layer_slots);
-/// The same for a single expert; adds up its layer.
+/// Whether it is made of slots or of the router's numbers: a shared expert has none.
+bool of_routing(ExpertNumber number);
+/// The same for a single expert, or a shared one; adds up its layer.
 double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number);
 
 /// With its unit, four significant digits; a dash where not measured.

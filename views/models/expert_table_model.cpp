@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <tuple>
 
 #include "views/models/expert_numbers.h"
 
@@ -23,15 +24,16 @@ struct Header {
 
 constexpr std::array<Header, ExpertTableModel::kColumns> kHeaders = {{
     {QT_TRANSLATE_NOOP("ExpertTable", "Layer"), QT_TRANSLATE_NOOP("ExpertTable", "Decoder layer")},
-    {QT_TRANSLATE_NOOP("ExpertTable", "Expert"), QT_TRANSLATE_NOOP("ExpertTable", "Routed expert")},
+    {QT_TRANSLATE_NOOP("ExpertTable", "Expert"),
+     QT_TRANSLATE_NOOP("ExpertTable", "Routed expert, or the shared one")},
     {QT_TRANSLATE_NOOP("ExpertTable", "Slots"),
      QT_TRANSLATE_NOOP("ExpertTable", "Slots routed to the expert")},
     {QT_TRANSLATE_NOOP("ExpertTable", "Share"),
      QT_TRANSLATE_NOOP("ExpertTable", "Share of the layer's routed slots")},
     {QT_TRANSLATE_NOOP("ExpertTable", "Mean weight"),
      QT_TRANSLATE_NOOP("ExpertTable", "Mean combine weight over the expert's slots")},
-    {QT_TRANSLATE_NOOP("ExpertTable", "Prob."),
-     QT_TRANSLATE_NOOP("ExpertTable", "Mean router probability over the expert's slots")},
+    {QT_TRANSLATE_NOOP("ExpertTable", "Score"),
+     QT_TRANSLATE_NOOP("ExpertTable", "Mean score of the router over the expert's slots")},
     {QT_TRANSLATE_NOOP("ExpertTable", "Output norm"),
      QT_TRANSLATE_NOOP("ExpertTable", "Mean L2 norm of the expert's output")},
     {QT_TRANSLATE_NOOP("ExpertTable", "Max |down_proj|"),
@@ -73,7 +75,7 @@ std::optional<ExpertNumber> number_of(int column) {
 bool same_rows(const RunSnapshot* a, const RunSnapshot* b) {
   if (a == nullptr || b == nullptr) return a == b;
   return a->load.layers.size() == b->load.layers.size() && a->table.experts == b->table.experts &&
-         a->table.moe_layer == b->table.moe_layer;
+         a->table.moe_layer == b->table.moe_layer && a->table.shared_layer == b->table.shared_layer;
 }
 
 }  // namespace
@@ -86,12 +88,25 @@ void ExpertTableModel::set_snapshot(std::shared_ptr<const RunSnapshot> snapshot,
   if (!rows_stay) beginResetModel();
   snapshot_ = std::move(snapshot);
   if (!rows_stay) {
+    list_rows();
     keep_baseline(std::move(baseline), baseline_run);
     endResetModel();
     return;
   }
   set_baseline(std::move(baseline), baseline_run);
   if (rowCount() > 0) Q_EMIT dataChanged(index(0, 0), index(rowCount() - 1, columnCount() - 1));
+}
+
+void ExpertTableModel::list_rows() {
+  rows_.clear();
+  if (!snapshot_) return;
+  const auto& layers = snapshot_->load.layers;
+  for (std::size_t load = 0; load < layers.size(); ++load) {
+    const int layer = layers[load].layer;
+    for (int expert = snapshot_->table.first_expert(layer); expert < snapshot_->table.experts; ++expert) {
+      rows_.push_back({{layer, expert}, load});
+    }
+  }
 }
 
 void ExpertTableModel::set_baseline(std::shared_ptr<const ExpertTable> baseline, std::int64_t run) {
@@ -129,22 +144,19 @@ int ExpertTableModel::compared_column(int column) {
 
 Cell ExpertTableModel::cell_of(int row) const {
   if (row < 0 || row >= rowCount()) return {};
-  const int experts = snapshot_->table.experts;
-  return {snapshot_->load.layers[static_cast<std::size_t>(row / experts)].layer, row % experts};
+  return rows_[static_cast<std::size_t>(row)].cell;
 }
 
 int ExpertTableModel::row_of(Cell cell) const {
-  if (!snapshot_ || cell.expert < 0 || cell.expert >= snapshot_->table.experts) return -1;
-  const auto& layers = snapshot_->load.layers;
-  const auto at = std::find_if(layers.begin(), layers.end(),
-                               [&](const LayerLoad& layer) { return layer.layer == cell.layer; });
-  if (at == layers.end()) return -1;
-  return static_cast<int>(at - layers.begin()) * snapshot_->table.experts + cell.expert;
+  const auto before = [](const Row& row, Cell wanted) {
+    return std::tie(row.cell.layer, row.cell.expert) < std::tie(wanted.layer, wanted.expert);
+  };
+  const auto at = std::lower_bound(rows_.begin(), rows_.end(), cell, before);
+  return at == rows_.end() || at->cell != cell ? -1 : static_cast<int>(at - rows_.begin());
 }
 
 int ExpertTableModel::rowCount(const QModelIndex& parent) const {
-  if (parent.isValid() || !snapshot_) return 0;
-  return static_cast<int>(snapshot_->load.layers.size()) * snapshot_->table.experts;
+  return parent.isValid() ? 0 : static_cast<int>(rows_.size());
 }
 
 int ExpertTableModel::columnCount(const QModelIndex& parent) const {
@@ -154,19 +166,23 @@ int ExpertTableModel::columnCount(const QModelIndex& parent) const {
 double ExpertTableModel::number(int row, int column) const {
   const Cell cell = cell_of(row);
   if (column >= kColumns) {
+    const bool there_too = !cell.is_shared() || baseline_->has_shared(cell.layer);
+    if (!there_too || (cell.is_shared() && of_routing(compared_number(column)))) return kNotMeasured;
     const double there = expert_number(baseline_->at(cell.layer, cell.expert), compared_number(column),
                                        baseline_slots_[static_cast<std::size_t>(cell.layer)]);
     return is_difference(column) ? number(row, compared_column(column)) - there : there;
   }
   const ExpertStats& stats = snapshot_->table.at(cell.layer, cell.expert);
-  const auto layer = static_cast<std::size_t>(row / snapshot_->table.experts);
+  const auto number = number_of(column);
+  if (cell.is_shared() && (column == kShare || (number && of_routing(*number)))) return kNotMeasured;
   switch (column) {
     case kLayer:
       return cell.layer;
     case kExpert:
       return cell.expert;
     case kShare:  // as it is there already: a layer need not be added up for every cell
-      return snapshot_->load.layers[layer].share[static_cast<std::size_t>(cell.expert)];
+      return snapshot_->load.layers[rows_[static_cast<std::size_t>(row)].load]
+          .share[static_cast<std::size_t>(cell.expert)];
     case kChannel:
       return stats.output_channel >= 0 ? stats.output_channel : kNotMeasured;
     case kToken:
@@ -174,7 +190,6 @@ double ExpertTableModel::number(int row, int column) const {
     default:
       break;
   }
-  const auto number = number_of(column);
   return number ? expert_number(stats, *number, 0) : kNotMeasured;  // none of these is a share
 }
 
@@ -184,6 +199,7 @@ QString ExpertTableModel::text(int row, int column) const {
     const ExpertNumber number = compared_number(column);
     return is_difference(column) ? format_difference(number, value) : format_number(number, value);
   }
+  if (column == kExpert) return expert_number_text(static_cast<int>(value));
   if (column == kShare) return format_number(ExpertNumber::share, value);
   if (const auto number = number_of(column)) return format_number(*number, value);
   return std::isnan(value) ? QStringLiteral("–") : QString::number(static_cast<qint64>(value));

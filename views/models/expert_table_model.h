@@ -9,9 +9,9 @@
 
 namespace expertscope {
 
-/// The routing map as a table: one row per (MoE layer, expert). DisplayRole carries text, kSortRole the raw
-/// number. With a baseline two columns more per compared number, behind the others: its value there, and this
-/// run's minus it.
+/// The routing map as a table: one row per (MoE layer, expert), the shared one first. DisplayRole carries
+/// text, kSortRole the raw number. With a baseline two columns more per compared number, behind the others:
+/// its value there, and this run's minus it.
 class ExpertTableModel final : public QAbstractTableModel {
   Q_OBJECT
  public:
@@ -52,11 +52,18 @@ class ExpertTableModel final : public QAbstractTableModel {
   /// The raw number; NaN where not measured.
   double number(int row, int column) const;
   QString text(int row, int column) const;
+  void list_rows();
   /// With the columns' coming and going announced.
   void set_baseline(std::shared_ptr<const ExpertTable> baseline, std::int64_t run);
   void keep_baseline(std::shared_ptr<const ExpertTable> baseline, std::int64_t run);
 
+  struct Row {
+    Cell cell;
+    std::size_t load = 0;  ///< of its layer among those of the load
+  };
+
   std::shared_ptr<const RunSnapshot> snapshot_;
+  std::vector<Row> rows_;  ///< by layer, then expert
   std::shared_ptr<const ExpertTable> baseline_;
   std::vector<std::int64_t> baseline_slots_;  ///< per layer: sorting asks for the share of every cell
   std::int64_t baseline_run_ = 0;

@@ -19,6 +19,9 @@ QString tr(const char* text) {
 
 double cell_value(const ExpertTable& table, const LayerLoad& load, Cell cell, HeatmapMetric metric) {
   const ExpertStats& stats = table.at(cell.layer, cell.expert);
+  // Every token runs through a shared expert: nothing routes it, and nothing weighs it as it does the others.
+  const bool routing = metric == HeatmapMetric::load || metric == HeatmapMetric::weight;
+  if (cell.is_shared() && routing) return kNotMeasured;
   switch (metric) {
     case HeatmapMetric::load:
       return table.tokens > 0 ? load.share[static_cast<std::size_t>(cell.expert)] : kNotMeasured;
@@ -36,15 +39,17 @@ double cell_value(const ExpertTable& table, const LayerLoad& load, Cell cell, He
 void find_extent(HeatmapData& data) {
   data.measured = false;
   data.low = data.high = data.smallest_positive = 0;
-  for (const double value : data.values) {
-    if (!std::isfinite(value)) continue;
+  const auto include = [&](double value) {
+    if (!std::isfinite(value)) return;
     data.low = data.measured ? std::min(data.low, value) : value;
     data.high = data.measured ? std::max(data.high, value) : value;
     data.measured = true;
     if (value > 0 && (data.smallest_positive <= 0 || value < data.smallest_positive)) {
       data.smallest_positive = value;
     }
-  }
+  };
+  std::for_each(data.values.begin(), data.values.end(), include);
+  std::for_each(data.shared.begin(), data.shared.end(), include);
 }
 
 }  // namespace
@@ -121,9 +126,14 @@ HeatmapData make_heatmap(const ExpertTable& table, HeatmapMetric metric) {
   data.layers = table.layers;
   data.experts = table.experts;
   data.moe_layer = table.moe_layer;
+  data.shared_layer = table.shared_layer;
   data.values.assign(table.cells.size(), kNotMeasured);
+  data.shared.assign(table.shared.size(), kNotMeasured);
   const LoadResult load = analyze_load(table);
   for (const LayerLoad& layer : load.layers) {
+    if (table.has_shared(layer.layer))
+      data.shared[static_cast<std::size_t>(layer.layer)] =
+          cell_value(table, layer, {layer.layer, kSharedExpert}, metric);
     for (int expert = 0; expert < table.experts; ++expert) {
       const Cell cell{layer.layer, expert};
       const auto index = static_cast<std::size_t>(layer.layer) * static_cast<std::size_t>(table.experts) +
@@ -141,6 +151,9 @@ HeatmapData make_difference(const ExpertTable& table, const ExpertTable& baselin
   const HeatmapData before = make_heatmap(baseline, metric);
   for (std::size_t i = 0; i < data.values.size(); ++i) {
     data.values[i] -= before.values[i];
+  }
+  for (std::size_t layer = 0; layer < data.shared.size(); ++layer) {
+    data.shared[layer] -= before.shared.empty() ? kNotMeasured : before.shared[layer];
   }
   data.difference = true;
   find_extent(data);

@@ -37,16 +37,19 @@ struct HeatmapData {
   bool difference = false;  ///< values are signed differences to a baseline
   int layers = 0;
   int experts = 0;
-  std::vector<double> values;           ///< [layers, experts]; NaN: not measured
-  std::vector<std::uint8_t> moe_layer;  ///< [layers]
-  bool measured = false;                ///< whether any value is finite
-  double low = 0;                       ///< smallest finite value; 0 when there is none
-  double high = 0;                      ///< largest finite value
-  double smallest_positive = 0;         ///< for the logarithmic scale; 0 when there is none
+  std::vector<double> values;              ///< [layers, experts]; NaN: not measured
+  std::vector<double> shared;              ///< [layers] of the shared expert, or empty: no layer has one
+  std::vector<std::uint8_t> moe_layer;     ///< [layers]
+  std::vector<std::uint8_t> shared_layer;  ///< [layers], or empty
+  bool measured = false;                   ///< whether any value is finite
+  double low = 0;                          ///< smallest finite value; 0 when there is none
+  double high = 0;                         ///< largest finite value
+  double smallest_positive = 0;            ///< for the logarithmic scale; 0 when there is none
 
   bool empty() const { return values.empty(); }
   bool has_values() const { return measured; }
   double at(Cell cell) const {
+    if (cell.is_shared()) return shared[static_cast<std::size_t>(cell.layer)];
     return values[static_cast<std::size_t>(cell.layer) * static_cast<std::size_t>(experts) +
                   static_cast<std::size_t>(cell.expert)];
   }
@@ -55,7 +58,11 @@ struct HeatmapData {
     return difference ? format_change(metric, at(cell)) : format_metric(metric, at(cell));
   }
   bool contains(Cell cell) const {
-    return cell.layer >= 0 && cell.layer < layers && cell.expert >= 0 && cell.expert < experts;
+    if (cell.layer < 0 || cell.layer >= layers) return false;
+    return cell.is_shared() ? has_shared(cell.layer) : cell.expert >= 0 && cell.expert < experts;
+  }
+  bool has_shared(int layer) const {
+    return !shared_layer.empty() && shared_layer[static_cast<std::size_t>(layer)] != 0;
   }
   bool is_moe(int layer) const { return moe_layer[static_cast<std::size_t>(layer)] != 0; }
 

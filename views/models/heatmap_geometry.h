@@ -9,16 +9,21 @@
 
 namespace expertscope {
 
-/// Maps pixels to cells and back: `view` is the visible part of the grid, in cells (x: experts, y: layers),
-/// and fills `plot`, in pixels. Plain values, no widget.
+/// Maps pixels to cells and back: `view` is the visible part of the grid, in columns and rows of cells (x:
+/// experts, y: layers), and fills `plot`, in pixels. A column for the shared experts stands to the left of
+/// the others, set apart, and wide enough to be seen beside hundreds of them. Plain values, no widget.
 class HeatmapGeometry {
  public:
   /// Keeps the view when the grid has not changed.
-  void set_grid(int layers, int experts);
+  void set_grid(int layers, int experts, bool shared = false);
   void set_plot(const QRectF& plot) { plot_ = plot; }
 
   int layers() const { return layers_; }
   int experts() const { return experts_; }
+  bool has_shared() const { return shared_ > 0; }
+  int shared_columns() const { return shared_; }
+  /// Column of expert 0: what the shared one and the gap behind it take.
+  int first_column() const { return shared_ + gap_; }
   const QRectF& plot() const { return plot_; }
   const QRectF& view() const { return view_; }
   bool is_fit() const;
@@ -43,9 +48,12 @@ class HeatmapGeometry {
 
  private:
   void clamp();
+  int columns() const { return first_column() + experts_; }
 
   int layers_ = 0;
   int experts_ = 0;
+  int shared_ = 0;  ///< columns of the shared experts
+  int gap_ = 0;     ///< and between them and the others
   QRectF plot_;
   QRectF view_;
 };

@@ -23,14 +23,17 @@ QList<QPointF> decimate(const QList<QPointF>& points, int columns) {
 
 }  // namespace
 
-double outlier_x(Cell cell, int experts) {
-  return cell.layer + (cell.expert + 0.5) / std::max(1, experts);
+double outlier_x(const ExpertTable& table, Cell cell) {
+  const int first = table.first_expert(cell.layer);
+  return cell.layer + (cell.expert - first + 0.5) / std::max(1, table.experts - first);
 }
 
-Cell outlier_cell(double x, int layers, int experts) {
-  if (!(x >= 0) || x >= layers || experts < 1) return {};
+Cell outlier_cell(const ExpertTable& table, double x) {
+  if (!(x >= 0) || x >= table.layers || table.experts < 1) return {};
   const int layer = static_cast<int>(std::floor(x));
-  return {layer, std::min(experts - 1, static_cast<int>((x - layer) * experts))};
+  const int first = table.first_expert(layer);
+  const int place = static_cast<int>((x - layer) * (table.experts - first));
+  return {layer, std::min(table.experts - 1, first + place)};
 }
 
 OutlierSeries make_outlier_series(const ExpertTable& table, const SuperExpertResult& result) {
@@ -38,17 +41,17 @@ OutlierSeries make_outlier_series(const ExpertTable& table, const SuperExpertRes
   QList<QPointF> points;
   for (int layer = 0; layer < table.layers; ++layer) {
     if (table.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
-    for (int expert = 0; expert < table.experts; ++expert) {
+    for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
       const ExpertStats& stats = table.at(layer, expert);
       if (stats.output_channel < 0) continue;
-      points << QPointF(outlier_x({layer, expert}, table.experts), stats.output_max);
+      points << QPointF(outlier_x(table, {layer, expert}), stats.output_max);
       series.highest = std::max(series.highest, stats.output_max);
     }
   }
   series.line = decimate(points, kMostPoints);
   for (const SuperExpert& expert : result.super_experts) {
     series.super_cells.push_back({expert.layer, expert.expert});
-    series.super_experts << QPointF(outlier_x(series.super_cells.back(), table.experts), expert.output_max);
+    series.super_experts << QPointF(outlier_x(table, series.super_cells.back()), expert.output_max);
   }
   series.threshold = std::max(result.percentile_threshold, result.max_threshold);
   return series;

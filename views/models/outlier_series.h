@@ -10,8 +10,8 @@
 
 namespace expertscope {
 
-/// The outlier plot's points. x = layer + (expert + 0.5) / experts, so that each layer spans one unit; y =
-/// max |down_proj output|.
+/// The outlier plot's points. x = layer + (expert + 0.5) / experts, so that each layer spans one unit, its
+/// shared expert first; y = max |down_proj output|.
 struct OutlierSeries {
   QList<QPointF> line;            ///< experts in order, decimated to at most kMostPoints keeping the maxima
   QList<QPointF> super_experts;   ///< those of the result
@@ -24,8 +24,8 @@ struct OutlierSeries {
 inline constexpr int kMostPoints = 4000;
 
 OutlierSeries make_outlier_series(const ExpertTable& table, const SuperExpertResult& result);
-double outlier_x(Cell cell, int experts);
+double outlier_x(const ExpertTable& table, Cell cell);
 /// The cell nearest to an x value.
-Cell outlier_cell(double x, int layers, int experts);
+Cell outlier_cell(const ExpertTable& table, double x);
 
 }  // namespace expertscope

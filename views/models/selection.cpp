@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/models/selection.h"
 
+#include <QCoreApplication>
+
 namespace expertscope {
+
+QString expert_name(Cell cell) {
+  return cell.is_shared() ? QCoreApplication::translate("Cell", "shared expert")
+                          : QCoreApplication::translate("Cell", "expert %1").arg(cell.expert);
+}
+
+QString expert_number_text(int expert) {
+  return expert == kSharedExpert ? QCoreApplication::translate("Cell", "shared") : QString::number(expert);
+}
 
 bool Selection::has_range() const {
   const TokenRange whole;

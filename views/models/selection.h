@@ -2,20 +2,28 @@
 #pragma once
 
 #include <QObject>
+#include <QString>
 #include <cstdint>
 
 #include "probes/store/trace_reader.h"
 
 namespace expertscope {
 
-/// A (decoder layer, expert) pair; -1 where nothing is chosen.
+/// A (decoder layer, expert) pair; the layer is -1 where nothing is chosen. Expert kSharedExpert (-1) is the
+/// shared one.
 struct Cell {
   int layer = -1;
   int expert = -1;
 
-  bool valid() const { return layer >= 0 && expert >= 0; }
+  bool valid() const { return layer >= 0 && expert >= kSharedExpert; }
+  bool is_shared() const { return layer >= 0 && expert == kSharedExpert; }
   bool operator==(const Cell&) const = default;
 };
+
+/// "expert 5" or "shared expert", as a line goes on with it.
+QString expert_name(Cell cell);
+/// "5" or "shared", for a column of numbers.
+QString expert_number_text(int expert);
 
 /// What the person looks at; every view observes this one object and no other view.
 class Selection final : public QObject {

@@ -33,16 +33,17 @@ QVariant TokenSlotsModel::data(const QModelIndex& index, int role) const {
   const int digits = role == Qt::ToolTipRole ? 9 : 3;
   const auto real = [digits](float value) { return QString::number(value, 'g', digits); };
   const bool measured = slot.output_channel >= 0;
+  const bool routed = slot.expert != kSharedExpert;
   const QString nothing = QStringLiteral("–");
   switch (index.column()) {
     case kLayer:
       return QString::number(slot.layer);
     case kExpert:
-      return QString::number(slot.expert);
+      return expert_number_text(slot.expert);
     case kProbability:
-      return real(slot.probability);
+      return routed ? real(slot.probability) : nothing;
     case kWeight:
-      return real(slot.weight);
+      return routed ? real(slot.weight) : nothing;
     case kNorm:
       return measured ? real(slot.output_norm) : nothing;
     case kOutputMax:
@@ -57,7 +58,7 @@ QVariant TokenSlotsModel::data(const QModelIndex& index, int role) const {
 QVariant TokenSlotsModel::headerData(int section, Qt::Orientation orientation, int role) const {
   if (role != Qt::DisplayRole || orientation != Qt::Horizontal || section < 0 || section >= kColumns)
     return {};
-  const std::array<QString, kColumns> titles = {tr("Layer"), tr("Expert"), tr("Prob."), tr("Weight"),
+  const std::array<QString, kColumns> titles = {tr("Layer"), tr("Expert"), tr("Score"), tr("Weight"),
                                                 tr("Norm"),  tr("Max"),    tr("Ch.")};
   return titles[static_cast<std::size_t>(section)];
 }

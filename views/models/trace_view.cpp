@@ -92,7 +92,7 @@ class SlotCollector {
  public:
   SlotCollector(ExpertDetail& detail, const TokenRange& covered, std::size_t page_tokens)
       : detail_(detail), covered_(covered) {
-    const auto tokens = static_cast<std::size_t>(covered.end - covered.begin);
+    const auto tokens = static_cast<std::size_t>(detail.cell.is_shared() ? 0 : covered.end - covered.begin);
     detail_.load_in_time.assign(std::min(kTimeBins, tokens), 0.0f);
     detail_.weights.assign(page_tokens, 0.0f);
   }
@@ -101,7 +101,7 @@ class SlotCollector {
     if (!detail_.load_in_time.empty()) detail_.load_in_time[bin_of(token)] += 1.0f;
     const std::int64_t on_page = token - detail_.first_token;
     if (on_page >= 0 && on_page < static_cast<std::int64_t>(detail_.weights.size())) {
-      detail_.weights[static_cast<std::size_t>(on_page)] += slot.weight;
+      detail_.weights[static_cast<std::size_t>(on_page)] += weight_of(slot);
     }
     keep_if_heavy(token, slot);
     return true;
@@ -120,8 +120,14 @@ class SlotCollector {
   }
 
  private:
+  /// What tokens are ranked and coloured by.
+  static float weight_of(const SlotRow& slot) {
+    return slot.expert == kSharedExpert ? slot.output_max : slot.weight;
+  }
   static bool heavier(const RoutedToken& a, const RoutedToken& b) {
-    return a.slot.weight != b.slot.weight ? a.slot.weight > b.slot.weight : a.token < b.token;
+    const float x = weight_of(a.slot);
+    const float y = weight_of(b.slot);
+    return x != y ? x > y : a.token < b.token;
   }
   std::size_t bin_of(std::int64_t token) const {
     const std::int64_t offset =
@@ -165,13 +171,15 @@ Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reade
                                                         const RunSnapshot& snapshot, const TokenPage& page) {
   const auto load = std::find_if(snapshot.load.layers.begin(), snapshot.load.layers.end(),
                                  [&](const LayerLoad& layer) { return layer.layer == query.cell.layer; });
-  if (load == snapshot.load.layers.end() || query.cell.expert >= snapshot.table.experts) {
+  const bool there = load != snapshot.load.layers.end() && query.cell.expert < snapshot.table.experts &&
+                     query.cell.expert >= snapshot.table.first_expert(query.cell.layer);
+  if (!there) {
     return std::shared_ptr<const ExpertDetail>();
   }
   auto detail = std::make_shared<ExpertDetail>();
   detail->cell = query.cell;
   detail->stats = snapshot.table.at(query.cell.layer, query.cell.expert);
-  rank_in_layer(*detail, *load);
+  if (!query.cell.is_shared()) rank_in_layer(*detail, *load);
   detail->first_token = page.tokens.empty() ? 0 : page.tokens.front().index;
 
   const std::int64_t run = snapshot.run.id;

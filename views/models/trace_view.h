@@ -54,7 +54,8 @@ struct RoutedToken {
   std::string after;
 };
 
-/// One expert of one layer in one run.
+/// One expert of one layer in one run. A shared expert has neither share nor rank, neighbours and load in
+/// time, and its tokens are weighed by max |down_proj output|.
 struct ExpertDetail {
   Cell cell;
   TokenRange covered;  ///< the tokens of the query's range that the run has

@@ -218,6 +218,10 @@ void Workspace::use_model() {
   blank->layers = config.num_layers();
   blank->experts = config.num_experts();
   blank->moe_layer = config.moe_layers();
+  if (config.has_shared_expert()) {
+    blank->shared_layer = config.shared_layers();
+    blank->shared.resize(blank->shared_layer.size());
+  }
   blank->cells.resize(static_cast<std::size_t>(config.num_layers()) *
                       static_cast<std::size_t>(config.num_experts()));
   blank_table_ = std::move(blank);

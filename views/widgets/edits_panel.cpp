@@ -62,7 +62,8 @@ EditsPanel::EditsPanel(Workspace& workspace, const QList<QAction*>& actions, QWi
   connect(list_, &QListView::clicked, this, [this](const QModelIndex& index) {
     const Cell cell{index.data(RoutingEdits::kLayerRole).toInt(),
                     index.data(RoutingEdits::kExpertRole).toInt()};
-    if (cell.valid()) workspace_.selection().set_cell(cell);
+    // An edit of whole layers names no expert.
+    if (cell.valid() && !cell.is_shared()) workspace_.selection().set_cell(cell);
   });
   connect(&workspace.edits(), &RoutingEdits::policy_changed, this, &EditsPanel::update_state);
   connect(&workspace, &Workspace::content_changed, this, &EditsPanel::update_state);

@@ -140,7 +140,11 @@ void ExpertActions::reroute_to(int layer, int from, int to) {
 void ExpertActions::fill_menu(QMenu& menu) {
   const Cell cell = workspace_.selection().cell();
   menu.setToolTipsVisible(true);
-  menu.addSection(tr("Layer %1, expert %2").arg(cell.layer).arg(cell.expert));
+  menu.addSection(tr("Layer %1, %2").arg(QString::number(cell.layer), expert_name(cell)));
+  if (cell.is_shared()) {
+    menu.addAction(why_not_routed())->setEnabled(false);
+    return;
+  }
   if (!workspace_.can_edit()) {
     menu.addAction(Workspace::why_not_editable())->setEnabled(false);
     return;
@@ -190,14 +194,19 @@ void ExpertActions::fill_bias_menu(QMenu& menu) {
   menu.addActions({boost_, suppress_, other_bias_});
 }
 
+QString ExpertActions::why_not_routed() {
+  return tr("Every token runs through a shared expert: no router chooses it, so no edit can change that");
+}
+
 void ExpertActions::update_state() {
   const Cell cell = workspace_.selection().cell();
   const auto table = workspace_.expert_table();
-  const bool in_model = table && cell.valid() && cell.layer < table->layers && cell.expert < table->experts &&
-                        table->moe_layer[static_cast<std::size_t>(cell.layer)] != 0;
-  const bool enabled = in_model && workspace_.can_edit();
+  const bool in_model = table && cell.valid() && table->has(cell.layer, cell.expert);
+  const bool enabled = in_model && !cell.is_shared() && workspace_.can_edit();
   for (QAction* action : all()) {
     action->setEnabled(enabled);
+    // A button that can not be pressed says why.
+    action->setToolTip(cell.is_shared() ? why_not_routed() : action->statusTip());
   }
   remove_->setEnabled(enabled && workspace_.edits().has_edit_on(cell));
 }

@@ -52,6 +52,7 @@ class ExpertActions final : public QObject {
   void ask_bias();
   void fill_reroute_menu(QMenu& menu);
   void fill_bias_menu(QMenu& menu);
+  static QString why_not_routed();
   void update_state();
 
   Workspace& workspace_;

@@ -194,9 +194,10 @@ void GenerationPanel::update_caption() {
                 .arg(view->tokens->total);
   }
   if (selection.cell().valid()) {
-    text += tr("  ·  coloured by the weight of layer %1, expert %2")
-                .arg(selection.cell().layer)
-                .arg(selection.cell().expert);
+    const Cell cell = selection.cell();
+    text += tr("  ·  coloured by the %1 of layer %2, %3")
+                .arg(cell.is_shared() ? tr("max |down_proj|") : tr("weight"), QString::number(cell.layer),
+                     expert_name(cell));
   }
   if (selection.has_range()) {
     text += tr("  ·  only tokens %1 to %2 are counted (Esc: all)")

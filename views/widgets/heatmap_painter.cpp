@@ -68,12 +68,19 @@ void HeatmapPainter::paint(QPainter& painter, const QRectF& area) const {
   paint_legend(painter, area);
 }
 
-QRectF HeatmapPainter::visible_cells() const {
+template <class Fn>
+void HeatmapPainter::for_visible_cells(Fn&& fn) const {
   const QRectF& view = geometry_.view();
-  const double left = std::floor(view.left());
-  const double top = std::floor(view.top());
-  return {left, top, std::min<double>(geometry_.experts(), std::ceil(view.right())) - left,
-          std::min<double>(geometry_.layers(), std::ceil(view.bottom())) - top};
+  const int before = geometry_.first_column();
+  const int left = std::max(0, static_cast<int>(std::floor(view.left())) - before);
+  const int right = std::min(geometry_.experts(), static_cast<int>(std::ceil(view.right())) - before);
+  const int bottom = std::min(geometry_.layers(), static_cast<int>(std::ceil(view.bottom())));
+  for (int layer = static_cast<int>(std::floor(view.top())); layer < bottom; ++layer) {
+    if (view.left() < before && scene_.data->has_shared(layer)) fn(Cell{layer, kSharedExpert});
+    for (int expert = left; expert < right; ++expert) {
+      fn(Cell{layer, expert});
+    }
+  }
 }
 
 void HeatmapPainter::paint_cells(QPainter& painter) const {
@@ -82,13 +89,9 @@ void HeatmapPainter::paint_cells(QPainter& painter) const {
     paint_image(painter, scale);
     return;
   }
-  const QRectF cells = visible_cells();
-  for (int layer = static_cast<int>(cells.top()); layer < static_cast<int>(cells.bottom()); ++layer) {
-    if (!scene_.data->is_moe(layer)) continue;
-    for (int expert = static_cast<int>(cells.left()); expert < static_cast<int>(cells.right()); ++expert) {
-      paint_cell(painter, {layer, expert}, scale);
-    }
-  }
+  for_visible_cells([&](Cell cell) {
+    if (scene_.data->is_moe(cell.layer)) paint_cell(painter, cell, scale);
+  });
 }
 
 void HeatmapPainter::paint_cell(QPainter& painter, Cell cell, const ColourScale& scale) const {
@@ -120,13 +123,22 @@ void HeatmapPainter::paint_cell(QPainter& painter, Cell cell, const ColourScale&
 
 void HeatmapPainter::paint_image(QPainter& painter, const ColourScale& scale) const {
   const HeatmapData& data = *scene_.data;
-  QImage image(data.experts, data.layers, QImage::Format_RGB32);
+  // One pixel a column and layer. What is between the shared experts and the others shows the background.
+  const int columns = geometry_.first_column() + data.experts;
+  QImage image(columns, data.layers, QImage::Format_RGB32);
+  image.fill(palette_.color(QPalette::Base));
   const QRgb nothing = blend(palette_.color(QPalette::Base), palette_.color(QPalette::Text), 0.12).rgb();
   for (int layer = 0; layer < data.layers; ++layer) {
     auto* line = reinterpret_cast<QRgb*>(image.scanLine(layer));
+    const auto colour = [&](Cell cell) {
+      const double value = data.at(cell);
+      return std::isnan(value) ? nothing : scale.colour(value, data.colour_map());
+    };
+    for (int column = 0; data.has_shared(layer) && column < geometry_.shared_columns(); ++column) {
+      line[column] = colour({layer, kSharedExpert});
+    }
     for (int expert = 0; expert < data.experts; ++expert) {
-      const double value = data.at({layer, expert});
-      line[expert] = std::isnan(value) ? nothing : scale.colour(value, data.colour_map());
+      line[geometry_.first_column() + expert] = colour({layer, expert});
     }
   }
   painter.drawImage(geometry_.plot(), image, geometry_.view());
@@ -155,14 +167,10 @@ void HeatmapPainter::paint_dense_layers(QPainter& painter) const {
 
 void HeatmapPainter::paint_marks(QPainter& painter) const {
   if (scene_.marks.layers() != geometry_.layers() || scene_.marks.experts() != geometry_.experts()) return;
-  const QRectF cells = visible_cells();
-  for (int layer = static_cast<int>(cells.top()); layer < static_cast<int>(cells.bottom()); ++layer) {
-    for (int expert = static_cast<int>(cells.left()); expert < static_cast<int>(cells.right()); ++expert) {
-      const CellMarks& marks = scene_.marks.at({layer, expert});
-      if (marks.any())
-        paint_cell_marks(painter, geometry_.rect_of({layer, expert}).adjusted(0, 0, -1, -1), marks);
-    }
-  }
+  for_visible_cells([&](Cell cell) {
+    const CellMarks& marks = scene_.marks.at(cell);
+    if (marks.any()) paint_cell_marks(painter, geometry_.rect_of(cell).adjusted(0, 0, -1, -1), marks);
+  });
   // Arrows last: they cross other cells.
   for (int layer = 0; layer < geometry_.layers(); ++layer) {
     for (int expert = 0; expert < geometry_.experts(); ++expert) {
@@ -171,7 +179,8 @@ void HeatmapPainter::paint_marks(QPainter& painter) const {
       paint_reroute_arrow(painter, geometry_.rect_of({layer, expert}), geometry_.rect_of({layer, target}));
     }
   }
-  if (scene_.reroute_source && scene_.hovered && scene_.hovered->layer == scene_.reroute_source->layer) {
+  const bool target = scene_.hovered && !scene_.hovered->is_shared();
+  if (scene_.reroute_source && target && scene_.hovered->layer == scene_.reroute_source->layer) {
     paint_reroute_arrow(painter, geometry_.rect_of(*scene_.reroute_source),
                         geometry_.rect_of(*scene_.hovered));
   }
@@ -249,9 +258,24 @@ void HeatmapPainter::paint_expert_axis(QPainter& painter) const {
     painter.drawText(QRectF(centre - 30, top, 60, metrics.height()), Qt::AlignCenter,
                      QString::number(expert));
   }
+  if (geometry_.has_shared()) paint_shared_label(painter, top);
   painter.setPen(palette_.color(QPalette::PlaceholderText));
   painter.drawText(QRectF(plot.left(), top - metrics.height() - 2, plot.width(), metrics.height()),
                    Qt::AlignHCenter, tr("expert"));
+}
+
+/// Over its column, or, where that is narrower than the word, up to its right edge: "0" comes next.
+void HeatmapPainter::paint_shared_label(QPainter& painter, double top) const {
+  const QFontMetricsF metrics(font_);
+  const QRectF column = geometry_.rect_of({0, kSharedExpert});
+  if (column.right() <= geometry_.plot().left()) return;
+  const QString label = tr("shared");
+  const double wide = metrics.horizontalAdvance(label) + 4;
+  const bool fits = column.width() >= wide;
+  const QRectF box(fits ? column.left() : column.right() - wide, top, fits ? column.width() : wide,
+                   metrics.height());
+  painter.setPen(palette_.color(scene_.selected.is_shared() ? QPalette::Text : QPalette::PlaceholderText));
+  painter.drawText(box, fits ? Qt::AlignCenter : Qt::AlignRight | Qt::AlignVCenter, label);
 }
 
 void HeatmapPainter::paint_legend(QPainter& painter, const QRectF& area) const {

@@ -50,9 +50,12 @@ class HeatmapPainter {
   void paint_outline(QPainter& painter, Cell cell, const QColor& colour, double width) const;
   void paint_layer_axis(QPainter& painter) const;
   void paint_expert_axis(QPainter& painter) const;
+  void paint_shared_label(QPainter& painter, double top) const;
   void paint_legend(QPainter& painter, const QRectF& area) const;
   void paint_legend_bar(QPainter& painter, const QRectF& bar) const;
-  QRectF visible_cells() const;
+  /// fn(cell) for every cell in sight, dense layers' too.
+  template <class Fn>
+  void for_visible_cells(Fn&& fn) const;
 
   const HeatmapScene& scene_;
   const HeatmapGeometry& geometry_;

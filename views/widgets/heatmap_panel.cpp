@@ -276,7 +276,8 @@ void HeatmapPanel::update_reading(Cell cell) {
     reading_->clear();
     return;
   }
-  reading_->setText(tr("layer %1 · expert %2 · %3").arg(cell.layer).arg(cell.expert).arg(shown->text(cell)));
+  reading_->setText(
+      tr("layer %1 · %2 · %3").arg(QString::number(cell.layer), expert_name(cell), shown->text(cell)));
 }
 
 QString HeatmapPanel::layer_entropy(int layer) const {
@@ -304,6 +305,7 @@ QString HeatmapPanel::tooltip(Cell cell) const {
   if (table->moe_layer[static_cast<std::size_t>(cell.layer)] == 0) {
     return tr("layer %1: dense MLP, no router").arg(cell.layer);
   }
+  if (!table->has(cell.layer, cell.expert)) return {};
   const ExpertStats& stats = table->at(cell.layer, cell.expert);
   QString rows;
   const auto value = [&](HeatmapMetric metric) {
@@ -313,6 +315,9 @@ QString HeatmapPanel::tooltip(Cell cell) const {
   };
   if (table->tokens == 0) {
     rows = row(tr("not measured yet"), {});
+  } else if (cell.is_shared()) {
+    rows += row(tr("runs for"), tr("every token"));
+    rows += row(tr("load and weight"), tr("not measured"));
   } else {
     rows += row(tr("routed slots"), QString::number(stats.count));
     rows += row(tr("share of the layer"), value(HeatmapMetric::load));
@@ -340,7 +345,7 @@ QString HeatmapPanel::tooltip(Cell cell) const {
     rows += QStringLiteral("<tr><td colspan='2'><i>%1</i></td></tr>").arg(line.toHtmlEscaped());
   }
   return QStringLiteral("<b>%1</b><table>%2</table>")
-      .arg(tr("layer %1, expert %2").arg(cell.layer).arg(cell.expert), rows);
+      .arg(tr("layer %1, %2").arg(QString::number(cell.layer), expert_name(cell)), rows);
 }
 
 }  // namespace expertscope

@@ -31,7 +31,8 @@ HeatmapView::HeatmapView(QWidget* parent) : QWidget(parent) {
 
 void HeatmapView::set_data(std::shared_ptr<const HeatmapData> values) {
   scene_.data = std::move(values);
-  if (scene_.data) geometry_.set_grid(scene_.data->layers, scene_.data->experts);
+  if (scene_.data)
+    geometry_.set_grid(scene_.data->layers, scene_.data->experts, !scene_.data->shared.empty());
   if (scene_.hovered && (!scene_.data || !scene_.data->contains(*scene_.hovered))) scene_.hovered.reset();
   describe_selected();
   update();
@@ -73,7 +74,7 @@ void HeatmapView::set_hint(const QString& hint) {
 }
 
 void HeatmapView::pick_reroute_target(Cell source) {
-  if (!is_expert(source)) return;
+  if (!is_expert(source) || source.is_shared()) return;
   scene_.reroute_source = source;
   setCursor(Qt::CrossCursor);
   setFocus();
@@ -363,7 +364,7 @@ void HeatmapView::click(Cell cell) {
     return;
   }
   const Cell source = *scene_.reroute_source;
-  if (cell.layer != source.layer || cell.expert == source.expert) return;
+  if (cell.layer != source.layer || cell.expert == source.expert || cell.is_shared()) return;
   end_pick();
   Q_EMIT reroute_picked(source, cell.expert);
 }
@@ -379,10 +380,9 @@ void HeatmapView::set_hovered(std::optional<Cell> cell) {
 void HeatmapView::describe_selected() {
   QString text;
   if (scene_.data && scene_.data->contains(scene_.selected)) {
-    text = tr("layer %1, expert %2: %3")
-               .arg(scene_.selected.layer)
-               .arg(scene_.selected.expert)
-               .arg(scene_.data->text(scene_.selected));
+    text = tr("layer %1, %2: %3")
+               .arg(QString::number(scene_.selected.layer), expert_name(scene_.selected),
+                    scene_.data->text(scene_.selected));
   }
   if (text == accessibleDescription()) return;
   setAccessibleDescription(text);

@@ -124,11 +124,11 @@ QWidget* Inspector::make_measured() {
   auto* layout = new QVBoxLayout(box);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(6);
-  add_heading(*layout, tr("Share of tokens over time"));
+  routed_ = {add_heading(*layout, tr("Share of tokens over time")), load_};
   layout->addWidget(load_);
-  add_heading(*layout, tr("Neighbours in the ranking"));
+  routed_.insert(routed_.end(), {add_heading(*layout, tr("Neighbours in the ranking")), neighbours_});
   layout->addWidget(neighbours_);
-  add_heading(*layout, tr("Tokens with the largest weight"));
+  tokens_heading_ = add_heading(*layout, tr("Tokens with the largest weight"));
   layout->addWidget(tokens_);
   layout->addStretch(1);  // room that is left over is below, and spreads nothing
   return box;
@@ -164,7 +164,7 @@ QWidget* Inspector::make_buttons(ExpertActions& actions) {
   return box;
 }
 
-void Inspector::add_heading(QVBoxLayout& layout, const QString& text) {
+QLabel* Inspector::add_heading(QVBoxLayout& layout, const QString& text) {
   auto* label = new QLabel(text);
   QFont font = label->font();
   font.setBold(true);
@@ -172,6 +172,7 @@ void Inspector::add_heading(QVBoxLayout& layout, const QString& text) {
   label->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);  // it must not widen the column
   layout.addSpacing(6);
   layout.addWidget(label);
+  return label;
 }
 
 void Inspector::update_detail() {
@@ -183,8 +184,10 @@ void Inspector::update_detail() {
     return;
   }
   title_->setText(QStringLiteral("<span style='font-size:large'><b>%1</b></span>")
-                      .arg(tr("Layer %1 · Expert %2").arg(cell.layer).arg(cell.expert)));
-  edits_->set_full_text(workspace_.marks().at(cell).lines.join(QStringLiteral(" · ")));
+                      .arg(cell.is_shared() ? tr("Layer %1 · Shared expert").arg(cell.layer)
+                                            : tr("Layer %1 · Expert %2").arg(cell.layer).arg(cell.expert)));
+  edits_->set_full_text(cell.is_shared() ? tr("runs for every token: there is nothing to edit")
+                                         : workspace_.marks().at(cell).lines.join(QStringLiteral(" · ")));
   const auto view = workspace_.view();
   std::shared_ptr<const ExpertDetail> detail = view ? view->expert : nullptr;
   // Greyed while what is shown is another expert's and this one's answer is on its way.
@@ -207,6 +210,12 @@ void Inspector::update_detail() {
     return;
   }
   show_numbers(*detail);
+  const bool routed = !detail->cell.is_shared();
+  for (QWidget* widget : routed_) {
+    widget->setVisible(routed);
+  }
+  tokens_heading_->setText(routed ? tr("Tokens with the largest weight")
+                                  : tr("Tokens with the largest output"));
   load_->set_values(detail->load_in_time, detail->covered);
   show_neighbours(*detail);
   show_tokens(*detail);
@@ -217,14 +226,15 @@ void Inspector::update_detail() {
 
 void Inspector::show_numbers(const ExpertDetail& detail) {
   const ExpertStats& stats = detail.stats;
-  QString rows = row(tr("load"), format_metric(HeatmapMetric::load, detail.share));
-  rows += row(tr("slots"), QString::number(stats.count));
-  rows += row(tr("rank by load"), tr("%1 of %2").arg(detail.rank).arg(detail.experts));
+  const bool routed = !detail.cell.is_shared();
+  QString rows = row(tr("load"), routed ? format_metric(HeatmapMetric::load, detail.share) : kNothing);
+  rows += row(routed ? tr("slots") : tr("tokens"), QString::number(stats.count));
+  rows += row(tr("rank by load"), routed ? tr("%1 of %2").arg(detail.rank).arg(detail.experts) : kNothing);
   const bool used = stats.count > 0;
   const bool measured = stats.output_channel >= 0;
   const auto mean = [&](double sum) { return number(sum / static_cast<double>(stats.count)); };
-  rows += row(tr("mean weight"), used ? mean(stats.weight_sum) : kNothing);
-  rows += row(tr("mean probability"), used ? mean(stats.probability_sum) : kNothing);
+  rows += row(tr("mean weight"), used && routed ? mean(stats.weight_sum) : kNothing);
+  rows += row(tr("mean score"), used && routed ? mean(stats.probability_sum) : kNothing);
   rows += row(tr("mean output norm"), used && measured ? mean(stats.norm_sum) : kNothing);
   rows += row(tr("max |down_proj|"), measured ? number(stats.output_max) : kNothing);
   rows += row(tr("outlier channel"), measured ? QString::number(stats.output_channel) : kNothing);
@@ -276,7 +286,7 @@ void Inspector::show_neighbours(const ExpertDetail& detail) {
 
 void Inspector::show_tokens(const ExpertDetail& detail) {
   if (detail.top.empty()) {
-    tokens_->setText(tr("No token was routed here."));
+    tokens_->setText(detail.cell.is_shared() ? tr("Not measured.") : tr("No token was routed here."));
     return;
   }
   QString rows;
@@ -286,7 +296,9 @@ void Inspector::show_tokens(const ExpertDetail& detail) {
             .arg(running_text(routed.before).right(16).toHtmlEscaped(),
                  visible_token_text(routed.bytes).toHtmlEscaped(),
                  running_text(routed.after).left(14).toHtmlEscaped(), QString::number(routed.token));
-    rows += row(QString::number(routed.slot.weight, 'f', 3), text);
+    rows += row(detail.cell.is_shared() ? number(routed.slot.output_max)
+                                        : QString::number(routed.slot.weight, 'f', 3),
+                text);
   }
   tokens_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
 }

@@ -3,6 +3,7 @@
 
 #include <QWidget>
 #include <memory>
+#include <vector>
 
 #include "views/models/trace_view.h"
 
@@ -30,7 +31,7 @@ class Inspector final : public QWidget {
   QWidget* make_head(ExpertActions& actions);
   QWidget* make_measured();
   QWidget* make_buttons(ExpertActions& actions);
-  void add_heading(QVBoxLayout& layout, const QString& text);
+  QLabel* add_heading(QVBoxLayout& layout, const QString& text);
   void update_detail();
   void show_numbers(const ExpertDetail& detail);
   QString baseline_table(Cell cell) const;
@@ -46,7 +47,9 @@ class Inspector final : public QWidget {
   QLabel* numbers_ = nullptr;
   Sparkline* load_ = nullptr;
   QLabel* neighbours_ = nullptr;
+  QLabel* tokens_heading_ = nullptr;
   QLabel* tokens_ = nullptr;
+  std::vector<QWidget*> routed_;  ///< what a shared expert has not
   QWidget* measured_ = nullptr;   ///< what needs a recorded run
   QLabel* comparison_ = nullptr;  ///< with a baseline; last, so that it moves nothing
   std::shared_ptr<const ExpertDetail> shown_;

@@ -150,7 +150,8 @@ void OutlierChart::update_data() {
   } else {
     QStringList names;
     for (const Cell& cell : series_.super_cells) {
-      names << tr("L%1 E%2").arg(cell.layer).arg(cell.expert);
+      names << (cell.is_shared() ? tr("L%1 shared").arg(cell.layer)
+                                 : tr("L%1 E%2").arg(cell.layer).arg(cell.expert));
     }
     summary_->setToolTip(names.join(QStringLiteral(", ")));
     const auto more = std::max<qsizetype>(0, names.size() - kNamedExperts);
@@ -186,9 +187,9 @@ void OutlierChart::update_selected() {
   QList<QPointF> at;
   const auto table = workspace_.expert_table();
   const Cell cell = workspace_.selection().cell();
-  if (table && cell.valid() && cell.layer < table->layers && cell.expert < table->experts) {
+  if (table && cell.valid() && table->has(cell.layer, cell.expert)) {
     const ExpertStats& stats = table->at(cell.layer, cell.expert);
-    if (stats.output_channel >= 0) at << QPointF(outlier_x(cell, table->experts), stats.output_max);
+    if (stats.output_channel >= 0) at << QPointF(outlier_x(*table, cell), stats.output_max);
   }
   selected_->replace(at);
 }
@@ -197,7 +198,7 @@ Cell OutlierChart::cell_at(const QPointF& pixel) const {
   const auto table = workspace_.expert_table();
   const QPointF in_chart = chart_->mapFromScene(view_->mapToScene(pixel.toPoint()));
   if (!table || !chart_->plotArea().contains(in_chart)) return {};
-  return outlier_cell(chart_->mapToValue(in_chart, line_).x(), table->layers, table->experts);
+  return outlier_cell(*table, chart_->mapToValue(in_chart, line_).x());
 }
 
 void OutlierChart::show_tip(Cell cell, const QPoint& global) const {
@@ -211,8 +212,8 @@ void OutlierChart::show_tip(Cell cell, const QPoint& global) const {
       stats.output_channel < 0
           ? tr("not measured")
           : tr("%1 in channel %2").arg(stats.output_max, 0, 'g', 9).arg(stats.output_channel);
-  QToolTip::showText(global, tr("layer %1, expert %2: %3").arg(cell.layer).arg(cell.expert).arg(value),
-                     view_);
+  QToolTip::showText(
+      global, tr("layer %1, %2: %3").arg(QString::number(cell.layer), expert_name(cell), value), view_);
 }
 
 bool OutlierChart::eventFilter(QObject* watched, QEvent* event) {

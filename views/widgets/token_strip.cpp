@@ -183,11 +183,11 @@ QString TokenChips::tooltip(std::size_t index) const {
   if (scene_.expert) {
     const float weight = weight_of(index);
     const Cell cell = scene_.expert->cell;
-    text += weight > 0 ? tr("<br>weight %1 in layer %2, expert %3")
-                             .arg(weight, 0, 'g', 6)
-                             .arg(cell.layer)
-                             .arg(cell.expert)
-                       : tr("<br>not routed to layer %1, expert %2").arg(cell.layer).arg(cell.expert);
+    const QString layer = QString::number(cell.layer);
+    const QString measured = cell.is_shared() ? tr("max |down_proj|") : tr("weight");
+    text += weight > 0 ? tr("<br>%1 %2 in layer %3, %4")
+                             .arg(measured, QString::number(weight, 'g', 6), layer, expert_name(cell))
+                       : tr("<br>not routed to layer %1, %2").arg(layer, expert_name(cell));
   }
   if (std::find(scene_.edits_at.begin(), scene_.edits_at.end(), token.index) != scene_.edits_at.end()) {
     text += tr("<br><i>the edits changed here</i>");

@@ -188,7 +188,7 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
   const int token = static_cast<int>(blockIdx.y);
   const StepSlots of = step_slots(*step, *routing, token);
   if (of.used <= 0) return;
-  const bool note_output = parts.output != nullptr && step->capture.output_norm != nullptr;
+  const bool note_output = step->capture.output_norm != nullptr;
   const bool note_state = step->capture.hidden_max != nullptr;
   const int stride = experts.inner_stride;
   const X* from = inner + static_cast<std::size_t>(of.first) * static_cast<std::size_t>(stride);
@@ -235,7 +235,7 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
     }
   }
   if (mine && lane_index() == 0) *to = total;
-  if (note_output) note_outputs(outputs, of.used, of.first, parts.output);
+  if (note_output) note_outputs(outputs, of.used, parts.alone ? token : of.first, parts.output);
   if (note_state) note_hidden(parts.hidden, token, Peak{mine ? fabsf(total) : 0.0f, n}, scratch);
 }
 

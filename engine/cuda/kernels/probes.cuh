@@ -5,33 +5,48 @@
 
 namespace expertscope::cuda {
 
-/// One slot by one warp: the parts of all blocks become ||f_e||, max |f_e| and its channel. A silenced expert
-/// has norm and maximum 0 at channel 0, an empty slot channel -1.
+/// What all blocks know of one output together, by one warp.
+struct OutputSum {
+  float squares = 0;
+  Peak peak;
+};
+
+__device__ inline OutputSum sum_parts(const RowPart* parts, int blocks) {
+  OutputSum sum{0.0f, {0.0f, 0x7fffffff}};
+  for (int b = lane_index(); b < blocks; b += kWarp) {
+    sum.squares += parts[b].square_sum;
+    const Peak now{parts[b].max_abs, parts[b].channel};
+    if (beats(now, sum.peak)) sum.peak = now;
+  }
+  return {warp_sum(sum.squares), warp_peak(sum.peak)};
+}
+
+/// One slot by one warp. A silenced expert has norm and maximum 0 at channel 0, an empty slot channel -1.
 __device__ inline void finish_output(const DeviceStep& step, const LayerParts& layer, int token, int slot) {
   const int index = token * step.slots + slot;
   const int expert = slot < layer.routing->top_k ? layer.slots.expert[index] : -1;
   const float scale = expert >= 0 ? fabsf(layer.routing->output_scale[expert]) : 0.0f;
-  float squares = 0;
-  Peak peak{0.0f, expert >= 0 ? 0 : -1};
+  OutputSum sum{0.0f, {0.0f, expert >= 0 ? 0 : -1}};
   if (scale != 0.0f) {
     const RowPart* parts = layer.parts.output + static_cast<std::size_t>(index * layer.output_blocks);
-    for (int b = lane_index(); b < layer.output_blocks; b += kWarp) {
-      squares += parts[b].square_sum;
-      const Peak now{parts[b].max_abs, parts[b].channel};
-      if (b == lane_index() || beats(now, peak)) peak = now;
-    }
-    if (lane_index() >= layer.output_blocks) peak = {0.0f, 0x7fffffff};
-    squares = warp_sum(squares);
-    peak = warp_peak(peak);
+    sum = sum_parts(parts, layer.output_blocks);
   }
   if (lane_index() != 0) return;
   const std::size_t at = (static_cast<std::size_t>(layer.moe_layer) * static_cast<std::size_t>(step.tokens) +
                           static_cast<std::size_t>(token)) *
                              static_cast<std::size_t>(step.slots) +
                          static_cast<std::size_t>(slot);
-  step.capture.output_norm[at] = sqrtf(squares) * scale;
-  step.capture.output_max[at] = peak.value * scale;
-  step.capture.output_channel[at] = peak.channel;
+  OutputProbe::routed(step.capture).store(at, sum.squares, sum.peak, scale);
+}
+
+/// The shared expert by one warp.
+__device__ inline void finish_shared(const DeviceStep& step, const LayerParts& layer, int token) {
+  const OutputSum sum =
+      sum_parts(layer.shared + static_cast<std::size_t>(token * layer.output_blocks), layer.output_blocks);
+  if (lane_index() != 0) return;
+  const std::size_t at = static_cast<std::size_t>(layer.moe_layer) * static_cast<std::size_t>(step.tokens) +
+                         static_cast<std::size_t>(token);
+  OutputProbe::shared(step.capture).store(at, sum.squares, sum.peak, 1.0f);
 }
 
 /// The probe at the end of a layer where no kernel takes it on the way. Blocks: tokens.
@@ -57,6 +72,7 @@ __global__ void finish_probes(const DeviceStep* step, const LayerParts* layers) 
   if (capture.output_norm != nullptr && layer.routing != nullptr) {
     for (int slot = warp_index(); slot < step->slots; slot += warps_per_block())
       finish_output(*step, layer, token, slot);
+    if (layer.shared != nullptr && warp_index() == warps_per_block() - 1) finish_shared(*step, layer, token);
   }
   if (warp_index() != 0) return;
   if (capture.hidden_max != nullptr) {

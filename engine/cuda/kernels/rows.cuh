@@ -79,17 +79,6 @@ __global__ void __launch_bounds__(kRowThreads)
   weight[token * (by_slots ? step->slots : 1)] = 1.0f / (1.0f + expf(-logit));
 }
 
-/// rows[t] *= weight[t], `stride` elements each. Blocks: tokens.
-template <class X>
-__global__ void __launch_bounds__(kRowThreads)
-    scale_rows(const DeviceStep* step, X* rows, int stride, const float* weight) {
-  const int token = static_cast<int>(blockIdx.x);
-  if (token >= step->tokens) return;
-  X* row = rows + static_cast<std::size_t>(token) * static_cast<std::size_t>(stride);
-  for (int i = static_cast<int>(threadIdx.x); i < stride; i += kRowThreads)
-    store_activation(load_activation(row + i) * weight[token], row + i);
-}
-
 /// Bias of queries, keys and values and norm of queries and of keys over all heads of a token together, in
 /// place: qkv[t] is [queries, keys, values]. Biases may be null. Blocks: tokens.
 __global__ inline void __launch_bounds__(kRowThreads)
@@ -146,6 +135,26 @@ __device__ inline Peak block_peak(Peak peak, Peak* scratch) {
   __syncthreads();
   return peak;
 }
+
+/// Where the probes of an expert's outputs write: ||f_e||, max |f_e| and its channel.
+struct OutputProbe {
+  float* norm;
+  float* most;
+  std::int32_t* channel;
+
+  __device__ static OutputProbe routed(const DeviceCapture& capture) {
+    return {capture.output_norm, capture.output_max, capture.output_channel};
+  }
+  __device__ static OutputProbe shared(const DeviceCapture& capture) {
+    return {capture.shared_norm, capture.shared_max, capture.shared_channel};
+  }
+  /// An edit multiplies the output by `scale`.
+  __device__ void store(std::size_t at, float squares, const Peak& peak, float scale) const {
+    norm[at] = sqrtf(squares) * scale;
+    most[at] = peak.value * scale;
+    channel[at] = peak.channel;
+  }
+};
 
 /// The probe at the end of a layer: max |hidden| of every token and its channel. Blocks: tokens.
 __device__ inline void measure_row(const float* row, int width, Peak* scratch, float* value,

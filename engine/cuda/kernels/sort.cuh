@@ -145,7 +145,7 @@ __device__ inline void add_output(const float* output, float weight, int width, 
 
 /// The probe of one slot from what the warps know, by one warp. A silenced expert has norm and maximum 0 at
 /// channel 0, an empty slot channel -1.
-__device__ inline void store_output(const DeviceCapture& capture, const WarpParts& parts, int at, int expert,
+__device__ inline void store_output(const OutputProbe& probe, const WarpParts& parts, int at, int expert,
                                     float scale, std::size_t to) {
   float squares = 0;
   Peak peak{0.0f, expert >= 0 ? 0 : -1};
@@ -154,10 +154,7 @@ __device__ inline void store_output(const DeviceCapture& capture, const WarpPart
     squares = warp_sum(mine ? parts.squares[at][lane_index()] : 0.0f);
     peak = warp_peak(mine ? parts.peak[at][lane_index()] : Peak{0.0f, 0x7fffffff});
   }
-  if (lane_index() != 0) return;
-  capture.output_norm[to] = sqrtf(squares) * fabsf(scale);
-  capture.output_max[to] = peak.value * fabsf(scale);
-  capture.output_channel[to] = peak.channel;
+  if (lane_index() == 0) probe.store(to, squares, peak, fabsf(scale));
 }
 
 /// hidden[token] += sum over slots, in their order, of weight * scale * output[row]; the probes of the
@@ -201,7 +198,7 @@ __global__ void __launch_bounds__(kRowThreads)
                               static_cast<std::size_t>(token)) *
                                  static_cast<std::size_t>(step->slots) +
                              static_cast<std::size_t>(slot);
-      store_output(capture, parts, slot - first, expert, scale_of(expert), to);
+      store_output(OutputProbe::routed(capture), parts, slot - first, expert, scale_of(expert), to);
     }
     __syncthreads();
   }
@@ -210,6 +207,33 @@ __global__ void __launch_bounds__(kRowThreads)
   if (capture.hidden_max == nullptr) return;
   const int at = layer * step->tokens + token;
   measure_row(sums, width, peaks, capture.hidden_max + at, capture.hidden_channel + at);
+}
+
+/// hidden[token] += weight[token] * output[token] of the shared expert, whose output and what it makes of the
+/// hidden state are measured on the way. `weight` null: 1. Blocks: tokens.
+__global__ void __launch_bounds__(kRowThreads)
+    combine_shared(const DeviceStep* step, const float* weight, const float* output, int width, int layer,
+                   int moe_layer, float* hidden) {
+  __shared__ float squares[1][kPartsOfASlot];
+  __shared__ Peak peak[1][kPartsOfASlot];
+  __shared__ Peak peaks[kPartsOfASlot];
+  const WarpParts parts{squares, peak};
+  const int token = static_cast<int>(blockIdx.x);
+  if (token >= step->tokens) return;
+  const DeviceCapture& capture = step->capture;
+  const bool measured = capture.shared_norm != nullptr;
+  const std::size_t first = static_cast<std::size_t>(token) * static_cast<std::size_t>(width);
+  float* row = hidden + first;
+  add_output(output + first, weight != nullptr ? weight[token] : 1.0f, width, row, 0, parts, measured);
+  __syncthreads();
+  if (measured && warp_index() == 0) {
+    const std::size_t to = static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(step->tokens) +
+                           static_cast<std::size_t>(token);
+    store_output(OutputProbe::shared(capture), parts, 0, 0, 1.0f, to);
+  }
+  if (capture.hidden_max == nullptr) return;
+  const int at = layer * step->tokens + token;
+  measure_row(row, width, peaks, capture.hidden_max + at, capture.hidden_channel + at);
 }
 
 }  // namespace expertscope::cuda

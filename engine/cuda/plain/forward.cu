@@ -75,6 +75,7 @@ class Layer {
   void take_slot(int slot, int slots, SeenSlots& seen) const;
   void see_slots(int slots, const SeenSlots& seen) const;
   void measure_slot(int slot, const Choice& choice);
+  void measure_shared();
   void see(const char* name, const float* values, int columns) const {
     step_.see(name, index_, values, tokens_, columns);
   }
@@ -209,6 +210,14 @@ void Layer::measure_slot(int slot, const Choice& choice) {
                  choice.stride});
 }
 
+void Layer::measure_shared() {
+  const DeviceCapture& capture = step_.input.capture;
+  if (capture.shared_norm == nullptr || !spec_.is_moe()) return;
+  warps(queue_, &measure, values(1), room_.down, width_, Choice{}, nullptr,
+        Measures{capture.shared_norm + moe_row_, capture.shared_max + moe_row_,
+                 capture.shared_channel + moe_row_, 1});
+}
+
 /// The sum over the slots of a token: weight * f_e(x).
 void Layer::routed(const float* x, float* sum) {
   queue_.enter("experts", index_);
@@ -266,6 +275,7 @@ void Layer::mlps(const float* x, float* sum) {
   if (spec_.shared.width > 0) {
     mlp(spec_.shared, weights_.shared, {}, x);
     see({named::kSharedGate, named::kSharedUp, named::kSharedInner, named::kSharedDown}, spec_.shared);
+    measure_shared();
     Factors weight;
     if (spec_.shared_gate) {
       product(weights_.shared_gate, x, room_.shared_weight);

@@ -17,6 +17,9 @@ void for_each_array(Block& block, Fn&& fn) {
   fn(block.output_norm, &DeviceCapture::output_norm, true);
   fn(block.output_max, &DeviceCapture::output_max, true);
   fn(block.output_channel, &DeviceCapture::output_channel, true);
+  fn(block.shared_norm, &DeviceCapture::shared_norm, true);
+  fn(block.shared_max, &DeviceCapture::shared_max, true);
+  fn(block.shared_channel, &DeviceCapture::shared_channel, true);
   fn(block.entropy, &DeviceCapture::entropy, true);
   fn(block.hidden_max, &DeviceCapture::hidden_max, false);
   fn(block.hidden_channel, &DeviceCapture::hidden_channel, false);

@@ -48,6 +48,9 @@ struct DeviceCapture {
   float* output_norm = nullptr;
   float* output_max = nullptr;
   std::int32_t* output_channel = nullptr;
+  float* shared_norm = nullptr;
+  float* shared_max = nullptr;
+  std::int32_t* shared_channel = nullptr;
   float* entropy = nullptr;
   float* hidden_max = nullptr;
   std::int32_t* hidden_channel = nullptr;
@@ -155,8 +158,9 @@ struct RowPart {
 
 /// What the blocks of a decode step know of the experts' outputs.
 struct OutputParts {
-  RowPart* output = nullptr;  ///< [tokens][slots][blocks]; null: not wanted
+  RowPart* output = nullptr;  ///< [tokens][slots][blocks]
   RowPart* hidden = nullptr;  ///< [tokens][blocks]
+  bool alone = false;         ///< one expert a token: output is [tokens][blocks]
 };
 
 /// What the kernels of one decoder layer left for the probes of a decode step.
@@ -167,6 +171,7 @@ struct LayerParts {
   int moe_layer = 0;
   const DeviceRouting* routing = nullptr;  ///< null: no MoE layer
   DeviceSlots slots;
+  const RowPart* shared = nullptr;     ///< [tokens][output_blocks] of the shared expert; null: there is none
   const float* first_token = nullptr;  ///< [tokens][heads]
   int heads = 0;
 };

@@ -21,6 +21,15 @@ int rows_at_a_time(const ModelConfig& config, const BackendOptions& options) {
   return static_cast<int>(std::min(std::max<std::int64_t>(usual, config.num_experts()), kMost));
 }
 
+CandidateParts place_candidates(Arena& arena, CheckedSize parts) {
+  CandidateParts placed;
+  placed.largest = arena.take<float>(parts);
+  placed.sum = arena.take<float>(parts);
+  placed.count = arena.take<std::int32_t>(parts);
+  placed.candidate = arena.take<DeviceCandidate>(parts * CheckedSize(kCandidateRoom));
+  return placed;
+}
+
 }  // namespace
 
 void Workspace::measure(const ModelConfig& config, const BackendOptions& options, int multiprocessors) {
@@ -78,16 +87,14 @@ void Workspace::place(const ModelConfig& config, const BackendOptions& options, 
   const std::int64_t inner_rows =
       std::max({std::int64_t{expert_rows}, std::int64_t{kDecodeTokens} * decode_slots, batch});
   inner = arena.take<float>(CheckedSize(inner_rows) * CheckedSize(widest_inner(config)));
-  expert_output = arena.take<float>(CheckedSize(expert_rows) * width);
+  expert_output = arena.take<float>(CheckedSize(inner_rows) * width);
   output_parts = arena.take<RowPart>(decode_all_slots * CheckedSize(output_blocks));
+  const CheckedSize shared(config.has_shared_expert() ? 1 : 0);
+  shared_expert_parts = arena.take<RowPart>(shared * decoding * CheckedSize(output_blocks));
   hidden_parts = arena.take<RowPart>(decoding * CheckedSize(output_blocks));
   layer_parts = arena.take<LayerParts>(CheckedSize(layers));
   logits = arena.take<float>(CheckedSize(head_rows) * CheckedSize(config.vocab_size));
-  const CheckedSize parts = CheckedSize(head_rows) * CheckedSize(shares);
-  candidate_parts.largest = arena.take<float>(parts);
-  candidate_parts.sum = arena.take<float>(parts);
-  candidate_parts.count = arena.take<std::int32_t>(parts);
-  candidate_parts.candidate = arena.take<DeviceCandidate>(parts * CheckedSize(kCandidateRoom));
+  candidate_parts = place_candidates(arena, CheckedSize(head_rows) * CheckedSize(shares));
   candidates = arena.take<RowCandidates>(CheckedSize(head_rows));
   log_probs = arena.take<float>(rows);
   const std::size_t before = arena.used().value();

@@ -57,17 +57,18 @@ struct Workspace {
   DeviceSlots dense_slots;         ///< [D, decode_slots] expert 0 with weight 1
   float* shared_weight = nullptr;  ///< [B], fused: [D, slots] of the shared expert
   SortedRows sorted;
-  void* inner = nullptr;                ///< [R, padded inner], fused: [D, decode_slots, padded inner]
-  float* expert_output = nullptr;       ///< [R, H]
-  RowPart* output_parts = nullptr;      ///< [layers, D, decode_slots, output_blocks]
-  RowPart* hidden_parts = nullptr;      ///< [layers, D, output_blocks]
-  LayerParts* layer_parts = nullptr;    ///< [layers]
-  unsigned* arrived = nullptr;          ///< [1] blocks of the router
-  unsigned* not_finite = nullptr;       ///< [2] hidden state, logits: raised by check_finite
-  float* logits = nullptr;              ///< [head_rows, vocab]
-  CandidateParts candidate_parts;       ///< [head_rows, shares]
-  RowCandidates* candidates = nullptr;  ///< [head_rows]
-  float* log_probs = nullptr;           ///< [B]
+  void* inner = nullptr;                   ///< [R, padded inner], fused: [D, decode_slots, padded inner]
+  float* expert_output = nullptr;          ///< [as `inner`, H]
+  RowPart* output_parts = nullptr;         ///< [layers, D, decode_slots, output_blocks]
+  RowPart* shared_expert_parts = nullptr;  ///< [layers, D, output_blocks]
+  RowPart* hidden_parts = nullptr;         ///< [layers, D, output_blocks]
+  LayerParts* layer_parts = nullptr;       ///< [layers]
+  unsigned* arrived = nullptr;             ///< [1] blocks of the router
+  unsigned* not_finite = nullptr;          ///< [2] hidden state, logits: raised by check_finite
+  float* logits = nullptr;                 ///< [head_rows, vocab]
+  CandidateParts candidate_parts;          ///< [head_rows, shares]
+  RowCandidates* candidates = nullptr;     ///< [head_rows]
+  float* log_probs = nullptr;              ///< [B]
 
   /// Pieces of the context in a recorded step of `tokens`.
   int splits(int tokens) const {
@@ -82,6 +83,13 @@ struct Workspace {
     const auto blocks = static_cast<std::size_t>(output_blocks);
     return {output_parts + tokens * static_cast<std::size_t>(decode_slots) * blocks,
             hidden_parts + tokens * blocks};
+  }
+
+  /// Where its shared expert does.
+  OutputParts shared_parts(int layer) const {
+    const std::size_t first =
+        static_cast<std::size_t>(layer) * kDecodeTokens * static_cast<std::size_t>(output_blocks);
+    return {shared_expert_parts + first, hidden_parts + first, true};
   }
 
   /// Bytes that allocate() takes; `multiprocessors` of the device decide how finely work is split.

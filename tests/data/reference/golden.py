@@ -37,6 +37,7 @@ class Recorder:
         self.model = model
         self.calls = {}
         self.hidden = {}
+        self.shared = {}  # layer: output of the shared expert [T, hidden], before its gate
         self.first_token = {}  # layer: attention on position 0 [T], mean over the query heads
         self.handles = []
         for n, layer in enumerate(model.model.layers):
@@ -66,11 +67,16 @@ class Recorder:
             self.calls[n] = MoeCall(args[0].reshape(-1, args[0].shape[-1]).clone(), out[0].clone(),
                                     out[1].gather(1, order), out[2].gather(1, order), None, keys, scores)
 
+        def keep_shared(module, args, out):
+            self.shared[n] = out.reshape(-1, out.shape[-1]).clone()
+
         def keep_output(module, args, out):
             self.calls[n].output = out.clone()
 
         self.handles.append(layer.mlp.gate.register_forward_hook(keep_router))
         self.handles.append(layer.mlp.experts.register_forward_hook(keep_output))
+        if shared_expert(layer.mlp) is not None:
+            self.handles.append(shared_expert(layer.mlp).down_proj.register_forward_hook(keep_shared))
 
     def run(self, ids):
         with torch.no_grad():
@@ -81,17 +87,24 @@ class Recorder:
             handle.remove()
 
 
+def shared_expert(mlp):
+    """The module by any of its names; None: there is none."""
+    return getattr(mlp, "shared_expert", None) or getattr(mlp, "shared_experts", None)
+
+
 def selection(gate, logits) -> tuple:
     """(what a router selects by, what its weights are made of): logits and their softmax, or under a sigmoid
-    scores with their correction within the best groups, and the scores."""
+    scores with their correction within the best groups, and the scores. Logits of -inf mask their expert: no
+    correction brings it back, and it does not count for its group."""
     bias = getattr(gate, "e_score_correction_bias", None)
     if bias is None:
         return logits.clone(), torch.softmax(logits, dim=-1)
     scores = logits.sigmoid()
-    keys = scores + bias
+    keys = (scores + bias).masked_fill(logits == -float("inf"), -float("inf"))
     if gate.num_group > 1:
         groups = keys.view(len(keys), gate.num_group, -1)
-        ranks = groups.topk(2, dim=-1).values.sum(-1).sort(dim=-1, descending=True)
+        best, second = groups.topk(2, dim=-1).values.unbind(-1)
+        ranks = (best + second.masked_fill(second.isinf(), 0.0)).sort(dim=-1, descending=True)
         gap = (ranks.values[:, gate.topk_group - 1] - ranks.values[:, gate.topk_group]).min().item()
         if gap < MIN_SELECTION_GAP:
             raise NearTie(f"group gap {gap:.2e}")
@@ -166,6 +179,16 @@ def moe_tensors(n: int, call: MoeCall, slots: torch.Tensor) -> dict:
     }
 
 
+def shared_tensors(n: int, outputs: torch.Tensor) -> dict:
+    check_channels(outputs)
+    magnitude, channel = outputs.abs().max(dim=-1)
+    return {
+        f"layer.{n}.shared_norm": outputs.norm(dim=-1),
+        f"layer.{n}.shared_max": magnitude,
+        f"layer.{n}.shared_max_channel": i32(channel),
+    }
+
+
 def golden(model, ids: list, top_k: int) -> tuple:
     """(tensors, smallest router gap) of one sequence. Raises NearTie."""
     recorder = Recorder(model)
@@ -189,6 +212,8 @@ def golden(model, ids: list, top_k: int) -> tuple:
         slots = slot_outputs(model.model.layers[n].mlp.experts, call)
         check_channels(slots)
         tensors.update(moe_tensors(n, call, slots))
+        if n in recorder.shared:
+            tensors.update(shared_tensors(n, recorder.shared[n]))
     if len(ids) > 1:
         logp = torch.log_softmax(logits[:-1], dim=-1)
         tensors["next_token_logprob"] = logp.gather(1, torch.tensor(ids[1:])[:, None])[:, 0]

@@ -93,6 +93,9 @@ void expect_same_block(const CaptureBlock& actual, const CaptureBlock& expected)
   expect_bits(actual.output_norm, expected.output_norm, "output_norm");
   expect_bits(actual.output_max, expected.output_max, "output_max");
   expect_bits(actual.output_channel, expected.output_channel, "output_channel");
+  expect_bits(actual.shared_norm, expected.shared_norm, "shared_norm");
+  expect_bits(actual.shared_max, expected.shared_max, "shared_max");
+  expect_bits(actual.shared_channel, expected.shared_channel, "shared_channel");
   expect_bits(actual.entropy, expected.entropy, "entropy");
   expect_bits(actual.hidden_max, expected.hidden_max, "hidden_max");
   expect_bits(actual.hidden_channel, expected.hidden_channel, "hidden_channel");
@@ -146,8 +149,11 @@ void expect_agreement(const SequenceRecord& actual, const SequenceRecord& expect
   expect_close(actual.weight, expected.weight, math, "weight");
   expect_close(actual.output_norm, expected.output_norm, math, "output_norm");
   expect_close(actual.output_max, expected.output_max, math, "output_max");
+  expect_close(actual.shared_norm, expected.shared_norm, math, "shared_norm");
+  expect_close(actual.shared_max, expected.shared_max, math, "shared_max");
   if (math == MathMode::bf16) return;
   EXPECT_EQ(actual.output_channel, expected.output_channel);
+  EXPECT_EQ(actual.shared_channel, expected.shared_channel);
   EXPECT_EQ(actual.hidden_channel, expected.hidden_channel);
 }
 

@@ -269,6 +269,47 @@ TEST_P(Combine, SumsTheSlotsAndMeasuresThem) {
   }
 }
 
+/// hidden += weight * output of the shared expert, with the probes: of its output before the weight.
+TEST_P(Combine, AddsTheSharedExpertAndMeasuresIt) {
+  const int width = GetParam();
+  const auto w = static_cast<std::size_t>(width);
+  constexpr std::size_t kTokens = 3;
+  constexpr int kLayer = 2;  // and the second MoE layer
+  const std::vector<float> output = random_floats((kTokens + 1) * w, 4);
+  const std::vector<float> weight = {0.5f, 0, 0.25f, 1};
+  for (const bool gated : {true, false}) {
+    SCOPED_TRACE(gated);
+    std::vector<float> hidden = random_floats((kTokens + 1) * w, 5);
+    Array<float> device_output(output), device_weight(weight), device_hidden(hidden);
+    Array<float> norm(2 * kTokens), max(2 * kTokens), hidden_max(3 * kTokens);
+    Array<std::int32_t> channel(2 * kTokens), hidden_channel(3 * kTokens);
+    DeviceStep step;
+    step.tokens = kTokens;
+    step.capture.shared_norm = norm.data();
+    step.capture.shared_max = max.data();
+    step.capture.shared_channel = channel.data();
+    step.capture.hidden_max = hidden_max.data();
+    step.capture.hidden_channel = hidden_channel.data();
+    Array<DeviceStep> device_step(std::vector{step});
+    // A bucket has room for a row more than the step has tokens.
+    run(&combine_shared, {blocks(static_cast<int>(kTokens) + 1), kRowThreads, 0}, device_step.data(),
+        gated ? device_weight.data() : nullptr, device_output.data(), width, kLayer, 1, device_hidden.data());
+    for (std::size_t i = 0; i < kTokens * w; ++i)
+      hidden[i] += (gated ? weight[i / w] : 1.0f) * output[i];
+    const std::vector<float> after = device_hidden.read();
+    expect_near(after, hidden, 1e-6, "hidden");
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const Stats stats = stats_of(output.data() + t * w, w);
+      EXPECT_NEAR(norm.read()[kTokens + t], stats.norm, 1e-5f * stats.norm);
+      EXPECT_EQ(max.read()[kTokens + t], stats.max);
+      EXPECT_EQ(channel.read()[kTokens + t], stats.channel);
+      const Stats end = stats_of(after.data() + t * w, w);
+      EXPECT_EQ(hidden_max.read()[kLayer * kTokens + t], end.max);
+      EXPECT_EQ(hidden_channel.read()[kLayer * kTokens + t], end.channel);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Widths, Combine, testing::Values(1, 7, 37, 256, 300),
                          testing::PrintToStringParamName());
 

@@ -118,6 +118,32 @@ TEST(HeatmapData, RunsOfOtherShapesHaveNoDifference) {
   EXPECT_TRUE(make_difference(table(), other, HeatmapMetric::load).empty());
 }
 
+TEST(HeatmapData, ASharedExpertHasOutputsAndNeitherLoadNorWeight) {
+  ExpertTable with = table();
+  with.shared_layer = {1, 0, 0};
+  with.shared.resize(3);
+  with.shared[0] = {4, 0, 0, 20.0, 0, 300.0, 7, 2, 8.0, 7, 0};
+  const Cell shared{0, kSharedExpert};
+  EXPECT_DOUBLE_EQ(make_heatmap(with, HeatmapMetric::output_norm).at(shared), 5.0);
+  const HeatmapData maxima = make_heatmap(with, HeatmapMetric::output_max);
+  EXPECT_DOUBLE_EQ(maxima.at(shared), 300.0);
+  EXPECT_DOUBLE_EQ(maxima.high, 300.0) << "it counts for the scale";
+  for (const HeatmapMetric metric : {HeatmapMetric::load, HeatmapMetric::weight}) {
+    const HeatmapData data = make_heatmap(with, metric);
+    EXPECT_EQ(data.text(shared), "not measured");
+    EXPECT_DOUBLE_EQ(data.at({0, 0}), make_heatmap(table(), metric).at({0, 0})) << "the others are as before";
+  }
+  EXPECT_TRUE(maxima.contains(shared));
+  EXPECT_FALSE(maxima.contains({2, kSharedExpert})) << "a layer without one";
+  EXPECT_FALSE(make_heatmap(table(), HeatmapMetric::output_max).contains(shared));
+  ExpertTable before = with;
+  before.shared[0].output_max = 100;
+  EXPECT_DOUBLE_EQ(make_difference(with, before, HeatmapMetric::output_max).at(shared), 200.0);
+  const HeatmapData to_older = make_difference(with, table(), HeatmapMetric::output_max);
+  EXPECT_TRUE(std::isnan(to_older.at(shared))) << "a baseline from before shared experts were measured";
+  EXPECT_DOUBLE_EQ(to_older.at({0, 0}), 0.0);
+}
+
 TEST(HeatmapData, KnowsWhichCellsItHas) {
   const HeatmapData data = make_heatmap(table(), HeatmapMetric::load);
   EXPECT_TRUE(data.contains({2, 2}));

@@ -125,6 +125,43 @@ TEST_F(HeatmapGeometryTest, TheViewNeverLeavesTheGrid) {
   }
 }
 
+/// 48 layers x 128 experts and a shared one a layer, which has two columns and one of a gap: 131 of 10
+/// pixels.
+class SharedColumn : public ::testing::Test {
+ protected:
+  SharedColumn() {
+    geometry_.set_grid(48, 128, true);
+    geometry_.set_plot(QRectF(40, 20, 1310, 480));
+  }
+  HeatmapGeometry geometry_;
+};
+
+TEST_F(SharedColumn, StandsToTheLeftOfTheOthersSetApart) {
+  EXPECT_EQ(geometry_.cell_at({41, 31}), (Cell{1, kSharedExpert}));
+  EXPECT_EQ(geometry_.cell_at({59, 31}), (Cell{1, kSharedExpert}));
+  EXPECT_FALSE(geometry_.cell_at({65, 31})) << "between it and the others";
+  EXPECT_EQ(geometry_.cell_at({71, 31}), (Cell{1, 0}));
+  EXPECT_EQ(geometry_.cell_at({1349, 31}), (Cell{1, 127}));
+  EXPECT_EQ(geometry_.rect_of({1, kSharedExpert}), QRectF(40, 30, 20, 10));
+  EXPECT_EQ(geometry_.rect_of({1, 0}), QRectF(70, 30, 10, 10));
+}
+
+TEST_F(SharedColumn, IsScrolledIntoViewLikeAnyCell) {
+  geometry_.zoom(4, {1340, 40});
+  EXPECT_GT(geometry_.view().left(), 3);
+  geometry_.ensure_visible({0, kSharedExpert});
+  EXPECT_DOUBLE_EQ(geometry_.view().left(), 0);
+  geometry_.ensure_visible({0, 127});
+  EXPECT_DOUBLE_EQ(geometry_.view().right(), 131);
+}
+
+TEST_F(SharedColumn, ComesAndGoesWithTheModel) {
+  EXPECT_TRUE(geometry_.is_fit());
+  geometry_.set_grid(48, 128, false);
+  EXPECT_TRUE(geometry_.is_fit());
+  EXPECT_EQ(geometry_.view(), QRectF(0, 0, 128, 48));
+}
+
 TEST(HeatmapGeometry, IsHarmlessWithoutAGrid) {
   HeatmapGeometry geometry;
   geometry.set_plot(QRectF(0, 0, 100, 100));

@@ -163,6 +163,13 @@ TEST_F(RoutingEditsTest, AnEditOfEveryLayerIsNoEditOfOneCell) {
   EXPECT_EQ(edits_.rowCount(), 1);
 }
 
+TEST_F(RoutingEditsTest, AnEditOfAWholeLayerIsNoEditOfItsSharedExpert) {
+  ASSERT_TRUE(edits_.add({TopKEdit{1}, {2}, true, {}}));
+  EXPECT_FALSE(edits_.has_edit_on({2, kSharedExpert}));
+  ASSERT_TRUE(edits_.remove_on({2, kSharedExpert}));
+  EXPECT_EQ(edits_.rowCount(), 1);
+}
+
 TEST_F(RoutingEditsTest, APolicyFileReplacesTheListInOneUndoableStep) {
   ASSERT_TRUE(edits_.add(prune(2, 5)));
   RoutingPolicy policy;

@@ -142,6 +142,35 @@ TEST(ExpertTableModel, HasARowPerExpertOfEveryMoeLayer) {
   EXPECT_EQ(model.rowCount(), 0);
 }
 
+TEST(ExpertTableModel, ASharedExpertComesFirstAndHasDashesForRouting) {
+  auto with = std::make_shared<RunSnapshot>(*snapshot());
+  with->table.shared_layer = {0, 0, 1};
+  with->table.shared.resize(3);
+  with->table.shared[2] = {4, 0, 0, 20.0, 0, 300.0, 7, 2, 8.0, 7, 0};
+  ExpertTableModel model;
+  const QAbstractItemModelTester tester(&model, QAbstractItemModelTester::FailureReportingMode::Fatal);
+  model.set_snapshot(snapshot());
+  model.set_snapshot(with, std::make_shared<ExpertTable>(with->table), 4);
+  ASSERT_EQ(model.rowCount(), 7);
+  EXPECT_EQ(model.cell_of(3), (Cell{2, kSharedExpert}));
+  EXPECT_EQ(model.cell_of(4), (Cell{2, 0}));
+  EXPECT_EQ(model.row_of({2, kSharedExpert}), 3);
+  EXPECT_EQ(model.row_of({0, kSharedExpert}), -1);
+  const auto text = [&](int column) { return model.index(3, column).data().toString(); };
+  EXPECT_EQ(text(ExpertTableModel::kExpert), "shared");
+  EXPECT_EQ(text(ExpertTableModel::kNorm), "5");
+  EXPECT_EQ(text(ExpertTableModel::kOutputMax), "300");
+  EXPECT_EQ(text(ExpertTableModel::kChannel), "7");
+  for (const int column : {ExpertTableModel::kCount, ExpertTableModel::kShare, ExpertTableModel::kWeight,
+                           ExpertTableModel::kProbability})
+    EXPECT_EQ(text(column), QStringLiteral("–")) << column;
+  EXPECT_EQ(text(ExpertTableModel::kColumns), QStringLiteral("–")) << "its share in the baseline";
+  EXPECT_EQ(text(ExpertTableModel::kColumns + 6), "300") << "its maximum there";
+  model.set_snapshot(with, std::make_shared<ExpertTable>(snapshot()->table), 3);
+  EXPECT_EQ(text(ExpertTableModel::kColumns + 6), QStringLiteral("–"))
+      << "a baseline that did not measure it";
+}
+
 TEST(ExpertTableModel, ShowsTextSortsByNumberAndTellsEveryDigit) {
   ExpertTableModel model;
   model.set_snapshot(snapshot());

@@ -139,6 +139,29 @@ TEST_F(TraceViewTest, ACellWithoutARouterHasNoDetails) {
   }
 }
 
+TEST_F(TraceViewTest, ASharedExpertsDetailsAreThoseOfItsOutputs) {
+  Shape shape;
+  shape.shared_layer = {1, 0, 0};
+  auto recorder = value_of(Recorder::start(file(), run_info(shape), readable_tokens()));
+  ASSERT_OK(recorder->deliver(make_block(shape, CaptureRequest::standard(), {0, 40, 0, 0})));
+  ASSERT_OK(recorder->finish("finished"));
+  TraceQuery query;
+  query.cell = {0, kSharedExpert};
+  query.token = 7;
+  const TraceView view = read(query);
+  ASSERT_NE(view.expert, nullptr);
+  EXPECT_EQ(view.expert->stats.count, 40);
+  EXPECT_TRUE(view.expert->load_in_time.empty());
+  EXPECT_TRUE(view.expert->neighbours.empty());
+  ASSERT_EQ(view.expert->top.size(), 12u);
+  EXPECT_EQ(view.expert->top[0].token, view.expert->stats.output_token) << "the largest output comes first";
+  EXPECT_GE(view.expert->top[0].slot.output_max, view.expert->top[1].slot.output_max);
+  EXPECT_EQ(view.expert->weights[7], shared_max_of(7, 0)) << "what the strip is coloured by";
+  EXPECT_EQ(view.token->slots.size(), 5u);
+  query.cell = {2, kSharedExpert};
+  EXPECT_EQ(read(query).expert, nullptr) << "a layer without one";
+}
+
 TEST_F(TraceViewTest, ATokenShowsItsSlotsInEveryLayer) {
   record_run(file(), 10);
   TraceQuery query;

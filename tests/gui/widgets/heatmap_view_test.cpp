@@ -93,6 +93,42 @@ TEST_F(HeatmapViewTest, KeysStepOverTheCellsAndSkipDenseLayers) {
   EXPECT_EQ(selected(), (Cell{0, 0}));
 }
 
+TEST_F(HeatmapViewTest, ASharedExpertIsACellOfItsOwn) {
+  const auto with = data();
+  with->shared_layer = {0, 0, 1, 1};
+  with->shared = {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN(), 1.5,
+                  3.0};
+  view_.set_data(with);
+  const Cell shared{2, kSharedExpert};
+  click(shared);
+  EXPECT_EQ(selected(), shared);
+  EXPECT_EQ(view_.accessibleDescription(), "layer 2, shared expert: 1.5");
+  press(Qt::Key_Right);
+  EXPECT_EQ(selected(), (Cell{2, 0}));
+  press(Qt::Key_Left);
+  press(Qt::Key_Down);
+  EXPECT_EQ(selected(), (Cell{3, kSharedExpert}));
+  press(Qt::Key_Left);
+  EXPECT_EQ(selected(), (Cell{3, kSharedExpert})) << "nothing is to the left of it";
+  EXPECT_EQ(pixel(shared), with->scale(false).colour(1.5, ColourMap::viridis));
+  click({0, kSharedExpert});
+  EXPECT_EQ(selected(), (Cell{3, kSharedExpert})) << "layer 0 has none";
+}
+
+TEST_F(HeatmapViewTest, ASharedExpertIsNoTargetOfAReroute) {
+  const auto with = data();
+  with->shared_layer = {1, 0, 1, 1};
+  with->shared = {1.0, 1.0, 1.0, 1.0};
+  view_.set_data(with);
+  QSignalSpy picked(&view_, &HeatmapView::reroute_picked);
+  view_.pick_reroute_target({2, kSharedExpert});
+  EXPECT_FALSE(view_.is_picking());
+  view_.pick_reroute_target({2, 1});
+  click({2, kSharedExpert});
+  EXPECT_EQ(picked.count(), 0);
+  EXPECT_TRUE(view_.is_picking());
+}
+
 TEST_F(HeatmapViewTest, ADraggedRectangleZoomsInAndADoubleClickOut) {
   QTest::mousePress(&view_, Qt::LeftButton, {}, middle({2, 2}) - QPoint(5, 5));
   QTest::mouseMove(&view_, middle({3, 4}));

@@ -309,6 +309,37 @@ TEST_F(MainWindowTest, SelectingACellFillsTheInspector) {
   EXPECT_TRUE(part<QLabel>("inspector_neighbours").text().contains("expert:"));
 }
 
+TEST_F(MainWindowTest, ASharedExpertIsShownAndCannotBeEdited) {
+  open_model(QString::fromStdString(source("tests/data/models/planted_shared_experts").string()));
+  generate();
+  window_.heatmap().set_metric(HeatmapMetric::output_max);
+  const Cell shared{2, kSharedExpert};
+  click_cell(shared);
+  ASSERT_TRUE(
+      wait_until([&] { return workspace_.view()->expert && workspace_.view()->expert->cell == shared; }));
+  EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Layer 2 · Shared expert"));
+  EXPECT_TRUE(part<QLabel>("map_reading").text().startsWith("layer 2 · shared expert · "));
+  EXPECT_FALSE(part<QLabel>("inspector_neighbours").isVisible());
+  EXPECT_TRUE(part<QLabel>("inspector_tokens").text().contains("token:"));
+  for (const char* name : {"prune_mask", "prune_zero", "prune_drop", "reroute", "boost", "force"}) {
+    EXPECT_FALSE(action(name).isEnabled()) << name;
+    EXPECT_TRUE(action(name).toolTip().startsWith("Every token runs through a shared expert")) << name;
+  }
+  click_cell(shared, Qt::RightButton);
+  ASSERT_TRUE(wait_until([] { return QApplication::activePopupWidget() != nullptr; }));
+  auto* menu = qobject_cast<QMenu*>(QApplication::activePopupWidget());
+  const QAction* reason = find_action(*menu, "Every token runs through");
+  ASSERT_NE(reason, nullptr);
+  EXPECT_FALSE(reason->isEnabled());
+  EXPECT_EQ(find_action(*menu, "Prune"), nullptr);
+  menu->close();
+  window_.tabs().setCurrentIndex(2);
+  EXPECT_EQ(part<QTableView>("expert_table").currentIndex().siblingAtColumn(1).data().toString(), "shared");
+  click_cell({2, 30});
+  EXPECT_TRUE(action("prune_mask").isEnabled());
+  EXPECT_FALSE(action("prune_mask").toolTip().startsWith("Every token"));
+}
+
 TEST_F(MainWindowTest, TheTableFollowsTheMapAndTheMapTheTable) {
   open_model();
   generate();

@@ -200,6 +200,31 @@ TEST(SuperExperts, TheUpstreamDefinitionSeesFirstRowsOnly) {
   EXPECT_EQ(upstream.super_experts[0].expert, 4);
 }
 
+TEST(SuperExperts, SharedExpertsCountAsExpertMinusOne) {
+  // 2 x 100 routed experts and a shared one in layer 1 alone: 201 values, of which the 99.5th percentile is
+  // the 200th, so only one can be above it.
+  ExpertTable table = with_background(2, 100, 1);
+  SuperExpertOptions options;
+  options.include_layers = 1.0;
+  set_max(table, 0, 7, 300, 3);
+  set_max(table, 0, 8, 50, 3);
+  EXPECT_EQ(analyze_super_experts(table, options).super_experts.size(), 1u);
+  table.shared_layer = {0, 1};
+  table.shared.resize(2);
+  set_max(table, 1, kSharedExpert, 900, 17);
+  table.at(1, kSharedExpert).count = 640;
+  const SuperExpertResult result = analyze_super_experts(table, options);
+  EXPECT_DOUBLE_EQ(result.percentile_threshold, 300) << "numpy.percentile of all 201";
+  EXPECT_EQ(result.max_threshold, 90);
+  EXPECT_EQ(result.ranking.size(), 201u);
+  ASSERT_EQ(result.super_experts.size(), 1u);
+  EXPECT_EQ(result.super_experts[0].layer, 1);
+  EXPECT_EQ(result.super_experts[0].expert, kSharedExpert);
+  EXPECT_EQ(result.super_experts[0].channel, 17);
+  EXPECT_EQ(result.super_experts[0].count, 640);
+  EXPECT_EQ(analyze_load(table).layers[1].count.size(), 100u) << "it has no load";
+}
+
 TEST(SuperExperts, AnEmptyTraceHasNone) {
   const SuperExpertResult result = analyze_super_experts(table_of(4, 8));
   EXPECT_TRUE(result.super_experts.empty());

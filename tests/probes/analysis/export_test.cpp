@@ -61,6 +61,31 @@ TEST(Export, TableAsJsonHasTheSameNumbers) {
   EXPECT_TRUE(json["cells"][1]["output_token"].is_null());
 }
 
+TEST(Export, ASharedExpertIsExpertMinusOneWithoutRoutingNumbers) {
+  ExpertTable table = small_table();
+  table.shared_layer = {0, 1};
+  table.shared.resize(2);
+  ExpertStats& stats = table.at(1, kSharedExpert);
+  stats.count = 9;
+  stats.norm_sum = 36;
+  stats.output_max = 200;
+  stats.output_channel = 3;
+  stats.output_token = 8;
+  stats.first_row_max = 5;
+  stats.first_row_channel = 2;
+  stats.first_row_token = 0;
+  const auto rows = lines(to_csv(table));
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[1], "1,-1,9,,,36,,200,3,8,5,2,0");
+  const auto cell = nlohmann::json::parse(to_json(table))["cells"][0];
+  EXPECT_EQ(cell["expert"], -1);
+  EXPECT_EQ(cell["norm_sum"], 36);
+  EXPECT_TRUE(cell["weight_sum"].is_null() && cell["probability_sum"].is_null());
+  const SuperExpertResult result = analyze_super_experts(table);
+  EXPECT_EQ(lines(to_csv(result))[1], "1,1,-1,200,3,8,9,1");
+  EXPECT_EQ(nlohmann::json::parse(to_json(result))["ranking"][0]["expert"], -1);
+}
+
 TEST(Export, NumbersThatAreNoneAreMissing) {
   ExpertTable table = small_table();
   table.at(1, 0).weight_sum = std::numeric_limits<double>::quiet_NaN();

@@ -17,8 +17,8 @@ namespace {
 
 const std::filesystem::path kData = std::filesystem::path(EXPERTSCOPE_SOURCE_DIR) / "tests" / "data";
 
-nlohmann::json planted() {
-  std::ifstream in(kData / "golden/planted_super_experts/planted.json");
+nlohmann::json planted(const std::string& model = "planted_super_experts") {
+  std::ifstream in(kData / "golden" / model / "planted.json");
   return nlohmann::json::parse(in, nullptr, false);
 }
 
@@ -43,13 +43,20 @@ std::unique_ptr<Session> session_of(const std::string& model, int sequences, int
   return value_of(Session::create(opened, options));
 }
 
-// The planted model: two sequences of 320 tokens.
-class PlantedProfile : public ::testing::TestWithParam<std::pair<int, int>> {
+// A planted model, slots of the session and tokens of a batch.
+struct PlantedCase {
+  const char* model;
+  int sequences;
+  int batch;
+};
+
+// Two sequences of 320 tokens.
+class PlantedProfile : public ::testing::TestWithParam<PlantedCase> {
  protected:
   void SetUp() override {
-    golden_ = planted();
+    golden_ = planted(GetParam().model);
     ASSERT_TRUE(golden_.is_object());
-    session_ = session_of("planted_super_experts", GetParam().first, GetParam().second);
+    session_ = session_of(GetParam().model, GetParam().sequences, GetParam().batch);
     ASSERT_NE(session_, nullptr);
     ProfileOptions options;
     options.sequence_length = 320;
@@ -100,16 +107,20 @@ TEST_P(PlantedProfile, FindsThePlantedSuperExperts) {
 TEST_P(PlantedProfile, RecordsTheMaximaOfEveryExpert) {
   const auto& paper = golden_["definitions"]["paper"];
   const auto& upstream = golden_["definitions"]["upstream"];
-  for (int layer = 0; layer < 6; ++layer) {
-    for (int expert = 0; expert < 104; ++expert) {
-      SCOPED_TRACE("layer " + std::to_string(layer) + ", expert " + std::to_string(expert));
-      const ExpertStats& got = table_.at(layer, expert);
-      const double max = paper["output_max"][layer][expert];
-      const double first = upstream["output_max"][layer][expert];
+  for (std::size_t n = 0; n < paper["output_max"].size(); ++n) {
+    const int layer = static_cast<int>(n);
+    const std::size_t columns = paper["output_max"][n].size();
+    ASSERT_EQ(columns, static_cast<std::size_t>(table_.experts) + (table_.has_shared(layer) ? 1 : 0));
+    for (std::size_t column = 0; column < columns; ++column) {
+      const bool shared = column == static_cast<std::size_t>(table_.experts);  // the last one
+      SCOPED_TRACE(::testing::Message() << "layer " << layer << ", column " << column);
+      const ExpertStats& got = table_.at(layer, shared ? kSharedExpert : static_cast<int>(column));
+      const double max = paper["output_max"][n][column];
+      const double first = upstream["output_max"][n][column];
       EXPECT_NEAR(got.output_max, max, 1e-4 * max);
-      EXPECT_EQ(got.output_channel, paper["output_max_channel"][layer][expert]);
+      EXPECT_EQ(got.output_channel, paper["output_max_channel"][n][column]);
       EXPECT_NEAR(got.first_row_max, first, 1e-4 * first);
-      EXPECT_EQ(got.first_row_channel, upstream["output_max_channel"][layer][expert]);
+      EXPECT_EQ(got.first_row_channel, upstream["output_max_channel"][n][column]);
     }
   }
 }
@@ -118,13 +129,13 @@ TEST_P(PlantedProfile, RecordsLoadWeightsAndEntropy) {
   const LoadResult load = analyze_load(table_);
   const RunInfo run = value_of(trace_->run(result_.run));
   const EntropyResult entropy = analyze_entropy(value_of(trace_->layer_stats(result_.run)), run);
-  ASSERT_EQ(load.layers.size(), 6u);
-  ASSERT_EQ(entropy.layers.size(), 6u);
-  for (std::size_t layer = 0; layer < 6; ++layer) {
+  ASSERT_EQ(load.layers.size(), golden_["load"].size());
+  ASSERT_EQ(entropy.layers.size(), load.layers.size());
+  for (std::size_t layer = 0; layer < load.layers.size(); ++layer) {
     EXPECT_EQ(nlohmann::json(load.layers[layer].count), golden_["load"][layer]);
     EXPECT_NEAR(load.layers[layer].jain, golden_["jain_fairness"][layer].get<double>(), 1e-6);
     EXPECT_NEAR(entropy.layers[layer].mean, golden_["mean_router_entropy"][layer].get<double>(), 1e-4);
-    for (std::size_t expert = 0; expert < 104; ++expert) {
+    for (std::size_t expert = 0; expert < load.layers[layer].count.size(); ++expert) {
       EXPECT_NEAR(load.layers[layer].weight_sum[expert], golden_["weight_sum"][layer][expert].get<double>(),
                   1e-3);
     }
@@ -149,10 +160,14 @@ TEST_P(PlantedProfile, RecordsTheTokensInTheirSequences) {
   expect_same_table(table_, value_of(trace_->expert_table(result_.run, TokenRange{})));
 }
 
-// Slots of the session and tokens of a batch: one by one, and both sequences at once in batches that cut them
-// at odd places.
+// One by one, and both sequences at once in batches that cut them at odd places.
 INSTANTIATE_TEST_SUITE_P(Batches, PlantedProfile,
-                         ::testing::Values(std::pair(1, 128), std::pair(2, 150), std::pair(3, 512)));
+                         ::testing::Values(PlantedCase{"planted_super_experts", 1, 128},
+                                           PlantedCase{"planted_super_experts", 2, 150},
+                                           PlantedCase{"planted_super_experts", 3, 512}));
+INSTANTIATE_TEST_SUITE_P(SharedExperts, PlantedProfile,
+                         ::testing::Values(PlantedCase{"planted_shared_experts", 1, 128},
+                                           PlantedCase{"planted_shared_experts", 2, 150}));
 
 Dataset lines(int documents) {
   Dataset data;

@@ -23,7 +23,8 @@ void put(const std::filesystem::path& file, const std::string& bytes) {
 }
 
 void record(const std::filesystem::path& file) {
-  const Shape shape;
+  Shape shape;
+  shape.shared_layer = {1, 0, 1};
   CaptureRequest probes = CaptureRequest::standard();
   probes.router_logits = true;
   RecorderOptions options;
@@ -141,6 +142,7 @@ std::string read_all(const TraceReader& trace) {
     keep(trace.first_token_attention(run.id, 1, {}));
     keep(trace.router_logits(run.id, 2, 299));
     keep(trace.visit_expert(run.id, 2, 1, {}, [](std::int64_t, const SlotRow&) { return true; }));
+    keep(trace.visit_expert(run.id, 2, kSharedExpert, {}, [](std::int64_t, const SlotRow&) { return true; }));
     keep(trace.visit_selections(run.id, 2, {},
                                 [](std::int64_t, std::span<const std::uint16_t>) { return true; }));
   }
@@ -192,6 +194,11 @@ TEST(BadTrace, BlobsThatDoNotFitTheirRow) {
            "UPDATE layer_block SET hidden_max = zeroblob(2000) WHERE layer = 1",
            "UPDATE layer_block SET first_token_attention = zeroblob(12) WHERE layer = 1",
            "UPDATE layer_block SET router_logits = zeroblob(8) WHERE layer = 2",
+           "UPDATE shared_expert_block SET output_max = zeroblob(3) WHERE layer = 2",
+           "UPDATE shared_expert_block SET output_norm = zeroblob(0) WHERE layer = 2",
+           "UPDATE shared_expert_block SET tokens = 1000000000000 WHERE layer = 2",
+           "UPDATE shared_expert_block SET tokens = -1 WHERE layer = 2",
+           "UPDATE shared_expert_block SET first_token = first_token + 1 WHERE layer = 2 AND first_token > 0",
        }) {
     EXPECT_NE(damaged_by(sql).find("t.db: damaged trace: "), std::string::npos) << sql;
   }
@@ -215,6 +222,13 @@ TEST(BadTrace, NumbersOutOfRange) {
            "UPDATE expert_stats SET expert = expert + 60000 WHERE layer = 2",
            "UPDATE expert_stats SET layer = 1 WHERE layer = 2",
            "UPDATE layer_stats SET layer = -3 WHERE layer = 2",
+           "UPDATE shared_expert_stats SET layer = 9223372036854775807 WHERE layer = 2",
+           "UPDATE shared_expert_stats SET layer = -1 WHERE layer = 2",
+           "UPDATE shared_expert_stats SET layer = 1 WHERE layer = 2",
+           "UPDATE shared_expert_stats SET count = 301 WHERE layer = 2",
+           "UPDATE shared_expert_stats SET norm_sum = 9e999 WHERE layer = 2",
+           "UPDATE shared_expert_stats SET output_channel = 64 WHERE layer = 2",
+           "UPDATE shared_expert_stats SET first_row_token = 300 WHERE layer = 2",
            "UPDATE policy_change SET token = -1",
            "UPDATE policy_change SET token = 9223372036854775807",
            "UPDATE sequence SET first_token = 9223372036854775807",

@@ -26,9 +26,11 @@ namespace {
 void record(const std::filesystem::path& file) {
   RecorderOptions options;
   options.token_bytes = [](std::int32_t id) { return "t" + std::to_string(id); };
-  auto recorder = value_of(Recorder::start(file, run_info(Shape()), options));
+  Shape shape;
+  shape.shared_layer = {1, 0, 1};
+  auto recorder = value_of(Recorder::start(file, run_info(shape), options));
   recorder->set_domain(0, std::string(100000, 'd'));
-  ASSERT_OK(recorder->deliver(make_block(Shape(), CaptureRequest::standard(), {0, 20, 0, 0})));
+  ASSERT_OK(recorder->deliver(make_block(shape, CaptureRequest::standard(), {0, 20, 0, 0})));
   ASSERT_OK(recorder->finish("finished", std::string(100000, 'm')));
 }
 
@@ -83,6 +85,8 @@ TEST(HostileTrace, TablesThatCouldComputeSomethingAreRefusedByName) {
            Case{"sequence", "run INTEGER NOT NULL", "run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE"},
            Case{"expert_stats", "STRICT, WITHOUT ROWID", "WITHOUT ROWID"},
            Case{"layer_block", "entropy BLOB,", "entropy BLOB, more BLOB,"},
+           Case{"shared_expert_stats", "norm_sum REAL", "norm_sum REAL AS (length(zeroblob(100000000)))"},
+           Case{"shared_expert_block", "output_norm BLOB", "more BLOB, output_norm BLOB"},
            Case{"vocabulary", "bytes BLOB NOT NULL", "bytes BLOB NOT NULL /**/"},
        }) {
     const std::string message = refusal_of_table(c.table, c.from, c.to);
@@ -90,6 +94,12 @@ TEST(HostileTrace, TablesThatCouldComputeSomethingAreRefusedByName) {
               std::string::npos)
         << c.to << ": " << message;
   }
+}
+
+TEST(HostileTrace, OnlyOneOfTheTablesOfSharedExpertsIsDamage) {
+  EXPECT_NE(refusal_after("DROP TABLE shared_expert_block").find("table shared_expert_block is missing"),
+            std::string::npos);
+  EXPECT_EQ(refusal_after("DROP TABLE shared_expert_block; DROP TABLE shared_expert_stats"), "");
 }
 
 TEST(HostileTrace, ATableMadeWithOtherBlanksIsTheSameTable) {

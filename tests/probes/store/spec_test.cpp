@@ -32,9 +32,10 @@ std::vector<std::string> queries() {
   return found;
 }
 
-// Two runs: the second with a policy change and an expert cache.
+// Two runs of a model with shared experts: the second with a policy change and an expert cache.
 void record(const std::filesystem::path& file) {
-  const Shape shape;
+  Shape shape;
+  shape.shared_layer = {1, 0, 1};
   for (const int run : {0, 1}) {
     RecorderOptions options;
     options.token_bytes = [](std::int32_t id) { return "t" + std::to_string(id); };
