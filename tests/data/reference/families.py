@@ -7,7 +7,9 @@ CLASSES = {
     "mixtral": "MixtralForCausalLM",
     "glm4_moe": "Glm4MoeForCausalLM",
     "qwen2_moe": "Qwen2MoeForCausalLM",
+    "dots1": "Dots1ForCausalLM",
 }
+SIGMOID_ROUTERS = ("glm4_moe", "dots1")  # with a correction bias and shared experts
 
 
 def config_json(spec, eos: list) -> dict:
@@ -105,8 +107,27 @@ def glm4_moe_keys(spec) -> dict:
     }
 
 
+def dots1_keys(spec) -> dict:
+    assert spec.head_dim * spec.heads == spec.hidden, "Dots1 has no head_dim of its own"
+    return {
+        "attention_bias": spec.attention_bias,
+        "first_k_dense_replace": len(spec.mlp_only),
+        "intermediate_size": spec.inter,
+        "max_window_layers": spec.layers,
+        "moe_intermediate_size": spec.moe_inter,
+        "n_group": spec.groups,
+        "n_routed_experts": spec.experts,
+        "n_shared_experts": spec.shared_inter // spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "routed_scaling_factor": 2.5,
+        "scoring_func": "noaux_tc",
+        "sliding_window": None,
+        "topk_group": spec.top_groups,
+    }
+
+
 FAMILY_KEYS = {"glm4_moe": glm4_moe_keys, "qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
-               "qwen2_moe": qwen2_moe_keys}
+               "qwen2_moe": qwen2_moe_keys, "dots1": dots1_keys}
 
 
 def layer_weights(w, spec, prefix: str, n: int) -> None:
@@ -124,7 +145,7 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
         has_bias = spec.attention_bias and (spec.family != "glm4_moe" or name != "o_proj")
         if has_bias or (spec.family == "qwen2_moe" and name != "o_proj"):
             w.normal(attn + name + ".bias", (rows,), 0.3)
-    if spec.qk_norm and spec.family in ("qwen3_moe", "olmoe", "glm4_moe"):
+    if spec.qk_norm and spec.family in ("qwen3_moe", "olmoe", "glm4_moe", "dots1"):
         whole = spec.family == "olmoe"
         w.normal(attn + "q_norm.weight", (shapes["q_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
         w.normal(attn + "k_norm.weight", (shapes["k_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
@@ -134,11 +155,11 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
         mlp_weights(w, spec, mlp, spec.inter)
         return
     w.linear(mlp + "gate", spec.experts, spec.hidden, 2.0)
-    if spec.family == "glm4_moe":
+    if spec.family in SIGMOID_ROUTERS:
         w.normal(mlp + "gate.e_score_correction_bias", (spec.experts,), 0.2)
     for e in range(spec.experts):
         mlp_weights(w, spec, f"{mlp}experts.{e}.", spec.moe_inter)
-    if spec.family == "glm4_moe":
+    if spec.family in SIGMOID_ROUTERS:
         mlp_weights(w, spec, mlp + "shared_experts.", spec.shared_inter)
     if spec.family == "qwen2_moe":
         mlp_weights(w, spec, mlp + "shared_expert.", spec.shared_inter)
