@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from reference.golden import MIN_ROUTER_GAP, MIN_SELECTION_GAP, NearTie, Recorder, i32
 
-MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "dots1")
+MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "dots1", "flex_olmo")
 INF = float("inf")
 
 

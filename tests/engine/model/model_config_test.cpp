@@ -235,11 +235,21 @@ TEST(ModelConfig, WindowsOfDots1ThatContradictThemselvesAreRefused) {
             "config.json: sliding_window: null, but layer_types asks for one");
 }
 
+TEST(ModelConfig, FlexOlmoNormsBehindAndTurnsByABaseOfItsOwn) {
+  const auto config = config_of([](Json& c) { c.erase("rope_theta"); }, "flex_olmo");
+  for (const LayerSpec& layer : config.layers) {
+    EXPECT_EQ(layer.attention.rotary.theta, 500000.0);
+    EXPECT_FALSE(layer.norm_before);
+    EXPECT_TRUE(layer.norm_after);
+  }
+}
+
 TEST(ModelConfig, AnUnknownArchitectureIsRefusedWithTheListOfThoseKnown) {
   const auto error = refusal([](Json& c) { c["architectures"] = {"LlamaForCausalLM"}; });
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_EQ(error.message,
             "config.json: architecture LlamaForCausalLM is not supported; supported: Dots1ForCausalLM, "
+            "FlexOlmoForCausalLM, "
             "Glm4MoeForCausalLM, "
             "MixtralForCausalLM, "
             "OlmoeForCausalLM, "
