@@ -7,7 +7,10 @@ CLASSES = {
     "mixtral": "MixtralForCausalLM",
     "glm4_moe": "Glm4MoeForCausalLM",
     "qwen2_moe": "Qwen2MoeForCausalLM",
+    "dots1": "Dots1ForCausalLM",
+    "flex_olmo": "FlexOlmoForCausalLM",
 }
+SIGMOID_ROUTERS = ("glm4_moe", "dots1")  # with a correction bias and shared experts
 
 
 def config_json(spec, eos: list) -> dict:
@@ -105,8 +108,38 @@ def glm4_moe_keys(spec) -> dict:
     }
 
 
+def dots1_keys(spec) -> dict:
+    assert spec.head_dim * spec.heads == spec.hidden, "Dots1 has no head_dim of its own"
+    return {
+        "attention_bias": spec.attention_bias,
+        "first_k_dense_replace": len(spec.mlp_only),
+        "intermediate_size": spec.inter,
+        "max_window_layers": spec.layers,
+        "moe_intermediate_size": spec.moe_inter,
+        "n_group": spec.groups,
+        "n_routed_experts": spec.experts,
+        "n_shared_experts": spec.shared_inter // spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "routed_scaling_factor": 2.5,
+        "scoring_func": "noaux_tc",
+        "sliding_window": None,
+        "topk_group": spec.top_groups,
+    }
+
+
+def flex_olmo_keys(spec) -> dict:
+    assert spec.head_dim * spec.heads == spec.hidden, "FlexOlmo has no head_dim of its own"
+    return {
+        "attention_bias": spec.attention_bias,
+        "intermediate_size": spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "num_experts": spec.experts,
+        "pad_token_id": None,  # the class has one, beyond a tiny vocabulary
+    }
+
+
 FAMILY_KEYS = {"glm4_moe": glm4_moe_keys, "qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
-               "qwen2_moe": qwen2_moe_keys}
+               "qwen2_moe": qwen2_moe_keys, "dots1": dots1_keys, "flex_olmo": flex_olmo_keys}
 
 
 def layer_weights(w, spec, prefix: str, n: int) -> None:
@@ -118,27 +151,32 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
         "v_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
         "o_proj": (spec.hidden, spec.heads * spec.head_dim),
     }
-    w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, 1.0)
+    if spec.family != "flex_olmo":
+        w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, 1.0)
     for name, (rows, cols) in shapes.items():
         w.linear(attn + name, rows, cols)
         has_bias = spec.attention_bias and (spec.family != "glm4_moe" or name != "o_proj")
         if has_bias or (spec.family == "qwen2_moe" and name != "o_proj"):
             w.normal(attn + name + ".bias", (rows,), 0.3)
-    if spec.qk_norm and spec.family in ("qwen3_moe", "olmoe", "glm4_moe"):
-        whole = spec.family == "olmoe"
+    if spec.qk_norm and spec.family in ("qwen3_moe", "olmoe", "glm4_moe", "dots1", "flex_olmo"):
+        whole = spec.family in ("olmoe", "flex_olmo")
         w.normal(attn + "q_norm.weight", (shapes["q_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
         w.normal(attn + "k_norm.weight", (shapes["k_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
-    w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, 1.0)
+    if spec.family == "flex_olmo":  # norms of what attention and MLP give
+        w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, 0.5)
+        w.normal(prefix + "post_feedforward_layernorm.weight", (spec.hidden,), 0.2, 0.5)
+    else:
+        w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, 1.0)
     mlp = prefix + ("block_sparse_moe." if spec.family == "mixtral" else "mlp.")
     if not spec.is_moe(n):
         mlp_weights(w, spec, mlp, spec.inter)
         return
     w.linear(mlp + "gate", spec.experts, spec.hidden, 2.0)
-    if spec.family == "glm4_moe":
+    if spec.family in SIGMOID_ROUTERS:
         w.normal(mlp + "gate.e_score_correction_bias", (spec.experts,), 0.2)
     for e in range(spec.experts):
         mlp_weights(w, spec, f"{mlp}experts.{e}.", spec.moe_inter)
-    if spec.family == "glm4_moe":
+    if spec.family in SIGMOID_ROUTERS:
         mlp_weights(w, spec, mlp + "shared_experts.", spec.shared_inter)
     if spec.family == "qwen2_moe":
         mlp_weights(w, spec, mlp + "shared_expert.", spec.shared_inter)

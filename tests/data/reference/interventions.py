@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from reference.golden import MIN_ROUTER_GAP, MIN_SELECTION_GAP, NearTie, Recorder, i32, selection
 
-MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "glm4_moe", "glm4_moe_groups")
+MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "glm4_moe", "glm4_moe_groups",
+          "dots1", "flex_olmo")
 INF = float("inf")
 
 
@@ -263,7 +264,7 @@ def prune(layer: int, expert: int, mode: str) -> dict:
 
 
 def run_all(model, spec, ids: list) -> dict:
-    """Case -> (policy JSON, tensors). Checks that no edit leaves the logits alone."""
+    """Case -> (policy JSON, tensors). Raises NearTie where an edit leaves the logits alone."""
     plain = run_policy(model, {"version": 1, "edits": []}, ids)
     recorder = Recorder(model)
     # Not to the bit: some routers leave the order of the chosen open, and the experts are summed in it.
@@ -276,6 +277,8 @@ def run_all(model, spec, ids: list) -> dict:
     for name, policy in policies(usage(model, ids), spec.top_k, choice, boost).items():
         tensors = run_policy(model, policy, ids)
         change = (tensors["logits"] - plain["logits"]).abs().max().item()
-        assert tensors["logits"].isfinite().all() and change > 1e-2, f"{spec.name} {name}: changed {change}"
+        assert tensors["logits"].isfinite().all(), f"{spec.name} {name}"
+        if change <= 1e-2:  # sigmoids of the other experts do not move, so a bias may select nobody else
+            raise NearTie(f"{name} changed {change:.2e}")
         out[name] = policy, tensors
     return out

@@ -30,8 +30,8 @@ ModelConfig config_of(const Edit& edit, const std::string& model = "top1") {
   return result ? result->config : ModelConfig{};
 }
 
-Error refusal(const Edit& edit) {
-  const auto result = parsed(edit);
+Error refusal(const Edit& edit, const std::string& model = "top1") {
+  const auto result = parsed(edit, model);
   EXPECT_FALSE(result);
   return result ? Error{} : result.error();
 }
@@ -200,11 +200,57 @@ TEST(ModelConfig, FamiliesMaySpellAFieldDifferently) {
   EXPECT_EQ(config_of([](Json&) {}, "v5_default").num_experts(), 8);  // num_local_experts
 }
 
+/// The windows of Dots1's layers.
+std::vector<int> windows(const Edit& edit, const std::string& model) {
+  std::vector<int> windows;
+  for (const LayerSpec& layer : config_of(edit, model).layers)
+    windows.push_back(layer.attention.window);
+  return windows;
+}
+
+TEST(ModelConfig, WindowsOfDots1AreThoseOfItsConfigClass) {
+  EXPECT_THAT(windows([](Json&) {}, "dots1"), ElementsAre(0, 0, 0));  // sliding_window null
+  EXPECT_THAT(windows([](Json& c) { c.erase("sliding_window"); }, "dots1"), ElementsAre(0, 0, 0));
+  const auto silent = [](Json& c) {
+    c.erase("sliding_window");
+    c["max_window_layers"] = 2;
+    c["use_sliding_window"] = false;  // which the class does not read
+  };
+  EXPECT_THAT(windows(silent, "dots1"), ElementsAre(0, 0, 4096));
+  EXPECT_THAT(windows([](Json&) {}, "dots1_window"), ElementsAre(0, 16, 16));
+  EXPECT_THAT(windows([](Json& c) { c["layer_types"] = nullptr; }, "dots1_window"), ElementsAre(0, 16, 16));
+  const Json types = {"sliding_attention", "full_attention", "full_attention"};
+  EXPECT_THAT(windows([&](Json& c) { c["layer_types"] = types; }, "dots1_window"), ElementsAre(16, 0, 0));
+}
+
+TEST(ModelConfig, WindowsOfDots1ThatContradictThemselvesAreRefused) {
+  const auto message = [](const Edit& edit) { return refusal(edit, "dots1_window").message; };
+  EXPECT_EQ(message([](Json& c) { c["layer_types"].erase(0); }),
+            "config.json: layer_types: expected an array of 3 layers");
+  EXPECT_EQ(message([](Json& c) { c["layer_types"] = "full_attention"; }),
+            "config.json: layer_types: expected an array of 3 layers");
+  EXPECT_EQ(message([](Json& c) { c["layer_types"][1] = "chunked_attention"; }),
+            "config.json: layer_types: \"chunked_attention\" is not supported");
+  EXPECT_EQ(message([](Json& c) { c["sliding_window"] = nullptr; }),
+            "config.json: sliding_window: null, but layer_types asks for one");
+}
+
+TEST(ModelConfig, FlexOlmoNormsBehindAndTurnsByABaseOfItsOwn) {
+  const auto config = config_of([](Json& c) { c.erase("rope_theta"); }, "flex_olmo");
+  for (const LayerSpec& layer : config.layers) {
+    EXPECT_EQ(layer.attention.rotary.theta, 500000.0);
+    EXPECT_FALSE(layer.norm_before);
+    EXPECT_TRUE(layer.norm_after);
+  }
+}
+
 TEST(ModelConfig, AnUnknownArchitectureIsRefusedWithTheListOfThoseKnown) {
   const auto error = refusal([](Json& c) { c["architectures"] = {"LlamaForCausalLM"}; });
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_EQ(error.message,
-            "config.json: architecture LlamaForCausalLM is not supported; supported: Glm4MoeForCausalLM, "
+            "config.json: architecture LlamaForCausalLM is not supported; supported: Dots1ForCausalLM, "
+            "FlexOlmoForCausalLM, "
+            "Glm4MoeForCausalLM, "
             "MixtralForCausalLM, "
             "OlmoeForCausalLM, "
             "Qwen2MoeForCausalLM, Qwen3MoeForCausalLM");

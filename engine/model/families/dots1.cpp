@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/config_parts.h"
+#include "engine/model/families/family.h"
+
+namespace expertscope {
+namespace {
+
+/// 1 where layer_types gives a layer a sliding window; where there is no such list, the layers from
+/// max_window_layers on have one. Dots1Config does not ask use_sliding_window.
+std::vector<std::uint8_t> windowed_layers(ConfigKeys& keys, int layers, bool windows) {
+  constexpr const char* kTypes = "layer_types";
+  keys.ignore({"use_sliding_window"});
+  const int first = keys.count_or({"max_window_layers"}, 62, ConfigKeys::kMaxInt32);
+  std::vector<std::uint8_t> result(static_cast<std::size_t>(layers));
+  for (int n = 0; n < layers; ++n)
+    result[static_cast<std::size_t>(n)] = windows && n >= first;
+  keys.only(kTypes, {"full_attention", "sliding_attention"});
+  if (!keys.has({kTypes})) return result;
+  const Json& types = keys.fields().json()[kTypes];
+  if (!types.is_array() || types.size() != result.size()) {
+    keys.refuse(ErrorCode::mismatch, kTypes, fmt::format("expected an array of {} layers", layers));
+    return result;
+  }
+  for (std::size_t n = 0; n < result.size(); ++n)
+    result[n] = types[n] == "sliding_attention";
+  return result;
+}
+
+/// The windows of Dots1Attention: 4096 tokens where the file is silent, none where it says null.
+void read_windows(ConfigKeys& keys, ModelConfig& config) {
+  const Json& json = keys.fields().json();
+  const auto length = json.find("sliding_window");
+  const bool off = length != json.end() && length->is_null();
+  const int window = keys.size_or({"sliding_window"}, 4096, ConfigKeys::kMaxInt32);
+  const auto windowed = windowed_layers(keys, config.num_layers(), !off);
+  for (std::size_t n = 0; n < windowed.size(); ++n) {
+    if (!windowed[n]) continue;
+    if (off) keys.refuse(ErrorCode::mismatch, "sliding_window", "null, but layer_types asks for one");
+    config.layers[n].attention.window = window;
+  }
+}
+
+/// The router of DeepSeek-V3.
+RouterSpec read_router(ConfigKeys& keys) {
+  RouterSpec router;
+  router.experts = keys.size({"n_routed_experts", "num_local_experts"}, ConfigKeys::kMaxExperts);
+  router.top_k = keys.size({"num_experts_per_tok"}, ConfigKeys::kMaxExperts);
+  router.score = RouterSpec::Score::sigmoid;
+  router.correction_bias = true;
+  router.groups = keys.size_or({"n_group"}, 1, ConfigKeys::kMaxExperts);
+  router.top_groups = keys.size_or({"topk_group"}, 1, ConfigKeys::kMaxExperts);
+  router.group_rank = RouterSpec::GroupRank::sum_of_two;
+  router.renormalise = keys.flag({"norm_topk_prob"}, false);
+  router.renormalise_epsilon = 1e-20f;
+  router.scale = static_cast<float>(keys.number({"routed_scaling_factor"}, 1.0, 1e-6, 1e6));
+  // The configs of the hub have these, with the values that Dots1 means without them.
+  keys.only("scoring_func", {"noaux_tc", "sigmoid"});
+  keys.only("topk_method", {"noaux_tc"});
+  keys.only("moe_layer_freq", {1});
+  keys.ignore({"ep_size"});
+  return router;
+}
+
+/// Dots1Config of transformers: dots.llm1. The attention of Qwen3 before the experts of DeepSeek-V3.
+void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
+  const ConfigDefaults defaults{.max_position_embeddings = 2048};
+  read_decoder(keys, defaults, config);
+  read_attention(keys, defaults, config);
+  read_windows(keys, config);
+  const bool bias = keys.flag({"attention_bias"}, false);
+  const RouterSpec router = read_router(keys);
+  const MlpSpec expert{.width = keys.size_or({"moe_intermediate_size"}, 1408, ConfigKeys::kMaxWidth)};
+  const int shared = keys.size({"n_shared_experts"}, 64);
+  const int first_moe = keys.count_or({"first_k_dense_replace"}, 0, ConfigKeys::kMaxLayers);
+  const MlpSpec dense{.width = keys.size_or({"intermediate_size"}, 10944, ConfigKeys::kMaxWidth)};
+  for (int n = 0; n < config.num_layers(); ++n) {
+    LayerSpec& layer = config.layers[static_cast<std::size_t>(n)];
+    layer.attention.qk_norm = AttentionSpec::QkNorm::head;
+    layer.attention.qkv_bias = layer.attention.output_bias = bias;
+    if (n < first_moe) set_dense(keys, dense, layer);
+    if (n < first_moe) continue;
+    set_router(keys, router, expert, layer);
+    layer.shared.width = shared * expert.width;
+  }
+}
+
+constexpr TensorNames names() {
+  TensorNames names = llama_tensor_names();
+  names.correction_bias = "model.layers.{layer}.mlp.gate.e_score_correction_bias";
+  names.shared.gate_proj = "model.layers.{layer}.mlp.shared_experts.gate_proj";
+  names.shared.up_proj = "model.layers.{layer}.mlp.shared_experts.up_proj";
+  names.shared.down_proj = "model.layers.{layer}.mlp.shared_experts.down_proj";
+  return names;
+}
+
+}  // namespace
+
+extern const Family kDots1;
+const Family kDots1 = {.name = "Dots1ForCausalLM", .model_type = "dots1", .read = read, .tensors = names()};
+
+}  // namespace expertscope
