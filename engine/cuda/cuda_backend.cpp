@@ -152,7 +152,7 @@ Status CudaBackend::open(std::string reason, const OpenProgress& progress, const
   if (auto ok = check_supported(model_->config(), limits_); !ok) return ok;
   const auto free = free_memory();
   if (!free) return forward_error(free);
-  const WeightLayout layout(model_->config(), model_->weights());
+  const WeightLayout layout(model_->config(), model_->weights(), options_.math);
   most_few_ = most_few_tokens(layout, model_->config(), options_.math, limits_);
   auto memory = plan(layout, model_->config(), options_, limits_, *free);
   if (!memory) return forward_error(memory);
@@ -436,7 +436,8 @@ Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options
   if (auto ok = check_supported(model.config(), *limits); !ok) return forward_error(ok);
   const auto free = free_memory();
   if (!free) return forward_error(free);
-  return plan(WeightLayout(model.config(), model.weights()), model.config(), options, *limits, *free);
+  return plan(WeightLayout(model.config(), model.weights(), options.math), model.config(), options, *limits,
+              *free);
 }
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> model,

@@ -73,7 +73,7 @@ void write_folder(const std::string& name, const ModelFolder& folder) {
     if (format == "Q8_0") {  // what it stands for, in F32
       format = "F32";
       widened.resize(tensor.bytes / 34 * 32);
-      find_weight_format("Q8_0")->to_f32(tensor.data, widened.size(), widened.data());
+      find_weight_format("Q8_0")->dequantise({tensor.data}, 0, std::ssize(widened), widened.data());
       bytes = {reinterpret_cast<const char*>(widened.data()), widened.size() * sizeof(float)};
     }
     std::string target = names.at(tensor.name);
