@@ -170,7 +170,7 @@ nlohmann::ordered_json model_json(const Model& model) {
       {"model_type", config.model_type},
       {"config", config_json(config)},
       {"parameters", {{"total", parameters.total}, {"active", parameters.active}}},
-      {"dtype", dtype_name(model.weights().embed_tokens.dtype)},
+      {"dtype", model.weights().embed_tokens.format->name},
       {"tensor_count", identity.tensor_count},
       {"total_bytes", identity.total_bytes},
       {"config_sha256", identity.config_sha256},
@@ -202,7 +202,7 @@ std::string model_text(const Model& model) {
   text += line("parameters", fmt::format("{}, {} active for a token", format_count(parameters.total),
                                          format_count(parameters.active)));
   text += line("weights", fmt::format("{} tensors, {}", model.identity().tensor_count,
-                                      dtype_name(model.weights().embed_tokens.dtype)));
+                                      model.weights().embed_tokens.format->name));
   text += line("memory", memory_text(model));
   text += line("tokenizer", model.tokenizer() != nullptr
                                 ? fmt::format("{} tokens", format_count(model.tokenizer()->vocab_size()))

@@ -40,7 +40,7 @@ void finish_row(const ForwardContext& context, int index, const Vector& norm, in
 }
 
 void store(const ForwardContext& context, const float* head, std::int64_t width, void* place) {
-  if (context.cache.type() == DType::bf16) {
+  if (context.cache.bf16()) {
     context.kernels.to_bf16(head, width, static_cast<std::uint16_t*>(place));
   } else {
     std::copy(head, head + width, static_cast<float*>(place));
@@ -117,7 +117,7 @@ AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& 
   task.k = context.cache.key(chunk.sequence, index, block.head, 0);
   task.v = context.cache.value(chunk.sequence, index, block.head, 0);
   task.kv_stride = attention.head_dim;
-  task.kv_type = context.cache.type();
+  task.kv_bf16 = context.cache.bf16();
   task.position = chunk.start + block.begin;
   task.tokens = block.count;
   task.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));

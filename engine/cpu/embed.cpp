@@ -11,7 +11,7 @@ void embed(ForwardContext& context) {
   for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int32_t id = context.batch.tokens[static_cast<std::size_t>(t)];
-      context.kernels.to_f32(table.row(id), table.dtype, width, context.work.hidden.data() + t * width);
+      context.kernels.dequantise(table, id, 0, width, context.work.hidden.data() + t * width);
     }
   });
 }
@@ -28,7 +28,7 @@ void norm_tokens(ForwardContext& context, const NormSpec& norm, const Vector& we
 
 Arithmetic shared_arithmetic(const ForwardContext& context, std::initializer_list<const Matrix*> weights) {
   for (const Matrix* matrix : weights) {
-    if (arithmetic_for(context.bf16, matrix->dtype) == Arithmetic::f32) return Arithmetic::f32;
+    if (arithmetic_for(context.bf16, *matrix) == Arithmetic::f32) return Arithmetic::f32;
   }
   return Arithmetic::bf16;
 }

@@ -2,16 +2,8 @@
 #include "engine/cpu/kv_cache.h"
 
 namespace expertscope::cpu {
-namespace {
-
-DType cache_type(const BackendOptions& options) {
-  return options.math == MathMode::bf16 ? DType::bf16 : DType::f32;
-}
-
-}  // namespace
-
 CheckedSize KvCache::bytes(const ModelConfig& config, const BackendOptions& options) {
-  const auto element = static_cast<std::int64_t>(dtype_size(cache_type(options)));
+  const auto element = static_cast<std::int64_t>(element_bytes(options.math == MathMode::bf16));
   CheckedSize width(0);  // of a position in all layers
   for (const LayerSpec& layer : config.layers)
     width = width + CheckedSize(2 * element) * CheckedSize(layer.attention.kv_heads) *
@@ -20,7 +12,7 @@ CheckedSize KvCache::bytes(const ModelConfig& config, const BackendOptions& opti
 }
 
 bool KvCache::allocate(const ModelConfig& config, const BackendOptions& options) {
-  type_ = cache_type(options);
+  bf16_ = options.math == MathMode::bf16;
   positions_ = options.max_context;
   layers_.clear();
   width_ = 0;

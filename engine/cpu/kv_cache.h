@@ -6,7 +6,6 @@
 
 #include "engine/backend/backend.h"
 #include "engine/backend/memory.h"
-#include "engine/dtype.h"
 #include "engine/model/config.h"
 
 namespace expertscope::cpu {
@@ -19,7 +18,8 @@ class KvCache {
   static CheckedSize bytes(const ModelConfig& config, const BackendOptions& options);
   [[nodiscard]] bool allocate(const ModelConfig& config, const BackendOptions& options);
 
-  DType type() const { return type_; }
+  /// Whether they are bf16, else f32.
+  bool bf16() const { return bf16_; }
   void* key(int sequence, int layer, int head, std::int64_t position) {
     return at(sequence, layer, 0, head, position);
   }
@@ -28,6 +28,9 @@ class KvCache {
   }
 
  private:
+  static constexpr std::size_t element_bytes(bool bf16) {
+    return bf16 ? sizeof(std::uint16_t) : sizeof(float);
+  }
   struct Layer {
     std::int64_t first;  ///< elements of a position in the layers before
     std::int64_t heads, head_dim;
@@ -36,10 +39,10 @@ class KvCache {
     const Layer& layer = layers_[static_cast<std::size_t>(index)];
     const std::int64_t plane = layer.first + (which * layer.heads + head) * layer.head_dim;
     const std::int64_t element = (sequence * width_ + plane) * positions_ + position * layer.head_dim;
-    return memory_.data() + static_cast<std::size_t>(element) * dtype_size(type_);
+    return memory_.data() + static_cast<std::size_t>(element) * element_bytes(bf16_);
   }
 
-  DType type_ = DType::f32;
+  bool bf16_ = false;
   std::vector<Layer> layers_;
   std::int64_t width_ = 0;  ///< elements of a position in all layers
   std::int64_t positions_ = 0;

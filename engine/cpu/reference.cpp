@@ -269,7 +269,7 @@ Result<Rows> reference_forward(const ReferenceStep& step, std::span<const std::i
   };
   Rows hidden(step.batch.tokens.size(), static_cast<std::size_t>(config.hidden_size));
   for (std::size_t t = 0; t < hidden.count; ++t)
-    to_f32(weights.embed_tokens, step.batch.tokens[t], hidden[t]);
+    weights.embed_tokens.dequantise(step.batch.tokens[t], 0, weights.embed_tokens.cols, hidden[t].data());
   see(named::kEmbedding, hidden);
   if (!all_finite(hidden))
     return not_finite(step.model, "the embedding: NaN or infinity in the hidden state", -1);

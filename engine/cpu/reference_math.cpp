@@ -3,23 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numbers>
 
 namespace expertscope::cpu {
-
-void to_f32(const Matrix& matrix, std::int64_t index, std::span<float> to) {
-  const auto* from = static_cast<const std::uint8_t*>(matrix.row(index));
-  if (matrix.dtype == DType::f32) {
-    std::memcpy(to.data(), from, matrix.row_bytes());
-    return;
-  }
-  for (std::size_t i = 0; i < to.size(); ++i) {
-    std::uint16_t half = 0;
-    std::memcpy(&half, from + 2 * i, sizeof(half));
-    to[i] = matrix.dtype == DType::bf16 ? bf16_to_f32(half) : f16_to_f32(half);
-  }
-}
 
 float dot(std::span<const float> a, std::span<const float> b) {
   float sum = 0;
@@ -37,7 +23,7 @@ Rows product(const Matrix& w, const Vector& bias, const Rows& x) {
   Rows y(x.count, static_cast<std::size_t>(w.rows));
   std::vector<float> row(x.columns);
   for (std::size_t n = 0; n < y.columns; ++n) {
-    to_f32(w, static_cast<std::int64_t>(n), row);
+    w.dequantise(static_cast<std::int64_t>(n), 0, w.cols, row.data());
     for (std::size_t m = 0; m < x.count; ++m)
       y[m][n] = dot(x[m], row) + (bias.empty() ? 0.0f : bias[n]);
   }

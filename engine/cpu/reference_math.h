@@ -26,9 +26,6 @@ struct Rows {
   }
 };
 
-/// Row `index` of a weight matrix, widened.
-void to_f32(const Matrix& matrix, std::int64_t index, std::span<float> to);
-
 float dot(std::span<const float> a, std::span<const float> b);
 
 /// y += a * x

@@ -29,7 +29,7 @@ namespace {
 void project_fused(ForwardContext& context, int index) {
   const DeviceLayer& layer = context.weights.layer(index);
   const DeviceMatrix& w = layer.qkv;
-  with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
+  with_types(w.type, context.rounds(w.type), [&]<DeviceType kType, class X>() {
     with_bucket(context.bucket, [&]<int kTokens>() {
       const Shape shape{dim3(product_blocks(context, w.rows)), kProductThreads,
                         static_cast<std::size_t>(kTokens * w.stride) * sizeof(X)};
@@ -77,7 +77,7 @@ void attend_each(ForwardContext& context, int index, int stride, bool rounds) {
 
 void output_fused(ForwardContext& context, const DeviceLayer& layer) {
   const DeviceMatrix& w = layer.o_proj;
-  with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
+  with_types(w.type, context.rounds(w.type), [&]<DeviceType kType, class X>() {
     with_bucket(context.bucket, [&]<int kTokens>() {
       context.queue.launch(&add_product<kType, X, kTokens>,
                            {dim3(product_blocks(context, w.rows)), kProductThreads,
@@ -94,7 +94,7 @@ void attention(ForwardContext& context, int index) {
   context.queue.enter("attention", index);
   const DeviceLayer& layer = context.weights.layer(index);
   const int stride = layer.o_proj.stride;
-  const bool rounds = context.rounds(layer.o_proj.dtype);
+  const bool rounds = context.rounds(layer.o_proj.type);
   if (context.fused()) {
     project_fused(context, index);
     norm_whole_rows(context, index);
@@ -102,8 +102,8 @@ void attention(ForwardContext& context, int index) {
     output_fused(context, layer);
     return;
   }
-  norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm, layer.qkv.dtype, false);
-  context.products.run(context.queue, layer.qkv, context.rounds(layer.qkv.dtype), context.work.normed,
+  norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm, layer.qkv.type, false);
+  context.products.run(context.queue, layer.qkv, context.rounds(layer.qkv.type), context.work.normed,
                        context.rows(), context.work.qkv, layer.qkv.rows, ProductEnd::store);
   norm_whole_rows(context, index);
   if (context.decoding())

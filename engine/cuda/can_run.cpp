@@ -49,7 +49,7 @@ int most_fused_tokens(const WeightLayout& layout, const ModelConfig& config, Mat
   // Normed tokens are f32 in front of the router, attended ones what o_proj takes.
   std::size_t row = static_cast<std::size_t>(padded(config.hidden_size)) * sizeof(float);
   for (const PlacedLayer& layer : layout.layers()) {
-    const bool rounds = math == MathMode::bf16 && layer.o_proj.dtype == DType::bf16;
+    const bool rounds = math == MathMode::bf16 && layer.o_proj.type == DeviceType::bf16;
     row = std::max(row, static_cast<std::size_t>(padded(layer.o_proj.cols)) * (rounds ? 2 : sizeof(float)));
   }
   int tokens = kDecodeTokens;

@@ -139,7 +139,7 @@ Status CudaBackend::allocate(const WeightLayout& layout, const std::function<voi
 Status CudaBackend::open(OpenedDevice device, std::string reason, const OpenProgress& progress,
                          const std::stop_token& stop) {
   limits_ = device.limits;
-  const WeightLayout layout(model_->config(), model_->weights());
+  const WeightLayout layout(model_->config(), model_->weights(), options_.math);
   most_fused_ = most_fused_tokens(layout, model_->config(), options_.math, limits_);
   auto memory = plan(layout, model_->config(), options_, limits_, device.info.memory_free);
   if (!memory) return forward_error(memory);
@@ -414,8 +414,8 @@ Result<MemoryPlan> plan_memory(const Model& model, const BackendOptions& options
     if (plan && !tuned) plan->plain_because = tuned.error().message;
     return plan;
   }
-  return plan(WeightLayout(model.config(), model.weights()), model.config(), options, device->limits,
-              device->info.memory_free);
+  return plan(WeightLayout(model.config(), model.weights(), options.math), model.config(), options,
+              device->limits, device->info.memory_free);
 }
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> model,

@@ -9,13 +9,13 @@ void embed(ForwardContext& context) {
   context.queue.enter("embed");
   const DeviceMatrix& table = context.weights.embed_tokens();
   const int rows = context.rows();
-  with_weights(table.dtype, [&]<DType kType>() {
+  with_weights(table.type, [&]<DeviceType kType>() {
     context.queue.launch(&embed_rows<kType>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},
                          context.input.device(), table, context.work.hidden);
   });
 }
 
-void norm_tokens(ForwardContext& context, const NormSpec& norm, const float* weight, DType reader,
+void norm_tokens(ForwardContext& context, const NormSpec& norm, const float* weight, DeviceType reader,
                  bool exact) {
   const int width = context.config.hidden_size;
   const int rows = context.rows();

@@ -70,7 +70,7 @@ unsigned blocks_for(int features, int tile) {
 /// Both products with f32 activations.
 void run_floats(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
   const auto launch = [&](Epilogue epilogue, const TileProduct<float>& product) {
-    launch_tiles(context.queue, context.products.tile_math(experts.dtype), experts.dtype, epilogue, product,
+    launch_tiles(context.queue, context.products.tile_math(experts.type), experts.type, epilogue, product,
                  what.tile_rows, what.tiles(experts));
   };
   launch(Epilogue::silu_mul, gate_up_product<float>(context, experts, what));
@@ -96,7 +96,7 @@ void run_bf16(ForwardContext& context, const DeviceExperts& experts, const Exper
 }
 
 void run_rows(ForwardContext& context, const DeviceExperts& experts, const ExpertRows& what) {
-  if (!context.rounds(experts.dtype)) return run_floats(context, experts, what);
+  if (!context.rounds(experts.type)) return run_floats(context, experts, what);
   switch (what.tile_rows) {
     case 16:
       return run_bf16<16>(context, experts, what);
@@ -115,7 +115,7 @@ void run_fused(ForwardContext& context, const FusedExperts& what) {
   const DeviceExperts& experts = what.experts;
   const auto tokens = static_cast<unsigned>(context.bucket);
   const auto lanes = static_cast<unsigned>(std::min(what.lanes, context.work.decode_slots));
-  with_types(experts.dtype, context.rounds(experts.dtype), [&]<DType kType, class X>() {
+  with_types(experts.type, context.rounds(experts.type), [&]<DeviceType kType, class X>() {
     const auto blocks = static_cast<unsigned>((experts.inner_stride + kProductWarps - 1) / kProductWarps);
     const std::size_t row = static_cast<std::size_t>(experts.hidden_stride) * sizeof(X);
     context.queue.launch(&expert_gate_up<kType, X>, {dim3(blocks, lanes, tokens), kProductThreads, row},
@@ -130,8 +130,8 @@ void run_fused(ForwardContext& context, const FusedExperts& what) {
 }
 
 int expert_tile_rows(const ForwardContext& context, const DeviceExperts& experts, int rows) {
-  if (!context.rounds(experts.dtype))
-    return tile_rows(context.products.tile_math(experts.dtype), rows, experts.experts, experts.hidden);
+  if (!context.rounds(experts.type))
+    return tile_rows(context.products.tile_math(experts.type), rows, experts.experts, experts.hidden);
   const int usual = rows / experts.experts;
   return usual <= 16 ? 16 : usual <= 32 ? 32 : usual <= 64 ? 64 : 128;
 }

@@ -59,7 +59,7 @@ struct ForwardContext {
                       : table->layers[static_cast<std::size_t>(layer)].top_k;
   }
   /// Whether a product with weights of this type takes activations rounded to bf16.
-  bool rounds(DType dtype) const { return bf16 && dtype == DType::bf16; }
+  bool rounds(DeviceType type) const { return bf16 && type == DeviceType::bf16; }
   /// The slots of a layer: the fused decode keeps those of all layers for the probes at the end.
   DeviceSlots layer_slots(int layer) const {
     const int offset = fused() ? layer * kDecodeTokens * work.decode_slots : 0;
@@ -103,7 +103,7 @@ Status describe_layers(const ModelConfig& config, const Workspace& work, const R
 void finish_decode_probes(ForwardContext& context);
 /// work.normed = norm(hidden) for the product with weights of type `reader`; `exact`: and in f32 for the
 /// router.
-void norm_tokens(ForwardContext& context, const NormSpec& norm, const float* weight, DType reader,
+void norm_tokens(ForwardContext& context, const NormSpec& norm, const float* weight, DeviceType reader,
                  bool exact);
 /// The probes of a layer where no kernel has taken them on the way: of its end, and of its attention.
 void capture_attention(ForwardContext& context, int layer);

@@ -11,7 +11,7 @@ namespace {
 /// The norm and the product of a decode step in one kernel.
 void fused_head(ForwardContext& context) {
   const DeviceMatrix& w = context.weights.lm_head();
-  with_types(w.dtype, context.rounds(w.dtype), [&]<DType kType, class X>() {
+  with_types(w.type, context.rounds(w.type), [&]<DeviceType kType, class X>() {
     with_bucket(context.bucket, [&]<int kTokens>() {
       const Shape shape{dim3(product_blocks(context, w.rows)), kProductThreads,
                         static_cast<std::size_t>(kTokens * w.stride) * sizeof(X)};
@@ -28,7 +28,7 @@ void head(ForwardContext& context, int first, int rows) {
   context.queue.enter("head");
   if (context.fused()) return fused_head(context);
   const DeviceMatrix& w = context.weights.lm_head();
-  const bool rounds = context.rounds(w.dtype);
+  const bool rounds = context.rounds(w.type);
   with_activations(rounds, [&]<class X>() {
     context.queue.launch(&norm_rows<X>, {dim3(static_cast<unsigned>(rows)), kRowThreads, 0},
                          context.input.device(), true, first, context.work.hidden, context.weights.norm(),

@@ -52,7 +52,7 @@ void weigh_shared_expert(ForwardContext& context, int index) {
   const DeviceMatrix& gate = layer.shared_gate;
   if (gate.rows == 0) return;
   context.queue.enter("shared expert", index);
-  with_weights(gate.dtype, [&]<DType kType>() {
+  with_weights(gate.type, [&]<DeviceType kType>() {
     context.queue.launch(&weigh_shared<kType>, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
                          context.input.device(), context.work.hidden, layer.post_attention_layernorm,
                          context.config.layer(index).norm.eps, gate, context.fused(),
@@ -117,7 +117,7 @@ void run_routed(ForwardContext& context, int index, const DeviceExperts& experts
 void dense_mlp(ForwardContext& context, int index) {
   context.queue.enter("dense mlp", index);
   const DeviceLayer& layer = context.weights.layer(index);
-  norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm, layer.experts.dtype,
+  norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm, layer.experts.type,
               false);
   if (context.fused())
     return run_fused(context, {layer.experts, context.routing.layer(index), context.work.dense_slots, 1,

@@ -24,7 +24,7 @@ void run_tiles(Queue& queue, TileMath math, const DeviceMatrix& w, const void* x
   product.y = y;
   product.y_stride = y_stride;
   const int height = tile_rows(math, rows, 1, w.rows);
-  launch_tiles(queue, math, w.dtype, epilogue, product, height, tile_blocks((rows + height - 1) / height));
+  launch_tiles(queue, math, w.type, epilogue, product, height, tile_blocks((rows + height - 1) / height));
 }
 
 __global__ void __launch_bounds__(kRowThreads) add_to_rows(const float* bias, int width, float* y) {
@@ -50,7 +50,7 @@ Status Products::create(cudaStream_t stream, MathMode math) {
 void Products::run(Queue& queue, const DeviceMatrix& w, bool rounds, const void* x, int rows, float* y,
                    int y_stride, ProductEnd end) {
   if (!rounds)
-    return run_tiles(queue, tile_math(w.dtype), w, x, rows, y, y_stride,
+    return run_tiles(queue, tile_math(w.type), w, x, rows, y, y_stride,
                      end == ProductEnd::add ? Epilogue::add : Epilogue::store);
   if (!queue.ok()) return;
   const float one = 1.0f;

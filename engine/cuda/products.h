@@ -27,8 +27,8 @@ class Products {
   Status create(cudaStream_t stream, MathMode math);
 
   /// How products with f32 activations are computed, of experts too.
-  TileMath tile_math(DType weights) const {
-    return math_ == MathMode::bf16 && weights == DType::f16 ? TileMath::tf32 : TileMath::f32;
+  TileMath tile_math(DeviceType weights) const {
+    return math_ == MathMode::bf16 && weights == DeviceType::f16 ? TileMath::tf32 : TileMath::f32;
   }
 
   /// y[m][n] = (y[m][n] +) x[m] . w[n] for `rows` rows. `x` is [rows, w.stride], bf16 when `rounds`

@@ -18,8 +18,8 @@ std::size_t scratch_bytes(int experts, int top_k) {
 void route_fused(ForwardContext& context, int index, int moe_layer) {
   const DeviceLayer& layer = context.weights.layer(index);
   const DeviceMatrix& w = layer.router;
-  with_weights(w.dtype, [&]<DType kType>() {
-    with_activations(context.rounds(layer.experts.dtype), [&]<class X>() {
+  with_weights(w.type, [&]<DeviceType kType>() {
+    with_activations(context.rounds(layer.experts.type), [&]<class X>() {
       with_bucket(context.bucket, [&]<int kTokens>() {
         const std::size_t rows = static_cast<std::size_t>(kTokens * w.stride) * sizeof(float);
         const std::size_t scratch = kTokens * scratch_bytes(w.rows, context.work.decode_slots);
@@ -38,15 +38,15 @@ void route_fused(ForwardContext& context, int index, int moe_layer) {
 void logits_of_many(ForwardContext& context, int index) {
   const DeviceLayer& layer = context.weights.layer(index);
   const Workspace& work = context.work;
-  if (!context.rounds(layer.router.dtype)) {
-    norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm,
-                layer.experts.dtype, true);
+  if (!context.rounds(layer.router.type)) {
+    norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm, layer.experts.type,
+                true);
     context.products.run_f32(context.queue, layer.router, work.exact, context.rows(), work.router_logits,
                              layer.router.rows);
     return;
   }
   auto* pieces = reinterpret_cast<std::uint16_t*>(work.exact);
-  with_activations(context.rounds(layer.experts.dtype), [&]<class X>() {
+  with_activations(context.rounds(layer.experts.type), [&]<class X>() {
     context.queue.launch(
         &norm_rows_in_pieces<X>, {dim3(static_cast<unsigned>(context.rows())), kRowThreads, 0},
         context.input.device(), work.hidden, layer.post_attention_layernorm, context.config.hidden_size,

@@ -46,7 +46,7 @@ int tile_rows(TileMath math, int rows, int matrices, int features) {
   return usual > kMostLow && blocks >= kBusyBlocks ? kHigh : kLow;
 }
 
-void launch_tiles(Queue& queue, TileMath math, DType weights, Epilogue epilogue,
+void launch_tiles(Queue& queue, TileMath math, DeviceType weights, Epilogue epilogue,
                   const TileProduct<float>& product, int height, unsigned blocks) {
   // With silu_mul the blocks also fill the padding that the next product reads.
   const int features = epilogue == Epilogue::silu_mul ? product.y_stride : product.features;
@@ -57,7 +57,7 @@ void launch_tiles(Queue& queue, TileMath math, DType weights, Epilogue epilogue,
         return launch_tf32<kEpilogue, kHigh>(queue, product, grid(kMmaFeatures<kEpilogue>));
       return launch_tf32<kEpilogue, kLow>(queue, product, grid(kMmaFeatures<kEpilogue>));
     }
-    with_weights(weights, [&]<DType kType>() {
+    with_weights(weights, [&]<DeviceType kType>() {
       queue.launch(&tiled_product<kType, kEpilogue>, {grid(kTiledFeatures), kTiledThreads, 0}, product);
     });
   });

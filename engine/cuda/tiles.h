@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/cuda/device_type.h"
 #include "engine/cuda/runtime/queue.h"
-#include "engine/dtype.h"
 
 /// Products of many tokens whose activations are f32: what dense products and experts have in common. Experts
 /// of BF16 weights with bf16 activations are in experts.cu.
@@ -30,7 +30,7 @@ inline unsigned tile_blocks(int tiles) {
 }
 
 /// The product over `blocks` tiles of `height` rows, as tile_rows() has it.
-void launch_tiles(Queue& queue, TileMath math, DType weights, Epilogue epilogue,
+void launch_tiles(Queue& queue, TileMath math, DeviceType weights, Epilogue epilogue,
                   const TileProduct<float>& product, int height, unsigned blocks);
 
 }  // namespace expertscope::cuda

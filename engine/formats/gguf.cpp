@@ -5,11 +5,11 @@
 #include <array>
 #include <cstring>
 #include <limits>
-#include <optional>
 
 #include "engine/formats/gguf_cursor.h"
 #include "engine/formats/mapped_file.h"
 #include "engine/formats/safetensors.h"
+#include "engine/formats/weight_format.h"
 
 namespace expertscope {
 namespace {
@@ -19,29 +19,29 @@ constexpr std::uint64_t kUsualAlignment = 32;
 constexpr std::uint64_t kMaxAlignment = 1u << 20;
 constexpr std::uint32_t kMaxDimensions = 4;  // GGML_MAX_DIMS
 
-/// What ggml stores tensors as: blocks of so many elements in so many bytes.
+/// What ggml stores tensors as.
 struct TensorType {
   std::uint32_t number;
   std::string_view name;
-  std::uint64_t elements;
-  std::uint64_t bytes;
+  BlockSize block;
 };
-constexpr std::array kTensorTypes = {TensorType{0, "F32", 1, 4},         TensorType{1, "F16", 1, 2},
-                                     TensorType{2, "Q4_0", 32, 18},      TensorType{3, "Q4_1", 32, 20},
-                                     TensorType{6, "Q5_0", 32, 22},      TensorType{7, "Q5_1", 32, 24},
-                                     TensorType{8, "Q8_0", 32, 34},      TensorType{9, "Q8_1", 32, 40},
-                                     TensorType{10, "Q2_K", 256, 84},    TensorType{11, "Q3_K", 256, 110},
-                                     TensorType{12, "Q4_K", 256, 144},   TensorType{13, "Q5_K", 256, 176},
-                                     TensorType{14, "Q6_K", 256, 210},   TensorType{15, "Q8_K", 256, 292},
-                                     TensorType{16, "IQ2_XXS", 256, 66}, TensorType{17, "IQ2_XS", 256, 74},
-                                     TensorType{18, "IQ3_XXS", 256, 98}, TensorType{19, "IQ1_S", 256, 50},
-                                     TensorType{20, "IQ4_NL", 32, 18},   TensorType{21, "IQ3_S", 256, 110},
-                                     TensorType{22, "IQ2_S", 256, 82},   TensorType{23, "IQ4_XS", 256, 136},
-                                     TensorType{24, "I8", 1, 1},         TensorType{25, "I16", 1, 2},
-                                     TensorType{26, "I32", 1, 4},        TensorType{27, "I64", 1, 8},
-                                     TensorType{28, "F64", 1, 8},        TensorType{29, "IQ1_M", 256, 56},
-                                     TensorType{30, "BF16", 1, 2},       TensorType{34, "TQ1_0", 256, 54},
-                                     TensorType{35, "TQ2_0", 256, 66},   TensorType{39, "MXFP4", 32, 17}};
+constexpr std::array kTensorTypes = {
+    TensorType{0, "F32", {1, 4}},         TensorType{1, "F16", {1, 2}},
+    TensorType{2, "Q4_0", {32, 18}},      TensorType{3, "Q4_1", {32, 20}},
+    TensorType{6, "Q5_0", {32, 22}},      TensorType{7, "Q5_1", {32, 24}},
+    TensorType{8, "Q8_0", {32, 34}},      TensorType{9, "Q8_1", {32, 40}},
+    TensorType{10, "Q2_K", {256, 84}},    TensorType{11, "Q3_K", {256, 110}},
+    TensorType{12, "Q4_K", {256, 144}},   TensorType{13, "Q5_K", {256, 176}},
+    TensorType{14, "Q6_K", {256, 210}},   TensorType{15, "Q8_K", {256, 292}},
+    TensorType{16, "IQ2_XXS", {256, 66}}, TensorType{17, "IQ2_XS", {256, 74}},
+    TensorType{18, "IQ3_XXS", {256, 98}}, TensorType{19, "IQ1_S", {256, 50}},
+    TensorType{20, "IQ4_NL", {32, 18}},   TensorType{21, "IQ3_S", {256, 110}},
+    TensorType{22, "IQ2_S", {256, 82}},   TensorType{23, "IQ4_XS", {256, 136}},
+    TensorType{24, "I8", {1, 1}},         TensorType{25, "I16", {1, 2}},
+    TensorType{26, "I32", {1, 4}},        TensorType{27, "I64", {1, 8}},
+    TensorType{28, "F64", {1, 8}},        TensorType{29, "IQ1_M", {256, 56}},
+    TensorType{30, "BF16", {1, 2}},       TensorType{34, "TQ1_0", {256, 54}},
+    TensorType{35, "TQ2_0", {256, 66}},   TensorType{39, "MXFP4", {32, 17}}};
 
 const TensorType* find_type(std::uint32_t number) {
   const auto* it = std::find_if(kTensorTypes.begin(), kTensorTypes.end(),
@@ -89,16 +89,6 @@ Status read_metadata(GgufCursor& cursor, std::uint64_t keys, const std::stop_tok
   return cursor.status();
 }
 
-/// Bytes of rows of blocks; nullopt when that overflows.
-std::optional<std::uint64_t> byte_count(const std::vector<std::int64_t>& shape, const TensorType& type) {
-  std::uint64_t total = 1;
-  for (const auto extent : shape)
-    if (__builtin_mul_overflow(total, static_cast<std::uint64_t>(extent), &total)) return std::nullopt;
-  total /= type.elements;
-  if (__builtin_mul_overflow(total, type.bytes, &total)) return std::nullopt;
-  return total;
-}
-
 GgufTensor read_tensor(GgufCursor& cursor) {
   GgufTensor tensor;
   tensor.name = cursor.name("the name of a tensor");
@@ -121,10 +111,10 @@ GgufTensor read_tensor(GgufCursor& cursor) {
   if (type == nullptr) return refuse(fmt::format("type {} is not known", number));
   tensor.format = type->name;
   const auto row = tensor.shape.empty() ? 1 : static_cast<std::uint64_t>(tensor.shape.back());
-  if (row % type->elements != 0)
+  if (row % type->block.elements != 0)
     return refuse(fmt::format("rows of {} elements are no whole number of blocks of {}, as {} has them", row,
-                              type->elements, type->name));
-  const auto bytes = byte_count(tensor.shape, *type);
+                              type->block.elements, type->name));
+  const auto bytes = type->block.bytes_of(tensor.shape);
   if (!bytes) return refuse(fmt::format("shape {} is larger than any file", shape_text(tensor.shape)));
   tensor.bytes = *bytes;
   return tensor;

@@ -1,54 +1,75 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/formats/weight_format.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
 
+#include "engine/formats/q8_0.h"
+#include "engine/half.h"
+
 namespace expertscope {
 namespace {
 
-std::uint16_t load_half(const std::uint8_t* from) {
-  std::uint16_t half = 0;
-  std::memcpy(&half, from, sizeof(half));
-  return half;
+void copy_f32(const WeightRow& row, std::int64_t first, std::int64_t count, float* to) {
+  std::memcpy(to, row.data + static_cast<std::size_t>(first) * sizeof(float),
+              static_cast<std::size_t>(count) * sizeof(float));
 }
 
-void widen_f32(const std::uint8_t* from, std::size_t count, float* to) {
-  std::memcpy(to, from, count * sizeof(float));
-}
-
-void widen_f16(const std::uint8_t* from, std::size_t count, float* to) {
-  for (std::size_t i = 0; i < count; ++i)
-    to[i] = f16_to_f32(load_half(from + 2 * i));
-}
-
-void widen_bf16(const std::uint8_t* from, std::size_t count, float* to) {
-  for (std::size_t i = 0; i < count; ++i)
-    to[i] = bf16_to_f32(load_half(from + 2 * i));
-}
-
-/// A block is a scale of F16 and 32 integers of 8 bits (block_q8_0 in ggml-common.h).
-void widen_q8_0(const std::uint8_t* from, std::size_t count, float* to) {
-  constexpr std::size_t kElements = 32;
-  for (std::size_t begin = 0; begin < count; begin += kElements, from += sizeof(std::uint16_t) + kElements) {
-    const float scale = f16_to_f32(load_half(from));
-    for (std::size_t i = 0; i < kElements; ++i)
-      to[begin + i] = scale * static_cast<float>(static_cast<std::int8_t>(from[sizeof(std::uint16_t) + i]));
+template <float (*widen)(std::uint16_t)>
+void widen_halves(const WeightRow& row, std::int64_t first, std::int64_t count, float* to) {
+  const std::uint8_t* from = row.data + static_cast<std::size_t>(first) * sizeof(std::uint16_t);
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::uint16_t half = 0;
+    std::memcpy(&half, from + static_cast<std::size_t>(i) * sizeof(half), sizeof(half));
+    to[i] = widen(half);
   }
 }
 
-constexpr std::array kFormats = {WeightFormat{"F32", 1, 4, DType::f32, widen_f32},
-                                 WeightFormat{"F16", 1, 2, DType::f16, widen_f16},
-                                 WeightFormat{"BF16", 1, 2, DType::bf16, widen_bf16},
-                                 WeightFormat{"Q8_0", 32, 34, std::nullopt, widen_q8_0}};
+/// A row a format; those with an id in its order, at the beginning.
+constexpr std::array kFormats = {
+    WeightFormat{FormatId::f32, "F32", {1, 4}, {}, copy_f32},
+    WeightFormat{FormatId::f16, "F16", {1, 2}, {}, widen_halves<f16_to_f32>},
+    WeightFormat{FormatId::bf16, "BF16", {1, 2}, {}, widen_halves<bf16_to_f32>},
+    WeightFormat{FormatId::q8_0, "Q8_0", kQ8_0Block, {}, dequantise_q8_0},
+};
+
+constexpr bool ids_are_places() {
+  for (std::size_t i = 0; i < kFormats.size() && i < static_cast<std::size_t>(FormatId::other); ++i)
+    if (kFormats[i].id != static_cast<FormatId>(i)) return false;
+  return kFormats.size() >= static_cast<std::size_t>(FormatId::other);
+}
+static_assert(ids_are_places());
 
 }  // namespace
+
+std::optional<std::uint64_t> BlockSize::bytes_of(std::span<const std::int64_t> shape) const {
+  std::uint64_t count = 1;
+  for (const std::int64_t extent : shape)
+    if (__builtin_mul_overflow(count, static_cast<std::uint64_t>(extent), &count)) return std::nullopt;
+  const std::uint64_t row = shape.empty() ? 1 : static_cast<std::uint64_t>(shape.back());
+  std::uint64_t total = 0;
+  if (row % elements != 0 || __builtin_mul_overflow(count / elements, bytes, &total)) return std::nullopt;
+  return total;
+}
+
+const WeightFormat& weight_format(FormatId id) {
+  return kFormats[static_cast<std::size_t>(id)];
+}
 
 const WeightFormat* find_weight_format(std::string_view name) {
   const auto* it = std::find_if(kFormats.begin(), kFormats.end(),
                                 [&](const WeightFormat& format) { return format.name == name; });
   return it == kFormats.end() ? nullptr : it;
+}
+
+std::string weight_format_names() {
+  std::string names;
+  for (const WeightFormat& format : kFormats)
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", format.name);
+  return names;
 }
 
 }  // namespace expertscope

@@ -1,37 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/model/finite.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/model/layer_tensors.h"
 
 namespace expertscope {
 namespace {
 
-/// Whether an exponent field is all ones (Inf or NaN) anywhere in a row: the bit test is the same for every
-/// type.
-template <class Word>
-bool row_is_finite(const void* row, std::int64_t count, Word exponent) {
-  const auto* bytes = static_cast<const std::uint8_t*>(row);
-  bool finite = true;
-  for (std::int64_t i = 0; i < count; ++i) {
-    Word word = 0;
-    std::memcpy(&word, bytes + static_cast<std::size_t>(i) * sizeof(Word), sizeof(Word));
-    finite &= (word & exponent) != exponent;
-  }
-  return finite;
-}
-
-bool row_is_finite(const Matrix& matrix, std::int64_t row) {
-  constexpr std::uint32_t kF32Exponent = 0x7f800000u;
-  constexpr std::uint16_t kBf16Exponent = 0x7f80u;
-  constexpr std::uint16_t kF16Exponent = 0x7c00u;
-  const void* data = matrix.row(row);
-  if (matrix.dtype == DType::f32) return row_is_finite(data, matrix.cols, kF32Exponent);
-  return row_is_finite(data, matrix.cols, matrix.dtype == DType::bf16 ? kBf16Exponent : kF16Exponent);
+bool all_finite(const std::vector<float>& values) {
+  // x * 0 is 0 for every finite x and NaN for the others; in lanes, so that the loop vectorises.
+  float lanes[16] = {};
+  for (std::size_t i = 0; i < values.size(); ++i)
+    lanes[i % 16] += values[i] * 0.0f;
+  return std::all_of(std::begin(lanes), std::end(lanes), [](float lane) { return lane == 0.0f; });
 }
 
 /// Walks all weights; stops at the first that is not finite.
@@ -40,9 +26,11 @@ class FiniteCheck {
   explicit FiniteCheck(std::stop_token stop) : stop_(std::move(stop)) {}
 
   Status matrix(const std::string& name, const Matrix& matrix) const {
+    std::vector<float> values(static_cast<std::size_t>(matrix.cols));
     for (std::int64_t row = 0; row < matrix.rows; ++row) {
       if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "The scan for NaN and Inf was cancelled");
-      if (!row_is_finite(matrix, row))
+      matrix.dequantise(row, 0, matrix.cols, values.data());
+      if (!all_finite(values))
         return fail(ErrorCode::format, "tensor {} has NaN or Inf in row {}", name, row);
     }
     return {};

@@ -68,10 +68,6 @@ Status ModelLoader::load_weights() {
     model_->warnings_.push_back(
         fmt::format("{} bytes of weights are not aligned in their file and were copied into memory.",
                     binder.copied_bytes()));
-  if (binder.widened_bytes() > 0)
-    model_->warnings_.push_back(
-        fmt::format("{}: quantised weights were widened to F32 and take {} bytes of memory.",
-                    store.place().string(), binder.widened_bytes()));
   storage->copies = binder.take_copies();
   model_->storage_ = std::move(storage);
   return {};

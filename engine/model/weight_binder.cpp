@@ -2,7 +2,6 @@
 #include "engine/model/weight_binder.h"
 
 #include <cstring>
-#include <new>
 #include <utility>
 
 namespace expertscope {
@@ -10,12 +9,10 @@ namespace {
 
 /// Misaligned tensors are copied up to this size; beyond it the file is refused instead of filling memory.
 constexpr std::int64_t kMaxCopiedBytes = std::int64_t{2} << 30;
-/// So are those that are widened: they take four bytes an element.
-constexpr std::int64_t kMaxWidenedBytes = std::int64_t{16} << 30;
 
 /// Reads both up to the first difference.
 Result<bool> same_elements(const Matrix& a, const Matrix& b, const std::stop_token& stop) {
-  if (a.dtype != b.dtype) return false;
+  if (a.format != b.format) return false;
   for (std::int64_t row = 0; row < a.rows; ++row) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "Comparing the embeddings was cancelled");
     if (std::memcmp(a.row(row), b.row(row), a.row_bytes()) != 0) return false;
@@ -37,48 +34,37 @@ Result<const SourceTensor*> WeightBinder::find(const std::string& name, const Sh
   if (tensor->shape != shape)
     return fail(ErrorCode::mismatch, "{}: tensor {} has shape {}, but {} asks for {}", file.string(), name,
                 shape_text(tensor->shape), store_.described_by(), shape_text(shape));
-  if (find_weight_format(tensor->format) == nullptr)
-    return fail(ErrorCode::unsupported, "{}: tensor {} is {}; weights must be F32, F16, BF16 or Q8_0",
-                file.string(), name, tensor->format);
+  const WeightFormat* format = find_weight_format(tensor->format);
+  if (format == nullptr)
+    return fail(ErrorCode::unsupported, "{}: tensor {} is {}; weights must be one of {}", file.string(), name,
+                tensor->format, weight_format_names());
+  if (format->block.bytes_of(shape) != tensor->bytes)
+    return fail(ErrorCode::format, "{}: tensor {} {} of {} has {} bytes", file.string(), name,
+                shape_text(shape), format->name, tensor->bytes);
   used_[static_cast<std::size_t>(tensor - store_.tensors().data())] = 1;
   return tensor;
 }
 
-Result<const void*> WeightBinder::aligned(const SourceTensor& tensor, DType dtype) {
-  if (reinterpret_cast<std::uintptr_t>(tensor.data) % dtype_size(dtype) == 0)
+Result<const void*> WeightBinder::aligned(const SourceTensor& tensor, const WeightFormat& format) {
+  const std::size_t alignment = format.block.elements == 1 ? format.block.bytes : 1;
+  if (reinterpret_cast<std::uintptr_t>(tensor.data) % alignment == 0)
     return static_cast<const void*>(tensor.data);
   copied_bytes_ += static_cast<std::int64_t>(tensor.bytes);
   if (copied_bytes_ > kMaxCopiedBytes)
     return fail(ErrorCode::unsupported,
                 "{}: tensor {} does not start at a multiple of {} bytes and is too large to copy; "
                 "save the model again with a current safetensors",
-                tensor.file->string(), tensor.name, dtype_size(dtype));
+                tensor.file->string(), tensor.name, alignment);
   copies_.push_back(std::make_unique<std::byte[]>(tensor.bytes));
   std::memcpy(copies_.back().get(), tensor.data, tensor.bytes);
   return static_cast<const void*>(copies_.back().get());
 }
 
-Result<const void*> WeightBinder::widened(const SourceTensor& tensor, const WeightFormat& format) {
-  const std::size_t count = static_cast<std::size_t>(tensor.bytes) / format.bytes * format.elements;
-  widened_bytes_ += static_cast<std::int64_t>(count * sizeof(float));
-  std::unique_ptr<std::byte[]> copy;
-  if (widened_bytes_ <= kMaxWidenedBytes) copy.reset(new (std::nothrow) std::byte[count * sizeof(float)]);
-  if (copy == nullptr)
-    return fail(
-        ErrorCode::out_of_memory,
-        "{}: weights of {} are widened to F32 when they are read, and those up to tensor {} would take {} "
-        "bytes; open the model in F16 or BF16",
-        tensor.file->string(), format.name, tensor.name, widened_bytes_);
-  format.to_f32(tensor.data, count, reinterpret_cast<float*>(copy.get()));
-  copies_.push_back(std::move(copy));
-  return static_cast<const void*>(copies_.back().get());
-}
-
 Result<Matrix> WeightBinder::view(const SourceTensor& tensor, std::int64_t rows, std::int64_t cols) {
   const WeightFormat& format = *find_weight_format(tensor.format);
-  const auto data = format.in_place ? aligned(tensor, *format.in_place) : widened(tensor, format);
+  const auto data = aligned(tensor, format);
   if (!data) return forward_error(data);
-  return Matrix{*data, format.in_place.value_or(DType::f32), rows, cols};
+  return Matrix{*data, &format, rows, cols};
 }
 
 Status WeightBinder::matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out) {
@@ -104,7 +90,7 @@ Status WeightBinder::vector(const std::string& name, std::int64_t size, bool zer
   const auto tensor = find(name, {size});
   if (!tensor) return forward_error(tensor);
   out.resize(static_cast<std::size_t>(size));
-  find_weight_format((*tensor)->format)->to_f32((*tensor)->data, out.size(), out.data());
+  find_weight_format((*tensor)->format)->dequantise({(*tensor)->data}, 0, size, out.data());
   if (!zero_centred) return {};
   for (float& value : out)
     value += 1.0f;
@@ -183,10 +169,9 @@ Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
   for (std::int64_t e = 0; e < experts; ++e) {
     auto& expert = layer.experts[static_cast<std::size_t>(e)];
     const std::int64_t row = (together ? 2 : 1) * width * e;
-    expert.gate_proj = Matrix{gate.row(row), gate.dtype, width, hidden};
-    expert.up_proj = together ? Matrix{gate.row(row + width), gate.dtype, width, hidden}
-                              : Matrix{up.row(row), up.dtype, width, hidden};
-    expert.down_proj = Matrix{down.row(hidden * e), down.dtype, hidden, width};
+    expert.gate_proj = gate.slice(row, width);
+    expert.up_proj = together ? gate.slice(row + width, width) : up.slice(row, width);
+    expert.down_proj = down.slice(hidden * e, hidden);
   }
   return {};
 }

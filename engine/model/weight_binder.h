@@ -9,7 +9,6 @@
 
 #include "engine/error.h"
 #include "engine/formats/tensor_store.h"
-#include "engine/formats/weight_format.h"
 #include "engine/model/config.h"
 #include "engine/model/layer_tensors.h"
 #include "engine/model/tensor_names.h"
@@ -35,20 +34,17 @@ class WeightBinder {
   Status bind_ends(Weights& weights, const std::stop_token& stop = {});
   Status bind_layer(int index, LayerWeights& layer);
 
-  /// Copies that the views point into: tensors that were widened, and those whose data start at an address
-  /// unfit for their type, which only files of early safetensors versions have. Empty as a rule.
+  /// Copies that the views point into, of tensors whose data start at an address unfit for their type. Only
+  /// files of early safetensors versions have any.
   AlignedCopies take_copies() { return std::move(copies_); }
   std::int64_t copied_bytes() const { return copied_bytes_; }
-  /// Memory that weights take which no backend computes with as they lie, in F32.
-  std::int64_t widened_bytes() const { return widened_bytes_; }
   /// 1 for each of the store's tensors that was bound.
   const std::vector<std::uint8_t>& used() const { return used_; }
 
  private:
   using Shape = std::vector<std::int64_t>;
   Result<const SourceTensor*> find(const std::string& name, const Shape& shape);
-  Result<const void*> aligned(const SourceTensor& tensor, DType dtype);
-  Result<const void*> widened(const SourceTensor& tensor, const WeightFormat& format);
+  Result<const void*> aligned(const SourceTensor& tensor, const WeightFormat& format);
   Result<Matrix> view(const SourceTensor& tensor, std::int64_t rows, std::int64_t cols);
   /// Reads a matrix, or the slice of a 3-D tensor that the caller cuts from `whole`.
   Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);
@@ -67,7 +63,6 @@ class WeightBinder {
   std::vector<std::uint8_t> used_;
   AlignedCopies copies_;
   std::int64_t copied_bytes_ = 0;
-  std::int64_t widened_bytes_ = 0;
 };
 
 }  // namespace expertscope

@@ -4,24 +4,31 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/dtype.h"
+#include "engine/formats/weight_format.h"
 #include "engine/model/tensor_names.h"
 
 namespace expertscope {
 
-/// A read-only row-major matrix inside a memory-mapped file: `rows` outputs of `cols` inputs.
-/// No alignment beyond that of the element type is promised.
+/// A read-only row-major matrix inside a memory-mapped file: `rows` outputs of `cols` inputs, which are a
+/// whole number of blocks of its format. No alignment beyond that of the numbers it consists of is promised.
 struct Matrix {
   const void* data = nullptr;
-  DType dtype = DType::f32;
+  const WeightFormat* format = &weight_format(FormatId::f32);
   std::int64_t rows = 0;
   std::int64_t cols = 0;
+  const void* scales = nullptr;  ///< the plane of a format that has one (WeightFormat::scales)
 
   explicit operator bool() const { return data != nullptr; }
-  std::size_t row_bytes() const { return static_cast<std::size_t>(cols) * dtype_size(dtype); }
+  std::size_t row_bytes() const { return format->row_bytes(cols); }
   const void* row(std::int64_t index) const {
     return static_cast<const std::uint8_t*>(data) + static_cast<std::size_t>(index) * row_bytes();
   }
+  /// Bytes of a row of the plane of scales.
+  std::size_t scale_row_bytes() const;
+  /// Rows [first, first + count); with a plane of scales, `first` is where one of its rows begins.
+  Matrix slice(std::int64_t first, std::int64_t count) const;
+  /// Elements [first, first + count) of a row as f32, both a whole number of blocks.
+  void dequantise(std::int64_t index, std::int64_t first, std::int64_t count, float* to) const;
 };
 
 /// A vector kept as f32: norm weights and biases are small and converted once at load.

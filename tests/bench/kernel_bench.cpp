@@ -58,7 +58,7 @@ void run_case(const Kernels& kernels, ThreadPool& pool, const std::vector<std::u
   std::vector<float> y(static_cast<std::size_t>(c.tokens * c.rows));
   const std::int64_t tasks = (c.rows + kRowsPerTask - 1) / kRowsPerTask;
   for (std::int64_t i = 0; i < c.matrices; ++i) {
-    const Matrix w{weights.data() + i * c.rows * c.cols, DType::bf16, c.rows, c.cols};
+    const Matrix w{weights.data() + i * c.rows * c.cols, &weight_format(FormatId::bf16), c.rows, c.cols};
     const Clock::time_point start = Clock::now();
     pool.parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t, int) {
       const std::int64_t n0 = begin * kRowsPerTask;
@@ -106,7 +106,7 @@ double attention_seconds(const Kernels& kernels, ThreadPool& pool, std::int64_t 
     task.k = cache.data() + head * keys * kHeadDim;
     task.v = task.k;
     task.kv_stride = kHeadDim;
-    task.kv_type = DType::bf16;
+    task.kv_bf16 = true;
     task.position = position;
     task.tokens = tokens;
     task.scale = 0.1f;

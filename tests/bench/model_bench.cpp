@@ -266,7 +266,7 @@ int main(int argc, char** argv) {
   if (!options.demo.empty())
     bench_model("demo model", must(Model::open(options.demo)), options.pairs, limits);
   if (options.random) {
-    auto model = testing::random_model(testing::olmoe_eighth_config(), DType::bf16);
+    auto model = testing::random_model(testing::olmoe_eighth_config(), FormatId::bf16);
     if (!model) must(fail(ErrorCode::out_of_memory, "no memory for a model of 1.7 GB"));
     bench_model("OLMoE-1B-7B / 8, random", std::move(model), options.pairs, limits);
   }

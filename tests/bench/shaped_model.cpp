@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "engine/dtype.h"
+#include "engine/half.h"
 
 namespace expertscope::bench {
 
@@ -172,7 +172,7 @@ Matrix ShapedModel::Pools::take(const std::string& name, std::int64_t rows, std:
   const std::int64_t offset =
       static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(room / kGrain + 1)) * kGrain;
   slices.push_back({name, index, offset, rows, cols});
-  return {pools[index].values.data() + offset, DType::bf16, rows, cols};
+  return {pools[index].values.data() + offset, &weight_format(FormatId::bf16), rows, cols};
 }
 
 namespace {

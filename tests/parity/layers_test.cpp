@@ -116,7 +116,8 @@ class WeightReader {
     if (!file_.has("w." + name)) return {};
     const auto& values = storage_->emplace_back(file_.floats("w." + name));
     const std::int64_t cols = file_.columns("w." + name);
-    return {values.data(), DType::f32, static_cast<std::int64_t>(values.size()) / cols, cols};
+    return {values.data(), &weight_format(FormatId::f32), static_cast<std::int64_t>(values.size()) / cols,
+            cols};
   }
   MlpWeights mlp(const std::string& name) {
     return {matrix(name + ".gate_proj"), matrix(name + ".up_proj"), matrix(name + ".down_proj"),

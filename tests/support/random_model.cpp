@@ -6,14 +6,17 @@
 #include <new>
 #include <vector>
 
+#include "tests/support/stored_weights.h"
+
 namespace expertscope::testing {
 namespace {
 
 /// All matrices behind each other in one allocation, filled from an xorshift generator.
 class WeightFactory {
  public:
-  WeightFactory(DType dtype, std::uint64_t seed, std::size_t elements) : dtype_(dtype), state_(seed * 2 + 1) {
-    storage_.reset(new (std::nothrow) std::uint8_t[elements * dtype_size(dtype)]);
+  WeightFactory(FormatId format, std::uint64_t seed, std::size_t elements)
+      : format_(weight_format(format)), state_(seed * 2 + 1) {
+    storage_.reset(new (std::nothrow) std::uint8_t[stored_bytes(elements, format)]);
   }
 
   bool ok() const { return storage_ != nullptr; }
@@ -21,9 +24,9 @@ class WeightFactory {
 
   /// Uniform with variance gain^2 / cols, so that a product keeps the scale of its input.
   Matrix matrix(std::int64_t rows, std::int64_t cols, float gain = 1.0f) {
-    Matrix m{storage_.get() + used_, dtype_, rows, cols};
+    const Matrix m{storage_.get() + used_, &format_, rows, cols};
     fill(storage_.get() + used_, rows * cols, gain * std::sqrt(3.0f / static_cast<float>(cols)));
-    used_ += static_cast<std::size_t>(rows * cols) * dtype_size(dtype_);
+    used_ += stored_bytes(static_cast<std::size_t>(rows * cols), format_.id);
     return m;
   }
 
@@ -52,21 +55,20 @@ class WeightFactory {
   static float uniform(std::uint16_t bits) { return static_cast<float>(bits) * (2.0f / 65535.0f) - 1.0f; }
 
   void fill(std::uint8_t* to, std::int64_t count, float scale) {
-    for (std::int64_t i = 0; i < count; i += 4) {
-      const std::uint64_t bits = next();
-      for (std::int64_t j = 0; j < std::min<std::int64_t>(4, count - i); ++j) {
-        const float value = scale * uniform(static_cast<std::uint16_t>(bits >> (16 * j)));
-        if (dtype_ == DType::f32) {
-          std::memcpy(to + (i + j) * 4, &value, 4);
-        } else {
-          const std::uint16_t half = dtype_ == DType::bf16 ? f32_to_bf16(value) : f32_to_f16(value);
-          std::memcpy(to + (i + j) * 2, &half, 2);
-        }
+    float values[1024];
+    for (std::int64_t begin = 0; begin < count; begin += std::ssize(values)) {
+      const std::int64_t some = std::min(std::ssize(values), count - begin);
+      for (std::int64_t i = 0; i < some; i += 4) {
+        const std::uint64_t bits = next();
+        for (std::int64_t j = 0; j < std::min<std::int64_t>(4, some - i); ++j)
+          values[i + j] = scale * uniform(static_cast<std::uint16_t>(bits >> (16 * j)));
       }
+      store_values(values, static_cast<std::size_t>(some), format_.id,
+                   to + stored_bytes(static_cast<std::size_t>(begin), format_.id));
     }
   }
 
-  DType dtype_;
+  const WeightFormat& format_;
   std::uint64_t state_;
   std::shared_ptr<std::uint8_t[]> storage_;
   std::size_t used_ = 0;
@@ -165,8 +167,8 @@ ModelShape olmoe_eighth_config() {
   return c;
 }
 
-std::shared_ptr<const Model> random_model(const ModelConfig& config, DType dtype, std::uint64_t seed) {
-  WeightFactory make(dtype, seed, all_elements(config));
+std::shared_ptr<const Model> random_model(const ModelConfig& config, FormatId format, std::uint64_t seed) {
+  WeightFactory make(format, seed, all_elements(config));
   if (!make.ok()) return nullptr;
   Weights weights;
   weights.embed_tokens =
@@ -180,8 +182,8 @@ std::shared_ptr<const Model> random_model(const ModelConfig& config, DType dtype
 
 std::int64_t bytes_per_token(const Model& model) {
   const ModelConfig& c = model.config();
-  const auto element = static_cast<std::int64_t>(dtype_size(model.weights().lm_head.dtype));
-  return element * (active_elements(c) + std::int64_t{c.vocab_size} * c.hidden_size);
+  const std::int64_t elements = active_elements(c) + std::int64_t{c.vocab_size} * c.hidden_size;
+  return static_cast<std::int64_t>(model.weights().lm_head.format->row_bytes(elements));
 }
 
 std::int64_t flops_per_token(const Model& model) {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "engine/dtype.h"
+#include "engine/formats/weight_format.h"
 #include "engine/model/config.h"
 #include "engine/model/model.h"
 #include "tests/support/model_shape.h"
@@ -20,7 +20,7 @@ ModelShape olmoe_eighth_config();
 
 /// A model in memory with random weights of a scale that keeps the residual stream near 1. The same seed
 /// gives the same weights; the storage may be written through `mutable_weight` before the model is used.
-std::shared_ptr<const Model> random_model(const ModelConfig& config, DType dtype, std::uint64_t seed = 1);
+std::shared_ptr<const Model> random_model(const ModelConfig& config, FormatId format, std::uint64_t seed = 1);
 
 /// Bytes of weights that one decoded token reads: attention, router, top-k experts or dense MLP, lm_head.
 std::int64_t bytes_per_token(const Model& model);

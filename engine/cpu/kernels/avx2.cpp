@@ -98,33 +98,78 @@ struct Lanes {
 };
 
 /// f32 activations times weights of one type, 8 at a time.
-template <DType type>
+template <FormatId type>
 struct Product {
   static constexpr int kStep = 8;
   static constexpr int kRows = 4;
   static constexpr int kTokens = 3;
-  static constexpr int kWBytes = type == DType::f32 ? 4 : 2;
+  static constexpr int kWBytes = type == FormatId::f32 ? 4 : 2;
   static constexpr int kXBytes = 4;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k * kWBytes; }
   using Sum = __m256;
   using X = __m256;
   using W = __m256;
   static Sum zero() { return _mm256_setzero_ps(); }
   static X load_x(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
-  static W widen(__m128i w) { return type == DType::bf16 ? widen_bf16(w) : _mm256_cvtph_ps(w); }
+  static W widen(__m128i w) { return type == FormatId::bf16 ? widen_bf16(w) : _mm256_cvtph_ps(w); }
   static W load_w(const void* p) {
-    if constexpr (type == DType::f32) return _mm256_loadu_ps(static_cast<const float*>(p));
+    if constexpr (type == FormatId::f32) return _mm256_loadu_ps(static_cast<const float*>(p));
     return widen(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
   static W load_w_tail(const void* p, int count) {
-    if constexpr (type == DType::f32) return Lanes::load(static_cast<const float*>(p), count);
+    if constexpr (type == FormatId::f32) return Lanes::load(static_cast<const float*>(p), count);
     return widen(load_halves(p, count));
   }
+  static void store_w(W w, float* y) { _mm256_storeu_ps(y, w); }
   static Sum mac(Sum sum, X x, W w) { return _mm256_fmadd_ps(x, w, sum); }
   static void store(const Sum (&sums)[kRows], float* y) {
     const __m256 low = _mm256_hadd_ps(sums[0], sums[1]);
     const __m256 high = _mm256_hadd_ps(sums[2], sums[3]);
     const __m256 both = _mm256_hadd_ps(low, high);
     _mm_storeu_ps(y, _mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1)));
+  }
+};
+
+/// Q8_0 (engine/formats/q8_0.h), a block a step, summed in the order of F32.
+template <>
+struct Product<FormatId::q8_0> {
+  static constexpr int kStep = 32;
+  static constexpr int kRows = 4;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k / 32 * 34; }
+  using Sum = __m256;
+  using X = const float*;
+  struct W {
+    __m256 part[4];
+  };
+  static Sum zero() { return _mm256_setzero_ps(); }
+  static X load_x(const void* p) { return static_cast<const float*>(p); }
+  static W load_w(const void* p) {
+    const auto* block = static_cast<const std::uint8_t*>(p);
+    std::uint16_t half = 0;
+    std::memcpy(&half, block, sizeof(half));
+    const __m256 scale = _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(half)));
+    W w;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(block + sizeof(half) + 8 * i));
+      w.part[i] = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
+    }
+    return w;
+  }
+  static void store_w(const W& w, float* y) {
+    for (int i = 0; i < 4; ++i)
+      _mm256_storeu_ps(y + 8 * i, w.part[i]);
+  }
+  static Sum mac(Sum sum, X x, const W& w) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      sum = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8 * i), w.part[i], sum);
+    return sum;
+  }
+  static void store(const Sum (&sums)[kRows], float* y) {
+    Product<FormatId::f32>::store(sums, y);
   }
 };
 
@@ -147,16 +192,15 @@ void to_bf16(const float* x, std::int64_t n, std::uint16_t* y) {
 
 void attention(const AttentionTask& task) {
   if (task.head_dim > kMaxHeadDim) return scalar_kernels().attention(task);
-  if (task.kv_type == DType::bf16)
-    return attention_tiles<Product<DType::bf16>, Lanes, std::uint16_t, 2>(task);
-  attention_tiles<Product<DType::f32>, Lanes, float, 2>(task);
+  if (task.kv_bf16) return attention_tiles<Product<FormatId::bf16>, Lanes, std::uint16_t, 2>(task);
+  attention_tiles<Product<FormatId::f32>, Lanes, float, 2>(task);
 }
 
 constexpr Kernels kTable = {CpuLevel::avx2,
                             layout,
                             pack_f32_rows<Lanes>,
                             matmul_any<Lanes, Product>,
-                            to_f32_lanes<Lanes, Product>,
+                            dequantise_any<Lanes, Product>,
                             to_bf16,
                             rms_norm_lanes<Lanes>,
                             rope_lanes<Lanes>,

@@ -72,28 +72,68 @@ struct Lanes {
 };
 
 /// f32 activations times weights of one type, 16 at a time.
-template <DType type>
+template <FormatId type>
 struct Product {
   static constexpr int kStep = 16;
   static constexpr int kRows = 8;
   static constexpr int kTokens = 3;
-  static constexpr int kWBytes = type == DType::f32 ? 4 : 2;
+  static constexpr int kWBytes = type == FormatId::f32 ? 4 : 2;
   static constexpr int kXBytes = 4;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k * kWBytes; }
   using Sum = __m512;
   using X = __m512;
   using W = __m512;
   static Sum zero() { return _mm512_setzero_ps(); }
   static X load_x(const void* p) { return _mm512_loadu_ps(p); }
-  static W widen(__m256i w) { return type == DType::bf16 ? widen_bf16(w) : _mm512_cvtph_ps(w); }
+  static W widen(__m256i w) { return type == FormatId::bf16 ? widen_bf16(w) : _mm512_cvtph_ps(w); }
   static W load_w(const void* p) {
-    if constexpr (type == DType::f32) return _mm512_loadu_ps(p);
+    if constexpr (type == FormatId::f32) return _mm512_loadu_ps(p);
     return widen(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
   }
   static W load_w_tail(const void* p, int count) {
-    if constexpr (type == DType::f32) return _mm512_maskz_loadu_ps(first_lanes(count), p);
+    if constexpr (type == FormatId::f32) return _mm512_maskz_loadu_ps(first_lanes(count), p);
     return widen(_mm256_maskz_loadu_epi16(first_lanes(count), p));
   }
+  static void store_w(W w, float* y) { _mm512_storeu_ps(y, w); }
   static Sum mac(Sum sum, X x, W w) { return _mm512_fmadd_ps(x, w, sum); }
+  static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
+};
+
+/// Q8_0 (engine/formats/q8_0.h), a block a step, summed in the order of F32.
+template <>
+struct Product<FormatId::q8_0> {
+  static constexpr int kStep = 32;
+  static constexpr int kRows = 8;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k / 32 * 34; }
+  using Sum = __m512;
+  using X = const float*;
+  struct W {
+    __m512 low, high;
+  };
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static X load_x(const void* p) { return static_cast<const float*>(p); }
+  static W load_w(const void* p) {
+    const auto* block = static_cast<const std::uint8_t*>(p);
+    std::uint16_t half = 0;
+    std::memcpy(&half, block, sizeof(half));
+    const __m512 scale = _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(half)));
+    const auto part = [&](int i) {
+      const __m128i sixteen =
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + sizeof(half) + 16 * i));
+      return _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sixteen)));
+    };
+    return {part(0), part(1)};
+  }
+  static void store_w(const W& w, float* y) {
+    _mm512_storeu_ps(y, w.low);
+    _mm512_storeu_ps(y + 16, w.high);
+  }
+  static Sum mac(Sum sum, X x, const W& w) {
+    sum = _mm512_fmadd_ps(_mm512_loadu_ps(x), w.low, sum);
+    return _mm512_fmadd_ps(_mm512_loadu_ps(x + 16), w.high, sum);
+  }
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
 
@@ -114,16 +154,15 @@ void to_bf16(const float* x, std::int64_t n, std::uint16_t* y) {
 
 void attention(const AttentionTask& task) {
   if (task.head_dim > kMaxHeadDim) return scalar_kernels().attention(task);
-  if (task.kv_type == DType::bf16)
-    return attention_tiles<Product<DType::bf16>, Lanes, std::uint16_t, 4>(task);
-  attention_tiles<Product<DType::f32>, Lanes, float, 4>(task);
+  if (task.kv_bf16) return attention_tiles<Product<FormatId::bf16>, Lanes, std::uint16_t, 4>(task);
+  attention_tiles<Product<FormatId::f32>, Lanes, float, 4>(task);
 }
 
 constexpr Kernels kTable = {CpuLevel::avx512,
                             layout,
                             pack_f32_rows<Lanes>,
                             matmul_any<Lanes, Product>,
-                            to_f32_lanes<Lanes, Product>,
+                            dequantise_any<Lanes, Product>,
                             to_bf16,
                             rms_norm_lanes<Lanes>,
                             rope_lanes<Lanes>,

@@ -14,6 +14,7 @@ struct Bf16Product {
   static constexpr int kTokens = 3;
   static constexpr int kWBytes = 2;
   static constexpr int kXBytes = 2;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k * kWBytes; }
   using Sum = __m512;
   using X = __m512i;
   using W = __m512i;
@@ -57,7 +58,7 @@ void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0
 void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
             std::int64_t y_stride) {
   if (x.layout != PackLayout::bf16_rows) return avx512_kernels().matmul(w, x, n0, n1, y, y_stride);
-  matmul_blocks<Bf16Product>(w.data, x, n0, n1, y, y_stride);
+  matmul_stored<Bf16Product>(w, x, n0, n1, y, y_stride);
 }
 
 Kernels make_table() {

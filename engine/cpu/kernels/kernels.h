@@ -42,12 +42,12 @@ CpuLevel choose_cpu_level();
 
 /// Arithmetic of one matrix product.
 enum class Arithmetic : std::uint8_t {
-  f32,   ///< activations f32; weights of any type, widened in registers
+  f32,   ///< activations f32; weights of any format, with the f32 values they stand for
   bf16,  ///< activations rounded to bf16 (nearest even); weights must be BF16
 };
 /// The arithmetic of a product in the given mode: bf16 applies to BF16 weights only.
-constexpr Arithmetic arithmetic_for(bool bf16_mode, DType weights) {
-  return bf16_mode && weights == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+inline Arithmetic arithmetic_for(bool bf16_mode, const Matrix& w) {
+  return bf16_mode && w.format->id == FormatId::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
 /// Rows of f32 activations as they lie in a workspace; `index` gathers (tokens of one expert).
@@ -108,7 +108,7 @@ struct AttentionTask {
   const void* k = nullptr;      ///< [positions][kv_stride] keys of this head, position 0 first
   const void* v = nullptr;      ///< [positions][kv_stride] values
   std::int64_t kv_stride = 0;   ///< elements between positions
-  DType kv_type = DType::f32;   ///< f32 or bf16
+  bool kv_bf16 = false;         ///< keys and values are bf16, else f32
   std::int64_t position = 0;    ///< of the first query token: it sees keys 0 .. position
   std::int64_t tokens = 0;      ///< query tokens; token t sees keys 0 .. position + t
   float scale = 1;              ///< of the scores: 1 / sqrt(head_dim)
@@ -132,8 +132,8 @@ struct Kernels {
   void (*matmul)(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
                  std::int64_t y_stride);
 
-  /// Widens n elements.
-  void (*to_f32)(const void* x, DType type, std::int64_t n, float* y);
+  /// Matrix::dequantise.
+  void (*dequantise)(const Matrix& w, std::int64_t row, std::int64_t first, std::int64_t count, float* y);
   /// Rounds n elements to bf16, nearest even (to store keys and values).
   void (*to_bf16)(const float* x, std::int64_t n, std::uint16_t* y);
   /// y = weight * x / sqrt(mean(x^2) + eps); y may be x. (Zhang and Sennrich 2019, "RMSNorm")

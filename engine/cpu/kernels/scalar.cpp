@@ -2,33 +2,19 @@
 // The specification of every kernel, in the plainest form that computes it.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <iterator>
 #include <limits>
+#include <numeric>
 
 #include "engine/cpu/kernels/levels.h"
+#include "engine/half.h"
 
 namespace expertscope::cpu {
 namespace {
 
-/// Element `i` of an array that may lie at any address.
-template <class T>
-T load(const void* data, std::int64_t i) {
-  T value;
-  std::memcpy(&value, static_cast<const std::uint8_t*>(data) + static_cast<std::size_t>(i) * sizeof(T),
-              sizeof(T));
-  return value;
-}
-
-float element(const void* data, DType type, std::int64_t i) {
-  switch (type) {
-    case DType::f32:
-      return load<float>(data, i);
-    case DType::f16:
-      return f16_to_f32(load<std::uint16_t>(data, i));
-    case DType::bf16:
-      return bf16_to_f32(load<std::uint16_t>(data, i));
-  }
-  return 0;
+/// Element `i` of keys or values.
+float element(const void* data, bool bf16, std::int64_t i) {
+  return bf16 ? bf16_to_f32(static_cast<const std::uint16_t*>(data)[i]) : static_cast<const float*>(data)[i];
 }
 
 PackLayout layout(Arithmetic, std::int64_t) {
@@ -45,22 +31,26 @@ void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0
   }
 }
 
-void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
-            std::int64_t y_stride) {
-  for (std::int64_t m = 0; m < x.rows; ++m) {
-    const float* row = static_cast<const float*>(x.memory) + m * x.stride;
-    for (std::int64_t n = n0; n < n1; ++n) {
-      float sum = 0;
-      for (std::int64_t k = 0; k < x.cols; ++k)
-        sum += row[k] * element(w.row(n), w.dtype, k);
-      y[m * y_stride + n] = sum;
-    }
-  }
+void dequantise(const Matrix& w, std::int64_t row, std::int64_t first, std::int64_t count, float* y) {
+  w.dequantise(row, first, count, y);
 }
 
-void to_f32(const void* x, DType type, std::int64_t n, float* y) {
-  for (std::int64_t i = 0; i < n; ++i)
-    y[i] = element(x, type, i);
+/// The sums grow block by block, and run on from one piece of a row to the next.
+void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
+            std::int64_t y_stride) {
+  float piece[256];  // as large as the largest block
+  for (std::int64_t n = n0; n < n1; ++n) {
+    for (std::int64_t m = 0; m < x.rows; ++m)
+      y[m * y_stride + n] = 0;
+    for (std::int64_t k = 0; k < x.cols; k += std::ssize(piece)) {
+      const std::int64_t count = std::min(std::ssize(piece), x.cols - k);
+      w.dequantise(n, k, count, piece);
+      for (std::int64_t m = 0; m < x.rows; ++m) {
+        const float* row = static_cast<const float*>(x.memory) + m * x.stride + k;
+        y[m * y_stride + n] = std::inner_product(row, row + count, piece, y[m * y_stride + n]);
+      }
+    }
+  }
 }
 
 void to_bf16(const float* x, std::int64_t n, std::uint16_t* y) {
@@ -122,7 +112,7 @@ float attend(const AttentionTask& task, const float* q, std::int64_t last, float
   for (std::int64_t t = 0; t <= last; ++t) {
     float score = 0;
     for (int d = 0; d < task.head_dim; ++d)
-      score += q[d] * element(task.k, task.kv_type, t * task.kv_stride + d);
+      score += q[d] * element(task.k, task.kv_bf16, t * task.kv_stride + d);
     score *= task.scale;
     const float new_largest = std::max(largest, score);
     const float rescale = std::exp(largest - new_largest);
@@ -131,7 +121,7 @@ float attend(const AttentionTask& task, const float* q, std::int64_t last, float
     sum = sum * rescale + weight;
     first = t == 0 ? weight : first * rescale;
     for (int d = 0; d < task.head_dim; ++d)
-      out[d] = out[d] * rescale + weight * element(task.v, task.kv_type, t * task.kv_stride + d);
+      out[d] = out[d] * rescale + weight * element(task.v, task.kv_bf16, t * task.kv_stride + d);
   }
   for (int d = 0; d < task.head_dim; ++d)
     out[d] /= sum;
@@ -147,8 +137,8 @@ void attention(const AttentionTask& task) {
     }
 }
 
-constexpr Kernels kScalar = {CpuLevel::scalar, layout, pack,     matmul, to_f32,    to_bf16,
-                             rms_norm,         rope,   silu_mul, axpy,   row_stats, attention};
+constexpr Kernels kScalar = {CpuLevel::scalar, layout, pack,     matmul, dequantise, to_bf16,
+                             rms_norm,         rope,   silu_mul, axpy,   row_stats,  attention};
 
 }  // namespace
 

@@ -39,27 +39,34 @@ inline void for_lanes(std::int64_t n, Full full, Partial partial) {
   if (i < n) partial(i, static_cast<int>(n - i));
 }
 
-/// n values as a file holds them, widened by the weight loads of P (see simd_tile.h).
+/// Elements [first, first + count) of a row of weights, widened as P loads them (see simd_tile.h).
 template <class V, class P>
-inline void widen_lanes(const void* x, std::int64_t n, float* y) {
-  const auto* from = static_cast<const std::uint8_t*>(x);
-  for_lanes<V>(
-      n, [&](std::int64_t i) { V::store(y + i, P::load_w(from + i * P::kWBytes)); },
-      [&](std::int64_t i, int count) {
-        V::store(y + i, P::load_w_tail(from + i * P::kWBytes, count), count);
-      });
+inline void widen_row(const Matrix& w, std::int64_t row, std::int64_t first, std::int64_t count, float* y) {
+  const auto* from = static_cast<const std::uint8_t*>(w.data) + row * P::w_bytes(w.cols) + P::w_bytes(first);
+  std::int64_t i = 0;
+  for (; i + P::kStep <= count; i += P::kStep)
+    P::store_w(P::load_w(from + P::w_bytes(i)), y + i);
+  if constexpr (requires { P::load_w_tail(from, 1); }) {
+    const auto left = static_cast<int>(count - i);
+    if (left > 0) V::store(y + i, P::load_w_tail(from + P::w_bytes(i), left), left);
+  }
 }
 
-/// The same for any type; Product<type> is the policy of each.
-template <class V, template <DType> class Product>
-inline void to_f32_lanes(const void* x, DType type, std::int64_t n, float* y) {
-  switch (type) {
-    case DType::f32:
-      return widen_lanes<V, Product<DType::f32>>(x, n, y);
-    case DType::f16:
-      return widen_lanes<V, Product<DType::f16>>(x, n, y);
-    case DType::bf16:
-      return widen_lanes<V, Product<DType::bf16>>(x, n, y);
+/// Matrix::dequantise; Product<id> is the policy of each format that has one.
+template <class V, template <FormatId> class Product>
+inline void dequantise_any(const Matrix& w, std::int64_t row, std::int64_t first, std::int64_t count,
+                           float* y) {
+  switch (w.format->id) {
+    case FormatId::f32:
+      return widen_row<V, Product<FormatId::f32>>(w, row, first, count, y);
+    case FormatId::f16:
+      return widen_row<V, Product<FormatId::f16>>(w, row, first, count, y);
+    case FormatId::bf16:
+      return widen_row<V, Product<FormatId::bf16>>(w, row, first, count, y);
+    case FormatId::q8_0:
+      return widen_row<V, Product<FormatId::q8_0>>(w, row, first, count, y);
+    case FormatId::other:
+      return w.dequantise(row, first, count, y);
   }
 }
 

@@ -11,9 +11,12 @@
 ///   kStep      elements of K per step
 ///   kRows      weight rows per tile: as many streams from memory in flight
 ///   kTokens    activation rows per tile at most; kRows * kTokens accumulators stay in registers
-///   kWBytes, kXBytes      bytes of an element
+///   w_bytes(k)            bytes of k elements of a weight row; where that is k times one, kWBytes
+///   kXBytes               bytes of an activation
 ///   Sum, X, W             registers
-///   zero(), load_x(p), load_w(p), load_w_tail(p, count), mac(sum, x, w)
+///   zero(), load_x(p), load_w(p), load_w_tail(p, count), mac(sum, x, w); without load_w_tail, rows are whole
+///                         numbers of steps
+///   store_w(w, y)         the weights of a step as f32, for dequantise_any()
 ///   store(sums, y)        adds up the lanes of each of kRows sums and stores the results side by side
 ///
 /// Weights are read where they lie in the file: along K, as the instruction wants them, so nothing is packed
@@ -101,20 +104,20 @@ inline void matmul_tile(const TileJob& job) {
         sums[m][n] = carry[m * P::kRows + n];
   }
 
-  constexpr std::int64_t kStepBytes = P::kStep * P::kWBytes;
+  constexpr std::int64_t kStepBytes = P::w_bytes(P::kStep);
   constexpr std::int64_t kAdvance = kCopied ? kStepBytes * P::kRows : kStepBytes;
   const RowAddress<P> rows(kCopied ? kStepBytes : job.w_stride);
   const std::int64_t steps = (job.k_end - job.k_begin + (kCopied ? P::kStep - 1 : 0)) / P::kStep;
-  const std::uint8_t* w = kCopied ? job.w : job.w + job.k_begin * P::kWBytes;
+  const std::uint8_t* w = kCopied ? job.w : job.w + P::w_bytes(job.k_begin);
   const std::uint8_t* x = job.x + job.k_begin * P::kXBytes;
   const std::int64_t x_stride = job.x_stride;
   const std::uint8_t* ahead = job.ahead;
   const std::uint8_t* end = w + steps * kAdvance;
-  const std::int64_t quarter = job.cols * P::kWBytes / 4;
+  const std::int64_t quarter = P::w_bytes(job.cols) / 4;
   const std::int64_t distance = quarter < kMinRowAhead   ? kMinRowAhead
                                 : quarter > kMaxRowAhead ? kMaxRowAhead
                                                          : quarter;
-  const std::uint8_t* near_end = job.w + job.cols * P::kWBytes - distance;
+  const std::uint8_t* near_end = job.w + P::w_bytes(job.cols) - distance;
   for (; w != end; w += kAdvance, x += P::kStep * P::kXBytes) {
     typename P::X xs[kM];
 #pragma GCC unroll 8
@@ -135,14 +138,16 @@ inline void matmul_tile(const TileJob& job) {
         sums[m][n] = P::mac(sums[m][n], xs[m], ws);
     }
   }
-  const auto left = static_cast<int>((job.k_end - job.k_begin) % P::kStep);
-  if (!kCopied && left > 0) {
+  if constexpr (requires { P::load_w_tail(w, 1); }) {
+    const auto left = static_cast<int>((job.k_end - job.k_begin) % P::kStep);
+    if (!kCopied && left > 0) {
 #pragma GCC unroll 8
-    for (int n = 0; n < P::kRows; ++n) {
-      const typename P::W ws = P::load_w_tail(w + n * job.w_stride, left);
+      for (int n = 0; n < P::kRows; ++n) {
+        const typename P::W ws = P::load_w_tail(w + n * job.w_stride, left);
 #pragma GCC unroll 8
-      for (int m = 0; m < kM; ++m)
-        sums[m][n] = P::mac(sums[m][n], P::load_x(x + m * x_stride), ws);
+        for (int m = 0; m < kM; ++m)
+          sums[m][n] = P::mac(sums[m][n], P::load_x(x + m * x_stride), ws);
+      }
     }
   }
   if (job.k_end == job.cols) return store_tile<P, kM>(job, sums);

@@ -3,35 +3,35 @@
 
 #include <cstdint>
 
-#include "engine/dtype.h"
+#include "engine/cuda/device_type.h"
 
 /// From what a step knows to the instance of a kernel that does it.
 namespace expertscope::cuda {
 
 /// fn<type of the weights, type of the activations>(): bf16 activations only with BF16 weights.
 template <class Fn>
-void with_types(DType weights, bool rounds, Fn&& fn) {
-  if (rounds) return fn.template operator()<DType::bf16, std::uint16_t>();
+void with_types(DeviceType weights, bool rounds, Fn&& fn) {
+  if (rounds) return fn.template operator()<DeviceType::bf16, std::uint16_t>();
   switch (weights) {
-    case DType::f32:
-      return fn.template operator()<DType::f32, float>();
-    case DType::f16:
-      return fn.template operator()<DType::f16, float>();
-    case DType::bf16:
-      return fn.template operator()<DType::bf16, float>();
+    case DeviceType::f32:
+      return fn.template operator()<DeviceType::f32, float>();
+    case DeviceType::f16:
+      return fn.template operator()<DeviceType::f16, float>();
+    case DeviceType::bf16:
+      return fn.template operator()<DeviceType::bf16, float>();
   }
 }
 
 /// fn<type of the weights>().
 template <class Fn>
-void with_weights(DType weights, Fn&& fn) {
+void with_weights(DeviceType weights, Fn&& fn) {
   switch (weights) {
-    case DType::f32:
-      return fn.template operator()<DType::f32>();
-    case DType::f16:
-      return fn.template operator()<DType::f16>();
-    case DType::bf16:
-      return fn.template operator()<DType::bf16>();
+    case DeviceType::f32:
+      return fn.template operator()<DeviceType::f32>();
+    case DeviceType::f16:
+      return fn.template operator()<DeviceType::f16>();
+    case DeviceType::bf16:
+      return fn.template operator()<DeviceType::bf16>();
   }
 }
 

@@ -13,7 +13,7 @@ namespace expertscope::cuda {
 ///
 /// Rows hold `cols` elements (a multiple of 16 bytes of the weights' type, padded with zeros) and lie aligned
 /// to 16 bytes. A group is kGroup elements of a row, the chunks of all lanes.
-template <DType kType, int kRows, int kAhead>
+template <DeviceType kType, int kRows, int kAhead>
 struct Chunks {
   static constexpr int kElements = kPack<kType>;
   static constexpr int kStep = kWarp * kElements;
@@ -22,7 +22,7 @@ struct Chunks {
   uint4 raw[kAhead][kRows];
 
   __device__ static const unsigned char* address(const void* row, int k) {
-    return static_cast<const unsigned char*>(row) + static_cast<std::size_t>(k) * dtype_size(kType);
+    return static_cast<const unsigned char*>(row) + static_cast<std::size_t>(k) * device_bytes(kType);
   }
 
   /// Asks for the group of elements from `first` on. A whole group has no conditions in it; zeros stand
@@ -77,7 +77,7 @@ struct Chunks {
 
 /// Dot products of kRows rows of weights with kTokens vectors, by one warp, whose first group has been asked
 /// for; the lanes' sums are not added up yet.
-template <int kTokens, DType kType, int kRows, int kAhead, class X>
+template <int kTokens, DeviceType kType, int kRows, int kAhead, class X>
 __device__ inline void dot_rows(Chunks<kType, kRows, kAhead>& chunks, const void* const (&rows)[kRows],
                                 const X* x, int x_stride, int cols, float (&sum)[kRows][kTokens]) {
 #pragma unroll

@@ -46,7 +46,7 @@ __device__ inline SlotWeights weights_of_slot(const void* const* table, const De
 /// inner[token][slot][i] = silu(gate_i x) * (up_i x). Blocks: (rows, slots, tokens), each of which may be
 /// fewer than there are; `normed` is [tokens][experts.hidden_stride], `inner` [tokens][slots][inner_stride].
 /// Dynamic shared memory: experts.hidden_stride activations of type X.
-template <DType kType, class X>
+template <DeviceType kType, class X>
 __global__ void __launch_bounds__(kProductThreads, 3)
     expert_gate_up(const DeviceStep* step, DeviceExperts experts, const DeviceRouting* routing,
                    DeviceSlots slots, const X* normed, X* inner) {
@@ -69,8 +69,8 @@ __global__ void __launch_bounds__(kProductThreads, 3)
       const int i = first + warp_index();
       const int row = min(i, experts.inner - 1);
       const void* rows[2] = {
-          row_of(expert.weights, dtype_size(kType), experts.hidden_stride, row),
-          row_of(expert.weights, dtype_size(kType), experts.hidden_stride, experts.inner + row)};
+          row_of(expert.weights, device_bytes(kType), experts.hidden_stride, row),
+          row_of(expert.weights, device_bytes(kType), experts.hidden_stride, experts.inner + row)};
       Chunks<kType, 2, 4> chunks;
       chunks.load(rows, 0, experts.hidden_stride);
       if (!waited) {  // all of the block: its warps go through the same slots and groups of rows
@@ -120,7 +120,7 @@ __device__ inline void note_hidden(RowPart* parts, int token, Peak peak, Peak* s
 
 /// A part of the second product: some elements of the inputs of some slots, in shared memory, and what a warp
 /// has asked for of the weights they meet.
-template <DType kType, class X>
+template <DeviceType kType, class X>
 struct SlotTile {
   static constexpr int kSlots = 4;
   static constexpr int kAhead = 3;
@@ -176,7 +176,7 @@ struct SlotTile {
 
 /// hidden[token][n] += sum over slots of weight * scale * (down_n inner). One warp a channel n; blocks:
 /// (hidden / warps, tokens).
-template <DType kType, class X>
+template <DeviceType kType, class X>
 __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
     expert_down(const DeviceStep* step, DeviceExperts experts, const DeviceRouting* routing,
                 DeviceSlots slots, const X* inner, float* hidden, OutputParts parts) {
@@ -211,7 +211,7 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
 #pragma unroll
     for (int i = 0; i < Tile::kSlots; ++i) {
       const void* weights = expert[first + i].weights;
-      rows[i] = mine && weights != nullptr ? row_of(weights, dtype_size(kType), stride, n) : nullptr;
+      rows[i] = mine && weights != nullptr ? row_of(weights, device_bytes(kType), stride, n) : nullptr;
     }
     for (int k = 0; k < stride; k += Tile::kWidth, buffer ^= 1) {
       Tile tile;

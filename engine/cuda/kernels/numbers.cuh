@@ -3,15 +3,15 @@
 
 #include <cstdint>
 
+#include "engine/cuda/device_type.h"
 #include "engine/cuda/kernels/instructions.cuh"
-#include "engine/dtype.h"
 
 /// Weights and activations as kernels read and write them: 16 bytes at a time, f32 in registers.
 namespace expertscope::cuda {
 
 /// Elements of a type in 16 bytes.
-template <DType kType>
-inline constexpr int kPack = kType == DType::f32 ? 4 : 8;
+template <DeviceType kType>
+inline constexpr int kPack = kType == DeviceType::f32 ? 4 : 8;
 
 /// An activation as it lies in memory: float, or bf16 where it enters a product of bf16 arithmetic.
 using Bf16 = std::uint16_t;
@@ -24,14 +24,14 @@ __device__ inline float widen_high(std::uint32_t pair) {
 }
 
 /// 16 bytes of weights as floats.
-template <DType kType>
+template <DeviceType kType>
 __device__ inline void widen(const uint4& raw, float (&values)[kPack<kType>]) {
   const std::uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    if constexpr (kType == DType::f32) {
+    if constexpr (kType == DeviceType::f32) {
       values[i] = __uint_as_float(words[i]);
-    } else if constexpr (kType == DType::bf16) {
+    } else if constexpr (kType == DeviceType::bf16) {
       values[2 * i] = widen_low(words[i]);
       values[2 * i + 1] = widen_high(words[i]);
     } else {
@@ -56,7 +56,7 @@ __device__ inline void load_activations(const float* x, float (&values)[kCount])
 template <int kCount>
 __device__ inline void load_activations(const Bf16* x, float (&values)[kCount]) {
   if constexpr (kCount == 8) {
-    widen<DType::bf16>(*reinterpret_cast<const uint4*>(x), values);
+    widen<DeviceType::bf16>(*reinterpret_cast<const uint4*>(x), values);
   } else {
     const uint2 raw = *reinterpret_cast<const uint2*>(x);
     values[0] = widen_low(raw.x);

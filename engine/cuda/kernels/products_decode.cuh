@@ -17,7 +17,7 @@ enum class ProductRows : std::uint8_t { tokens, output_rows };
 /// What a warp of a product does: rows of the weights, as many as it takes for the grid's warps to share
 /// them, kAhead chunks at a time. The first one's weights are asked for when this is made, which should be
 /// early.
-template <DType kType, int kTokens, int kAhead = 8>
+template <DeviceType kType, int kTokens, int kAhead = 8>
 class RowProduct {
  public:
   __device__ explicit RowProduct(const DeviceMatrix& w)
@@ -45,7 +45,7 @@ class RowProduct {
 
  private:
   __device__ const void* address() const {
-    return row_of(w_.data, dtype_size(kType), w_.stride, n_);
+    return row_of(w_.data, device_bytes(kType), w_.stride, n_);
   }
   __device__ void load() {
     const void* row[1] = {address()};
@@ -80,7 +80,7 @@ __device__ inline void norm_tokens_of_block(const NormShare<kProductThreads>& fi
 
 /// y[t][n] = sum_k norm(hidden[row t])[k] w[n][k] for kTokens rows at most. Dynamic shared memory:
 /// kTokens * w.stride activations of type X.
-template <DType kType, class X, int kTokens, ProductRows kRows>
+template <DeviceType kType, class X, int kTokens, ProductRows kRows>
 __global__ void __launch_bounds__(kProductThreads, product_blocks_resident(kTokens))
     norm_product(const DeviceStep* step, const float* hidden, const float* norm, float eps, DeviceMatrix w,
                  float* y, int y_stride) {
@@ -116,7 +116,7 @@ constexpr int add_product_ahead(int tokens) {
 
 /// hidden[t][n] += bias[n] + sum_k x[t][k] w[n][k]. Dynamic shared memory: kTokens * w.stride activations of
 /// type X.
-template <DType kType, class X, int kTokens>
+template <DeviceType kType, class X, int kTokens>
 __global__ void __launch_bounds__(kProductThreads, 2)
     add_product(const DeviceStep* step, const X* x, DeviceMatrix w, const float* bias, float* hidden) {
   auto* shared = reinterpret_cast<X*>(dynamic_shared());
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kProductThreads, 2)
 
 /// The router of one layer: norm, logits in f32 whatever the mode, and by the last block the routing of every
 /// token with the edits of the table. Block 0 leaves the normed rows to the experts.
-template <DType kType, class X, int kTokens>
+template <DeviceType kType, class X, int kTokens>
 __global__ void __launch_bounds__(kProductThreads)
     route_tokens_decode(const DeviceStep* step, const float* hidden, const float* norm, float eps,
                         DeviceMatrix w, const DeviceRouting* routing, int moe_layer, float* logits,

@@ -74,7 +74,7 @@ inline constexpr int kTiledDepth = 32;
 
 /// Rows of weights, widened, into shared memory: to[feature][k], one column of padding against bank
 /// conflicts.
-template <DType kType>
+template <DeviceType kType>
 __device__ inline void stage_weights(const void* w, int first, int features, int stride, int k0,
                                      float (&to)[kTiledFeatures][kTiledDepth + 1]) {
   constexpr int kElements = kPack<kType>;
@@ -84,8 +84,8 @@ __device__ inline void stage_weights(const void* w, int first, int features, int
     const int k = c % kChunks * kElements;
     float values[kElements] = {};
     if (first + n < features && k0 + k < stride) {
-      const auto* row = static_cast<const unsigned char*>(row_of(w, dtype_size(kType), stride, first + n));
-      widen<kType>(load_streaming(row + static_cast<std::size_t>(k0 + k) * dtype_size(kType)), values);
+      const auto* row = static_cast<const unsigned char*>(row_of(w, device_bytes(kType), stride, first + n));
+      widen<kType>(load_streaming(row + static_cast<std::size_t>(k0 + k) * device_bytes(kType)), values);
     }
 #pragma unroll
     for (int i = 0; i < kElements; ++i)
@@ -113,7 +113,7 @@ __device__ inline void stage_rows(const TileProduct<float>& p, const RowTile& ti
 
 /// Blocks: (features, with silu_mul y_stride / kTiledFeatures, tiles or fewer). A thread sums up 4 features
 /// of 2 rows.
-template <DType kType, Epilogue kEpilogue>
+template <DeviceType kType, Epilogue kEpilogue>
 __global__ void __launch_bounds__(kTiledThreads) tiled_product(TileProduct<float> p) {
   constexpr int kMatrices = kEpilogue == Epilogue::silu_mul ? 2 : 1;
   __shared__ float weights[kMatrices][kTiledFeatures][kTiledDepth + 1];
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kTiledThreads) tiled_product(TileProduct<float
        index += static_cast<int>(gridDim.y)) {
     const auto* w = static_cast<const unsigned char*>(weights_of(p, tile));
     const std::size_t matrix =
-        static_cast<std::size_t>(p.features) * static_cast<std::size_t>(p.stride) * dtype_size(kType);
+        static_cast<std::size_t>(p.features) * static_cast<std::size_t>(p.stride) * device_bytes(kType);
     float sum[kMatrices][4][2] = {};
     for (int k0 = 0; k0 < p.stride; k0 += kTiledDepth) {
 #pragma unroll

@@ -10,19 +10,19 @@ namespace expertscope::cuda {
 inline constexpr int kRowThreads = 256;
 
 /// hidden[t] = row id[t] of the embedding. Blocks: tokens.
-template <DType kType>
+template <DeviceType kType>
 __global__ void __launch_bounds__(kRowThreads)
     embed_rows(const DeviceStep* step, DeviceMatrix table, float* hidden) {
   const int token = static_cast<int>(blockIdx.x);
   if (token >= step->tokens) return;
-  const auto* row =
-      static_cast<const unsigned char*>(row_of(table.data, dtype_size(kType), table.stride, step->id[token]));
+  const auto* row = static_cast<const unsigned char*>(
+      row_of(table.data, device_bytes(kType), table.stride, step->id[token]));
   float* to = hidden + static_cast<std::size_t>(token) * static_cast<std::size_t>(table.cols);
   constexpr int kElements = kPack<kType>;
   for (int first = static_cast<int>(threadIdx.x) * kElements; first < table.cols;
        first += kRowThreads * kElements) {
     float values[kElements];
-    widen<kType>(load_streaming(row + static_cast<std::size_t>(first) * dtype_size(kType)), values);
+    widen<kType>(load_streaming(row + static_cast<std::size_t>(first) * device_bytes(kType)), values);
 #pragma unroll
     for (int i = 0; i < kElements; ++i)
       if (first + i < table.cols) to[first + i] = values[i];
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kRowThreads)
 
 /// weight[t] of the shared expert: sigmoid(gate norm(hidden[t])), in f32 whatever the products take, as the
 /// router; weights lie `step->slots` apart where `by_slots` is set. Blocks: tokens.
-template <DType kType>
+template <DeviceType kType>
 __global__ void __launch_bounds__(kRowThreads)
     weigh_shared(const DeviceStep* step, const float* hidden, const float* norm, float eps, DeviceMatrix gate,
                  bool by_slots, float* weight) {
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kRowThreads)
   for (int first = static_cast<int>(threadIdx.x) * kElements; first < gate.cols;
        first += kRowThreads * kElements) {
     float values[kElements];
-    widen<kType>(load_streaming(row + static_cast<std::size_t>(first) * dtype_size(kType)), values);
+    widen<kType>(load_streaming(row + static_cast<std::size_t>(first) * device_bytes(kType)), values);
 #pragma unroll
     for (int i = 0; i < kElements; ++i) {
       if (first + i >= gate.cols) continue;

@@ -39,10 +39,10 @@ struct Factors {
 };
 
 __device__ inline float element(const StoredMatrix& matrix, std::size_t index) {
-  if (matrix.dtype == DType::f32) return static_cast<const float*>(matrix.data)[index];
+  if (matrix.type == DeviceType::f32) return static_cast<const float*>(matrix.data)[index];
   const std::uint16_t half = static_cast<const std::uint16_t*>(matrix.data)[index];
-  return matrix.dtype == DType::bf16 ? __uint_as_float(static_cast<std::uint32_t>(half) << 16)
-                                     : widen_f16(half);
+  return matrix.type == DeviceType::bf16 ? __uint_as_float(static_cast<std::uint32_t>(half) << 16)
+                                         : widen_f16(half);
 }
 
 __device__ inline int chosen(const Choice& choice, std::size_t token) {

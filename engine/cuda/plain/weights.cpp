@@ -8,23 +8,25 @@
 
 namespace expertscope::cuda::plain {
 
-const void* StoredWeights::take(const void* source, DType dtype, std::int64_t rows, std::int64_t cols) {
-  copies_.push_back({source, dtype, dtype, rows, cols, cols, arena_.used().value()});
-  return arena_.take<std::uint8_t>(CheckedSize(rows) * CheckedSize(cols) *
-                                   CheckedSize(static_cast<std::int64_t>(dtype_size(dtype))));
+const void* StoredWeights::take(const Matrix& matrix, DeviceType type) {
+  copies_.push_back({matrix, type, matrix.cols, arena_.used().value()});
+  return arena_.take<std::uint8_t>(CheckedSize(matrix.rows) * CheckedSize(matrix.cols) *
+                                   CheckedSize(static_cast<std::int64_t>(device_bytes(type))));
 }
 
 StoredVector StoredWeights::place(const Vector& vector) {
   if (vector.empty()) return {};
   const auto size = static_cast<std::int64_t>(vector.size());
-  return {static_cast<const float*>(take(vector.data(), DType::f32, 1, size)), static_cast<int>(size)};
+  const void* data = take({vector.data(), &weight_format(FormatId::f32), 1, size}, DeviceType::f32);
+  return {static_cast<const float*>(data), static_cast<int>(size)};
 }
 
 Matrices StoredWeights::place(const Matrix& matrix, const Vector& bias) {
   if (!matrix) return {};
   const StoredMatrix* at = table_at_ == nullptr ? nullptr : table_at_ + table_.size();
-  const void* data = take(matrix.data, matrix.dtype, matrix.rows, matrix.cols);
-  table_.push_back({data, matrix.dtype, place(bias).data});
+  const DeviceType type = device_type(*matrix.format).value_or(DeviceType::f32);
+  const void* data = take(matrix, type);
+  table_.push_back({data, type, place(bias).data});
   return {at, static_cast<int>(matrix.rows), static_cast<int>(matrix.cols)};
 }
 
@@ -94,7 +96,8 @@ std::size_t StoredWeights::staging_bytes() const {
   constexpr std::size_t kMost = std::size_t{32} << 20;
   std::size_t largest = 1;
   for (const WeightCopy& copy : copies_)
-    largest = std::max(largest, static_cast<std::size_t>(copy.rows * copy.cols) * dtype_size(copy.to));
+    largest =
+        std::max(largest, static_cast<std::size_t>(copy.source.rows * copy.stride) * device_bytes(copy.to));
   return std::min(largest, kMost);
 }
 

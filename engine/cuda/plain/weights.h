@@ -15,10 +15,10 @@
 /// The plain path: every matrix and vector by itself, as the file has it.
 namespace expertscope::cuda::plain {
 
-/// A matrix as kernels read it: row-major, in the type of its file.
+/// A matrix as kernels read it: row-major, in the type of its file, f32 for a format that is none of them.
 struct StoredMatrix {
   const void* data = nullptr;
-  DType dtype = DType::f32;
+  DeviceType type = DeviceType::f32;
   const float* bias = nullptr;  ///< [rows] of its product, or null
 };
 
@@ -72,7 +72,7 @@ class StoredWeights {
   StoredVector place(const Vector& vector);
   StoredMlp place(const MlpWeights* first, std::size_t count);
   StoredLayer place(const LayerWeights& layer);
-  const void* take(const void* source, DType dtype, std::int64_t rows, std::int64_t cols);
+  const void* take(const Matrix& matrix, DeviceType type);
 
   const Weights& from_;
   Arena arena_{nullptr};

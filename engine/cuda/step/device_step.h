@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "engine/backend/routing_rules.h"
-#include "engine/dtype.h"
+#include "engine/cuda/device_type.h"
 
 /// What kernels read through pointers: plain structures that the host fills and copies to the device. Because
 /// nothing of a step is a kernel argument, one recorded graph serves every step, whatever was edited or
@@ -16,7 +16,7 @@ namespace expertscope::cuda {
 /// the elements between `cols` and `stride` are zero.
 struct DeviceMatrix {
   const void* data = nullptr;
-  DType dtype = DType::f32;
+  DeviceType type = DeviceType::f32;
   int rows = 0;
   int cols = 0;
   int stride = 0;  ///< elements from one row to the next
@@ -28,7 +28,7 @@ struct DeviceMatrix {
 struct DeviceExperts {
   const void* const* gate_up = nullptr;  ///< [experts]
   const void* const* down = nullptr;     ///< [experts]
-  DType dtype = DType::f32;
+  DeviceType type = DeviceType::f32;
   int experts = 0;
   int inner = 0;          ///< moe_intermediate_size
   int hidden = 0;         ///< hidden_size

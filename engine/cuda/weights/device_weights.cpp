@@ -23,7 +23,8 @@ std::size_t staging_bytes(const WeightLayout& layout) {
   std::size_t largest = 1;
   for (const auto* copies : {&layout.shared_copies(), &layout.expert_copies()}) {
     for (const WeightCopy& copy : *copies)
-      largest = std::max(largest, static_cast<std::size_t>(copy.rows * copy.stride) * dtype_size(copy.to));
+      largest =
+          std::max(largest, static_cast<std::size_t>(copy.source.rows * copy.stride) * device_bytes(copy.to));
   }
   return std::min(largest, kMost);
 }
@@ -51,8 +52,8 @@ Status DeviceWeights::fill_host(const WeightLayout& layout, const std::function<
     host_views_.back() = *address;
     for (; copy != layout.expert_copies().end() && copy->offset < placed.offset + bytes; ++copy) {
       if (stop.stop_requested()) return cancelled();
-      convert_rows(*copy, 0, copy->rows, block.data() + (copy->offset - placed.offset));
-      done(static_cast<std::size_t>(copy->rows * copy->stride) * dtype_size(copy->to));
+      convert_rows(*copy, 0, copy->source.rows, block.data() + (copy->offset - placed.offset));
+      done(static_cast<std::size_t>(copy->source.rows * copy->stride) * device_bytes(copy->to));
     }
   }
   return {};
@@ -111,7 +112,7 @@ void DeviceWeights::bind(const WeightLayout& layout, const ModelConfig& config) 
     layer.o_bias = placed.o_bias.on_device(base);
     const auto experts = [&](const PlacedExperts& from, std::size_t gate_up, std::size_t down) {
       return DeviceExperts{
-          tables_.data() + gate_up, tables_.data() + down,      from.dtype,        from.experts, from.inner,
+          tables_.data() + gate_up, tables_.data() + down,      from.type,         from.experts, from.inner,
           config.hidden_size,       padded(config.hidden_size), padded(from.inner)};
     };
     const auto index = static_cast<int>(n);
@@ -129,7 +130,7 @@ Status DeviceWeights::copy_router_pieces(cudaStream_t stream) const {
   for (const DeviceLayer& layer : layers_) {
     const DeviceMatrix& from = layer.router;
     const DeviceMatrix& to = layer.router_pieces;
-    const std::size_t row = static_cast<std::size_t>(from.stride) * dtype_size(from.dtype);
+    const std::size_t row = static_cast<std::size_t>(from.stride) * device_bytes(from.type);
     for (int piece = 0; piece < kRouterPieces && to.rows > 0; ++piece) {
       auto* place =
           static_cast<std::uint8_t*>(const_cast<void*>(to.data)) + static_cast<std::size_t>(piece) * row;

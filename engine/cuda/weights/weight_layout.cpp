@@ -12,36 +12,34 @@ std::size_t aligned(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-std::size_t matrix_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
+std::size_t matrix_bytes(DeviceType type, std::int64_t rows, std::int64_t cols) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(padded(static_cast<int>(cols))) *
-         dtype_size(dtype);
+         device_bytes(type);
 }
 
-/// The type in which matrices can lie behind each other: their own when they share one.
-DType common_type(std::initializer_list<const Matrix*> matrices) {
-  const DType first = (*matrices.begin())->dtype;
-  const bool same = std::all_of(matrices.begin(), matrices.end(),
-                                [&](const Matrix* matrix) { return matrix->dtype == first; });
-  return same ? first : DType::f32;
-}
-
-/// The type in which all experts of a layer can lie.
-DType common_type(const std::vector<const MlpWeights*>& experts,
-                  const std::vector<const MlpWeights*>& shared) {
-  const DType first = experts.front()->gate_proj.dtype;
-  const auto same = [&](const MlpWeights* expert) {
-    return common_type({&expert->gate_proj, &expert->up_proj, &expert->down_proj}) == first;
-  };
-  const bool all =
-      std::all_of(experts.begin(), experts.end(), same) && std::all_of(shared.begin(), shared.end(), same);
-  return all ? first : DType::f32;
+/// What a matrix is on the device by itself.
+DeviceType type_of(const Matrix& matrix, MathMode math) {
+  return device_type(*matrix.format).value_or(math == MathMode::bf16 ? DeviceType::bf16 : DeviceType::f32);
 }
 
 }  // namespace
 
+std::optional<DeviceType> device_type(const WeightFormat& format) {
+  switch (format.id) {
+    case FormatId::f32:
+      return DeviceType::f32;
+    case FormatId::f16:
+      return DeviceType::f16;
+    case FormatId::bf16:
+      return DeviceType::bf16;
+    default:
+      return std::nullopt;
+  }
+}
+
 DeviceMatrix PlacedMatrix::on_device(void* base) const {
   if (rows == 0) return {};
-  return {static_cast<std::uint8_t*>(base) + offset, dtype, rows, cols, padded(cols)};
+  return {static_cast<std::uint8_t*>(base) + offset, type, rows, cols, padded(cols)};
 }
 
 const float* PlacedVector::on_device(void* base) const {
@@ -49,31 +47,51 @@ const float* PlacedVector::on_device(void* base) const {
   return reinterpret_cast<const float*>(static_cast<std::uint8_t*>(base) + offset);
 }
 
-void WeightLayout::copy_stacked(std::initializer_list<const Matrix*> stacked, DType to, std::size_t offset,
-                                std::vector<WeightCopy>& copies) const {
+/// The type in which matrices can lie behind each other: their own when they share one.
+DeviceType WeightLayout::type_of(std::initializer_list<const Matrix*> matrices) const {
+  const DeviceType first = cuda::type_of(**matrices.begin(), math_);
+  const bool same = std::all_of(matrices.begin(), matrices.end(),
+                                [&](const Matrix* matrix) { return cuda::type_of(*matrix, math_) == first; });
+  return same ? first : DeviceType::f32;
+}
+
+/// The type in which all experts of a layer can lie.
+DeviceType WeightLayout::type_of(const std::vector<const MlpWeights*>& experts,
+                                 const std::vector<const MlpWeights*>& shared) const {
+  const DeviceType first = type_of({&experts.front()->gate_proj});
+  const auto same = [&](const MlpWeights* expert) {
+    return type_of({&expert->gate_proj, &expert->up_proj, &expert->down_proj}) == first;
+  };
+  const bool all =
+      std::all_of(experts.begin(), experts.end(), same) && std::all_of(shared.begin(), shared.end(), same);
+  return all ? first : DeviceType::f32;
+}
+
+void WeightLayout::copy_stacked(std::initializer_list<const Matrix*> stacked, DeviceType to,
+                                std::size_t offset, std::vector<WeightCopy>& copies) const {
   for (const Matrix* matrix : stacked) {
-    copies.push_back({matrix->data, matrix->dtype, to, matrix->rows, matrix->cols,
-                      padded(static_cast<int>(matrix->cols)), offset});
+    copies.push_back({*matrix, to, padded(static_cast<int>(matrix->cols)), offset});
     offset += matrix_bytes(to, matrix->rows, matrix->cols);
   }
 }
 
 PlacedMatrix WeightLayout::place(std::initializer_list<const Matrix*> stacked) {
   PlacedMatrix placed;
-  placed.dtype = common_type(stacked);
+  placed.type = type_of(stacked);
   placed.cols = static_cast<int>((*stacked.begin())->cols);
   placed.offset = shared_bytes_;
   for (const Matrix* matrix : stacked)
     placed.rows += static_cast<int>(matrix->rows);
-  copy_stacked(stacked, placed.dtype, placed.offset, shared_);
-  shared_bytes_ += aligned(matrix_bytes(placed.dtype, placed.rows, placed.cols));
+  copy_stacked(stacked, placed.type, placed.offset, shared_);
+  shared_bytes_ += aligned(matrix_bytes(placed.type, placed.rows, placed.cols));
   return placed;
 }
 
 PlacedMatrix WeightLayout::reserve_pieces(const PlacedMatrix& router) {
-  if (router.dtype != DType::bf16) return {};
-  const PlacedMatrix pieces{DType::bf16, router.rows, kRouterPieces * padded(router.cols), shared_bytes_};
-  shared_bytes_ += aligned(matrix_bytes(pieces.dtype, pieces.rows, pieces.cols));
+  if (router.type != DeviceType::bf16) return {};
+  const PlacedMatrix pieces{DeviceType::bf16, router.rows, kRouterPieces * padded(router.cols),
+                            shared_bytes_};
+  shared_bytes_ += aligned(matrix_bytes(pieces.type, pieces.rows, pieces.cols));
   return pieces;
 }
 
@@ -83,7 +101,7 @@ PlacedVector WeightLayout::place(std::initializer_list<const Vector*> joined) {
   for (const Vector* vector : joined) {
     if (vector->empty()) continue;
     const auto size = static_cast<std::int64_t>(vector->size());
-    shared_.push_back({vector->data(), DType::f32, DType::f32, 1, size, size,
+    shared_.push_back({Matrix{vector->data(), &weight_format(FormatId::f32), 1, size}, DeviceType::f32, size,
                        placed.offset + static_cast<std::size_t>(placed.size) * sizeof(float)});
     placed.size += static_cast<int>(size);
   }
@@ -91,30 +109,30 @@ PlacedVector WeightLayout::place(std::initializer_list<const Vector*> joined) {
   return placed;
 }
 
-PlacedExperts WeightLayout::place_experts(const std::vector<const MlpWeights*>& experts, DType dtype,
+PlacedExperts WeightLayout::place_experts(const std::vector<const MlpWeights*>& experts, DeviceType type,
                                           bool dense) {
   PlacedExperts placed;
   const MlpWeights& first = *experts.front();
   std::size_t& used = dense ? shared_bytes_ : expert_bytes_;
   std::vector<WeightCopy>& copies = dense ? shared_ : experts_;
   placed.dense = dense;
-  placed.dtype = dtype;
+  placed.type = type;
   placed.experts = static_cast<int>(experts.size());
   placed.inner = static_cast<int>(first.gate_proj.rows);
   placed.offset = used;
-  placed.down_offset = aligned(matrix_bytes(placed.dtype, 2 * first.gate_proj.rows, first.gate_proj.cols));
+  placed.down_offset = aligned(matrix_bytes(placed.type, 2 * first.gate_proj.rows, first.gate_proj.cols));
   placed.expert_bytes =
-      placed.down_offset + aligned(matrix_bytes(placed.dtype, first.down_proj.rows, first.down_proj.cols));
+      placed.down_offset + aligned(matrix_bytes(placed.type, first.down_proj.rows, first.down_proj.cols));
   for (const MlpWeights* expert : experts) {
-    copy_stacked({&expert->gate_proj, &expert->up_proj}, placed.dtype, used, copies);
-    copy_stacked({&expert->down_proj}, placed.dtype, used + placed.down_offset, copies);
+    copy_stacked({&expert->gate_proj, &expert->up_proj}, placed.type, used, copies);
+    copy_stacked({&expert->down_proj}, placed.type, used + placed.down_offset, copies);
     used += placed.expert_bytes;
   }
   if (!dense) largest_expert_ = std::max(largest_expert_, placed.expert_bytes);
   return placed;
 }
 
-WeightLayout::WeightLayout(const ModelConfig& config, const Weights& weights) {
+WeightLayout::WeightLayout(const ModelConfig& config, const Weights& weights, MathMode math) : math_(math) {
   embed_tokens_ = place({&weights.embed_tokens});
   lm_head_ = weights.lm_head.data == weights.embed_tokens.data ? embed_tokens_ : place({&weights.lm_head});
   norm_ = place({&weights.norm});
@@ -143,9 +161,9 @@ WeightLayout::WeightLayout(const ModelConfig& config, const Weights& weights) {
       experts.push_back(&layer.mlp);
     }
     // One input, normed once, for both.
-    const DType dtype = common_type(experts, shared);
-    placed.experts = place_experts(experts, dtype, !config.is_moe(n));
-    if (!shared.empty()) placed.shared = place_experts(shared, dtype, true);
+    const DeviceType type = type_of(experts, shared);
+    placed.experts = place_experts(experts, type, !config.is_moe(n));
+    if (!shared.empty()) placed.shared = place_experts(shared, type, true);
     layers_.push_back(placed);
   }
 }

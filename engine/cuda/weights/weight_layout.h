@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "engine/backend/backend.h"
 #include "engine/backend/sizes.h"
 #include "engine/cuda/step/device_step.h"
 #include "engine/model/config.h"
@@ -12,21 +14,21 @@
 
 namespace expertscope::cuda {
 
-/// Rows on their way from a mapped file to the device: `rows` rows of `cols` elements become rows of `stride`
-/// elements of type `to`, zeros behind `cols`.
+/// What kernels read a format as where it lies; nullopt for one that is widened first.
+std::optional<DeviceType> device_type(const WeightFormat& format);
+
+/// A matrix on its way from a mapped file to the device: its rows become rows of `stride` elements of type
+/// `to`, zeros behind its columns.
 struct WeightCopy {
-  const void* source = nullptr;
-  DType from = DType::f32;
-  DType to = DType::f32;
-  std::int64_t rows = 0;
-  std::int64_t cols = 0;
+  Matrix source;
+  DeviceType to = DeviceType::f32;
   std::int64_t stride = 0;
   std::size_t offset = 0;  ///< bytes from the beginning of the block it belongs to
 };
 
 /// A matrix of the layout before there is memory for it.
 struct PlacedMatrix {
-  DType dtype = DType::f32;
+  DeviceType type = DeviceType::f32;
   int rows = 0;
   int cols = 0;
   std::size_t offset = 0;
@@ -48,7 +50,7 @@ struct PlacedVector {
 /// and up, then down.
 struct PlacedExperts {
   bool dense = false;
-  DType dtype = DType::f32;
+  DeviceType type = DeviceType::f32;
   int experts = 0;
   int inner = 0;
   std::size_t offset = 0;
@@ -70,11 +72,12 @@ struct PlacedLayer {
 };
 
 /// Where every weight of a model goes, computed without touching the device: two blocks, one of what every
-/// token reads and one of experts. Matrices that one kernel reads together lie behind each other in one type:
-/// where a file mixes types they become f32.
+/// token reads and one of experts. A format that no kernel reads is widened on its way, to f32, or in bf16
+/// mode to bf16, rounded to nearest even. Matrices that one kernel reads together lie behind each other in
+/// one type: where a file mixes types they become f32.
 class WeightLayout {
  public:
-  WeightLayout(const ModelConfig& config, const Weights& weights);
+  WeightLayout(const ModelConfig& config, const Weights& weights, MathMode math);
 
   const std::vector<PlacedLayer>& layers() const { return layers_; }
   const PlacedMatrix& embed_tokens() const { return embed_tokens_; }
@@ -89,13 +92,17 @@ class WeightLayout {
   std::size_t largest_expert() const { return largest_expert_; }
 
  private:
+  DeviceType type_of(std::initializer_list<const Matrix*> matrices) const;
+  DeviceType type_of(const std::vector<const MlpWeights*>& experts,
+                     const std::vector<const MlpWeights*>& shared) const;
   PlacedMatrix place(std::initializer_list<const Matrix*> stacked);
   PlacedVector place(std::initializer_list<const Vector*> joined);
   PlacedMatrix reserve_pieces(const PlacedMatrix& router);
-  PlacedExperts place_experts(const std::vector<const MlpWeights*>& experts, DType dtype, bool dense);
-  void copy_stacked(std::initializer_list<const Matrix*> stacked, DType to, std::size_t offset,
+  PlacedExperts place_experts(const std::vector<const MlpWeights*>& experts, DeviceType type, bool dense);
+  void copy_stacked(std::initializer_list<const Matrix*> stacked, DeviceType to, std::size_t offset,
                     std::vector<WeightCopy>& copies) const;
 
+  MathMode math_;
   std::vector<PlacedLayer> layers_;
   PlacedMatrix embed_tokens_, lm_head_;
   PlacedVector norm_;

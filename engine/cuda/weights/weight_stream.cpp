@@ -3,39 +3,34 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
+
+#include "engine/half.h"
 
 namespace expertscope::cuda {
-namespace {
-
-float element(const void* source, DType type, std::size_t index) {
-  const auto* bytes = static_cast<const std::uint8_t*>(source) + index * dtype_size(type);
-  if (type == DType::f32) {
-    float value = 0;
-    std::memcpy(&value, bytes, sizeof(value));
-    return value;
-  }
-  std::uint16_t bits = 0;
-  std::memcpy(&bits, bytes, sizeof(bits));
-  return type == DType::bf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
-}
-
-}  // namespace
 
 void convert_rows(const WeightCopy& copy, std::int64_t first, std::int64_t rows, std::uint8_t* to) {
-  const auto cols = static_cast<std::size_t>(copy.cols);
-  const std::size_t row_bytes = static_cast<std::size_t>(copy.stride) * dtype_size(copy.to);
-  const std::size_t used = cols * dtype_size(copy.to);
+  const Matrix& source = copy.source;
+  const auto cols = static_cast<std::size_t>(source.cols);
+  const std::size_t row_bytes = static_cast<std::size_t>(copy.stride) * device_bytes(copy.to);
+  const std::size_t used = cols * device_bytes(copy.to);
+  const bool stored = device_type(*source.format) == copy.to;
+  std::vector<float> values(stored ? 0 : cols);
   for (std::int64_t r = first; r < first + rows; ++r, to += row_bytes) {
-    const auto from = static_cast<std::size_t>(r) * cols;
-    if (copy.from == copy.to) {
-      std::memcpy(to, static_cast<const std::uint8_t*>(copy.source) + from * dtype_size(copy.from), used);
-    } else {  // only ever to f32
-      for (std::size_t i = 0; i < cols; ++i) {
-        const float value = element(copy.source, copy.from, from + i);
-        std::memcpy(to + i * sizeof(float), &value, sizeof(float));
-      }
-    }
     std::memset(to + used, 0, row_bytes - used);
+    if (stored) {
+      std::memcpy(to, source.row(r), used);
+      continue;
+    }
+    source.dequantise(r, 0, source.cols, values.data());
+    if (copy.to == DeviceType::f32) {
+      std::memcpy(to, values.data(), used);
+      continue;
+    }
+    for (std::size_t i = 0; i < cols; ++i) {  // only ever to f32 or bf16
+      const std::uint16_t half = f32_to_bf16(values[i]);
+      std::memcpy(to + i * sizeof(half), &half, sizeof(half));
+    }
   }
 }
 
@@ -48,14 +43,14 @@ Status WeightStream::create(std::size_t buffer_bytes) {
 }
 
 Status WeightStream::send(const WeightCopy& copy, std::uint8_t* device) {
-  const std::size_t row_bytes = static_cast<std::size_t>(copy.stride) * dtype_size(copy.to);
+  const std::size_t row_bytes = static_cast<std::size_t>(copy.stride) * device_bytes(copy.to);
   const auto together = static_cast<std::int64_t>(buffers_[0].memory.bytes() / row_bytes);
   if (together == 0)
     return fail(ErrorCode::unsupported, "a row of weights takes {}, more than the transfer buffer holds",
                 format_bytes(row_bytes));
-  for (std::int64_t first = 0; first < copy.rows; first += together) {
+  for (std::int64_t first = 0; first < copy.source.rows; first += together) {
     if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "stopped while weights were loading");
-    const std::int64_t rows = std::min(together, copy.rows - first);
+    const std::int64_t rows = std::min(together, copy.source.rows - first);
     Buffer& buffer = buffers_[current_];
     if (buffer.in_flight) {
       if (auto ok = check(cudaEventSynchronize(buffer.sent.get()), "loading weights"); !ok) return ok;

@@ -45,9 +45,9 @@ std::vector<float> all_logits(std::shared_ptr<const Model> model, const BackendO
 }
 
 TEST(CpuBackend, TheNumberOfThreadsDoesNotChangeALogit) {
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+  for (const FormatId format : {FormatId::f32, FormatId::bf16, FormatId::f16, FormatId::q8_0}) {
     for (const MathMode math : {MathMode::f32, MathMode::bf16}) {
-      const auto model = testing::random_model(testing::tiny_config(), dtype);
+      const auto model = testing::random_model(testing::tiny_config(), format);
       const auto one = all_logits(model, options_for(math, 1), 50);
       EXPECT_EQ(all_logits(model, options_for(math, 3), 50), one);
     }
@@ -55,13 +55,13 @@ TEST(CpuBackend, TheNumberOfThreadsDoesNotChangeALogit) {
 }
 
 TEST(CpuBackend, RunningTwiceGivesTheSameBits) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::bf16);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::bf16);
   const auto options = options_for(MathMode::bf16, 2);
   EXPECT_EQ(all_logits(model, options, 33), all_logits(model, options, 33));
 }
 
 TEST(CpuBackend, DescribesItself) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::f32);
   auto f32 = make_cpu_backend(model, options_for(MathMode::f32, 1));
   auto bf16 = make_cpu_backend(model, options_for(MathMode::bf16, 2));
   ASSERT_TRUE(f32 && bf16);
@@ -70,7 +70,7 @@ TEST(CpuBackend, DescribesItself) {
 }
 
 TEST(CpuBackend, SaysWhatRunsWhyAndWhereTheBytesGo) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::f32);
   const auto backend = make_cpu_backend(model, options_for(MathMode::f32, 1), "there is no GPU");
   ASSERT_TRUE(backend);
   const BackendInfo& info = (*backend)->info();
@@ -84,7 +84,7 @@ TEST(CpuBackend, SaysWhatRunsWhyAndWhereTheBytesGo) {
 }
 
 TEST(CpuBackend, TheNumberOfThreadsDoesNotChangeAScoreOrACandidate) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::bf16);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::bf16);
   const auto run = [&](int threads, LogitsWanted wanted) {
     auto session = Session::create(model, options_for(MathMode::bf16, threads));
     Batch batch{tokens(60), {{0, 0, 60}}, wanted, tokens(60), 5};
@@ -100,7 +100,7 @@ TEST(CpuBackend, TheNumberOfThreadsDoesNotChangeAScoreOrACandidate) {
 TEST(CpuBackend, SaysHowMuchMemoryAContextNeedsAndHowMuchIsFree) {
   testing::ModelShape config = testing::tiny_config();
   config.max_position_embeddings = std::numeric_limits<int>::max();
-  const auto model = testing::random_model(config, DType::f32);
+  const auto model = testing::random_model(config, FormatId::f32);
   BackendOptions options = options_for(MathMode::f32, 1);
   options.max_context = 1 << 30;
   options.max_sequences = 64;
@@ -112,7 +112,7 @@ TEST(CpuBackend, SaysHowMuchMemoryAContextNeedsAndHowMuchIsFree) {
 }
 
 TEST(CpuBackend, RefusesSizesWhoseBytesOverflow) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::f32);
   BackendOptions options = options_for(MathMode::f32, 1);
   options.max_context = std::numeric_limits<int>::max();
   options.max_sequences = std::numeric_limits<int>::max();
@@ -123,7 +123,7 @@ TEST(CpuBackend, RefusesSizesWhoseBytesOverflow) {
 }
 
 TEST(CpuBackend, RefusesOptionsThatMakeNoSense) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::f32);
   for (int field = 0; field < 4; ++field) {
     BackendOptions options = options_for(MathMode::f32, 1);
     (field == 0   ? options.threads
@@ -137,7 +137,7 @@ TEST(CpuBackend, RefusesOptionsThatMakeNoSense) {
 }
 
 TEST(CpuBackend, RefusesMoreThreadsThanThePoolCanCount) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::f32);
   const auto backend = make_cpu_backend(model, options_for(MathMode::f32, cpu::ThreadPool::kMaxThreads + 1));
   ASSERT_FALSE(backend);
   EXPECT_THAT(backend.error().message, HasSubstr("1025 threads are not possible, at most 1024 are"));
@@ -146,7 +146,7 @@ TEST(CpuBackend, RefusesMoreThreadsThanThePoolCanCount) {
 /// A model whose weight at `damage(weights)` is NaN.
 template <class Damage>
 std::shared_ptr<const Model> damaged_model(const testing::ModelShape& config, Damage damage) {
-  auto whole = testing::random_model(config, DType::f32);
+  auto whole = testing::random_model(config, FormatId::f32);
   Weights weights = whole->weights();
   const Matrix& target = damage(weights);
   // The storage belongs to this test alone, the model was not used yet.
@@ -218,7 +218,7 @@ TEST(CpuMemory, KnowsHowMuchIsFree) {
 }
 
 TEST(CpuMemory, NothingLeftIsAnotherThingThanNotKnown) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::f32);
   const BackendOptions options = options_for(MathMode::f32, 1);
   const MemoryPlan full = cpu::plan_memory(*model, options, 0);
   EXPECT_TRUE(full.available_known());

@@ -22,7 +22,7 @@ struct Product {
         weights(values(static_cast<std::size_t>(rows * cols), seed + 1)),
         output(static_cast<std::size_t>(tokens * rows), -1.0f),
         memory(packed_bytes(tokens, cols) + kPackAlignment),
-        matrix{weights.data(), DType::f32, rows, cols} {
+        matrix{weights.data(), &weight_format(FormatId::f32), rows, cols} {
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     packed = plan_activations(kernels, Arithmetic::f32, tokens, cols,
                               memory.data() + (kPackAlignment - address % kPackAlignment));

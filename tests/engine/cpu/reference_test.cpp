@@ -10,6 +10,7 @@
 #include "engine/cpu/memory_plan.h"
 #include "engine/cpu/reference_backend.h"
 #include "engine/cpu/reference_math.h"
+#include "engine/half.h"
 #include "engine/run/routing_policy.h"
 #include "engine/run/session.h"
 #include "tests/support/random_model.h"
@@ -67,8 +68,9 @@ TEST(ReferenceMath, AProductTakesRowsOfWeightsOfEveryType) {
     f16[i] = f32_to_f16(f32[i]);
   }
   for (const Matrix& w :
-       {Matrix{f32, DType::f32, 2, 2}, Matrix{bf16, DType::bf16, 2, 2}, Matrix{f16, DType::f16, 2, 2}}) {
-    EXPECT_THAT(cpu::product(w, {}, x).values, ElementsAre(2, 3, 5, 5)) << dtype_name(w.dtype);
+       {Matrix{f32, &weight_format(FormatId::f32), 2, 2}, Matrix{bf16, &weight_format(FormatId::bf16), 2, 2},
+        Matrix{f16, &weight_format(FormatId::f16), 2, 2}}) {
+    EXPECT_THAT(cpu::product(w, {}, x).values, ElementsAre(2, 3, 5, 5)) << w.format->name;
     EXPECT_THAT(cpu::product(w, {10, 20}, x).values, ElementsAre(12, 23, 15, 25));
   }
 }
@@ -116,20 +118,21 @@ std::vector<float> logits_of(Result<std::unique_ptr<Backend>> backend, std::shar
 TEST(Reference, GivesTheLogitsOfTheFastPath) {
   testing::ModelShape shape = testing::tiny_config();
   shape.moe_layer = {1, 0};
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-    const auto model = testing::random_model(shape, dtype);
+  for (const FormatId format : {FormatId::f32, FormatId::bf16, FormatId::f16, FormatId::q8_0}) {
+    const auto model = testing::random_model(shape, format);
     const auto fast = logits_of(make_cpu_backend(model, small_options()), model);
     const auto reference = logits_of(make_reference_backend(model, small_options()), model);
     ASSERT_EQ(reference.size(), fast.size());
     float largest = 0;
     for (const float logit : fast)
       largest = std::max(largest, std::abs(logit));
-    EXPECT_THAT(reference, ::testing::Pointwise(FloatNear(1e-5f * largest), fast)) << dtype_name(dtype);
+    EXPECT_THAT(reference, ::testing::Pointwise(FloatNear(1e-5f * largest), fast))
+        << weight_format(format).name;
   }
 }
 
 TEST(Reference, DescribesItself) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::f32);
   const auto backend = make_reference_backend(model, small_options());
   ASSERT_TRUE(backend);
   EXPECT_EQ((*backend)->description(), "CPU reference f32 (1 thread)");
@@ -138,7 +141,7 @@ TEST(Reference, DescribesItself) {
 }
 
 TEST(Reference, ASessionSaysThatItComputesInF32) {
-  const auto model = testing::random_model(testing::tiny_config(), DType::bf16);
+  const auto model = testing::random_model(testing::tiny_config(), FormatId::bf16);
   BackendOptions bf16 = small_options();
   bf16.math = MathMode::bf16;
   EXPECT_EQ((*Session::create(model, bf16))->options().math, MathMode::bf16);
@@ -148,7 +151,7 @@ TEST(Reference, ASessionSaysThatItComputesInF32) {
 }
 
 TEST(Reference, NamesTheWeightThatIsNotFinite) {
-  auto whole = testing::random_model(testing::tiny_config(), DType::f32);
+  auto whole = testing::random_model(testing::tiny_config(), FormatId::f32);
   Weights weights = whole->weights();
   weights.layers[1].input_layernorm[3] = std::numeric_limits<float>::quiet_NaN();
   const auto model = Model::from_memory(whole->config(), std::move(weights), whole);
@@ -216,7 +219,7 @@ TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
 TEST(CanRun, WhatTheFastPathCannotRunTheReferenceDoesAndSaysSo) {
   ModelConfig config = testing::tiny_config();
   config.layers[1].attention.window = 3;
-  const auto model = testing::random_model(config, DType::f32);
+  const auto model = testing::random_model(config, FormatId::f32);
   const auto backend = make_cpu_backend(model, small_options(), "there is no GPU");
   ASSERT_TRUE(backend) << backend.error().message;
   EXPECT_EQ((*backend)->description(), "CPU reference f32 (1 thread)");
@@ -233,7 +236,7 @@ TEST(CanRun, WhatTheFastPathCannotRunTheReferenceDoesAndSaysSo) {
 TEST(CanRun, MixersThatNothingRunsAreRefusedByName) {
   ModelConfig config = testing::tiny_config();
   config.layers[1].mixer = MixerKind::state_space;
-  const auto model = testing::random_model(config, DType::f32);
+  const auto model = testing::random_model(config, FormatId::f32);
   const auto backend = make_cpu_backend(model, small_options());
   ASSERT_FALSE(backend);
   EXPECT_EQ(backend.error().code, ErrorCode::unsupported);

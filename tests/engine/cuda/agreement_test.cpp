@@ -15,13 +15,22 @@ namespace {
 struct Case {
   std::string name;
   std::function<void(ModelShape&)> change;
-  Types types = {DType::f32};
+  Types types = {FormatId::f32};
 };
 void PrintTo(const Case& value, std::ostream* out) {
   *out << value.name;
 }
 
-const Types kMixed = {DType::bf16, DType::f32, DType::f16, DType::bf16, DType::f32};
+/// Every row is a whole number of blocks.
+void in_blocks(ModelShape& c) {
+  c.hidden_size = 64;
+  c.num_attention_heads = c.num_key_value_heads = 2;
+  c.head_dim = 16;
+  c.intermediate_size = 64;
+  c.moe_intermediate_size = 32;
+}
+
+const Types kMixed = {FormatId::bf16, FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::f32};
 
 std::vector<Case> attention_cases() {
   return {
@@ -30,29 +39,29 @@ std::vector<Case> attention_cases() {
          c.attention_bias = c.tie_word_embeddings = true;
          c.qk_norm = AttentionSpec::QkNorm::none;
        },
-       {DType::bf16}},
+       {FormatId::bf16}},
       {"norm_over_all_heads_behind_a_bias",
        [](ModelShape& c) {
          c.attention_bias = true;
          c.qk_norm = AttentionSpec::QkNorm::whole;
        },
-       {DType::f32}},
+       {FormatId::f32}},
       {"norm_over_all_heads_in_bf16",
        [](ModelShape& c) { c.qk_norm = AttentionSpec::QkNorm::whole; },
-       {DType::bf16}},
-      {"a_part_of_the_head_turns", [](ModelShape& c) { c.partial_rotary_factor = 0.5; }, {DType::f32}},
+       {FormatId::bf16}},
+      {"a_part_of_the_head_turns", [](ModelShape& c) { c.partial_rotary_factor = 0.5; }, {FormatId::f32}},
       {"two_channels_of_the_head_turn",
        [](ModelShape& c) {
          c.head_dim = 10;
          c.partial_rotary_factor = 0.2;
        },
-       {DType::bf16}},
+       {FormatId::bf16}},
   };
 }
 
 std::vector<Case> shared_expert_cases() {
   return {
-      {"a_shared_expert", [](ModelShape& c) { c.shared_expert_intermediate_size = 28; }, {DType::f32}},
+      {"a_shared_expert", [](ModelShape& c) { c.shared_expert_intermediate_size = 28; }, {FormatId::f32}},
       {"a_shared_expert_behind_a_gate",
        [](ModelShape& c) {
          c.hidden_size = 43;
@@ -60,13 +69,13 @@ std::vector<Case> shared_expert_cases() {
          c.shared_expert_gate = true;
          c.moe_layer = {0, 1};
        },
-       {DType::bf16}},
+       {FormatId::bf16}},
       {"a_shared_expert_in_f16",
        [](ModelShape& c) {
          c.shared_expert_intermediate_size = 20;
          c.shared_expert_gate = true;
        },
-       {DType::f16}},
+       {FormatId::f16}},
       {"a_shared_expert_of_other_types",
        [](ModelShape& c) {
          c.shared_expert_intermediate_size = 28;
@@ -78,31 +87,33 @@ std::vector<Case> shared_expert_cases() {
 
 std::vector<Case> cases() {
   return {
-      {"odd_sizes", [](ModelShape&) {}, {DType::f32}},
-      {"odd_sizes_in_bf16", [](ModelShape&) {}, {DType::bf16}},
-      {"odd_sizes_in_f16", [](ModelShape&) {}, {DType::f16}},
+      {"odd_sizes", [](ModelShape&) {}, {FormatId::f32}},
+      {"odd_sizes_in_bf16", [](ModelShape&) {}, {FormatId::bf16}},
+      {"odd_sizes_in_f16", [](ModelShape&) {}, {FormatId::f16}},
       {"types_mixed_within_a_layer", [](ModelShape&) {}, kMixed},
-      {"all_experts_selected", [](ModelShape& c) { c.num_experts_per_tok = 5; }, {DType::bf16}},
-      {"one_expert", [](ModelShape& c) { c.num_experts = c.num_experts_per_tok = 1; }, {DType::bf16}},
+      {"blocks_of_q8_0", in_blocks, {FormatId::q8_0}},
+      {"blocks_beside_other_types", in_blocks, {FormatId::q8_0, FormatId::bf16, FormatId::f32}},
+      {"all_experts_selected", [](ModelShape& c) { c.num_experts_per_tok = 5; }, {FormatId::bf16}},
+      {"one_expert", [](ModelShape& c) { c.num_experts = c.num_experts_per_tok = 1; }, {FormatId::bf16}},
       {"a_dense_layer_first",
        [](ModelShape& c) {
          c.hidden_size = 40;
          c.moe_layer = {0, 1};
        },
-       {DType::bf16}},
+       {FormatId::bf16}},
       {"no_experts_at_all",
        [](ModelShape& c) {
          c.moe_layer = {0, 0};
          c.num_experts = c.num_experts_per_tok = c.moe_intermediate_size = 0;
        },
-       {DType::f32}},
+       {FormatId::f32}},
       {"one_key_value_head",
        [](ModelShape& c) {
          c.num_attention_heads = 4;
          c.num_key_value_heads = 1;
          c.head_dim = 2;
        },
-       {DType::f32}},
+       {FormatId::f32}},
       {"wide_heads",
        [](ModelShape& c) {
          c.num_attention_heads = 4;
@@ -111,7 +122,7 @@ std::vector<Case> cases() {
          c.num_hidden_layers = 1;
          c.moe_layer = {1};
        },
-       {DType::bf16}},
+       {FormatId::bf16}},
       {"more_slots_than_decoding_has",
        [](ModelShape& c) {
          c.num_experts = 40;
@@ -119,7 +130,7 @@ std::vector<Case> cases() {
          c.num_hidden_layers = 1;
          c.moe_layer = {1};
        },
-       {DType::f32}},
+       {FormatId::f32}},
   };
 }
 
@@ -232,8 +243,9 @@ INSTANTIATE_TEST_SUITE_P(Widths, WideModels,
 TEST(Outliers, DoNotOverflowWithF16Weights) {
   ModelShape config = odd_config();
   config.moe_layer = {1, 0};
-  const auto model = make_model(
-      config, {DType::f16}, [](Weights& weights) { weights.layers[1].post_attention_layernorm[5] = 1e6f; });
+  const auto model = make_model(config, {FormatId::f16}, [](Weights& weights) {
+    weights.layers[1].post_attention_layernorm[5] = 1e6f;
+  });
   const auto cuda = must(open_cuda(model, small_options(MathMode::bf16)));
   const auto cpu = must(open_cpu(model, small_options(MathMode::bf16)));
   ASSERT_TRUE(cuda && cpu);
@@ -265,7 +277,7 @@ TEST_P(ManySequences, AgreeWithTheCpu) {
 TEST_P(ManySequences, GiveTheSameFromAGraph) {
   ModelShape config = odd_config();
   config.moe_layer = {0, 1};
-  const auto session = cuda(make_model(config, {DType::bf16}));
+  const auto session = cuda(make_model(config, {FormatId::bf16}));
   ASSERT_TRUE(session);
   const Watched expected = watch(*session, steps_, parity::all_probes());
   for (int sequence = 0; sequence < 70; ++sequence)

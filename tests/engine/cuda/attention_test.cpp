@@ -40,7 +40,7 @@ constexpr int kSequences = 3;
 template <class C>
 class Attention {
  public:
-  static constexpr DType kCacheType = sizeof(C) == 2 ? DType::bf16 : DType::f32;
+  static constexpr DeviceType kCacheType = sizeof(C) == 2 ? DeviceType::bf16 : DeviceType::f32;
 
   Attention(const Problem& problem, int tile) : p_(problem) {
     for (const Chunk& chunk : p_.chunks) {

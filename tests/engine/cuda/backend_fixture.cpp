@@ -9,6 +9,7 @@
 #include "engine/cuda/cuda_backend.h"
 #include "engine/run/routing_policy.h"
 #include "tests/support/random_model.h"
+#include "tests/support/stored_weights.h"
 
 namespace expertscope::cuda {
 namespace {
@@ -21,17 +22,13 @@ struct Storage {
   std::vector<std::vector<std::uint8_t>> matrices;
 };
 
-void convert(Matrix& matrix, DType type, Storage& storage) {
-  if (matrix.data == nullptr || type == DType::f32) return;
+void convert(Matrix& matrix, FormatId type, Storage& storage) {
+  if (matrix.data == nullptr || type == FormatId::f32) return;
   const auto count = static_cast<std::size_t>(matrix.rows * matrix.cols);
-  std::vector<std::uint8_t>& bytes = storage.matrices.emplace_back(count * dtype_size(type));
-  for (std::size_t i = 0; i < count; ++i) {
-    const float value = static_cast<const float*>(matrix.data)[i];
-    const std::uint16_t half = type == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-    std::memcpy(bytes.data() + 2 * i, &half, 2);
-  }
+  std::vector<std::uint8_t>& bytes = storage.matrices.emplace_back(testing::stored_bytes(count, type));
+  testing::store_values(static_cast<const float*>(matrix.data), count, type, bytes.data());
   matrix.data = bytes.data();
-  matrix.dtype = type;
+  matrix.format = &weight_format(type);
 }
 
 std::vector<Matrix*> matrices_of(Weights& weights) {
@@ -176,7 +173,7 @@ ModelShape odd_config() {
 std::shared_ptr<const Model> make_model(const ModelShape& config, const Types& types,
                                         const std::function<void(Weights&)>& change) {
   auto storage = std::make_shared<Storage>();
-  storage->from = testing::random_model(config, DType::f32);
+  storage->from = testing::random_model(config, FormatId::f32);
   Weights weights = storage->from->weights();
   std::size_t next = 0;
   for (Matrix* matrix : matrices_of(weights))

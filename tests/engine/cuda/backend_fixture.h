@@ -21,10 +21,10 @@ using testing::ModelShape;
 ModelShape odd_config();
 
 /// Types of the weights, matrix by matrix in turn.
-using Types = std::vector<DType>;
+using Types = std::vector<FormatId>;
 
 /// A model with random weights; matrices take the types in turn. `change` edits it before it is used.
-std::shared_ptr<const Model> make_model(const ModelShape& config, const Types& types = {DType::f32},
+std::shared_ptr<const Model> make_model(const ModelShape& config, const Types& types = {FormatId::f32},
                                         const std::function<void(Weights&)>& change = {});
 
 /// f32 or bf16, room for 6 sequences of 96 tokens and steps of 48.

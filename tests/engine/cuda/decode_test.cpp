@@ -25,7 +25,7 @@ const std::vector<Sizes>& sizes() {
 }
 
 /// Weights of one type on the device, and sums written down.
-template <DType kType>
+template <DeviceType kType>
 class Weights {
  public:
   explicit Weights(const Sizes& size)
@@ -51,7 +51,7 @@ class Weights {
 
 /// norm + product for `tokens` of a graph made for kTokens; with output rows, of rows of the batch in any
 /// order.
-template <DType kType, class X, int kTokens, ProductRows kRows>
+template <DeviceType kType, class X, int kTokens, ProductRows kRows>
 void expect_norm_product(const Sizes& size, int tokens) {
   SCOPED_TRACE(testing::Message() << size.rows << " x " << size.width << ", " << tokens << " of " << kTokens);
   const auto width = static_cast<std::size_t>(size.width);
@@ -90,28 +90,28 @@ void expect_norm_product(const Sizes& size, int tokens) {
 
 TEST(NormProduct, TakesEverySizeTypeAndNumberOfTokens) {
   for (const Sizes& size : sizes()) {
-    expect_norm_product<DType::f32, float, 1, ProductRows::tokens>(size, 1);
-    expect_norm_product<DType::f16, float, 2, ProductRows::tokens>(size, 2);
-    expect_norm_product<DType::bf16, float, 4, ProductRows::tokens>(size, 3);
-    expect_norm_product<DType::bf16, Bf16, 4, ProductRows::tokens>(size, 4);
+    expect_norm_product<DeviceType::f32, float, 1, ProductRows::tokens>(size, 1);
+    expect_norm_product<DeviceType::f16, float, 2, ProductRows::tokens>(size, 2);
+    expect_norm_product<DeviceType::bf16, float, 4, ProductRows::tokens>(size, 3);
+    expect_norm_product<DeviceType::bf16, Bf16, 4, ProductRows::tokens>(size, 4);
   }
 }
 
 TEST(NormProduct, OfTheHeadTakesItsRowsFromTheBatch) {
   for (const Sizes& size : sizes()) {
-    expect_norm_product<DType::f32, float, 4, ProductRows::output_rows>(size, 3);
-    expect_norm_product<DType::bf16, Bf16, 2, ProductRows::output_rows>(size, 1);
+    expect_norm_product<DeviceType::f32, float, 4, ProductRows::output_rows>(size, 3);
+    expect_norm_product<DeviceType::bf16, Bf16, 2, ProductRows::output_rows>(size, 1);
   }
 }
 
-template <DType kType, class X, int kTokens>
+template <DeviceType kType, class X, int kTokens>
 void expect_add_product(const Sizes& size, int tokens, bool with_bias) {
   SCOPED_TRACE(testing::Message() << size.rows << " x " << size.width << ", " << tokens << " of " << kTokens);
   const auto rows = static_cast<std::size_t>(size.rows);
   const std::vector<float> x = random_floats(static_cast<std::size_t>(kTokens * size.width), 4);
   const std::vector<float> bias = random_floats(rows, 5);
   const std::vector<float> hidden = random_floats(kTokens * rows, 6);
-  const DType x_type = sizeof(X) == 2 ? DType::bf16 : DType::f32;
+  const DeviceType x_type = sizeof(X) == 2 ? DeviceType::bf16 : DeviceType::f32;
   const auto bytes = rows_of(x, size.width, padded(size.width), x_type);
   Weights<kType> weights(size);
   Array<std::uint8_t> device_x(bytes);
@@ -138,20 +138,20 @@ void expect_add_product(const Sizes& size, int tokens, bool with_bias) {
 
 TEST(AddProduct, AddsToTheResidualStream) {
   for (const Sizes& size : sizes()) {
-    expect_add_product<DType::f32, float, 1>(size, 1, true);
-    expect_add_product<DType::f16, float, 2>(size, 1, false);
-    expect_add_product<DType::bf16, float, 4>(size, 3, true);
-    expect_add_product<DType::bf16, Bf16, 4>(size, 4, false);
+    expect_add_product<DeviceType::f32, float, 1>(size, 1, true);
+    expect_add_product<DeviceType::f16, float, 2>(size, 1, false);
+    expect_add_product<DeviceType::bf16, float, 4>(size, 3, true);
+    expect_add_product<DeviceType::bf16, Bf16, 4>(size, 4, false);
   }
 }
 
 /// The experts of a few tokens: two kernels, and what they should leave written down.
-template <DType kType, class X>
+template <DeviceType kType, class X>
 class FusedExperts {
  public:
   static constexpr int kExperts = 9;
   static constexpr int kTokens = 2;
-  static constexpr DType kInner = sizeof(X) == 2 ? DType::bf16 : DType::f32;
+  static constexpr DeviceType kInner = sizeof(X) == 2 ? DeviceType::bf16 : DeviceType::f32;
 
   FusedExperts(int hidden, int inner, int top_k, int slots)
       : hidden_(hidden), inner_(inner), top_k_(top_k), slots_(slots) {
@@ -222,7 +222,7 @@ class FusedExperts {
   std::vector<std::int32_t> expert_;
 };
 
-template <DType kType, class X>
+template <DeviceType kType, class X>
 void FusedExperts<kType, X>::expect_sums(int rows_at_once, int slots_at_once) {
   SCOPED_TRACE(testing::Message() << hidden_ << " x " << inner_ << ", " << top_k_ << " of " << slots_);
   Array<std::uint8_t> gate_up(rows_of(gate_up_, hidden_, padded(hidden_), kType));
@@ -231,9 +231,9 @@ void FusedExperts<kType, X>::expect_sums(int rows_at_once, int slots_at_once) {
   std::vector<const void*> gate_up_table, down_table;
   for (int e = 0; e < kExperts; ++e) {
     gate_up_table.push_back(gate_up.data() +
-                            static_cast<std::size_t>(e * 2 * inner_ * padded(hidden_)) * dtype_size(kType));
+                            static_cast<std::size_t>(e * 2 * inner_ * padded(hidden_)) * device_bytes(kType));
     down_table.push_back(down.data() +
-                         static_cast<std::size_t>(e * hidden_ * padded(inner_)) * dtype_size(kType));
+                         static_cast<std::size_t>(e * hidden_ * padded(inner_)) * device_bytes(kType));
   }
   Array<const void*> gate_up_device(gate_up_table), down_device(down_table);
   Array<float> scale(scale_), weight(weight_), hidden(residual_);
@@ -278,13 +278,13 @@ void FusedExperts<kType, X>::expect_sums(int rows_at_once, int slots_at_once) {
 }
 
 TEST(ExpertsDecode, TakeEverySize) {
-  FusedExperts<DType::f32, float>(7, 5, 1, 1).expect_sums(1, 1);
-  FusedExperts<DType::f32, float>(40, 900, 6, 8).expect_sums(20, 6);
-  FusedExperts<DType::f16, float>(1100, 24, 3, 3).expect_sums(3, 3);
-  FusedExperts<DType::bf16, float>(65, 800, 5, 5).expect_sums(101, 2);
-  FusedExperts<DType::bf16, Bf16>(2100, 9, 8, 9).expect_sums(1, 8);
-  FusedExperts<DType::bf16, Bf16>(24, 768, 8, 8).expect_sums(96, 8);
-  FusedExperts<DType::bf16, Bf16>(24, 1700, 4, 4).expect_sums(213, 4);
+  FusedExperts<DeviceType::f32, float>(7, 5, 1, 1).expect_sums(1, 1);
+  FusedExperts<DeviceType::f32, float>(40, 900, 6, 8).expect_sums(20, 6);
+  FusedExperts<DeviceType::f16, float>(1100, 24, 3, 3).expect_sums(3, 3);
+  FusedExperts<DeviceType::bf16, float>(65, 800, 5, 5).expect_sums(101, 2);
+  FusedExperts<DeviceType::bf16, Bf16>(2100, 9, 8, 9).expect_sums(1, 8);
+  FusedExperts<DeviceType::bf16, Bf16>(24, 768, 8, 8).expect_sums(96, 8);
+  FusedExperts<DeviceType::bf16, Bf16>(24, 1700, 4, 4).expect_sums(213, 4);
 }
 
 }  // namespace

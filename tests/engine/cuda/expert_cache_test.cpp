@@ -28,14 +28,14 @@ ModelShape cached_config() {
 class Cache : public ::testing::Test {
  protected:
   static std::shared_ptr<const Model> model() {
-    static const auto shared = make_model(cached_config(), {DType::bf16});
+    static const auto shared = make_model(cached_config(), {FormatId::bf16});
     return shared;
   }
 
   /// Options with device memory for `experts` experts a layer and not one more.
   static BackendOptions options_for(int experts, MathMode math) {
     BackendOptions options = small_options(math);
-    const WeightLayout layout(model()->config(), model()->weights());
+    const WeightLayout layout(model()->config(), model()->weights(), math);
     const DeviceLimits limits{4, std::size_t{227} << 10, 9, 0};
     const auto all = plan(layout, model()->config(), options, limits, std::int64_t{1} << 40);
     EXPECT_TRUE(all);
@@ -54,7 +54,7 @@ class Cache : public ::testing::Test {
   }
 
   static std::size_t expert_bytes() {
-    return WeightLayout(model()->config(), model()->weights()).largest_expert();
+    return WeightLayout(model()->config(), model()->weights(), MathMode::bf16).largest_expert();
   }
 
   simt::Emulation emulation_;

@@ -20,7 +20,7 @@ using ::testing::Not;
 class Faults : public ::testing::Test {
  protected:
   static std::shared_ptr<const Model> model() {
-    static const auto shared = make_model(odd_config(), {DType::bf16});
+    static const auto shared = make_model(odd_config(), {FormatId::bf16});
     return shared;
   }
   static BackendOptions options() { return small_options(MathMode::f32); }
@@ -318,7 +318,7 @@ TEST_P(Damaged, WeightsAreExplainedAsByTheCpu) {
       static_cast<float*>(const_cast<void*>(target.data))[row * target.cols + 1] =
           std::numeric_limits<float>::quiet_NaN();
   };
-  const auto damaged = make_model(odd_config(), {DType::f32}, damage);
+  const auto damaged = make_model(odd_config(), {FormatId::f32}, damage);
   for (const LogitsWanted wanted : {LogitsWanted::all, LogitsWanted::candidates, LogitsWanted::log_probs}) {
     std::vector<std::string> messages;
     for (const bool on_cpu : {false, true}) {
@@ -344,7 +344,7 @@ TEST_P(Damaged, WeightsAreExplainedAsByTheCpu) {
 INSTANTIATE_TEST_SUITE_P(Weights, Damaged, ::testing::Range(0, 7));
 
 TEST_F(Faults, ADecodeStepExplainsNanToo) {
-  const auto damaged = make_model(odd_config(), {DType::f32}, [](Weights& w) {
+  const auto damaged = make_model(odd_config(), {FormatId::f32}, [](Weights& w) {
     // One id is damaged; a prompt without it passes.
     static_cast<float*>(const_cast<void*>(w.embed_tokens.data))[52 * 37] =
         std::numeric_limits<float>::infinity();

@@ -10,8 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "engine/cuda/device_type.h"
 #include "engine/cuda/runtime/queue.h"
-#include "engine/dtype.h"
+#include "engine/half.h"
 #include "tests/simt/testing.h"
 
 /// What the tests of single kernels share. Include it before a kernel's header: the library under test holds
@@ -59,25 +60,26 @@ inline float rounded(float value) {
 }
 
 /// [rows, cols] floats as rows of `stride` elements of a type, zeros behind `cols`.
-inline std::vector<std::uint8_t> rows_of(const std::vector<float>& values, int cols, int stride, DType type) {
+inline std::vector<std::uint8_t> rows_of(const std::vector<float>& values, int cols, int stride,
+                                         DeviceType type) {
   const std::size_t rows = values.size() / static_cast<std::size_t>(cols);
-  std::vector<std::uint8_t> bytes(rows * static_cast<std::size_t>(stride) * dtype_size(type));
+  std::vector<std::uint8_t> bytes(rows * static_cast<std::size_t>(stride) * device_bytes(type));
   for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t c = 0; c < static_cast<std::size_t>(cols); ++c) {
       const float value = values[r * static_cast<std::size_t>(cols) + c];
-      const std::uint16_t half = type == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-      const void* from = type == DType::f32 ? static_cast<const void*>(&value) : &half;
-      std::memcpy(bytes.data() + (r * static_cast<std::size_t>(stride) + c) * dtype_size(type), from,
-                  dtype_size(type));
+      const std::uint16_t half = type == DeviceType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
+      const void* from = type == DeviceType::f32 ? static_cast<const void*>(&value) : &half;
+      std::memcpy(bytes.data() + (r * static_cast<std::size_t>(stride) + c) * device_bytes(type), from,
+                  device_bytes(type));
     }
   }
   return bytes;
 }
 
 /// What an element becomes when it is stored in a type.
-inline float stored(float value, DType type) {
-  if (type == DType::f32) return value;
-  return type == DType::f16 ? f16_to_f32(f32_to_f16(value)) : rounded(value);
+inline float stored(float value, DeviceType type) {
+  if (type == DeviceType::f32) return value;
+  return type == DeviceType::f16 ? f16_to_f32(f32_to_f16(value)) : rounded(value);
 }
 
 /// Every element within `tolerance` of the largest magnitude of `expected`.

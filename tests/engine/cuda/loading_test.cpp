@@ -9,8 +9,11 @@
 #include "engine/cuda/cuda_backend.h"
 #include "engine/cuda/weights/memory_plan.h"
 #include "engine/cuda/weights/weight_stream.h"
+#include "engine/half.h"
 #include "tests/engine/cuda/backend_fixture.h"
 #include "tests/simt/testing.h"
+#include "tests/support/random_model.h"
+#include "tests/support/stored_weights.h"
 
 namespace expertscope::cuda {
 namespace {
@@ -28,15 +31,15 @@ std::vector<std::uint8_t> bytes_of(const std::vector<float>& values) {
 TEST(ConvertRows, WidensToF32AndFillsThePadding) {
   const std::vector<std::uint16_t> halves = {f32_to_bf16(1), f32_to_bf16(-2), f32_to_bf16(3),
                                              f32_to_bf16(4), f32_to_bf16(5),  f32_to_bf16(6)};
-  WeightCopy copy{halves.data(), DType::bf16, DType::f32, 2, 3, 8, 0};
+  const WeightCopy copy{{halves.data(), &weight_format(FormatId::bf16), 2, 3}, DeviceType::f32, 8, 0};
   std::vector<std::uint8_t> to(2 * 8 * 4, 0xff);
   convert_rows(copy, 0, 2, to.data());
   EXPECT_EQ(to, bytes_of({1, -2, 3, 0, 0, 0, 0, 0, 4, 5, 6, 0, 0, 0, 0, 0}));
 }
 
-TEST(ConvertRows, ModelConfigsTheBitsOfItsOwnType) {
+TEST(ConvertRows, KeepsTheBitsOfItsOwnType) {
   const std::vector<std::uint16_t> halves = {0x7fc1, 0x0001, 0xff80};  // NaN with a payload, subnormal, -inf
-  const WeightCopy copy{halves.data(), DType::bf16, DType::bf16, 3, 1, 8, 0};
+  const WeightCopy copy{{halves.data(), &weight_format(FormatId::bf16), 3, 1}, DeviceType::bf16, 8, 0};
   std::vector<std::uint16_t> to(2 * 8, 0xffff);
   convert_rows(copy, 1, 2, reinterpret_cast<std::uint8_t*>(to.data()));
   EXPECT_THAT(to, ElementsAre(0x0001, 0, 0, 0, 0, 0, 0, 0, 0xff80, 0, 0, 0, 0, 0, 0, 0));
@@ -44,12 +47,43 @@ TEST(ConvertRows, ModelConfigsTheBitsOfItsOwnType) {
 
 TEST(ConvertRows, WidensF16SubnormalsToo) {
   const std::vector<std::uint16_t> halves = {0x0001, 0x3c00, 0xfc00};
-  const WeightCopy copy{halves.data(), DType::f16, DType::f32, 1, 3, 8, 0};
+  const WeightCopy copy{{halves.data(), &weight_format(FormatId::f16), 1, 3}, DeviceType::f32, 8, 0};
   std::vector<float> to(8);
   convert_rows(copy, 0, 1, reinterpret_cast<std::uint8_t*>(to.data()));
   EXPECT_EQ(to[0], std::ldexp(1.0f, -24));
   EXPECT_EQ(to[1], 1.0f);
   EXPECT_EQ(to[2], -std::numeric_limits<float>::infinity());
+}
+
+TEST(ConvertRows, WidensFormatsThatNoKernelReads) {
+  std::vector<float> values(2 * 64);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = 0.37f * static_cast<float>(i % 29) - 4;
+  const Matrix plain{values.data(), &weight_format(FormatId::f32), 2, 64};
+  std::vector<std::uint8_t> blocks(2 * 2 * 34), data, scales;
+  testing::store_values(values.data(), values.size(), FormatId::q8_0, blocks.data());
+  for (const Matrix& source : {Matrix{blocks.data(), &weight_format(FormatId::q8_0), 2, 64},
+                               testing::store_planed(plain, data, scales)}) {
+    std::vector<float> exact(72), f32(72);
+    source.dequantise(1, 0, 64, exact.data());
+    convert_rows({source, DeviceType::f32, 72, 0}, 1, 1, reinterpret_cast<std::uint8_t*>(f32.data()));
+    EXPECT_EQ(f32, exact);
+    std::vector<std::uint16_t> bf16(72, 0xffff), rounded;
+    convert_rows({source, DeviceType::bf16, 72, 0}, 1, 1, reinterpret_cast<std::uint8_t*>(bf16.data()));
+    for (const float value : exact)
+      rounded.push_back(f32_to_bf16(value));
+    EXPECT_EQ(bf16, rounded);
+  }
+}
+
+TEST(WeightLayout, CountsBlocksAsWhatTheyAreOnTheDevice) {
+  const auto bytes = [](FormatId format, MathMode math) {
+    const auto model = testing::random_model(testing::tiny_config(), format);
+    const WeightLayout layout(model->config(), model->weights(), math);
+    return std::pair(layout.shared_bytes(), layout.expert_bytes());
+  };
+  EXPECT_EQ(bytes(FormatId::q8_0, MathMode::f32), bytes(FormatId::f32, MathMode::f32));
+  EXPECT_EQ(bytes(FormatId::q8_0, MathMode::bf16), bytes(FormatId::bf16, MathMode::bf16));
 }
 
 class Transfer : public ::testing::Test {
@@ -60,8 +94,9 @@ class Transfer : public ::testing::Test {
 TEST_F(Transfer, SendsMoreRowsThanABufferHolds) {
   std::vector<float> values(11 * 5);
   std::iota(values.begin(), values.end(), 1.0f);
-  const std::vector<WeightCopy> copies = {{values.data(), DType::f32, DType::f32, 11, 5, 8, 0},
-                                          {values.data(), DType::f32, DType::f32, 1, 8, 8, 11 * 32}};
+  const std::vector<WeightCopy> copies = {
+      {{values.data(), &weight_format(FormatId::f32), 11, 5}, DeviceType::f32, 8, 0},
+      {{values.data(), &weight_format(FormatId::f32), 1, 8}, DeviceType::f32, 8, 11 * 32}};
   for (const std::size_t buffer : {32, 33, 64, 100, 4096}) {
     for (const simt::Async async : {simt::Async::late, simt::Async::random, simt::Async::eager}) {
       simt::change_schedule(simt::Order::forward, async);
@@ -93,7 +128,8 @@ TEST_F(Transfer, RefusesARowThatNoBufferHolds) {
   simt::Array<std::uint8_t> device(64);
   WeightStream transfer(stream.get(), {}, {});
   ASSERT_TRUE(transfer.create(60));
-  const Status ok = transfer.run({{values.data(), DType::f32, DType::f32, 1, 16, 16, 0}}, device.data());
+  const Status ok = transfer.run(
+      {{{values.data(), &weight_format(FormatId::f32), 1, 16}, DeviceType::f32, 16, 0}}, device.data());
   ASSERT_FALSE(ok);
   EXPECT_THAT(ok.error().message, HasSubstr("a row of weights takes"));
 }
@@ -105,7 +141,7 @@ class Loading : public ::testing::Test {
 
 TEST_F(Loading, TellsThePlanFirstAndProgressThatOnlyGrowsUpToOne) {
   for (const bool resident : {true, false}) {
-    const auto model = make_model(odd_config(), {DType::bf16, DType::f32});
+    const auto model = make_model(odd_config(), {FormatId::bf16, FormatId::f32});
     BackendOptions options = small_options(MathMode::bf16);
     if (!resident) {
       const auto all = plan_memory(*model, options);
@@ -152,7 +188,7 @@ class Plan : public ::testing::TestWithParam<std::tuple<MathMode, bool>> {
 
 TEST_P(Plan, AddsUpToWhatIsReallyTaken) {
   const auto [math, resident] = GetParam();
-  const auto model = make_model(odd_config(), {DType::bf16, DType::f32, DType::f16});
+  const auto model = make_model(odd_config(), {FormatId::bf16, FormatId::f32, FormatId::f16});
   BackendOptions options = small_options(math);
   if (!resident) options.device_memory = kReservedBytes + plan_memory(*model, options)->device_total() - 1;
   const auto session = must(open_cuda(model, options));

@@ -104,10 +104,10 @@ TEST_F(Plain, GivesWhatTheReferenceGivesInEveryKindOfStep) {
   odd_heads.head_dim = 13;
   odd_heads.partial_rotary_factor = 0.5;
   const std::pair<ModelShape, Types> cases[] = {
-      {odd_config(), {DType::f32}},
-      {biases, {DType::bf16, DType::f32, DType::f16, DType::bf16}},
-      {no_experts, {DType::f16}},
-      {odd_heads, {DType::f32}},
+      {odd_config(), {FormatId::f32}},
+      {biases, {FormatId::bf16, FormatId::f32, FormatId::f16, FormatId::bf16}},
+      {no_experts, {FormatId::f16}},
+      {odd_heads, {FormatId::f32}},
   };
   for (const auto& [shape, types] : cases) {
     const auto model = make_model(shape, types);
@@ -206,7 +206,7 @@ TEST_F(Plain, SaysWhereNanCameUpAsTheReference) {
       [&](Weights& weights) { weights.embed_tokens.data = head.data(); },
   };
   for (const auto& change : changes) {
-    const auto model = make_model(odd_config(), {DType::f32}, change);
+    const auto model = make_model(odd_config(), {FormatId::f32}, change);
     const auto session = must(open_cuda(model, plain_options()));
     const auto reference = must(open_cpu(model, plain_options()));
     const auto actual = session->run(next_batch(*session, {{0, 3}}));
@@ -219,7 +219,7 @@ TEST_F(Plain, SaysWhereNanCameUpAsTheReference) {
 }
 
 TEST_F(Plain, PlansWhatItTakesAndRefusesWhatDoesNotFit) {
-  const auto model = make_model(odd_config(), {DType::bf16, DType::f32, DType::f16});
+  const auto model = make_model(odd_config(), {FormatId::bf16, FormatId::f32, FormatId::f16});
   const auto session = must(open_cuda(model, plain_options()));
   const MemoryPlan& plan = session->backend_info().memory;
   const auto taken = static_cast<std::int64_t>(simt::alive().device_bytes);

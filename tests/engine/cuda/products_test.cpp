@@ -48,9 +48,9 @@ class Product {
   static constexpr bool kRounds = sizeof(X) == 2;
 
   /// `outlier`: what every fifth row has as its third activation, if it is not zero.
-  Product(const Problem& problem, DType type, Epilogue epilogue, int tile_rows, float outlier = 0)
+  Product(const Problem& problem, DeviceType type, Epilogue epilogue, int tile_rows, float outlier = 0)
       : p_(problem), type_(type), epilogue_(epilogue) {
-    const DType x_type = kRounds ? DType::bf16 : DType::f32;
+    const DeviceType x_type = kRounds ? DeviceType::bf16 : DeviceType::f32;
     matrices_ = std::max<int>(1, static_cast<int>(p_.loads.size()));
     const int stacked = p_.features * (epilogue_ == Epilogue::silu_mul ? 2 : 1);
     x_ = random_floats(static_cast<std::size_t>(p_.rows * p_.width), 1);
@@ -171,7 +171,7 @@ class Product {
   }
 
   Problem p_;
-  DType type_;
+  DeviceType type_;
   Epilogue epilogue_;
   int matrices_ = 1;
   std::vector<float> x_, w_, y_, bias_;
@@ -188,7 +188,7 @@ int blocks_for(int features, int tile) {
   return (features + tile - 1) / tile;
 }
 
-template <DType kType, Epilogue kEpilogue>
+template <DeviceType kType, Epilogue kEpilogue>
 void expect_tiled(const Problem& problem, bool with_bias, int fewer_blocks) {
   SCOPED_TRACE(testing::PrintToString(problem));
   Product<float> product(problem, kType, kEpilogue, kTiledRows);
@@ -202,7 +202,7 @@ void expect_tiled(const Problem& problem, bool with_bias, int fewer_blocks) {
 template <Epilogue kEpilogue, int T>
 void expect_mma(const Problem& problem, int more_blocks) {
   SCOPED_TRACE(testing::PrintToString(problem) + ", tiles of " + std::to_string(T));
-  Product<Bf16> product(problem, DType::bf16, kEpilogue, T);
+  Product<Bf16> product(problem, DeviceType::bf16, kEpilogue, T);
   const int end = kEpilogue == Epilogue::silu_mul ? product.y_stride() : problem.features;
   run(&mma_product<Bf16, kEpilogue, T>,
       {blocks(blocks_for(end, kMmaFeatures<kEpilogue>), product.tiles() + more_blocks),
@@ -216,11 +216,11 @@ void expect_mma(const Problem& problem, int more_blocks) {
 void expect_tf32(const Problem& problem, Epilogue epilogue, int height, unsigned more_blocks,
                  bool with_bias = false, float outlier = 0) {
   SCOPED_TRACE(testing::PrintToString(problem) + ", tiles of " + std::to_string(height));
-  Product<float> product(problem, DType::f16, epilogue, height, outlier);
+  Product<float> product(problem, DeviceType::f16, epilogue, height, outlier);
   const NextOrder order;
   Queue queue(nullptr);
   queue.enter("a product");
-  launch_tiles(queue, TileMath::tf32, DType::f16, epilogue, product.on_device(with_bias), height,
+  launch_tiles(queue, TileMath::tf32, DeviceType::f16, epilogue, product.on_device(with_bias), height,
                tile_blocks(product.tiles()) + more_blocks);
   queue.wait();
   const Status ok = queue.take_status();
@@ -246,27 +246,27 @@ const std::vector<Problem>& problems() {
 
 TEST(TiledProduct, StoresSumsOfEveryTypeOfWeights) {
   for (const Problem& problem : problems()) {
-    expect_tiled<DType::f32, Epilogue::store>(problem, false, 0);
-    expect_tiled<DType::f16, Epilogue::store>(problem, true, 0);
-    expect_tiled<DType::bf16, Epilogue::store>(problem, false, 0);
+    expect_tiled<DeviceType::f32, Epilogue::store>(problem, false, 0);
+    expect_tiled<DeviceType::f16, Epilogue::store>(problem, true, 0);
+    expect_tiled<DeviceType::bf16, Epilogue::store>(problem, false, 0);
   }
 }
 
 TEST(TiledProduct, AddsToWhatIsThere) {
   for (const Problem& problem : problems())
-    expect_tiled<DType::f32, Epilogue::add>(problem, true, 0);
+    expect_tiled<DeviceType::f32, Epilogue::add>(problem, true, 0);
 }
 
 TEST(TiledProduct, GatesAndFillsThePaddingWithZeros) {
   for (const Problem& problem : problems()) {
-    expect_tiled<DType::f32, Epilogue::silu_mul>(problem, false, 0);
-    expect_tiled<DType::bf16, Epilogue::silu_mul>(problem, false, 0);
+    expect_tiled<DeviceType::f32, Epilogue::silu_mul>(problem, false, 0);
+    expect_tiled<DeviceType::bf16, Epilogue::silu_mul>(problem, false, 0);
   }
 }
 
 TEST(TiledProduct, TakesFewerBlocksThanTiles) {
-  expect_tiled<DType::f32, Epilogue::store>({129, 5, 9}, false, 3);
-  expect_tiled<DType::f32, Epilogue::store>({70, 5, 9, {20, 0, 50}}, false, 2);
+  expect_tiled<DeviceType::f32, Epilogue::store>({129, 5, 9}, false, 3);
+  expect_tiled<DeviceType::f32, Epilogue::store>({70, 5, 9, {20, 0, 50}}, false, 2);
 }
 
 template <int T>
@@ -320,8 +320,8 @@ INSTANTIATE_TEST_SUITE_P(Heights, Tf32Product, testing::Values(32, 128),
                          [](const auto& test) { return "of_" + std::to_string(test.param); });
 
 /// A dense product of all rows; `exact`: as the router's.
-void expect_dense(MathMode math, DType type, bool exact, bool in_tf32) {
-  SCOPED_TRACE(testing::Message() << dtype_name(type) << (exact ? ", exact" : ""));
+void expect_dense(MathMode math, DeviceType type, bool exact, bool in_tf32) {
+  SCOPED_TRACE(testing::Message() << static_cast<int>(type) << (exact ? ", exact" : ""));
   const Problem problem{33, 130, 65};
   Product<float> product(problem, type, Epilogue::store, kTiledRows);
   Products products;
@@ -341,11 +341,11 @@ void expect_dense(MathMode math, DType type, bool exact, bool in_tf32) {
 }
 
 TEST(DenseProducts, TakeTf32ForF16WeightsInBf16ModeAlone) {
-  expect_dense(MathMode::bf16, DType::f16, false, true);
-  expect_dense(MathMode::bf16, DType::f16, true, false);
-  expect_dense(MathMode::bf16, DType::f32, false, false);
-  expect_dense(MathMode::f32, DType::f16, false, false);
-  expect_dense(MathMode::f32, DType::bf16, false, false);
+  expect_dense(MathMode::bf16, DeviceType::f16, false, true);
+  expect_dense(MathMode::bf16, DeviceType::f16, true, false);
+  expect_dense(MathMode::bf16, DeviceType::f32, false, false);
+  expect_dense(MathMode::f32, DeviceType::f16, false, false);
+  expect_dense(MathMode::f32, DeviceType::bf16, false, false);
 }
 
 TEST(TileRows, FollowTheRowsOfAMatrix) {

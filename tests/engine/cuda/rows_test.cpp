@@ -22,7 +22,7 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-template <DType kType>
+template <DeviceType kType>
 void expect_embedding(int width) {
   const std::vector<std::int32_t> ids = {4, 0, 4, 2};
   const std::vector<float> table = random_floats(static_cast<std::size_t>(5 * width), 1);
@@ -44,9 +44,9 @@ void expect_embedding(int width) {
 
 TEST(EmbedRows, WidensRowsOfEveryTypeAndWidth) {
   for (const int width : {1, 7, 37, 64, 2100}) {
-    expect_embedding<DType::f32>(width);
-    expect_embedding<DType::f16>(width);
-    expect_embedding<DType::bf16>(width);
+    expect_embedding<DeviceType::f32>(width);
+    expect_embedding<DeviceType::f16>(width);
+    expect_embedding<DeviceType::bf16>(width);
   }
 }
 

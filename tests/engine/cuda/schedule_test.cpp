@@ -9,7 +9,7 @@ namespace expertscope::cuda {
 namespace {
 
 std::unique_ptr<Session> open(MathMode math, const ModelShape& config = odd_config()) {
-  return must(open_cuda(make_model(config, {DType::bf16}), small_options(math)));
+  return must(open_cuda(make_model(config, {FormatId::bf16}), small_options(math)));
 }
 
 /// A prompt, graphs of two sizes, a prompt beside a token.
@@ -97,7 +97,7 @@ TEST_F(Graphs, ThreeAndFourTokensShareOne) {
 
 TEST_F(Graphs, OfManySequencesServeTheirBucketWhateverIsEditedAndWatched) {
   const auto session =
-      must(open_cuda(make_model(odd_config(), {DType::bf16}), many_sequences(MathMode::bf16)));
+      must(open_cuda(make_model(odd_config(), {FormatId::bf16}), many_sequences(MathMode::bf16)));
   watch(*session, {one_each(9)}, {});
   EXPECT_EQ(recorded(), 1);
   for (const char* policy :
@@ -114,7 +114,7 @@ TEST_F(Graphs, OfManySequencesServeTheirBucketWhateverIsEditedAndWatched) {
 
 TEST_F(Graphs, AreNotAskedForMoreSlotsThanTheModelHas) {
   const auto session =
-      must(open_cuda(make_model(odd_config(), {DType::bf16}), many_sequences(MathMode::bf16)));
+      must(open_cuda(make_model(odd_config(), {FormatId::bf16}), many_sequences(MathMode::bf16)));
   session->set_routing(
       table_of(R"({"version":1,"edits":[{"op":"top_k","layer":0,"k":3}]})", session->model().config()));
   watch(*session, {one_each(9)}, {});

@@ -196,8 +196,8 @@ TEST(Gguf, WidensBlocksOfQ80AsLlamaCppDoes) {
     const WeightFormat* format = find_weight_format(tensor->format);
     ASSERT_NE(format, nullptr);
     std::vector<float> values(static_cast<std::size_t>(tensor->shape.back()));
-    const std::size_t bytes = values.size() / format->elements * format->bytes;
-    format->to_f32(tensor->data + row * bytes, values.size(), values.data());
+    const std::size_t bytes = format->row_bytes(std::ssize(values));
+    format->dequantise({tensor->data + row * bytes}, 0, std::ssize(values), values.data());
     EXPECT_EQ(values, golden.at(name).get<std::vector<float>>()) << name;
   }
 }

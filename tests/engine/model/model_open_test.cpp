@@ -37,7 +37,7 @@ Error refusal(const fs::path& folder) {
 }
 
 bool same_bytes(const Matrix& a, const Matrix& b) {
-  return a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype &&
+  return a.rows == b.rows && a.cols == b.cols && a.format == b.format &&
          std::memcmp(a.data, b.data, static_cast<std::size_t>(a.rows) * a.row_bytes()) == 0;
 }
 
@@ -315,7 +315,7 @@ TEST(ModelOpen, AnotherTypeOfWeightIsRefusedByName) {
   const ModelFolder folder("top1");
   folder.edit_weights([](Json& header, std::string&) { header["model.norm.weight"]["dtype"] = "I32"; });
   EXPECT_THAT(refusal(folder.path()).message,
-              HasSubstr("tensor model.norm.weight is I32; weights must be F32, F16, BF16 or Q8_0"));
+              HasSubstr("tensor model.norm.weight is I32; weights must be one of F32, F16, BF16, Q8_0"));
 }
 
 TEST(ModelOpen, DataThatAreNotAlignedAreCopied) {
@@ -436,7 +436,7 @@ TEST(ModelFromMemory, HoldsWhatItWasGiven) {
   config.vocab_size = 4;
   config.hidden_size = 2;
   Weights weights;
-  weights.embed_tokens = weights.lm_head = Matrix{storage->data(), DType::f32, 4, 2};
+  weights.embed_tokens = weights.lm_head = Matrix{storage->data(), &weight_format(FormatId::f32), 4, 2};
   weights.norm = {1.0f, 1.0f};
   const std::weak_ptr<std::vector<float>> watch = storage;
   auto model = Model::from_memory(config, std::move(weights), std::move(storage));

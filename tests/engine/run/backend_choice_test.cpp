@@ -85,7 +85,7 @@ class BackendChoosing : public ::testing::Test {
 
   testing::Environment environment_;
   Machine machine_;
-  std::shared_ptr<const Model> model_ = testing::random_model(testing::tiny_config(), DType::f32);
+  std::shared_ptr<const Model> model_ = testing::random_model(testing::tiny_config(), FormatId::f32);
 };
 
 TEST(BackendChoiceText, IsReadBackAsItIsWritten) {

@@ -19,7 +19,7 @@ std::unique_ptr<Session> make_session(const ModelConfig& config = testing::tiny_
   options.threads = 1;
   options.max_context = context;
   options.max_batch = 8;
-  auto session = Session::create(testing::random_model(config, DType::f32, 3), options);
+  auto session = Session::create(testing::random_model(config, FormatId::f32, 3), options);
   EXPECT_TRUE(session) << (session ? "" : session.error().message);
   return std::move(*session);
 }

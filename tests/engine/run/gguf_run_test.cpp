@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A GGUF file computes what the same weights compute as safetensors.
+// A GGUF file computes what the same weights compute as safetensors, and routes as llama.cpp does.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -73,7 +73,7 @@ void write_folder(const std::string& name, const ModelFolder& folder) {
     if (format == "Q8_0") {  // what it stands for, in F32
       format = "F32";
       widened.resize(tensor.bytes / 34 * 32);
-      find_weight_format("Q8_0")->to_f32(tensor.data, widened.size(), widened.data());
+      find_weight_format("Q8_0")->dequantise({tensor.data}, 0, std::ssize(widened), widened.data());
       bytes = {reinterpret_cast<const char*>(widened.data()), widened.size() * sizeof(float)};
     }
     std::string target = names.at(tensor.name);
@@ -149,6 +149,43 @@ TEST_P(GgufRun, GivesTheLogitsOfTheSameWeightsAsSafetensors) {
     const auto expected = logits(folder.path(), math);
     ASSERT_FALSE(expected.empty());
     EXPECT_EQ(logits(file(GetParam()), math), expected);
+  }
+}
+
+/// Keeps the experts of a whole prompt.
+class Experts final : public CaptureSink {
+ public:
+  std::unique_ptr<CaptureBlock> acquire() override { return std::make_unique<CaptureBlock>(); }
+  Status deliver(std::unique_ptr<CaptureBlock> delivered) override {
+    block = std::move(delivered);
+    return {};
+  }
+  std::unique_ptr<CaptureBlock> block;
+};
+
+TEST_P(GgufRun, ChoosesTheExpertsThatLlamaCppChooses) {
+  const Json golden = Json::parse(testing::read_bytes(file("llama_cpp_routing.json"))).at(GetParam());
+  const auto ids = golden.at("ids").get<Ids>();
+  const auto model = Model::open(file(GetParam()));
+  ASSERT_TRUE(model) << model.error().message;
+  for (const MathMode math : {MathMode::f32, MathMode::bf16}) {
+    BackendOptions options;
+    options.math = math;
+    auto session = Session::create(*model, options);
+    ASSERT_TRUE(session) << session.error().message;
+    Experts sink;
+    (*session)->set_capture({.routing = true}, &sink);
+    ASSERT_TRUE((*session)->prefill(0, ids));
+    ASSERT_NE(sink.block, nullptr);
+    ASSERT_EQ(sink.block->tokens, std::ssize(ids));
+    for (int layer = 0; layer < kLayers; ++layer) {
+      for (int token = 0; token < sink.block->tokens; ++token) {
+        const auto expected = golden.at("experts").at(layer).at(token).get<std::vector<std::uint16_t>>();
+        for (int slot = 0; slot < std::ssize(expected); ++slot)
+          EXPECT_EQ(sink.block->expert[sink.block->slot_index(layer, token, slot)], expected[slot])
+              << "layer " << layer << " token " << token;
+      }
+    }
   }
 }
 

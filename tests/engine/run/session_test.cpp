@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 using Ids = std::vector<std::int32_t>;
 
 std::shared_ptr<const Model> model() {
-  static const auto model = testing::random_model(testing::tiny_config(), DType::f32);
+  static const auto model = testing::random_model(testing::tiny_config(), FormatId::f32);
   return model;
 }
 

@@ -27,7 +27,7 @@ std::unique_ptr<Session> make_session(int batch = 200, MathMode math = MathMode:
   options.max_sequences = 3;
   options.max_context = 256;
   options.max_batch = batch;
-  static const auto model = testing::random_model(testing::tiny_config(), DType::bf16, 4);
+  static const auto model = testing::random_model(testing::tiny_config(), FormatId::bf16, 4);
   auto session = Session::create(model, options);
   EXPECT_TRUE(session) << (session ? "" : session.error().message);
   return std::move(*session);

@@ -142,7 +142,7 @@ Status ExpertBench::make_experts() {
   queue.wait();
   if (auto ok = queue.take_status(); !ok) return ok;
   device_experts_ = {matrices_.data(), matrices_.data() + experts,
-                     DType::bf16,      what_.experts,
+                     DeviceType::bf16, what_.experts,
                      what_.inner,      what_.hidden,
                      what_.hidden,     what_.inner};
   return grouped_.create(what_, routed_, gate_up, down, stream_.get());

@@ -11,7 +11,7 @@ namespace expertscope::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kPackOfBf16 = kPack<DType::bf16>;
+constexpr int kPackOfBf16 = kPack<DeviceType::bf16>;
 
 unsigned blocks_for(std::size_t threads) {
   return static_cast<unsigned>((threads + kThreads - 1) / kThreads);
@@ -35,8 +35,8 @@ __global__ void __launch_bounds__(kThreads)
   const uint4* pair = gate_up + at / width * 2 * width + at % width;
   float gate[kPackOfBf16];
   float up[kPackOfBf16];
-  widen<DType::bf16>(pair[0], gate);
-  widen<DType::bf16>(pair[width], up);
+  widen<DeviceType::bf16>(pair[0], gate);
+  widen<DeviceType::bf16>(pair[width], up);
   inner[at] = uint4{pack_bf16(silu_mul(gate[0], up[0]), silu_mul(gate[1], up[1])),
                     pack_bf16(silu_mul(gate[2], up[2]), silu_mul(gate[3], up[3])),
                     pack_bf16(silu_mul(gate[4], up[4]), silu_mul(gate[5], up[5])),

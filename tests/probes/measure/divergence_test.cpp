@@ -24,7 +24,7 @@ std::unique_ptr<Session> make_session(int sequences = 2, int batch = 4) {
   options.max_sequences = sequences;
   options.max_context = 16;
   options.max_batch = batch;
-  auto session = Session::create(testing::random_model(testing::tiny_config(), DType::f32, 5), options);
+  auto session = Session::create(testing::random_model(testing::tiny_config(), FormatId::f32, 5), options);
   EXPECT_TRUE(session) << (session ? "" : session.error().message);
   return std::move(*session);
 }

@@ -20,7 +20,7 @@ std::unique_ptr<Session> make_session() {
   options.threads = 1;
   options.max_context = 32;
   options.max_batch = 6;
-  auto session = Session::create(testing::random_model(testing::tiny_config(), DType::f32, 5), options);
+  auto session = Session::create(testing::random_model(testing::tiny_config(), FormatId::f32, 5), options);
   EXPECT_TRUE(session) << (session ? "" : session.error().message);
   return std::move(*session);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The index arithmetic of the AMX kernels, on an emulation of the tile instructions.
 #include "engine/cpu/kernels/amx_tiles.h"
+#include "engine/half.h"
 
 #include <gtest/gtest.h>
 
@@ -119,7 +120,7 @@ TEST(AmxTiles, AgreeWithTheScalarKernelsForAwkwardShapes) {
                              {33, 47, 100}, {32, 64, 96}, {48, 33, 34}, {130, 40, 70}, {161, 16, 2}};
   for (const AmxShape& shape : shapes) {
     Numbers numbers(static_cast<std::uint32_t>(shape.m * 100 + shape.n));
-    const TestMatrix w(numbers.take(shape.n * shape.k), shape.n, shape.k, DType::bf16, 2);
+    const TestMatrix w(numbers.take(shape.n * shape.k), shape.n, shape.k, FormatId::bf16, 2);
     const std::vector<float> values = numbers.take(shape.m * shape.k);
     const TestActivations reference(scalar, Arithmetic::bf16, values, shape.m, shape.k);
     const std::vector<float> y = AmxCase(shape, values).product(w.matrix(), 0, shape.n);
@@ -134,7 +135,7 @@ TEST(AmxTiles, AgreeWithTheScalarKernelsForAwkwardShapes) {
 TEST(AmxTiles, WriteOnlyTheRowsAskedFor) {
   const AmxShape shape{20, 90, 40};
   Numbers numbers(1);
-  const TestMatrix w(numbers.take(shape.n * shape.k), shape.n, shape.k, DType::bf16, 0);
+  const TestMatrix w(numbers.take(shape.n * shape.k), shape.n, shape.k, FormatId::bf16, 0);
   AmxCase amx(shape, numbers.take(shape.m * shape.k));
   const std::vector<float> whole = amx.product(w.matrix(), 0, shape.n);
   const std::vector<float> part = amx.product(w.matrix(), 32, 83);
@@ -150,7 +151,7 @@ TEST(AmxTiles, PropagateNanOnlyWhereItBelongs) {
   std::vector<float> values(static_cast<std::size_t>(shape.m * shape.k), 1.0f);
   weights[17 * 33 + 32] = std::nanf("");
   values[16 * 33 + 5] = std::nanf("");
-  const TestMatrix w(weights, shape.n, shape.k, DType::bf16, 0);
+  const TestMatrix w(weights, shape.n, shape.k, FormatId::bf16, 0);
   const std::vector<float> y = AmxCase(shape, values).product(w.matrix(), 0, shape.n);
   for (std::int64_t i = 0; i < shape.m * shape.n; ++i)
     EXPECT_EQ(std::isnan(y[static_cast<std::size_t>(i)]), i / shape.n == 16 || i % shape.n == 17) << i;

@@ -14,14 +14,14 @@ struct Shape {
   std::int64_t tokens;
 };
 
-class AttentionTest : public testing::TestWithParam<CpuLevel> {
+class AttentionTest : public ::testing::TestWithParam<CpuLevel> {
  protected:
   const Kernels& kernels_ = kernels_for(GetParam());
 };
 
 /// A cache of one key/value head and the queries of one chunk.
 struct Case {
-  Case(const Shape& s, DType type)
+  Case(const Shape& s, FormatId type)
       : shape(s),
         stride(s.head_dim + 3),
         numbers(static_cast<std::uint32_t>(s.head_dim * 7 + s.position)),
@@ -41,7 +41,7 @@ struct Case {
     task.k = k.matrix().data;
     task.v = v.matrix().data;
     task.kv_stride = stride;
-    task.kv_type = k.matrix().dtype;
+    task.kv_bf16 = k.matrix().format->id == FormatId::bf16;
     task.position = shape.position;
     task.tokens = shape.tokens;
     task.scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
@@ -98,7 +98,7 @@ TEST_P(AttentionTest, AgreesWithDoublePrecision) {
   const Shape shapes[] = {{8, 1, 0, 1},     {32, 4, 0, 5},  {64, 1, 63, 3}, {64, 2, 0, 130},  {80, 3, 60, 9},
                           {128, 8, 200, 1}, {20, 2, 5, 17}, {7, 1, 0, 70},  {128, 1, 511, 2}, {600, 1, 3, 2}};
   for (const Shape& shape : shapes) {
-    for (const DType type : {DType::f32, DType::bf16}) {
+    for (const FormatId type : {FormatId::f32, FormatId::bf16}) {
       const Case c(shape, type);
       std::vector<float> out(c.q.size());
       kernels_.attention(c.task(out));
@@ -118,7 +118,7 @@ TEST_P(AttentionTest, AgreesWithDoublePrecision) {
 TEST_P(AttentionTest, TellsTheWeightOfTheFirstPositionAndChangesNoBit) {
   const Shape shapes[] = {{8, 1, 0, 1}, {32, 4, 0, 5}, {64, 2, 0, 130}, {80, 3, 60, 9}, {600, 1, 3, 2}};
   for (const Shape& shape : shapes) {
-    for (const DType type : {DType::f32, DType::bf16}) {
+    for (const FormatId type : {FormatId::f32, FormatId::bf16}) {
       const Case c(shape, type);
       std::vector<float> off(c.q.size());
       std::vector<float> on(c.q.size());
@@ -138,7 +138,7 @@ TEST_P(AttentionTest, TellsTheWeightOfTheFirstPositionAndChangesNoBit) {
 
 TEST_P(AttentionTest, ATokenGetsTheSameBitsInEveryChunking) {
   const Shape whole{64, 2, 0, 150};
-  const Case c(whole, DType::f32);
+  const Case c(whole, FormatId::f32);
   std::vector<float> together(c.q.size());
   kernels_.attention(c.task(together));
   for (const std::int64_t chunk : {1, 7, 64}) {
@@ -157,7 +157,7 @@ TEST_P(AttentionTest, ATokenGetsTheSameBitsInEveryChunking) {
 
 TEST_P(AttentionTest, NeverReadsKeysOfTheFuture) {
   const Shape shape{16, 1, 10, 3};
-  const Case c(shape, DType::f32);
+  const Case c(shape, FormatId::f32);
   std::vector<float> expected(c.q.size());
   kernels_.attention(c.task(expected));
   // The same cache, with the position after the last token poisoned in a copy one row longer.
@@ -173,7 +173,7 @@ TEST_P(AttentionTest, NeverReadsKeysOfTheFuture) {
   EXPECT_EQ(out, expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, AttentionTest, testing::ValuesIn(available_levels()), level_test_name);
+INSTANTIATE_TEST_SUITE_P(Levels, AttentionTest, ::testing::ValuesIn(available_levels()), level_test_name);
 
 }  // namespace
 }  // namespace expertscope::cpu

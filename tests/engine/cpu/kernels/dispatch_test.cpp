@@ -8,7 +8,7 @@
 namespace expertscope::cpu {
 namespace {
 
-class DispatchTest : public testing::Test {
+class DispatchTest : public ::testing::Test {
  protected:
   void SetUp() override {
     const char* value = std::getenv("EXPERTSCOPE_CPU");

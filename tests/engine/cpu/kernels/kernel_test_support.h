@@ -2,6 +2,8 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -9,6 +11,8 @@
 #include <vector>
 
 #include "engine/cpu/kernels/kernels.h"
+#include "engine/half.h"
+#include "tests/support/stored_weights.h"
 
 namespace expertscope::cpu {
 
@@ -20,7 +24,7 @@ inline std::vector<CpuLevel> available_levels() {
   return levels;
 }
 
-inline std::string level_test_name(const testing::TestParamInfo<CpuLevel>& info) {
+inline std::string level_test_name(const ::testing::TestParamInfo<CpuLevel>& info) {
   return cpu_level_name(info.param);
 }
 
@@ -56,16 +60,37 @@ class AlignedBytes {
   std::vector<std::uint8_t> storage_;
 };
 
+/// A page of zeros with none behind it: what lies at its end is the end of a mapped file.
+class LastPage {
+ public:
+  LastPage() : size_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
+    page_ = mmap(nullptr, 2 * size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(page_, MAP_FAILED);
+    EXPECT_EQ(mprotect(end(), size_, PROT_NONE), 0);
+  }
+  ~LastPage() { munmap(page_, 2 * size_); }
+  LastPage(const LastPage&) = delete;
+  LastPage& operator=(const LastPage&) = delete;
+  std::uint8_t* end() const { return static_cast<std::uint8_t*>(page_) + size_; }
+
+ private:
+  std::size_t size_;
+  void* page_;
+};
+
 /// A weight matrix that starts `offset` bytes into its memory and ends with it, and its values as doubles.
 class TestMatrix {
  public:
-  TestMatrix(const std::vector<float>& values, std::int64_t rows, std::int64_t cols, DType type, int offset)
-      : bytes_(values.size() * dtype_size(type) + static_cast<std::size_t>(offset)) {
+  TestMatrix(const std::vector<float>& values, std::int64_t rows, std::int64_t cols, FormatId type,
+             int offset)
+      : bytes_(testing::stored_bytes(values.size(), type) + static_cast<std::size_t>(offset)) {
     std::uint8_t* start = bytes_.data() + offset;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      values_.push_back(store(values[i], type, start + i * dtype_size(type)));
-    }
-    matrix_ = {start, type, rows, cols};
+    testing::store_values(values.data(), values.size(), type, start);
+    take({start, &weight_format(type), rows, cols});
+  }
+  /// Of kPlanedFormat, which no kernel knows.
+  TestMatrix(const std::vector<float>& values, std::int64_t rows, std::int64_t cols) {
+    take(testing::store_planed({values.data(), &weight_format(FormatId::f32), rows, cols}, bytes_, scales_));
   }
   const Matrix& matrix() const { return matrix_; }
   double at(std::int64_t n, std::int64_t k) const {
@@ -73,17 +98,17 @@ class TestMatrix {
   }
 
  private:
-  static double store(float value, DType type, std::uint8_t* to) {
-    if (type == DType::f32) {
-      std::memcpy(to, &value, sizeof(value));
-      return static_cast<double>(value);
+  void take(const Matrix& matrix) {
+    matrix_ = matrix;
+    std::vector<float> row(static_cast<std::size_t>(matrix.cols));
+    for (std::int64_t n = 0; n < matrix.rows; ++n) {
+      matrix.dequantise(n, 0, matrix.cols, row.data());
+      values_.insert(values_.end(), row.begin(), row.end());
     }
-    const std::uint16_t half = type == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-    std::memcpy(to, &half, sizeof(half));
-    return static_cast<double>(type == DType::f16 ? f16_to_f32(half) : bf16_to_f32(half));
   }
 
   std::vector<std::uint8_t> bytes_;
+  std::vector<std::uint8_t> scales_;
   std::vector<double> values_;
   Matrix matrix_;
 };

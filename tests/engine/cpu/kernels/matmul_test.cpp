@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <gtest/gtest.h>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <limits>
 
@@ -15,15 +12,15 @@ namespace {
 constexpr float kUntouched = 12345.0f;
 
 struct Kind {
-  DType weights;
+  FormatId weights;
   Arithmetic arithmetic;
 };
-constexpr Kind kKinds[] = {{DType::f32, Arithmetic::f32},
-                           {DType::f16, Arithmetic::f32},
-                           {DType::bf16, Arithmetic::f32},
-                           {DType::bf16, Arithmetic::bf16}};
+constexpr Kind kKinds[] = {{FormatId::f32, Arithmetic::f32},
+                           {FormatId::f16, Arithmetic::f32},
+                           {FormatId::bf16, Arithmetic::f32},
+                           {FormatId::bf16, Arithmetic::bf16}};
 
-class MatmulTest : public testing::TestWithParam<CpuLevel> {
+class MatmulTest : public ::testing::TestWithParam<CpuLevel> {
  protected:
   const Kernels& kernels_ = kernels_for(GetParam());
 
@@ -48,7 +45,7 @@ TEST_P(MatmulTest, AgreesWithDoublePrecisionForAwkwardShapes) {
           for (std::int64_t i = 0; i < m * n; ++i) {
             const ReferenceProduct expected(w, x, i / n, i % n);
             ASSERT_NEAR(y[static_cast<std::size_t>(i)], expected.value, 1e-6 * expected.magnitude + 1e-30)
-                << dtype_name(kind.weights) << " M " << m << " N " << n << " K " << k << " at " << i;
+                << weight_format(kind.weights).name << " M " << m << " N " << n << " K " << k << " at " << i;
           }
         }
       }
@@ -137,16 +134,13 @@ TEST_P(MatmulTest, ManyTokensAndWideRowsCrossTheCacheBlocks) {
 }
 
 TEST_P(MatmulTest, NeverReadsPastTheEndOfAMappedFile) {
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  void* mapped = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  ASSERT_NE(mapped, MAP_FAILED);
-  auto* end = static_cast<std::uint8_t*>(mapped) + page;
-  ASSERT_EQ(mprotect(end, page, PROT_NONE), 0);
+  const LastPage page;
   for (const Kind kind : kKinds) {
     for (const std::int64_t cols : {1, 7, 30, 33}) {
       for (const std::int64_t rows : {1, 3, 9, 20}) {
-        const std::size_t bytes = static_cast<std::size_t>(rows * cols) * dtype_size(kind.weights);
-        const Matrix w{end - bytes, kind.weights, rows, cols};  // zeros
+        const std::size_t bytes =
+            expertscope::testing::stored_bytes(static_cast<std::size_t>(rows * cols), kind.weights);
+        const Matrix w{page.end() - bytes, &weight_format(kind.weights), rows, cols};  // zeros
         for (const std::int64_t m : {1, 5, 40}) {
           const TestActivations x(kernels_, kind.arithmetic,
                                   std::vector<float>(static_cast<std::size_t>(m * cols), 1.0f), m, cols);
@@ -155,11 +149,10 @@ TEST_P(MatmulTest, NeverReadsPastTheEndOfAMappedFile) {
           EXPECT_EQ(y, std::vector<float>(y.size(), 0.0f));
         }
         std::vector<float> wide(static_cast<std::size_t>(cols));
-        kernels_.to_f32(w.row(rows - 1), kind.weights, cols, wide.data());
+        kernels_.dequantise(w, rows - 1, 0, cols, wide.data());
       }
     }
   }
-  munmap(mapped, 2 * page);
 }
 
 TEST_P(MatmulTest, NanAndInfinityReachTheRowsTheyBelongTo) {
@@ -210,7 +203,7 @@ TEST_P(MatmulTest, NoTokensAndNoRowsWriteNothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, MatmulTest, testing::ValuesIn(available_levels()), level_test_name);
+INSTANTIATE_TEST_SUITE_P(Levels, MatmulTest, ::testing::ValuesIn(available_levels()), level_test_name);
 
 }  // namespace
 }  // namespace expertscope::cpu

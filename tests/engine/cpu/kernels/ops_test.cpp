@@ -12,21 +12,26 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr std::int64_t kLengths[] = {1, 2, 7, 8, 15, 16, 17, 31, 64, 100, 257};
 
-class OpsTest : public testing::TestWithParam<CpuLevel> {
+class OpsTest : public ::testing::TestWithParam<CpuLevel> {
  protected:
   const Kernels& kernels_ = kernels_for(GetParam());
 };
 
-TEST_P(OpsTest, WidensEveryType) {
+TEST_P(OpsTest, DequantisesPiecesOfRowsOfEveryFormat) {
   Numbers numbers(1);
-  for (const std::int64_t n : kLengths) {
-    for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
-      const TestMatrix w(numbers.take(n), 1, n, type, 4);
-      std::vector<float> y(static_cast<std::size_t>(n) + 1, 9.0f);
-      kernels_.to_f32(w.matrix().data, type, n, y.data());
-      for (std::int64_t i = 0; i < n; ++i)
-        EXPECT_EQ(static_cast<double>(y[static_cast<std::size_t>(i)]), w.at(0, i));
-      EXPECT_EQ(y.back(), 9.0f);
+  for (const std::int64_t n : {1, 2, 7, 8, 15, 16, 17, 31, 64, 96, 100, 257, 320}) {
+    for (const FormatId format : {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0}) {
+      const auto block = static_cast<std::int64_t>(weight_format(format).block.elements);
+      if (n % block != 0) continue;
+      const TestMatrix w(numbers.take(3 * n), 3, n, format, 4);
+      for (std::int64_t first = 0; first < n; first += n / 2 / block * block + block) {
+        const std::int64_t count = n - first;
+        std::vector<float> y(static_cast<std::size_t>(count) + 1, 9.0f);
+        kernels_.dequantise(w.matrix(), 1, first, count, y.data());
+        for (std::int64_t i = 0; i < count; ++i)
+          EXPECT_EQ(static_cast<double>(y[static_cast<std::size_t>(i)]), w.at(1, first + i));
+        EXPECT_EQ(y.back(), 9.0f);
+      }
     }
   }
 }
@@ -149,7 +154,7 @@ TEST_P(OpsTest, RowStatsNameTheFirstOfEqualsAndReportNan) {
   EXPECT_EQ(kernels_.row_stats(zeros.data(), 20).channel, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, OpsTest, testing::ValuesIn(available_levels()), level_test_name);
+INSTANTIATE_TEST_SUITE_P(Levels, OpsTest, ::testing::ValuesIn(available_levels()), level_test_name);
 
 }  // namespace
 }  // namespace expertscope::cpu

@@ -2,23 +2,10 @@
 #pragma once
 
 #include <bit>
-#include <cstddef>
 #include <cstdint>
 
+/// Numbers of 16 bits.
 namespace expertscope {
-
-/// Storage type of a weight tensor.
-enum class DType : std::uint8_t { f32, f16, bf16 };
-
-/// Bytes of one element.
-constexpr std::size_t dtype_size(DType type) {
-  return type == DType::f32 ? 4 : 2;
-}
-
-/// Name as people write it: "F32", "F16", "BF16".
-constexpr const char* dtype_name(DType type) {
-  return type == DType::f32 ? "F32" : type == DType::f16 ? "F16" : "BF16";
-}
 
 /// bfloat16 is the upper half of an IEEE-754 float.
 inline float bf16_to_f32(std::uint16_t value) {
@@ -33,7 +20,13 @@ inline std::uint16_t f32_to_bf16(float value) {
 }
 
 /// IEEE-754 binary16 to float, subnormals included.
-float f16_to_f32(std::uint16_t value);
+inline float f16_to_f32(std::uint16_t value) {
+  const std::uint32_t magnitude = (value & 0x7fffu) << 13;
+  const std::uint32_t special = magnitude >= 0x0f800000u ? 0x7f800000u : 0u;  // infinity and NaN
+  // The exponents are counted from places that lie 112 apart.
+  const auto bits = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f) | special;
+  return std::bit_cast<float>(bits | (value & 0x8000u) << 16);
+}
 
 /// Rounds to nearest, ties to even; overflow becomes infinity.
 std::uint16_t f32_to_f16(float value);

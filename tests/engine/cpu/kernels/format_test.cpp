@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Formats of blocks give the bits of the same weights in F32: one with kernels of its own, and one that has
+// none and a plane of scales.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/engine/cpu/kernels/kernel_test_support.h"
+
+namespace expertscope::cpu {
+namespace {
+
+constexpr float kUntouched = 12345.0f;
+
+class FormatTest : public ::testing::TestWithParam<CpuLevel> {
+ protected:
+  /// Rows [n0, n1) of the product, in an array of all rows and 3 more.
+  std::vector<float> product(const Matrix& w, const TestActivations& x, std::int64_t n0,
+                             std::int64_t n1) const {
+    const std::int64_t stride = w.rows + 3;
+    std::vector<float> y(static_cast<std::size_t>(x.packed().rows * stride), kUntouched);
+    kernels_.matmul(w, x.packed(), n0, n1, y.data(), stride);
+    return y;
+  }
+
+  void expect_bits_of_f32(const TestMatrix& w, std::int64_t m, Numbers& numbers) const {
+    const Matrix& matrix = w.matrix();
+    std::vector<float> widened(static_cast<std::size_t>(matrix.rows * matrix.cols));
+    for (std::int64_t n = 0; n < matrix.rows; ++n)
+      matrix.dequantise(n, 0, matrix.cols, widened.data() + n * matrix.cols);
+    const Matrix f32{widened.data(), &weight_format(FormatId::f32), matrix.rows, matrix.cols};
+    const TestActivations x(kernels_, Arithmetic::f32, numbers.take(m * matrix.cols), m, matrix.cols);
+    for (const std::int64_t n0 : {std::int64_t{0}, matrix.rows / 3}) {
+      for (const std::int64_t n1 : {matrix.rows, matrix.rows - matrix.rows / 5}) {
+        ASSERT_EQ(product(matrix, x, n0, n1), product(f32, x, n0, n1))
+            << matrix.format->name << " M " << m << " N " << matrix.rows << " K " << matrix.cols;
+      }
+    }
+  }
+
+  const Kernels& kernels_ = kernels_for(GetParam());
+};
+
+TEST_P(FormatTest, ProductsHaveTheBitsOfTheSameWeightsInF32) {
+  for (const std::int64_t m : {1, 2, 3, 4, 7, 16, 33, 100}) {
+    for (const std::int64_t n : {1, 5, 8, 19, 48}) {
+      for (const std::int64_t k : {32, 64, 96, 352}) {
+        Numbers numbers(static_cast<std::uint32_t>(m * 10007 + n * 101 + k));
+        expect_bits_of_f32(TestMatrix(numbers.take(n * k), n, k, FormatId::q8_0, static_cast<int>(k % 7)), m,
+                           numbers);
+        expect_bits_of_f32(TestMatrix(numbers.take(n * k), n, k), m, numbers);
+        expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 16)), n, k - 16), m, numbers);
+      }
+    }
+  }
+}
+
+TEST_P(FormatTest, ManyTokensAndWideRowsCrossTheCacheBlocks) {
+  for (const std::int64_t m : {2, 210}) {
+    Numbers numbers(5);
+    expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080, FormatId::q8_0, 3), m, numbers);
+    expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080), m, numbers);
+  }
+}
+
+TEST_P(FormatTest, NeverReadsPastTheEndOfAMappedFile) {
+  const LastPage page;
+  for (const std::int64_t cols : {32, 96}) {
+    for (const std::int64_t rows : {1, 3, 9, 20}) {
+      Matrix w{nullptr, &weight_format(FormatId::q8_0), rows, cols};
+      w.data = page.end() - static_cast<std::size_t>(rows) * w.row_bytes();  // zeros
+      for (const std::int64_t m : {1, 5, 40}) {
+        const TestActivations x(kernels_, Arithmetic::f32,
+                                std::vector<float>(static_cast<std::size_t>(m * cols), 1.0f), m, cols);
+        const std::vector<float> y = product(w, x, 0, rows);
+        EXPECT_EQ(std::count(y.begin(), y.end(), 0.0f), m * rows);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, FormatTest, ::testing::ValuesIn(available_levels()), level_test_name);
+
+}  // namespace
+}  // namespace expertscope::cpu

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "engine/formats/weight_format.h"
+#include "engine/half.h"
+#include "engine/model/weights.h"
+
+namespace expertscope::testing {
+
+inline void store_half(std::uint16_t half, std::uint8_t* to) {
+  std::memcpy(to, &half, sizeof(half));
+}
+
+/// Blocks of Q8_0: the largest of 32 becomes 127 (quantize_row_q8_0_ref of ggml-quants.c).
+inline void store_q8_0(const float* values, std::size_t count, std::uint8_t* to) {
+  for (std::size_t begin = 0; begin < count; begin += 32, to += 34) {
+    float largest = 0;
+    for (std::size_t i = 0; i < 32; ++i)
+      largest = std::max(largest, std::fabs(values[begin + i]));
+    const float scale = largest / 127;
+    store_half(f32_to_f16(scale), to);
+    for (std::size_t i = 0; i < 32; ++i)
+      to[2 + i] = static_cast<std::uint8_t>(
+          static_cast<std::int8_t>(std::lround(scale == 0 ? 0 : values[begin + i] / scale)));
+  }
+}
+
+/// Writes `count` values, whole blocks, as a format holds them.
+inline void store_values(const float* values, std::size_t count, FormatId id, std::uint8_t* to) {
+  if (id == FormatId::q8_0) return store_q8_0(values, count, to);
+  if (id == FormatId::f32) {
+    std::memcpy(to, values, count * sizeof(float));
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i)
+    store_half(id == FormatId::f16 ? f32_to_f16(values[i]) : f32_to_bf16(values[i]), to + 2 * i);
+}
+
+inline std::size_t stored_bytes(std::size_t count, FormatId id) {
+  return weight_format(id).row_bytes(static_cast<std::int64_t>(count));
+}
+
+/// A format that no kernel knows: integers of 8 bits in blocks of 16, and a plane of scales, one F32 for 4
+/// rows by 32 columns.
+inline void dequantise_planed(const WeightRow& row, std::int64_t first, std::int64_t count, float* to) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    float scale = 0;
+    std::memcpy(&scale, row.scales + (first + i) / 32 * 4, sizeof(scale));
+    to[i] = scale * static_cast<float>(static_cast<std::int8_t>(row.data[first + i]));
+  }
+}
+inline constexpr WeightFormat kPlanedFormat = {
+    FormatId::other, "PLANED", {16, 16}, {4, 32, 4}, dequantise_planed};
+
+/// A matrix of kPlanedFormat near to the values of another one, in the memory given.
+inline Matrix store_planed(const Matrix& from, std::vector<std::uint8_t>& data,
+                           std::vector<std::uint8_t>& scales) {
+  Matrix to{nullptr, &kPlanedFormat, from.rows, from.cols};
+  data.resize(static_cast<std::size_t>(from.rows) * to.row_bytes());
+  scales.resize(static_cast<std::size_t>((from.rows + 3) / 4) * to.scale_row_bytes());
+  std::vector<float> row(static_cast<std::size_t>(from.cols));
+  for (std::int64_t r = 0; r < from.rows; ++r) {
+    from.dequantise(r, 0, from.cols, row.data());
+    for (std::int64_t c = 0; c < from.cols; ++c) {
+      const float scale = 0.01f * static_cast<float>(1 + (r / 4 + c / 32) % 5);
+      std::memcpy(scales.data() + static_cast<std::size_t>(r / 4) * to.scale_row_bytes() +
+                      static_cast<std::size_t>(c / 32 * 4),
+                  &scale, sizeof(scale));
+      const float quotient =
+          std::clamp(std::round(row[static_cast<std::size_t>(c)] / scale), -127.0f, 127.0f);
+      data[static_cast<std::size_t>(r * from.cols + c)] =
+          static_cast<std::uint8_t>(static_cast<std::int8_t>(quotient));
+    }
+  }
+  to.data = data.data();
+  to.scales = scales.data();
+  return to;
+}
+
+}  // namespace expertscope::testing
