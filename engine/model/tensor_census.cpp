@@ -19,7 +19,7 @@ std::string listed(const std::vector<std::string_view>& names) {
 
 /// The layer that a tensor belongs to; nullopt for one outside the layers.
 std::optional<int> layer_of(std::string_view name, const TensorNames& names) {
-  const std::string_view pattern = names.input_layernorm;
+  const std::string_view pattern = names.q_proj;  // which no family lacks
   const auto stem = pattern.substr(0, pattern.find("{layer}"));
   if (!name.starts_with(stem)) return std::nullopt;
   name.remove_prefix(stem.size());

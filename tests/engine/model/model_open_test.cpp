@@ -216,6 +216,13 @@ TEST(UnusedTensors, OneThatWouldChangeTheResultsRefusesTheModel) {
     EXPECT_THAT(refused(name), HasSubstr(std::string(name) + " would change the results")) << name;
 }
 
+TEST(UnusedTensors, AreFoundWhereAFamilyHasNoNormBeforeAttention) {
+  const ModelFolder folder("flex_olmo");
+  add_tensor(folder, "model.layers.0.input_layernorm.weight", {4});
+  EXPECT_THAT(refusal(folder.path()).message,
+              HasSubstr("model.layers.0.input_layernorm.weight would change the results"));
+}
+
 TEST(UnusedTensors, OthersAreCountedAndNamed) {
   const ModelFolder folder("top1");
   for (const char* name : {"score.weight", "model.layers.2.mlp.gate.weight", "mtp.fc.weight",
