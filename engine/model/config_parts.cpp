@@ -135,6 +135,25 @@ void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfi
     layer.attention = attention;
 }
 
+RouterSpec read_sigmoid_router(ConfigKeys& keys, const RouterSpec& silent) {
+  const auto size = [&](ConfigKeys::Names names, int fallback) {
+    return fallback > 0 ? keys.size_or(names, fallback, ConfigKeys::kMaxExperts)
+                        : keys.size(names, ConfigKeys::kMaxExperts);
+  };
+  RouterSpec router;
+  router.experts = size({"n_routed_experts", "num_local_experts"}, silent.experts);
+  router.top_k = size({"num_experts_per_tok"}, silent.top_k);
+  router.score = RouterSpec::Score::sigmoid;
+  router.correction_bias = true;
+  router.groups = size({"n_group"}, 1);
+  router.top_groups = size({"topk_group"}, 1);
+  router.group_rank = RouterSpec::GroupRank::sum_of_two;
+  router.renormalise = keys.flag({"norm_topk_prob"}, silent.renormalise);
+  router.renormalise_epsilon = 1e-20f;
+  router.scale = static_cast<float>(keys.number({"routed_scaling_factor"}, 1.0, 1e-6, 1e6));
+  return router;
+}
+
 void set_router(ConfigKeys& keys, const RouterSpec& router, const MlpSpec& expert, LayerSpec& layer) {
   if (router.top_k > router.experts)
     keys.refuse(ErrorCode::mismatch, "num_experts_per_tok",
@@ -165,11 +184,11 @@ std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,
   const int step = keys.size_or({"decoder_sparse_step"}, 1, ConfigKeys::kMaxInt32);
   std::vector<std::uint8_t> sparse(static_cast<std::size_t>(layers));
   for (int n = 0; n < layers; ++n)
-    sparse[static_cast<std::size_t>(n)] = (n + 1) % step == 0;
+    sparse[n] = (n + 1) % step == 0;
   std::vector<std::int64_t> beyond;
   for (const std::int64_t layer : keys.integers({"mlp_only_layers"})) {
     const bool there = layer >= 0 && layer < layers;
-    if (there) sparse[static_cast<std::size_t>(layer)] = 0;
+    if (there) sparse[layer] = 0;
     if (!there) beyond.push_back(layer);
   }
   if (!beyond.empty())

@@ -33,6 +33,11 @@ void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfi
 RotarySpec read_rotary(ConfigKeys& keys, const ConfigDefaults& defaults, const ModelConfig& config,
                        int head_dim);
 
+/// The router of DeepSeek-V3 as other families have it: sigmoids with a correction bias, experts of the
+/// groups whose two best are largest. `silent`: experts, top_k and renormalise where the file says nothing;
+/// sizes that are 0 there must be in it.
+RouterSpec read_sigmoid_router(ConfigKeys& keys, const RouterSpec& silent);
+
 /// Sets the router and the experts of `layer` after checking them against each other.
 void set_router(ConfigKeys& keys, const RouterSpec& router, const MlpSpec& expert, LayerSpec& layer);
 

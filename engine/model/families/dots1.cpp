@@ -13,7 +13,7 @@ std::vector<std::uint8_t> windowed_layers(ConfigKeys& keys, int layers, bool win
   const int first = keys.count_or({"max_window_layers"}, 62, ConfigKeys::kMaxInt32);
   std::vector<std::uint8_t> result(static_cast<std::size_t>(layers));
   for (int n = 0; n < layers; ++n)
-    result[static_cast<std::size_t>(n)] = windows && n >= first;
+    result[n] = windows && n >= first;
   keys.only(kTypes, {"full_attention", "sliding_attention"});
   if (!keys.has({kTypes})) return result;
   const Json& types = keys.fields().json()[kTypes];
@@ -40,27 +40,6 @@ void read_windows(ConfigKeys& keys, ModelConfig& config) {
   }
 }
 
-/// The router of DeepSeek-V3.
-RouterSpec read_router(ConfigKeys& keys) {
-  RouterSpec router;
-  router.experts = keys.size({"n_routed_experts", "num_local_experts"}, ConfigKeys::kMaxExperts);
-  router.top_k = keys.size({"num_experts_per_tok"}, ConfigKeys::kMaxExperts);
-  router.score = RouterSpec::Score::sigmoid;
-  router.correction_bias = true;
-  router.groups = keys.size_or({"n_group"}, 1, ConfigKeys::kMaxExperts);
-  router.top_groups = keys.size_or({"topk_group"}, 1, ConfigKeys::kMaxExperts);
-  router.group_rank = RouterSpec::GroupRank::sum_of_two;
-  router.renormalise = keys.flag({"norm_topk_prob"}, false);
-  router.renormalise_epsilon = 1e-20f;
-  router.scale = static_cast<float>(keys.number({"routed_scaling_factor"}, 1.0, 1e-6, 1e6));
-  // The configs of the hub have these, with the values that Dots1 means without them.
-  keys.only("scoring_func", {"noaux_tc", "sigmoid"});
-  keys.only("topk_method", {"noaux_tc"});
-  keys.only("moe_layer_freq", {1});
-  keys.ignore({"ep_size"});
-  return router;
-}
-
 /// Dots1Config of transformers: dots.llm1. The attention of Qwen3 before the experts of DeepSeek-V3.
 void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
   const ConfigDefaults defaults{.max_position_embeddings = 2048};
@@ -68,13 +47,18 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
   read_attention(keys, defaults, config);
   read_windows(keys, config);
   const bool bias = keys.flag({"attention_bias"}, false);
-  const RouterSpec router = read_router(keys);
+  const RouterSpec router = read_sigmoid_router(keys, {});
+  // The configs of the hub have these, with the values that Dots1 means without them.
+  keys.only("scoring_func", {"noaux_tc", "sigmoid"});
+  keys.only("topk_method", {"noaux_tc"});
+  keys.only("moe_layer_freq", {1});
+  keys.ignore({"ep_size"});
   const MlpSpec expert{.width = keys.size_or({"moe_intermediate_size"}, 1408, ConfigKeys::kMaxWidth)};
   const int shared = keys.size({"n_shared_experts"}, 64);
   const int first_moe = keys.count_or({"first_k_dense_replace"}, 0, ConfigKeys::kMaxLayers);
   const MlpSpec dense{.width = keys.size_or({"intermediate_size"}, 10944, ConfigKeys::kMaxWidth)};
   for (int n = 0; n < config.num_layers(); ++n) {
-    LayerSpec& layer = config.layers[static_cast<std::size_t>(n)];
+    LayerSpec& layer = config.layers[n];
     layer.attention.qk_norm = AttentionSpec::QkNorm::head;
     layer.attention.qkv_bias = layer.attention.output_bias = bias;
     if (n < first_moe) set_dense(keys, dense, layer);

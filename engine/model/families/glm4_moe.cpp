@@ -17,23 +17,13 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
   const bool bias = keys.flag({"attention_bias"}, false);
   const bool qk_norm = keys.flag({"use_qk_norm"}, false);
 
-  RouterSpec router;
-  router.experts = keys.size_or({"n_routed_experts", "num_local_experts"}, 128, ConfigKeys::kMaxExperts);
-  router.top_k = keys.size_or({"num_experts_per_tok"}, 8, ConfigKeys::kMaxExperts);
-  router.score = RouterSpec::Score::sigmoid;
-  router.correction_bias = true;
-  router.groups = keys.size_or({"n_group"}, 1, ConfigKeys::kMaxExperts);
-  router.top_groups = keys.size_or({"topk_group"}, 1, ConfigKeys::kMaxExperts);
-  router.group_rank = RouterSpec::GroupRank::sum_of_two;
-  router.renormalise = keys.flag({"norm_topk_prob"}, true);
-  router.renormalise_epsilon = 1e-20f;
-  router.scale = static_cast<float>(keys.number({"routed_scaling_factor"}, 1.0, 1e-6, 1e6));
+  const RouterSpec router = read_sigmoid_router(keys, {.experts = 128, .top_k = 8, .renormalise = true});
   const MlpSpec expert{.width = keys.size({"moe_intermediate_size"}, ConfigKeys::kMaxWidth)};
   const int shared = keys.count_or({"n_shared_experts"}, 1, 64);
   const int first_moe = keys.count_or({"first_k_dense_replace"}, 1, ConfigKeys::kMaxLayers);
   const MlpSpec dense{.width = keys.count_or({"intermediate_size"}, 10944, ConfigKeys::kMaxWidth)};
   for (int n = 0; n < config.num_layers(); ++n) {
-    LayerSpec& layer = config.layers[static_cast<std::size_t>(n)];
+    LayerSpec& layer = config.layers[n];
     layer.attention.qkv_bias = bias;
     if (qk_norm) layer.attention.qk_norm = AttentionSpec::QkNorm::head;
     if (n < first_moe) set_dense(keys, dense, layer);
