@@ -95,7 +95,7 @@ Status check_batch(const Batch& batch, const BackendOptions& options, const Mode
                   "a chunk of {} tokens at {} does not fit sequence {} of {} x {} tokens", chunk.count,
                   chunk.start, chunk.sequence, options.max_sequences, options.max_context);
     }
-    if (std::exchange(seen[static_cast<std::size_t>(chunk.sequence)], std::uint8_t{1}) != 0)
+    if (std::exchange(seen[chunk.sequence], std::uint8_t{1}) != 0)
       return fail(ErrorCode::invalid_argument, "sequence {} is twice in one batch", chunk.sequence);
     tokens += chunk.count;
   }
@@ -111,7 +111,7 @@ Status check_table(const RoutingTable* table, const ModelConfig& config) {
   bool fits = table != nullptr && table->layers.size() == static_cast<std::size_t>(config.num_layers());
   for (int n = 0; fits && n < config.num_layers(); ++n) {
     if (!config.is_moe(n)) continue;
-    const LayerRouting& layer = table->layers[static_cast<std::size_t>(n)];
+    const LayerRouting& layer = table->layers[n];
     fits = layer.model == config.layer(n).router &&
            layer.remap.size() == static_cast<std::size_t>(config.layer(n).router.experts) &&
            layer.top_k >= 1 && layer.top_k <= std::min(config.layer(n).router.experts, table->max_top_k);

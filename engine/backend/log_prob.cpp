@@ -89,7 +89,7 @@ double log_probability(std::span<const float> logits, std::int32_t token) {
   if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) {
     return std::numeric_limits<double>::quiet_NaN();
   }
-  return static_cast<double>(logits[static_cast<std::size_t>(token)]) - log_sum_exp(logits);
+  return static_cast<double>(logits[token]) - log_sum_exp(logits);
 }
 
 }  // namespace expertscope

@@ -82,7 +82,7 @@ bool RopeTable::build(const RotarySpec& spec, int positions) {
   const std::vector<float> frequencies = rotary_frequencies(spec, positions);
   for (std::int64_t i = 0; i < half_; ++i) {
     for (std::int64_t position = 0; position < positions; ++position) {
-      const double angle = static_cast<float>(position) * frequencies[static_cast<std::size_t>(i)];
+      const double angle = static_cast<float>(position) * frequencies[i];
       const auto at = static_cast<std::size_t>(position * 2 * half_ + i);
       const auto scaled = [&](double value) {
         return static_cast<float>(value) * static_cast<float>(spec.magnitude);

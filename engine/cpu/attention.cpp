@@ -50,7 +50,7 @@ void store(const ForwardContext& context, const float* head, std::int64_t width,
 /// Bias, norm and rotation of one token's heads; its key and value go into the cache.
 void finish_token(ForwardContext& context, int index, std::int64_t row, int sequence, std::int64_t position) {
   const AttentionSpec& attention = context.config.layer(index).attention;
-  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
+  const LayerWeights& layer = context.weights.layers[index];
   float* q = context.work.q.data() + row * layer.q_proj.rows;
   float* k = context.work.k.data() + row * layer.k_proj.rows;
   float* v = context.work.v.data() + row * layer.v_proj.rows;
@@ -68,7 +68,7 @@ void finish_token(ForwardContext& context, int index, std::int64_t row, int sequ
 
 void finish_heads(ForwardContext& context, int index) {
   std::int64_t row = 0;
-  const std::int64_t work_each = context.weights.layers[static_cast<std::size_t>(index)].q_proj.rows * 4;
+  const std::int64_t work_each = context.weights.layers[index].q_proj.rows * 4;
   for (const SequenceChunk& chunk : context.batch.chunks) {
     for_ranges(context.pool, chunk.count, 8, work_each, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
@@ -104,7 +104,7 @@ bool wants_first_token(const ForwardContext& context) {
 
 AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& block) {
   const AttentionSpec& attention = context.config.layer(index).attention;
-  const SequenceChunk& chunk = context.batch.chunks[static_cast<std::size_t>(block.chunk)];
+  const SequenceChunk& chunk = context.batch.chunks[block.chunk];
   const std::int64_t stride = attention.query_width();
   const int group = attention.group();
   const std::int64_t first =
@@ -135,12 +135,12 @@ void attend(ForwardContext& context, int index) {
   list_blocks(context, index);
   const auto& blocks = context.work.attention_blocks;
   const AttentionBlock& first = blocks.front();
-  const std::int64_t keys = context.batch.chunks[static_cast<std::size_t>(first.chunk)].start + first.count;
+  const std::int64_t keys = context.batch.chunks[first.chunk].start + first.count;
   for_ranges(context.pool, static_cast<std::int64_t>(blocks.size()), 1,
              keys * first.count * context.config.layer(index).attention.head_dim,
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t b = begin; b < end; ++b) {
-                 context.kernels.attention(task_of(context, index, blocks[static_cast<std::size_t>(b)]));
+                 context.kernels.attention(task_of(context, index, blocks[b]));
                }
              });
 }
@@ -161,7 +161,7 @@ void capture_first_token(const ForwardContext& context, int layer) {
 }  // namespace
 
 void attention(ForwardContext& context, int index) {
-  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
+  const LayerWeights& layer = context.weights.layers[index];
   Workspace& work = context.work;
   norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm);
   project(context, layer);

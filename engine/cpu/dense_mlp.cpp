@@ -66,14 +66,14 @@ void capture_shared(ForwardContext& context, int moe_layer, std::int64_t token) 
 }  // namespace
 
 void dense_mlp(ForwardContext& context, int index) {
-  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
+  const LayerWeights& layer = context.weights.layers[index];
   norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm);
   project(context, layer.mlp);
   add(context, index, [](std::int64_t) { return 1.0f; });
 }
 
 void shared_expert(ForwardContext& context, int index, int moe_layer) {
-  const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
+  const LayerWeights& layer = context.weights.layers[index];
   const bool gated = context.config.layer(index).shared_gate;
   if (gated) gate_tokens(context, layer.shared_gate);
   project(context, layer.shared);

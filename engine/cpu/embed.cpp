@@ -10,7 +10,7 @@ void embed(ForwardContext& context) {
   const std::int64_t width = table.cols;
   for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
-      const std::int32_t id = context.batch.tokens[static_cast<std::size_t>(t)];
+      const std::int32_t id = context.batch.tokens[t];
       context.kernels.dequantise(table, id, 0, width, context.work.hidden.data() + t * width);
     }
   });

@@ -17,10 +17,9 @@ void norm_rows(ForwardContext& context) {
   for_ranges(context.pool, static_cast<std::int64_t>(rows.size()), 16, width,
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t r = begin; r < end; ++r) {
-                 context.kernels.rms_norm(
-                     context.work.hidden.data() + rows[static_cast<std::size_t>(r)] * width,
-                     context.weights.norm.data(), width, context.config.norm.eps,
-                     context.work.normed.data() + r * width);
+                 context.kernels.rms_norm(context.work.hidden.data() + rows[r] * width,
+                                          context.weights.norm.data(), width, context.config.norm.eps,
+                                          context.work.normed.data() + r * width);
                }
              });
 }

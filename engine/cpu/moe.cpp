@@ -102,7 +102,7 @@ void route_tokens(const MoeLayer& moe) {
 
 /// True when the slot's expert has to be computed; a silenced one (output_scale 0) need not be.
 bool runs(const MoeLayer& moe, const RoutedSlot& slot) {
-  return slot.expert >= 0 && moe.routing.output_scale[static_cast<std::size_t>(slot.expert)] != 0.0f;
+  return slot.expert >= 0 && moe.routing.output_scale[slot.expert] != 0.0f;
 }
 
 /// Counting sort of the slots of tokens [t0, t1) by expert: one ExpertRun of consecutive rows per expert.
@@ -111,7 +111,7 @@ void sort_by_expert(const MoeLayer& moe, std::int64_t t0, std::int64_t t1) {
   std::fill(work.next_row.data(), work.next_row.data() + work.next_row.size(), 0);
   for (std::int64_t t = t0; t < t1; ++t) {
     for (const RoutedSlot& slot : moe.slots(t)) {
-      if (runs(moe, slot)) ++work.next_row[static_cast<std::size_t>(slot.expert)];
+      if (runs(moe, slot)) ++work.next_row[slot.expert];
     }
   }
   work.runs.clear();
@@ -128,8 +128,8 @@ void sort_by_expert(const MoeLayer& moe, std::int64_t t0, std::int64_t t1) {
       std::int32_t& row = work.row_of_slot[static_cast<std::size_t>(t) * slots.size() + s];
       row = -1;
       if (!runs(moe, slots[s])) continue;
-      row = static_cast<std::int32_t>(work.next_row[static_cast<std::size_t>(slots[s].expert)]++);
-      work.token_of_row[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(t);
+      row = static_cast<std::int32_t>(work.next_row[slots[s].expert]++);
+      work.token_of_row[row] = static_cast<std::int32_t>(t);
     }
   }
 }
@@ -143,7 +143,7 @@ void plan_runs(const MoeLayer& moe) {
   work.row_blocks.clear();
   for (std::size_t r = 0; r < work.runs.size(); ++r) {
     ExpertRun& run = work.runs[r];
-    const MlpWeights& expert = moe.weights.experts[static_cast<std::size_t>(run.expert)];
+    const MlpWeights& expert = moe.weights.experts[run.expert];
     run.input =
         plan_activations(context.kernels, shared_arithmetic(context, {&expert.gate_proj, &expert.up_proj}),
                          run.rows, expert.gate_proj.cols, input);
@@ -165,8 +165,8 @@ void for_row_blocks(const MoeLayer& moe, std::int64_t cols, Fn&& fn) {
   for_ranges(moe.context.pool, blocks, 2, cols * work.row_blocks.front().end,
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t b = begin; b < end; ++b) {
-                 const RowBlock& block = work.row_blocks[static_cast<std::size_t>(b)];
-                 fn(work.runs[static_cast<std::size_t>(block.run)], block);
+                 const RowBlock& block = work.row_blocks[b];
+                 fn(work.runs[block.run], block);
                }
              });
 }
@@ -184,7 +184,7 @@ void run_experts(const MoeLayer& moe) {
   });
   work.products.clear();
   for (const ExpertRun& run : work.runs) {
-    const MlpWeights& expert = moe.weights.experts[static_cast<std::size_t>(run.expert)];
+    const MlpWeights& expert = moe.weights.experts[run.expert];
     work.products.add(expert.gate_proj, run.input, work.gate.data() + run.first * inner, inner);
     work.products.add(expert.up_proj, run.input, work.up.data() + run.first * inner, inner);
   }
@@ -198,7 +198,7 @@ void run_experts(const MoeLayer& moe) {
   });
   work.products.clear();
   for (const ExpertRun& run : work.runs) {
-    const MlpWeights& expert = moe.weights.experts[static_cast<std::size_t>(run.expert)];
+    const MlpWeights& expert = moe.weights.experts[run.expert];
     work.products.add(expert.down_proj, run.inner, work.expert_output.data() + run.first * width, width);
   }
   work.products.run(context.kernels, context.pool);
@@ -231,7 +231,7 @@ void combine(const MoeLayer& moe, std::int64_t token) {
       continue;
     }
     const float* output = work.expert_output.data() + row * width;
-    const float scale = moe.routing.output_scale[static_cast<std::size_t>(slots[s].expert)];
+    const float scale = moe.routing.output_scale[slots[s].expert];
     if (outputs) capture_output(moe, at, output, scale);
     context.kernels.axpy(slots[s].weight * scale, output, width, work.hidden.data() + token * width);
   }
@@ -241,8 +241,8 @@ void combine(const MoeLayer& moe, std::int64_t token) {
 }  // namespace
 
 void moe(ForwardContext& context, int layer, int moe_layer) {
-  const LayerWeights& weights = context.weights.layers[static_cast<std::size_t>(layer)];
-  const LayerRouting& routing = context.table.layers[static_cast<std::size_t>(layer)];
+  const LayerWeights& weights = context.weights.layers[layer];
+  const LayerRouting& routing = context.table.layers[layer];
   const MoeLayer moe{.context = context,
                      .spec = context.config.layer(layer),
                      .weights = weights,

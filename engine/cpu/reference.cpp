@@ -28,7 +28,7 @@ class Layer {
   Layer(const ReferenceStep& step, int index, int moe_layer)
       : step_(step),
         spec_(step.model.config().layer(index)),
-        weights_(step.model.weights().layers[static_cast<std::size_t>(index)]),
+        weights_(step.model.weights().layers[index]),
         index_(index),
         probes_(step.capture, index, moe_layer) {}
 
@@ -114,8 +114,7 @@ Rows Layer::attention(const Rows& x) {
   const auto head_dim = static_cast<std::size_t>(spec.head_dim);
   std::size_t row = 0;
   for (const SequenceChunk& chunk : step_.batch.chunks) {
-    KeysAndValues& cached =
-        step_.cache[static_cast<std::size_t>(chunk.sequence)][static_cast<std::size_t>(index_)];
+    KeysAndValues& cached = step_.cache[chunk.sequence][index_];
     const std::size_t end = static_cast<std::size_t>(chunk.start + chunk.count) * k.columns;
     cached.keys.resize(std::max(cached.keys.size(), end));
     cached.values.resize(std::max(cached.values.size(), end));
@@ -171,7 +170,7 @@ void Layer::see(const MlpNames& names, const Mlp& mlp, std::size_t tokens) const
 /// The sum over the slots of a token: weight * f_e(x).
 Rows Layer::routed(const Rows& x) {
   const RouterSpec& spec = spec_.router;
-  const LayerRouting& routing = step_.table.layers[static_cast<std::size_t>(index_)];
+  const LayerRouting& routing = step_.table.layers[index_];
   const auto slots = static_cast<std::size_t>(routing.top_k);
   const auto width = static_cast<std::size_t>(spec_.expert.width);
   const Rows input = spec.input_norm ? norm(spec_.norm, weights_.router_norm, {}, x) : x;
@@ -282,7 +281,7 @@ Result<Rows> reference_forward(const ReferenceStep& step, std::span<const std::i
   }
   Rows last(wanted.size(), hidden.columns);
   for (std::size_t r = 0; r < wanted.size(); ++r)
-    add(1.0f, hidden[static_cast<std::size_t>(wanted[r])], last[r]);
+    add(1.0f, hidden[wanted[r]], last[r]);
   if (wanted.empty()) return last;
   see(named::kNorm, last = norm(config.norm, weights.norm, weights.norm_bias, last));
   Rows logits = product(weights.lm_head, {}, last);

@@ -96,7 +96,7 @@ Status check_finite_weights(const Weights& weights, int layer, const std::stop_t
   if (layer >= 0) {
     if (static_cast<std::size_t>(layer) >= weights.layers.size())
       return fail(ErrorCode::invalid_argument, "layer {} of {} does not exist", layer, weights.layers.size());
-    return check_layer(check, names, weights.layers[static_cast<std::size_t>(layer)], layer);
+    return check_layer(check, names, weights.layers[layer], layer);
   }
   Status ok = check.matrix(names.embed_tokens, weights.embed_tokens);
   if (ok) ok = check.vector(names.norm, weights.norm);

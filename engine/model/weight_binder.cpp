@@ -41,7 +41,7 @@ Result<const SourceTensor*> WeightBinder::find(const std::string& name, const Sh
   if (format->block.bytes_of(shape) != tensor->bytes)
     return fail(ErrorCode::format, "{}: tensor {} {} of {} has {} bytes", file.string(), name,
                 shape_text(shape), format->name, tensor->bytes);
-  used_[static_cast<std::size_t>(tensor - store_.tensors().data())] = 1;
+  used_[tensor - store_.tensors().data()] = 1;
   return tensor;
 }
 
@@ -167,7 +167,7 @@ Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
   if (!ok) return ok;
   layer.experts.resize(static_cast<std::size_t>(experts));
   for (std::int64_t e = 0; e < experts; ++e) {
-    auto& expert = layer.experts[static_cast<std::size_t>(e)];
+    auto& expert = layer.experts[e];
     const std::int64_t row = (together ? 2 : 1) * width * e;
     expert.gate_proj = gate.slice(row, width);
     expert.up_proj = together ? gate.slice(row + width, width) : up.slice(row, width);

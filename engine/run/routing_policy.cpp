@@ -64,16 +64,15 @@ void apply_prune(const PruneEdit& edit, LayerEdits& layer) {
 
 void apply(const RoutingEdit& edit, LayerEdits& layer) {
   layer.routing.edited = true;
-  std::visit(
-      Overloaded{
-          [&](const PruneEdit& e) { apply_prune(e, layer); },
-          [&](const RerouteEdit& e) { layer.routing.remap[static_cast<std::size_t>(e.from)] = e.to; },
-          [&](const BiasEdit& e) { layer.routing.logit_bias[static_cast<std::size_t>(e.expert)] = e.logit; },
-          [&](const ForceEdit& e) { layer.routing.force[static_cast<std::size_t>(e.expert)] = 1; },
-          [&](const TopKEdit& e) { layer.routing.top_k = e.k; },
-          [&](const TopPEdit& e) { layer.routing.top_p = e.p; },
-      },
-      edit.action);
+  std::visit(Overloaded{
+                 [&](const PruneEdit& e) { apply_prune(e, layer); },
+                 [&](const RerouteEdit& e) { layer.routing.remap[e.from] = e.to; },
+                 [&](const BiasEdit& e) { layer.routing.logit_bias[e.expert] = e.logit; },
+                 [&](const ForceEdit& e) { layer.routing.force[e.expert] = 1; },
+                 [&](const TopKEdit& e) { layer.routing.top_k = e.k; },
+                 [&](const TopPEdit& e) { layer.routing.top_p = e.p; },
+             },
+             edit.action);
 }
 
 Status check_expert(std::size_t index, const char* field, int expert, const ModelConfig& config) {
@@ -210,7 +209,7 @@ Result<std::shared_ptr<const RoutingTable>> RoutingPolicy::compile(const ModelCo
     if (auto ok = check_action(index, edit, config); !ok) return forward_error(ok);
     if (!edit.enabled) continue;
     for (const int layer : edit.layers)
-      apply(edit, layers[static_cast<std::size_t>(layer)]);
+      apply(edit, layers[layer]);
     for (std::size_t n = 0; edit.layers.empty() && n < layer_count; ++n)
       if (config.is_moe(static_cast<int>(n))) apply(edit, layers[n]);
   }

@@ -18,7 +18,7 @@ void apply_repetition_penalty(std::vector<float>& scores, std::span<const std::i
   seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
   for (const std::int32_t id : seen) {
     if (id < 0 || static_cast<std::size_t>(id) >= scores.size()) continue;
-    float& score = scores[static_cast<std::size_t>(id)];
+    float& score = scores[id];
     score = score < 0 ? score * penalty : score / penalty;
   }
 }
@@ -58,7 +58,7 @@ void apply_top_p(std::vector<float>& scores, float p, std::vector<std::int32_t>&
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (scores[i] > kRemoved) heap.push_back(static_cast<std::int32_t>(i));
   }
-  const auto score_of = [&](std::int32_t id) { return scores[static_cast<std::size_t>(id)]; };
+  const auto score_of = [&](std::int32_t id) { return scores[id]; };
   // A heap and not a sort: usually a handful of tokens is kept out of a vocabulary of 150 000.
   const auto below = [&](std::int32_t a, std::int32_t b) {
     return score_of(a) != score_of(b) ? score_of(a) < score_of(b) : a > b;
@@ -75,7 +75,7 @@ void apply_top_p(std::vector<float>& scores, float p, std::vector<std::int32_t>&
     --end;
   } while (kept < limit);
   for (auto removed = heap.begin(); removed != end; ++removed) {
-    scores[static_cast<std::size_t>(*removed)] = kRemoved;
+    scores[*removed] = kRemoved;
   }
 }
 

@@ -69,7 +69,7 @@ Status Session::check_sequence(int sequence) const {
 }
 
 Status Session::check_room(int sequence, std::size_t tokens) const {
-  const int length = lengths_[static_cast<std::size_t>(sequence)];
+  const int length = lengths_[sequence];
   const int room = options_.max_context - length;
   if (tokens <= static_cast<std::size_t>(room)) return {};
   if (length == 0) {
@@ -93,7 +93,7 @@ Status Session::check_ids(std::span<const std::int32_t> tokens) const {
 
 Status Session::truncate(int sequence, int keep) {
   if (auto ok = check_sequence(sequence); !ok) return ok;
-  int& length = lengths_[static_cast<std::size_t>(sequence)];
+  int& length = lengths_[sequence];
   if (keep < 0 || keep > length) {
     return fail(ErrorCode::invalid_argument, "sequence {} has {} tokens, {} cannot be kept", sequence, length,
                 keep);
@@ -132,7 +132,7 @@ Result<const StepOutput*> Session::run(Batch batch) {
   step_failed_ = false;
   if (auto ok = check(batch); !ok) return forward_error(ok);
   for (SequenceChunk& chunk : batch.chunks)
-    chunk.start = lengths_[static_cast<std::size_t>(chunk.sequence)];
+    chunk.start = lengths_[chunk.sequence];
   const auto table = routing();
   std::unique_ptr<CaptureBlock> block;
   if (sink_ != nullptr && request_.any()) block = sink_->acquire();
@@ -144,7 +144,7 @@ Result<const StepOutput*> Session::run(Batch batch) {
     return forward_error(ok);
   }
   for (const SequenceChunk& chunk : batch.chunks) {
-    lengths_[static_cast<std::size_t>(chunk.sequence)] += chunk.count;
+    lengths_[chunk.sequence] += chunk.count;
   }
   next_token_.after_step(batch, output_);
   if (block) {

@@ -46,9 +46,9 @@ AddedTokenFinder::AddedTokenFinder() {
 
 std::int32_t AddedTokenFinder::child(std::int32_t node, std::uint8_t byte) const {
   if (node < 0) return roots_[byte];
-  std::int32_t at = nodes_[static_cast<std::size_t>(node)].child;
-  while (at >= 0 && nodes_[static_cast<std::size_t>(at)].byte != byte)
-    at = nodes_[static_cast<std::size_t>(at)].sibling;
+  std::int32_t at = nodes_[node].child;
+  while (at >= 0 && nodes_[at].byte != byte)
+    at = nodes_[at].sibling;
   return at;
 }
 
@@ -61,19 +61,19 @@ void AddedTokenFinder::add(const AddedToken& token, std::string_view content) {
     if (next < 0) {
       next = static_cast<std::int32_t>(nodes_.size());
       nodes_.push_back({-1, -1, -1, -1, byte});
-      auto& first = node < 0 ? roots_[byte] : nodes_[static_cast<std::size_t>(node)].child;
+      auto& first = node < 0 ? roots_[byte] : nodes_[node].child;
       nodes_.back().sibling = node < 0 ? -1 : first;
       first = next;
     }
     node = next;
   }
-  nodes_[static_cast<std::size_t>(node)].token = static_cast<std::int32_t>(tokens_.size());
+  nodes_[node].token = static_cast<std::int32_t>(tokens_.size());
   tokens_.push_back(token);
   lengths_.push_back(content.size());
 }
 
 std::int32_t AddedTokenFinder::next(std::int32_t node, std::uint8_t byte, std::uint64_t& steps) const {
-  for (;; node = nodes_[static_cast<std::size_t>(node)].shorter) {
+  for (;; node = nodes_[node].shorter) {
     ++steps;
     const std::int32_t target = child(node, byte);
     if (target >= 0 || node < 0) return target;
@@ -86,12 +86,11 @@ void AddedTokenFinder::link(const std::stop_token& stop) {
   std::copy_if(roots_.begin(), roots_.end(), std::back_inserter(queue), [](auto root) { return root >= 0; });
   std::uint64_t ignored = 0;
   for (std::size_t i = 0; i < queue.size() && !stop.stop_requested(); ++i) {
-    const Node& node = nodes_[static_cast<std::size_t>(queue[i])];
-    for (std::int32_t at = node.child; at >= 0; at = nodes_[static_cast<std::size_t>(at)].sibling) {
-      auto& below = nodes_[static_cast<std::size_t>(at)];
+    const Node& node = nodes_[queue[i]];
+    for (std::int32_t at = node.child; at >= 0; at = nodes_[at].sibling) {
+      auto& below = nodes_[at];
       below.shorter = next(node.shorter, below.byte, ignored);
-      if (below.token < 0 && below.shorter >= 0)
-        below.token = nodes_[static_cast<std::size_t>(below.shorter)].token;
+      if (below.token < 0 && below.shorter >= 0) below.token = nodes_[below.shorter].token;
       queue.push_back(at);
     }
   }
@@ -105,7 +104,7 @@ std::vector<AddedTokenFinder::Match> AddedTokenFinder::longest_tokens(std::strin
   for (std::size_t at = text.size(); at-- > 0;) {
     node = next(node, static_cast<std::uint8_t>(text[at]), steps);
     if (node < 0) continue;
-    const auto token = nodes_[static_cast<std::size_t>(node)].token;
+    const auto token = nodes_[node].token;
     if (token >= 0) matches.push_back({at, token});
   }
   return matches;
@@ -120,9 +119,9 @@ std::vector<TokenPiece> AddedTokenFinder::find(std::string_view text, std::uint6
   const auto matches = longest_tokens(text, work);
   for (auto match = matches.rbegin(); match != matches.rend(); ++match) {
     if (match->begin < searched) continue;
-    const auto& token = tokens_[static_cast<std::size_t>(match->token)];
+    const auto& token = tokens_[match->token];
     std::size_t begin = match->begin;
-    std::size_t end = begin + lengths_[static_cast<std::size_t>(match->token)];
+    std::size_t end = begin + lengths_[match->token];
     searched = end;
     if (token.single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end))))
       continue;

@@ -10,7 +10,7 @@ AddedVocabulary::AddedVocabulary(const BpeModel& model) : model_(&model) {}
 
 const AddedToken* AddedVocabulary::find(std::string_view content) const {
   const auto it = indices_.find(content);
-  return it == indices_.end() ? nullptr : &tokens_[static_cast<std::size_t>(it->second)];
+  return it == indices_.end() ? nullptr : &tokens_[it->second];
 }
 
 void AddedVocabulary::add(AddedToken token) {
@@ -24,7 +24,7 @@ void AddedVocabulary::add(AddedToken token) {
     tokens_.push_back(std::move(token));
     return;
   }
-  AddedToken& there = tokens_[static_cast<std::size_t>(it->second)];
+  AddedToken& there = tokens_[it->second];
   token.id = there.id;
   token.special = token.special || there.special;
   there = std::move(token);

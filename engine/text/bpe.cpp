@@ -241,7 +241,7 @@ void BpeModel::encode(std::string_view word, std::vector<std::int32_t>& ids, std
   std::vector<Symbol> symbols;
   symbols.reserve(word.size());
   append_symbols(word, symbols);
-  const auto at = [&](std::int32_t index) -> Symbol& { return symbols[static_cast<std::size_t>(index)]; };
+  const auto at = [&](std::int32_t index) -> Symbol& { return symbols[index]; };
   std::vector<Candidate> memory;
   memory.reserve(symbols.size());
   std::priority_queue<Candidate> queue(std::less<Candidate>(), std::move(memory));

@@ -47,7 +47,7 @@ Tokenizer::~Tokenizer() = default;
 
 const TokenText* Tokenizer::Impl::find_token(std::int32_t id) const {
   if (id < 0 || static_cast<std::size_t>(id) >= tokens.size()) return nullptr;
-  const TokenText& token = tokens[static_cast<std::size_t>(id)];
+  const TokenText& token = tokens[id];
   return token.present ? &token : nullptr;
 }
 

@@ -134,7 +134,7 @@ Status Tokenizer::Impl::fill_tokens(const std::string& file, const std::stop_tok
   tokens.resize(static_cast<std::size_t>(largest + 1));
   for (const auto& [content, id] : model.vocabulary()) {
     if (auto ok = go_on(stop, file); !ok) return ok;
-    auto& text = tokens[static_cast<std::size_t>(id)];
+    auto& text = tokens[id];
     if (text.present)
       return fail(ErrorCode::format, "{}: two vocabulary entries have id {}: {} and {}", file, id,
                   json_excerpt(std::string(text.content)), json_excerpt(content));

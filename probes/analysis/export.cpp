@@ -163,7 +163,7 @@ std::string to_csv(const ExpertTable& table) {
       "layer,expert,count,probability_sum,weight_sum,norm_sum,weighted_norm_sum,output_max,output_channel,"
       "output_token,first_row_max,first_row_channel,first_row_token\n";
   for (int layer = 0; layer < table.layers; ++layer) {
-    if (table.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
+    if (table.moe_layer[layer] == 0) continue;
     for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
       const ExpertStats& stats = table.at(layer, expert);
       const auto if_routed = [expert](double sum) { return expert == kSharedExpert ? kNoNumber : sum; };
@@ -182,7 +182,7 @@ std::string to_csv(const ExpertTable& table) {
 std::string to_json(const ExpertTable& table) {
   Json cells = Json::array();
   for (int layer = 0; layer < table.layers; ++layer) {
-    if (table.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
+    if (table.moe_layer[layer] == 0) continue;
     for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
       const ExpertStats& stats = table.at(layer, expert);
       const auto if_routed = [expert](double sum) { return expert == kSharedExpert ? kNoNumber : sum; };

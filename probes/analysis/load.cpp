@@ -38,7 +38,7 @@ LoadResult analyze_load(const ExpertTable& table) {
   LoadResult result;
   result.tokens = table.tokens;
   for (int layer = 0; layer < table.layers; ++layer) {
-    if (table.moe_layer[static_cast<std::size_t>(layer)] != 0) {
+    if (table.moe_layer[layer] != 0) {
       result.layers.push_back(layer_load(table, layer));
     }
   }

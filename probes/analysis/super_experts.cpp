@@ -62,7 +62,7 @@ SuperExpertResult analyze_super_experts(const ExpertTable& table, const SuperExp
   // Of every expert in the included layers, shared ones too; 0 where nothing was routed to it.
   std::vector<double> maxima;
   for (int layer = 0; layer < table.layers; ++layer) {
-    if (table.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
+    if (table.moe_layer[layer] == 0) continue;
     for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
       const SuperExpert candidate = entry(table, layer, expert, options.definition);
       if (layer < result.layers_included) maxima.push_back(candidate.output_max);

@@ -32,7 +32,7 @@ void add_marks(const RoutingEdit& edit, const RunInfo& run, std::vector<CellMark
   for (int layer = 0; edit.layers.empty() && layer < run.layers; ++layer)
     layers.push_back(layer);
   for (const int layer : layers) {
-    const bool moe = layer >= 0 && layer < run.layers && run.moe_layer[static_cast<std::size_t>(layer)] != 0;
+    const bool moe = layer >= 0 && layer < run.layers && run.moe_layer[layer] != 0;
     if (moe && marks.size() < kMostMarks) marks.push_back({layer, target.expert, target.symbol, text});
   }
 }

@@ -161,7 +161,7 @@ Result<Effect> compare(const TraceReader& before_trace, const RunData& before, c
   auto status = compare_tokens(before_trace, before.info.id, after_trace, after.info.id, effect);
   if (!status) return forward_error(status);
   for (int layer = 0; effect.same_shape && layer < after.info.layers; ++layer) {
-    if (after.info.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
+    if (after.info.moe_layer[layer] == 0) continue;
     status = compare_layer(before_trace, before.info.id, after_trace, after.info.id, layer, effect);
     if (!status) return forward_error(status);
   }

@@ -162,9 +162,8 @@ std::string layer_table(const RunData& run) {
     if (load.count(layer) > 0) {
       const LayerLoad& l = *load[layer];
       const auto busiest = std::max_element(l.count.begin(), l.count.end()) - l.count.begin();
-      row.insert(row.end(),
-                 {fmt::format("{} ({})", busiest, percent(l.share[static_cast<std::size_t>(busiest)])),
-                  number(l.max_over_mean), std::to_string(l.dead_experts), number(l.jain)});
+      row.insert(row.end(), {fmt::format("{} ({})", busiest, percent(l.share[busiest])),
+                             number(l.max_over_mean), std::to_string(l.dead_experts), number(l.jain)});
     } else {
       row.insert(row.end(), {"dense", "", "", ""});
     }
@@ -174,7 +173,7 @@ std::string layer_table(const RunData& run) {
     } else {
       row.insert(row.end(), {kEmDash, kEmDash, kEmDash, kEmDash});
     }
-    const LayerStats& stats = run.layers[static_cast<std::size_t>(layer)];
+    const LayerStats& stats = run.layers[layer];
     row.push_back(stats.hidden_token < 0 ? kEmDash : number(stats.hidden_max));
     row.push_back(stats.hidden_token < 0 ? kEmDash : std::to_string(stats.hidden_channel));
     row.push_back(stats.attention_tokens == 0 ? kEmDash : percent(stats.attention_mean()));

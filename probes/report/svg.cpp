@@ -16,7 +16,7 @@ namespace {
 /// The colour at t in [0, 1].
 std::string hex(ColourMap map, double t) {
   const double inside = std::isfinite(t) ? std::clamp(t, 0.0, 1.0) : 0.0;
-  const std::uint32_t colour = colour_table(map)[static_cast<std::size_t>(std::lround(inside * 255))];
+  const std::uint32_t colour = colour_table(map)[std::lround(inside * 255)];
   return fmt::format("#{:06x}", colour & 0xffffffu);
 }
 

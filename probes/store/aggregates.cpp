@@ -83,7 +83,7 @@ bool add_slots(const SlotColumns& columns, std::span<const std::int32_t> sequenc
                std::span<ExpertStats> experts) {
   std::size_t index = 0;
   for (int token = 0; token < columns.tokens; ++token) {
-    std::uint8_t* seen = first_rows.flags(sequence[static_cast<std::size_t>(token)]);
+    std::uint8_t* seen = first_rows.flags(sequence[token]);
     for (int slot = 0; slot < columns.slots; ++slot, ++index) {
       const std::uint16_t expert = columns.expert[index];
       if (expert == kNoExpert) continue;

@@ -195,12 +195,12 @@ Status read_shared_layers(const Database& database, std::optional<std::int64_t> 
         std::lower_bound(runs.begin(), runs.end(), row.integer(0),
                          [](const RunInfo& info, std::int64_t wanted) { return info.id < wanted; });
     if (run == runs.end() || run->id != row.integer(0)) return {};  // it began meanwhile
-    if (layer < 0 || layer >= run->layers || run->moe_layer[static_cast<std::size_t>(layer)] == 0) {
+    if (layer < 0 || layer >= run->layers || run->moe_layer[layer] == 0) {
       return fail(ErrorCode::format, "{}: damaged trace: shared_expert_stats of run {} names layer {}",
                   database.file().string(), run->id, layer);
     }
     run->shared_layer.resize(run->moe_layer.size());
-    run->shared_layer[static_cast<std::size_t>(layer)] = 1;
+    run->shared_layer[layer] = 1;
     return {};
   });
 }

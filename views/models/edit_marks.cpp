@@ -28,7 +28,7 @@ EditMarks::EditMarks(const RoutingPolicy& policy, const std::vector<std::uint8_t
       apply(edit, line, layer);
     }
     for (int layer = 0; edit.layers.empty() && layer < layers_; ++layer) {
-      if (moe_layer[static_cast<std::size_t>(layer)] != 0) apply(edit, line, layer);
+      if (moe_layer[layer] != 0) apply(edit, line, layer);
     }
   }
 }

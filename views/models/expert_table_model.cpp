@@ -48,7 +48,7 @@ constexpr int kBaselineColumns = 2 * static_cast<int>(kComparedNumbers.size());
 
 /// The number of a column behind kColumns.
 ExpertNumber compared_number(int column) {
-  return kComparedNumbers[static_cast<std::size_t>((column - ExpertTableModel::kColumns) / 2)];
+  return kComparedNumbers[(column - ExpertTableModel::kColumns) / 2];
 }
 bool is_difference(int column) {
   return (column - ExpertTableModel::kColumns) % 2 == 1;
@@ -144,7 +144,7 @@ int ExpertTableModel::compared_column(int column) {
 
 Cell ExpertTableModel::cell_of(int row) const {
   if (row < 0 || row >= rowCount()) return {};
-  return rows_[static_cast<std::size_t>(row)].cell;
+  return rows_[row].cell;
 }
 
 int ExpertTableModel::row_of(Cell cell) const {
@@ -169,7 +169,7 @@ double ExpertTableModel::number(int row, int column) const {
     const bool there_too = !cell.is_shared() || baseline_->has_shared(cell.layer);
     if (!there_too || (cell.is_shared() && of_routing(compared_number(column)))) return kNotMeasured;
     const double there = expert_number(baseline_->at(cell.layer, cell.expert), compared_number(column),
-                                       baseline_slots_[static_cast<std::size_t>(cell.layer)]);
+                                       baseline_slots_[cell.layer]);
     return is_difference(column) ? number(row, compared_column(column)) - there : there;
   }
   const ExpertStats& stats = snapshot_->table.at(cell.layer, cell.expert);
@@ -181,8 +181,7 @@ double ExpertTableModel::number(int row, int column) const {
     case kExpert:
       return cell.expert;
     case kShare:  // as it is there already: a layer need not be added up for every cell
-      return snapshot_->load.layers[rows_[static_cast<std::size_t>(row)].load]
-          .share[static_cast<std::size_t>(cell.expert)];
+      return snapshot_->load.layers[rows_[row].load].share[cell.expert];
     case kChannel:
       return stats.output_channel >= 0 ? stats.output_channel : kNotMeasured;
     case kToken:
@@ -231,7 +230,7 @@ QVariant ExpertTableModel::headerData(int section, Qt::Orientation orientation, 
   if (section < 0) return {};
   if (orientation == Qt::Vertical || section >= columnCount())
     return QAbstractTableModel::headerData(section, orientation, role);
-  const Header& header = kHeaders[static_cast<std::size_t>(compared_column(section))];
+  const Header& header = kHeaders[compared_column(section)];
   QString title = QCoreApplication::translate("ExpertTable", header.title);
   QString explanation = QCoreApplication::translate("ExpertTable", header.explanation);
   if (section >= kColumns && is_difference(section)) {

@@ -24,7 +24,7 @@ double cell_value(const ExpertTable& table, const LayerLoad& load, Cell cell, He
   if (cell.is_shared() && routing) return kNotMeasured;
   switch (metric) {
     case HeatmapMetric::load:
-      return table.tokens > 0 ? load.share[static_cast<std::size_t>(cell.expert)] : kNotMeasured;
+      return table.tokens > 0 ? load.share[cell.expert] : kNotMeasured;
     case HeatmapMetric::weight:
       return table.tokens > 0 ? stats.weight_sum / static_cast<double>(table.tokens) : kNotMeasured;
     case HeatmapMetric::output_norm:
@@ -132,8 +132,7 @@ HeatmapData make_heatmap(const ExpertTable& table, HeatmapMetric metric) {
   const LoadResult load = analyze_load(table);
   for (const LayerLoad& layer : load.layers) {
     if (table.has_shared(layer.layer))
-      data.shared[static_cast<std::size_t>(layer.layer)] =
-          cell_value(table, layer, {layer.layer, kSharedExpert}, metric);
+      data.shared[layer.layer] = cell_value(table, layer, {layer.layer, kSharedExpert}, metric);
     for (int expert = 0; expert < table.experts; ++expert) {
       const Cell cell{layer.layer, expert};
       const auto index = static_cast<std::size_t>(layer.layer) * static_cast<std::size_t>(table.experts) +

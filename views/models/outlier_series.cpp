@@ -40,7 +40,7 @@ OutlierSeries make_outlier_series(const ExpertTable& table, const SuperExpertRes
   OutlierSeries series;
   QList<QPointF> points;
   for (int layer = 0; layer < table.layers; ++layer) {
-    if (table.moe_layer[static_cast<std::size_t>(layer)] == 0) continue;
+    if (table.moe_layer[layer] == 0) continue;
     for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
       const ExpertStats& stats = table.at(layer, expert);
       if (stats.output_channel < 0) continue;

@@ -106,7 +106,7 @@ Status RoutingEdits::remove(int row) {
 Status RoutingEdits::set_enabled(int row, bool enabled) {
   if (row < 0 || row >= rowCount()) return fail(ErrorCode::invalid_argument, "there is no edit {}", row);
   RoutingPolicy next = policy_;
-  RoutingEdit& edit = next.edits[static_cast<std::size_t>(row)];
+  RoutingEdit& edit = next.edits[row];
   if (edit.enabled == enabled) return {};
   edit.enabled = enabled;
   const QString text =
@@ -153,7 +153,7 @@ int RoutingEdits::rowCount(const QModelIndex& parent) const {
 
 QVariant RoutingEdits::data(const QModelIndex& index, int role) const {
   if (!index.isValid() || index.row() >= rowCount()) return {};
-  const RoutingEdit& edit = policy_.edits[static_cast<std::size_t>(index.row())];
+  const RoutingEdit& edit = policy_.edits[index.row()];
   switch (role) {
     case Qt::DisplayRole:
       return QString::fromStdString(edit.describe());

@@ -45,7 +45,7 @@ void RunListModel::set_runs(std::shared_ptr<const std::vector<RunInfo>> runs) {
 }
 
 std::int64_t RunListModel::run_at(int row) const {
-  return row >= 0 && row < rowCount() ? (*runs_)[static_cast<std::size_t>(row)].id : 0;
+  return row >= 0 && row < rowCount() ? (*runs_)[row].id : 0;
 }
 
 int RunListModel::row_of(std::int64_t run) const {
@@ -61,7 +61,7 @@ int RunListModel::rowCount(const QModelIndex& parent) const {
 
 QVariant RunListModel::data(const QModelIndex& index, int role) const {
   if (!index.isValid() || index.row() >= rowCount()) return {};
-  const RunInfo& run = (*runs_)[static_cast<std::size_t>(index.row())];
+  const RunInfo& run = (*runs_)[index.row()];
   switch (role) {
     case Qt::DisplayRole:
       return title_text(run) + QLatin1Char('\n') + progress_text(run);

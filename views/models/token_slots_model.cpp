@@ -13,7 +13,7 @@ void TokenSlotsModel::set_detail(std::shared_ptr<const TokenDetail> detail) {
 
 Cell TokenSlotsModel::cell_of(int row) const {
   if (row < 0 || row >= rowCount()) return {};
-  const SlotRow& slot = detail_->slots[static_cast<std::size_t>(row)];
+  const SlotRow& slot = detail_->slots[row];
   return {slot.layer, slot.expert};
 }
 
@@ -29,7 +29,7 @@ QVariant TokenSlotsModel::data(const QModelIndex& index, int role) const {
   if (!index.isValid() || index.row() >= rowCount()) return {};
   if (role == Qt::TextAlignmentRole) return static_cast<int>(Qt::AlignRight | Qt::AlignVCenter);
   if (role != Qt::DisplayRole && role != Qt::ToolTipRole) return {};
-  const SlotRow& slot = detail_->slots[static_cast<std::size_t>(index.row())];
+  const SlotRow& slot = detail_->slots[index.row()];
   const int digits = role == Qt::ToolTipRole ? 9 : 3;
   const auto real = [digits](float value) { return QString::number(value, 'g', digits); };
   const bool measured = slot.output_channel >= 0;
@@ -60,7 +60,7 @@ QVariant TokenSlotsModel::headerData(int section, Qt::Orientation orientation, i
     return {};
   const std::array<QString, kColumns> titles = {tr("Layer"), tr("Expert"), tr("Score"), tr("Weight"),
                                                 tr("Norm"),  tr("Max"),    tr("Ch.")};
-  return titles[static_cast<std::size_t>(section)];
+  return titles[section];
 }
 
 }  // namespace expertscope

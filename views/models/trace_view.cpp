@@ -73,17 +73,15 @@ void rank_in_layer(ExpertDetail& detail, const LayerLoad& load) {
   detail.experts = static_cast<int>(load.count.size());
   std::vector<int> order(load.count.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-    return load.count[static_cast<std::size_t>(a)] > load.count[static_cast<std::size_t>(b)];
-  });
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return load.count[a] > load.count[b]; });
   const auto at = std::find(order.begin(), order.end(), detail.cell.expert) - order.begin();
   detail.rank = static_cast<int>(at) + 1;
   const auto count = static_cast<std::ptrdiff_t>(order.size());
   const auto first = std::clamp<std::ptrdiff_t>(at - 2, 0, std::max<std::ptrdiff_t>(0, count - 5));
   for (auto i = first; i < std::min(count, first + 5); ++i) {
-    const int neighbour = order[static_cast<std::size_t>(i)];
+    const int neighbour = order[i];
     detail.neighbours.push_back(neighbour);
-    detail.neighbour_share.push_back(load.share[static_cast<std::size_t>(neighbour)]);
+    detail.neighbour_share.push_back(load.share[neighbour]);
   }
 }
 
@@ -101,7 +99,7 @@ class SlotCollector {
     if (!detail_.load_in_time.empty()) detail_.load_in_time[bin_of(token)] += 1.0f;
     const std::int64_t on_page = token - detail_.first_token;
     if (on_page >= 0 && on_page < static_cast<std::int64_t>(detail_.weights.size())) {
-      detail_.weights[static_cast<std::size_t>(on_page)] += weight_of(slot);
+      detail_.weights[on_page] += weight_of(slot);
     }
     keep_if_heavy(token, slot);
     return true;

@@ -305,7 +305,7 @@ void HeatmapPainter::paint_legend_bar(QPainter& painter, const QRectF& bar) cons
   const auto& table = colour_table(scene_.data->colour_map());
   QImage strip(1, 256, QImage::Format_RGB32);
   for (int i = 0; i < 256; ++i) {
-    strip.setPixel(0, i, table[static_cast<std::size_t>(255 - i)]);
+    strip.setPixel(0, i, table[255 - i]);
   }
   painter.drawImage(bar, strip);
   for (const double tick :

@@ -302,7 +302,7 @@ QString HeatmapPanel::layer_attention(int layer) const {
 QString HeatmapPanel::tooltip(Cell cell) const {
   const auto table = workspace_.expert_table();
   if (!table || cell.layer >= table->layers || cell.expert >= table->experts) return {};
-  if (table->moe_layer[static_cast<std::size_t>(cell.layer)] == 0) {
+  if (table->moe_layer[cell.layer] == 0) {
     return tr("layer %1: dense MLP, no router").arg(cell.layer);
   }
   if (!table->has(cell.layer, cell.expert)) return {};

@@ -55,7 +55,7 @@ bool Sparkline::event(QEvent* event) {
   QToolTip::showText(help->globalPos(), tr("tokens %1 to %2: %3 % routed to this expert")
                                             .arg(first(bin))
                                             .arg(first(bin + 1) - 1)
-                                            .arg(values_[static_cast<std::size_t>(bin)] * 100, 0, 'g', 6));
+                                            .arg(values_[bin] * 100, 0, 'g', 6));
   return true;
 }
 

@@ -107,7 +107,7 @@ float TokenChips::weight_of(std::size_t index) const {
   if (!scene_.expert) return 0;
   const std::int64_t at = scene_.page->tokens[index].index - scene_.expert->first_token;
   if (at < 0 || at >= static_cast<std::int64_t>(scene_.expert->weights.size())) return 0;
-  return scene_.expert->weights[static_cast<std::size_t>(at)];
+  return scene_.expert->weights[at];
 }
 
 void TokenChips::paintEvent(QPaintEvent* event) {

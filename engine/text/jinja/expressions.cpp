@@ -70,7 +70,7 @@ Value arithmetic(const std::string& op, const Value& a, const Value& b, Environm
 Value element(const List& list, std::int64_t index) {
   const auto size = static_cast<std::int64_t>(list.size());
   if (index < 0) index += size;
-  return index < 0 || index >= size ? Value() : list[static_cast<std::size_t>(index)];
+  return index < 0 || index >= size ? Value() : list[index];
 }
 
 /// The indices that start:stop:step visits, as Python defines them.
