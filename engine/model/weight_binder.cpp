@@ -137,8 +137,8 @@ Status WeightBinder::bind_mlp(const MlpNames& names, int index, int expert, cons
     const TensorSize size = tensor.size(spec, config_.hidden_size);
     if (size.rows == 0) continue;
     const std::string name = mlp_tensor_name(tensor, names, index, expert);
-    const Status ok = tensor.matrix != nullptr ? matrix(name, size.rows, size.cols, mlp.*tensor.matrix)
-                                               : vector(name, size.rows, false, mlp.*tensor.vector);
+    Status ok = tensor.matrix != nullptr ? matrix(name, size.rows, size.cols, mlp.*tensor.matrix)
+                                         : vector(name, size.rows, false, mlp.*tensor.vector);
     if (!ok) return ok;
   }
   return {};
@@ -199,8 +199,8 @@ Status WeightBinder::bind_layer(int index, LayerWeights& layer) {
     if (size.rows == 0) continue;
     const std::string name = layer_tensor_name(tensor, names_, index, layer.fused_experts);
     const bool zero_centred = tensor.norm && spec.norm.zero_centred;
-    const Status ok = tensor.matrix != nullptr ? matrix(name, size.rows, size.cols, layer.*tensor.matrix)
-                                               : vector(name, size.rows, zero_centred, layer.*tensor.vector);
+    Status ok = tensor.matrix != nullptr ? matrix(name, size.rows, size.cols, layer.*tensor.matrix)
+                                         : vector(name, size.rows, zero_centred, layer.*tensor.vector);
     if (!ok) return ok;
   }
   Status ok = bind_experts(index, layer);
