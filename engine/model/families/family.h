@@ -28,6 +28,17 @@ struct Family {
   const char* gguf_defaults = nullptr;
 };
 
+/// llama_tensor_names() with a correction bias and shared experts, as DeepSeek-V3 and those after it have
+/// them.
+constexpr TensorNames deepseek_tensor_names() {
+  TensorNames names = llama_tensor_names();
+  names.correction_bias = "model.layers.{layer}.mlp.gate.e_score_correction_bias";
+  names.shared = {"model.layers.{layer}.mlp.shared_experts.gate_proj",
+                  "model.layers.{layer}.mlp.shared_experts.up_proj",
+                  "model.layers.{layer}.mlp.shared_experts.down_proj"};
+  return names;
+}
+
 /// All of them.
 std::span<const Family* const> families();
 

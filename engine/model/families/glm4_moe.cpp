@@ -33,19 +33,10 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
   }
 }
 
-constexpr TensorNames names() {
-  TensorNames names = llama_tensor_names();
-  names.correction_bias = "model.layers.{layer}.mlp.gate.e_score_correction_bias";
-  names.shared.gate_proj = "model.layers.{layer}.mlp.shared_experts.gate_proj";
-  names.shared.up_proj = "model.layers.{layer}.mlp.shared_experts.up_proj";
-  names.shared.down_proj = "model.layers.{layer}.mlp.shared_experts.down_proj";
-  return names;
-}
-
 }  // namespace
 
 extern const Family kGlm4Moe;
 const Family kGlm4Moe = {
-    .name = "Glm4MoeForCausalLM", .model_type = "glm4_moe", .read = read, .tensors = names()};
+    .name = "Glm4MoeForCausalLM", .model_type = "glm4_moe", .read = read, .tensors = deepseek_tensor_names()};
 
 }  // namespace expertscope
