@@ -12,6 +12,7 @@ defaults are assumptions about an H200: bandwidth and matrix rate as measured el
 
 import argparse
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -223,7 +224,12 @@ def report(options):
         lines += decode_report(SHAPES[name], device, options.context) + [""]
         lines += prefill_report(SHAPES[name], device, options.prompt) + [""]
         lines += job_report(SHAPES[name], device) + [""]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(wrapped(line) for line in lines).rstrip() + "\n"
+
+
+def wrapped(line):
+    """An item of a list in lines of the page's width; tables stay as they are."""
+    return textwrap.fill(line, 110, subsequent_indent="  ", break_on_hyphens=False) if line.startswith("- ") else line
 
 
 def main():
