@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "engine/formats/f8.h"
 #include "engine/formats/q8_0.h"
 #include "engine/half.h"
 
@@ -34,6 +35,7 @@ constexpr std::array kFormats = {
     WeightFormat{FormatId::f16, "F16", {1, 2}, {}, widen_halves<f16_to_f32>},
     WeightFormat{FormatId::bf16, "BF16", {1, 2}, {}, widen_halves<bf16_to_f32>},
     WeightFormat{FormatId::q8_0, "Q8_0", kQ8_0Block, {}, dequantise_q8_0},
+    WeightFormat{FormatId::f8_e4m3, "F8_E4M3", {1, 1}, kF8Scales, dequantise_f8_e4m3},
 };
 
 constexpr bool ids_are_places() {

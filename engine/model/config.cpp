@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "engine/formats/f8.h"
 #include "engine/formats/json_fields.h"
 #include "engine/model/config_reader.h"
 
@@ -30,14 +31,40 @@ std::string quantiser(const JsonFields& quantization) {
   return "in a way that is not named";
 }
 
+/// FP8 with scales of 128 x 128 blocks or of whole tensors, as transformers' FineGrainedFP8Config has it. The
+/// tensors say which weights are quantised; activations, which GPUs round to FP8 as well, are not rounded
+/// here.
+Status check_fp8(const JsonFields& fp8) {
+  const auto text = [&](const char* key, std::string_view wanted) -> Status {
+    const auto value = fp8.string_or(key, std::string(wanted));
+    if (!value) return forward_error(value);
+    if (*value == wanted) return {};
+    return fp8.error(
+        ErrorCode::unsupported, key,
+        fmt::format("{} FP8 weights are not supported, only \"{}\" are", json_excerpt(*value), wanted));
+  };
+  if (auto ok = text("activation_scheme", "dynamic"); !ok) return ok;
+  if (auto ok = text("fmt", "e4m3"); !ok) return ok;
+  const auto block = fp8.integers_or_one("weight_block_size", 1, ConfigKeys::kMaxWidth);
+  if (!block) return forward_error(block);
+  if (block->empty() || *block == std::vector<std::int64_t>{kF8Scales.rows, kF8Scales.cols}) return {};
+  return fp8.error(ErrorCode::unsupported, "weight_block_size",
+                   fmt::format("blocks of {} are not supported, only {} x {} are", fmt::join(*block, " x "),
+                               kF8Scales.rows, kF8Scales.cols));
+}
+
 Status refuse_quantised(const JsonFields& fields) {
   for (const char* key : {"quantization_config", "quantization", "compression_config"}) {
     if (!fields.has(key)) continue;
     const auto quantization = fields.object(key);
     if (!quantization) return forward_error(quantization);
+    if (quantization->string_or("quant_method", "").value_or("") == "fp8") {
+      if (auto ok = check_fp8(*quantization); !ok) return ok;
+      continue;
+    }
     return fields.error(ErrorCode::unsupported, key,
                         fmt::format("the weights are quantised ({}), which is not supported; open the folder "
-                                    "of the original model, with BF16, F16 or F32 weights",
+                                    "of the original model, with BF16, F16, F32 or FP8 weights",
                                     quantiser(*quantization)));
   }
   return {};

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/model/weight_binder.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
+
+#include "engine/formats/f8.h"
 
 namespace expertscope {
 namespace {
@@ -10,9 +14,28 @@ namespace {
 /// Misaligned tensors are copied up to this size; beyond it the file is refused instead of filling memory.
 constexpr std::int64_t kMaxCopiedBytes = std::int64_t{2} << 30;
 
+/// Far above what any model has; the products of kernels stay within the range of a float.
+constexpr float kLargestScale = 0x1p100f;
+
+/// How a plane of scales is stored; null for what it may not be.
+const WeightFormat* scale_format(const SourceTensor& tensor) {
+  const WeightFormat* format =
+      tensor.format == kE8M0Format.name ? &kE8M0Format : find_weight_format(tensor.format);
+  const bool plain = format != nullptr && format->block.elements == 1 && format->scales.rows == 0;
+  return plain ? format : nullptr;
+}
+
+/// Of a shape that a tensor in memory has.
+std::int64_t element_count(const std::vector<std::int64_t>& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape)
+    count *= extent;
+  return count;
+}
+
 /// Reads both up to the first difference.
 Result<bool> same_elements(const Matrix& a, const Matrix& b, const std::stop_token& stop) {
-  if (a.format != b.format) return false;
+  if (a.format != b.format || a.scales != nullptr) return false;
   for (std::int64_t row = 0; row < a.rows; ++row) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "Comparing the embeddings was cancelled");
     if (std::memcmp(a.row(row), b.row(row), a.row_bytes()) != 0) return false;
@@ -41,6 +64,9 @@ Result<const SourceTensor*> WeightBinder::find(const std::string& name, const Sh
   if (format->block.bytes_of(shape) != tensor->bytes)
     return fail(ErrorCode::format, "{}: tensor {} {} of {} has {} bytes", file.string(), name,
                 shape_text(shape), format->name, tensor->bytes);
+  if (format->scales.rows > 0 && shape.size() < 2)
+    return fail(ErrorCode::unsupported, "{}: tensor {} {} is {}, which only matrices may be", file.string(),
+                name, shape_text(shape), format->name);
   used_[tensor - store_.tensors().data()] = 1;
   return tensor;
 }
@@ -60,11 +86,52 @@ Result<const void*> WeightBinder::aligned(const SourceTensor& tensor, const Weig
   return static_cast<const void*>(copies_.back().get());
 }
 
+Result<const void*> WeightBinder::scales(const SourceTensor& tensor, const WeightFormat& format) {
+  const std::string name = tensor.name + "_scale_inv";
+  const auto blocks = [](std::int64_t extent, std::int64_t size) {
+    return extent / size + (extent % size != 0);
+  };
+  Shape shape = tensor.shape;
+  std::int64_t& rows = shape[shape.size() - 2];
+  rows = blocks(rows, format.scales.rows);
+  shape.back() = blocks(shape.back(), format.scales.cols);
+  const auto* found = store_.find(name);
+  if (found == nullptr)
+    return fail(ErrorCode::mismatch, "{}: tensor {} is {}, and its scales {} {} are missing",
+                tensor.file->string(), tensor.name, format.name, name, shape_text(shape));
+  const auto damaged = [&](const std::string& what) {
+    return fail(ErrorCode::mismatch, "{}: tensor {} {}: {}", found->file->string(), name,
+                shape_text(found->shape), what);
+  };
+  const WeightFormat* stored = scale_format(*found);
+  if (stored == nullptr)
+    return damaged(fmt::format("scales must be F32, F16, BF16 or F8_E8M0, these are {}", found->format));
+  if (stored->block.bytes_of(found->shape) != found->bytes)
+    return damaged(fmt::format("{} bytes of {}", found->bytes, stored->name));
+  const std::int64_t there = element_count(found->shape);
+  const std::int64_t wanted = element_count(shape);
+  if (found->shape != shape && there != 1)
+    return damaged(fmt::format("expected {}, one for {} x {} weights", shape_text(shape), format.scales.rows,
+                               format.scales.cols));
+  used_[found - store_.tensors().data()] = 1;
+  auto bytes = std::make_unique<std::byte[]>(static_cast<std::size_t>(wanted) * sizeof(float));
+  auto* plane = reinterpret_cast<float*>(bytes.get());
+  stored->dequantise({found->data}, 0, there, plane);
+  if (there == 1) std::fill(plane + 1, plane + wanted, plane[0]);
+  if (!std::all_of(plane, plane + wanted, [](float scale) { return std::fabs(scale) <= kLargestScale; }))
+    return damaged("a scale is not a finite number");
+  copies_.push_back(std::move(bytes));
+  return static_cast<const void*>(plane);
+}
+
 Result<Matrix> WeightBinder::view(const SourceTensor& tensor, std::int64_t rows, std::int64_t cols) {
   const WeightFormat& format = *find_weight_format(tensor.format);
   const auto data = aligned(tensor, format);
   if (!data) return forward_error(data);
-  return Matrix{*data, &format, rows, cols};
+  if (format.scales.rows == 0) return Matrix{*data, &format, rows, cols};
+  const auto plane = scales(tensor, format);
+  if (!plane) return forward_error(plane);
+  return Matrix{*data, &format, rows, cols, *plane};
 }
 
 Status WeightBinder::matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out) {
@@ -165,6 +232,13 @@ Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
   }
   if (ok) ok = stack(tensor_name(names_.fused_down_proj, index), experts, hidden, width, down);
   if (!ok) return ok;
+  for (const Matrix* packed : {&gate, &up, &down})
+    if (packed->scales != nullptr &&
+        (hidden % packed->format->scales.rows != 0 || width % packed->format->scales.rows != 0))
+      return fail(ErrorCode::unsupported,
+                  "{}: packed experts in {} are read where hidden_size and their width are multiples of {}, "
+                  "not {} and {}",
+                  store_.place().string(), packed->format->name, packed->format->scales.rows, hidden, width);
   layer.experts.resize(static_cast<std::size_t>(experts));
   for (std::int64_t e = 0; e < experts; ++e) {
     auto& expert = layer.experts[e];

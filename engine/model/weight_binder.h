@@ -16,7 +16,7 @@
 
 namespace expertscope {
 
-/// Bytes of tensors that could not be used in place.
+/// Bytes of tensors that could not be used in place, and scales of blocks, which kernels read as F32.
 using AlignedCopies = std::vector<std::unique_ptr<std::byte[]>>;
 
 /// Finds the tensors of a model in a store, checks their shapes and types against the config, and makes views
@@ -34,8 +34,8 @@ class WeightBinder {
   Status bind_ends(Weights& weights, const std::stop_token& stop = {});
   Status bind_layer(int index, LayerWeights& layer);
 
-  /// Copies that the views point into, of tensors whose data start at an address unfit for their type. Only
-  /// files of early safetensors versions have any.
+  /// Copies that the views point into: of scales, and of tensors whose data start at an address unfit for
+  /// their type, which only files of early safetensors versions have.
   AlignedCopies take_copies() { return std::move(copies_); }
   std::int64_t copied_bytes() const { return copied_bytes_; }
   /// 1 for each of the store's tensors that was bound.
@@ -45,6 +45,9 @@ class WeightBinder {
   using Shape = std::vector<std::int64_t>;
   Result<const SourceTensor*> find(const std::string& name, const Shape& shape);
   Result<const void*> aligned(const SourceTensor& tensor, const WeightFormat& format);
+  /// The plane of scales of a tensor whose format has one: `<its name>_scale_inv`, one for every block of its
+  /// last two axes or one for all of it, of F32, F16, BF16 or F8_E8M0; widened to F32.
+  Result<const void*> scales(const SourceTensor& tensor, const WeightFormat& format);
   Result<Matrix> view(const SourceTensor& tensor, std::int64_t rows, std::int64_t cols);
   /// Reads a matrix, or the slice of a 3-D tensor that the caller cuts from `whole`.
   Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);

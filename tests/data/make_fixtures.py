@@ -81,6 +81,8 @@ SPECS = [
     Spec("flex_olmo_v5", "FlexOlmo as transformers 5 packs it: biases, weights renormalised", 2800,
          family="flex_olmo", layout="v5_fused", layers=2, head_dim=8, attention_bias=True,
          rope_theta=500000.0),
+    Spec("fp8", "E4M3 in blocks of 128 x 128, golden computed in f32 from what they stand for", 2900, fp8=True,
+         dtype="bfloat16", layers=2, hidden=256, moe_inter=128, experts=4, heads=4, kv_heads=2, head_dim=64),
     Spec("yarn", "rope_scaling yarn", 1800, layers=2,
          extra={"rope_scaling": {"rope_type": "yarn", "factor": 4.0,
                                  "original_max_position_embeddings": 64}}),

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "engine/formats/f8.h"
 #include "engine/formats/weight_format.h"
 #include "engine/half.h"
 #include "engine/model/weights.h"
@@ -57,24 +58,35 @@ inline void dequantise_planed(const WeightRow& row, std::int64_t first, std::int
 inline constexpr WeightFormat kPlanedFormat = {
     FormatId::other, "PLANED", {16, 16}, {4, 32, 4}, dequantise_planed};
 
-/// A matrix of kPlanedFormat near to the values of another one, in the memory given.
+/// The E4M3 number nearest to a value of magnitude up to 448.
+inline std::uint8_t nearest_e4m3(float value) {
+  std::uint8_t nearest = 0;  // magnitudes are in the order of their bits
+  while (nearest < 0x7e && std::fabs(value) > (e4m3_to_f32(nearest) + e4m3_to_f32(nearest + 1)) / 2)
+    ++nearest;
+  return static_cast<std::uint8_t>(nearest | (std::signbit(value) ? 0x80 : 0));
+}
+
+/// A matrix of a format of bytes with a plane of F32 scales, kPlanedFormat or F8_E4M3, near to the values of
+/// another one, in the memory given.
 inline Matrix store_planed(const Matrix& from, std::vector<std::uint8_t>& data,
-                           std::vector<std::uint8_t>& scales) {
-  Matrix to{nullptr, &kPlanedFormat, from.rows, from.cols};
+                           std::vector<std::uint8_t>& scales, const WeightFormat& format = kPlanedFormat) {
+  Matrix to{nullptr, &format, from.rows, from.cols};
+  const ScalePlane plane = format.scales;
   data.resize(static_cast<std::size_t>(from.rows) * to.row_bytes());
-  scales.resize(static_cast<std::size_t>((from.rows + 3) / 4) * to.scale_row_bytes());
+  scales.resize(static_cast<std::size_t>((from.rows + plane.rows - 1) / plane.rows) * to.scale_row_bytes());
   std::vector<float> row(static_cast<std::size_t>(from.cols));
   for (std::int64_t r = 0; r < from.rows; ++r) {
     from.dequantise(r, 0, from.cols, row.data());
     for (std::int64_t c = 0; c < from.cols; ++c) {
-      const float scale = 0.01f * static_cast<float>(1 + (r / 4 + c / 32) % 5);
-      std::memcpy(scales.data() + static_cast<std::size_t>(r / 4) * to.scale_row_bytes() +
-                      static_cast<std::size_t>(c / 32 * 4),
+      const float scale = 0.01f * static_cast<float>(1 + (r / plane.rows + c / plane.cols) % 5);
+      std::memcpy(scales.data() + static_cast<std::size_t>(r / plane.rows) * to.scale_row_bytes() +
+                      static_cast<std::size_t>(c / plane.cols * plane.bytes),
                   &scale, sizeof(scale));
-      const float quotient =
-          std::clamp(std::round(row[static_cast<std::size_t>(c)] / scale), -127.0f, 127.0f);
+      const float quotient = row[static_cast<std::size_t>(c)] / scale;
+      const float whole = std::clamp(std::round(quotient), -127.0f, 127.0f);
       data[static_cast<std::size_t>(r * from.cols + c)] =
-          static_cast<std::uint8_t>(static_cast<std::int8_t>(quotient));
+          format.id == FormatId::f8_e4m3 ? nearest_e4m3(quotient)
+                                         : static_cast<std::uint8_t>(static_cast<std::int8_t>(whole));
     }
   }
   to.data = data.data();

@@ -173,6 +173,45 @@ struct Product<FormatId::q8_0> {
   }
 };
 
+/// E4M3 with a scale for 128 x 128 weights (engine/formats/f8.h), summed in the order of F32.
+template <>
+struct Product<FormatId::f8_e4m3> {
+  static constexpr int kStep = 8;
+  static constexpr int kRows = 4;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t kScaleRows = 128;
+  static constexpr std::int64_t kScaleCols = 128;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k; }
+  using Sum = __m256;
+  using X = __m256;
+  using W = __m256;
+  using Factor = __m256;
+  static Sum zero() { return _mm256_setzero_ps(); }
+  static X load_x(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
+  /// The bits of a number are those of a binary16 with an exponent that is 8 too low.
+  static Factor factor(float scale) { return _mm256_set1_ps(0x1p8f * scale); }
+  static W widen(__m128i bytes, Factor factor) {
+    const __m128i shifted = _mm_slli_epi16(_mm_cvtepi8_epi16(bytes), 7);
+    const __m128i half = _mm_and_si128(shifted, _mm_set1_epi16(static_cast<short>(0xbf80)));
+    const __m128i magnitude = _mm_set1_epi16(0x3f80);
+    const __m128i nan = _mm_cmpeq_epi16(_mm_and_si128(half, magnitude), magnitude);
+    const __m128i number = _mm_or_si128(half, _mm_and_si128(nan, _mm_set1_epi16(0x7c00)));
+    return _mm256_mul_ps(_mm256_cvtph_ps(number), factor);
+  }
+  static W load_w(const void* p, Factor factor) {
+    return widen(_mm_loadl_epi64(static_cast<const __m128i*>(p)), factor);
+  }
+  static W load_w_tail(const void* p, int count, Factor factor) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, p, static_cast<std::size_t>(count));
+    return widen(_mm_cvtsi64_si128(static_cast<long long>(bytes)), factor);
+  }
+  static void store_w(W w, float* y) { _mm256_storeu_ps(y, w); }
+  static Sum mac(Sum sum, X x, W w) { return _mm256_fmadd_ps(x, w, sum); }
+  static void store(const Sum (&sums)[kRows], float* y) { Product<FormatId::f32>::store(sums, y); }
+};
+
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;
 }

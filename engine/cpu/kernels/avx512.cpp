@@ -137,6 +137,43 @@ struct Product<FormatId::q8_0> {
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
 
+/// E4M3 with a scale for 128 x 128 weights (engine/formats/f8.h), summed in the order of F32.
+template <>
+struct Product<FormatId::f8_e4m3> {
+  static constexpr int kStep = 16;
+  static constexpr int kRows = 8;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t kScaleRows = 128;
+  static constexpr std::int64_t kScaleCols = 128;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k; }
+  using Sum = __m512;
+  using X = __m512;
+  using W = __m512;
+  using Factor = __m512;
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static X load_x(const void* p) { return _mm512_loadu_ps(p); }
+  /// The bits of a number are those of a binary16 with an exponent that is 8 too low.
+  static Factor factor(float scale) { return _mm512_set1_ps(0x1p8f * scale); }
+  static W widen(__m128i bytes, Factor factor) {
+    const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7);
+    const __m256i half = _mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<short>(0xbf80)));
+    const __m256i missing = _mm256_andnot_si256(half, _mm256_set1_epi16(0x3f80));  // of the bits of NaN
+    const __mmask16 nan = _mm256_testn_epi16_mask(missing, missing);
+    const __m256i number = _mm256_mask_mov_epi16(half, nan, _mm256_set1_epi16(0x7e00));
+    return _mm512_mul_ps(_mm512_cvtph_ps(number), factor);
+  }
+  static W load_w(const void* p, Factor factor) {
+    return widen(_mm_loadu_si128(static_cast<const __m128i*>(p)), factor);
+  }
+  static W load_w_tail(const void* p, int count, Factor factor) {
+    return widen(_mm_maskz_loadu_epi8(first_lanes(count), p), factor);
+  }
+  static void store_w(W w, float* y) { _mm512_storeu_ps(y, w); }
+  static Sum mac(Sum sum, X x, W w) { return _mm512_fmadd_ps(x, w, sum); }
+  static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
+};
+
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;
 }

@@ -6,6 +6,7 @@
 
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/cpu/kernels/simd_ops.h"
+#include "engine/cpu/kernels/simd_scaled.h"
 #include "engine/cpu/kernels/simd_tile.h"
 
 /// The matrix product of every SIMD level but amx: tiles in blocks that suit the caches, over a policy P (see
@@ -227,6 +228,9 @@ inline void matmul_any(const Matrix& w, const PackedActivations& x, std::int64_t
     case FormatId::q8_0:
       if (x.rows > Product<FormatId::q8_0>::kTokens) break;
       return matmul_few<Product<FormatId::q8_0>>(w, x, n0, n1, y, y_stride);
+    case FormatId::f8_e4m3:
+      if (x.rows > Product<FormatId::f8_e4m3>::kTokens) break;
+      return matmul_few_scaled<Product<FormatId::f8_e4m3>>(w, x, n0, n1, y, y_stride);
     case FormatId::other:
       break;
   }

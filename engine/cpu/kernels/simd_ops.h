@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "engine/cpu/kernels/kernels.h"
+#include "engine/cpu/kernels/simd_scaled.h"
 
 /// Element-wise kernels of the SIMD levels over a policy V of the including file's unnamed namespace (see
 /// levels.h): kWidth lanes, registers F; load, store (each also with a count for a partial register, missing
@@ -65,6 +66,8 @@ inline void dequantise_any(const Matrix& w, std::int64_t row, std::int64_t first
       return widen_row<V, Product<FormatId::bf16>>(w, row, first, count, y);
     case FormatId::q8_0:
       return widen_row<V, Product<FormatId::q8_0>>(w, row, first, count, y);
+    case FormatId::f8_e4m3:
+      return widen_scaled_row<V, Product<FormatId::f8_e4m3>>(w, row, first, count, y);
     case FormatId::other:
       return w.dequantise(row, first, count, y);
   }

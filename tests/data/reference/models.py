@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, FineGrainedFP8Config, GenerationConfig
 
-from reference import families
+from reference import families, fp8
 
 TORCH_DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -27,6 +27,7 @@ class Spec:
     layout: str = "classic"
     dtype: str = "float32"
     dtype_key: str = "torch_dtype"
+    fp8: bool = False  # the projections of attention and experts, in blocks
     vocab: int = 256
     tokenizer: str = ""
     hidden: int = 32
@@ -89,9 +90,11 @@ def random_weights(spec: Spec, seed: int) -> dict:
 
 
 def load_reference(folder: Path):
-    """The reference: f32, plain attention, plain expert loop."""
+    """The reference: f32, plain attention, plain expert loop; FP8 weights widened, activations as they are."""
+    quantised = "quantization_config" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
+        folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager",
+        **({"quantization_config": FineGrainedFP8Config(dequantize=True)} if quantised else {})
     )
     return model.eval()
 
@@ -122,8 +125,11 @@ def write_model(spec: Spec, seed: int, folder: Path, eos: list, tokenizers: Path
     """Writes the folder of one model, replacing what was there. `eos`: the ids that end a text."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_json(folder / "config.json", families.config_json(spec, eos))
-    write_weights(folder, random_weights(spec, seed), 3 if spec.layout == "sharded" else 1)
+    config, tensors = families.config_json(spec, eos), random_weights(spec, seed)
+    if spec.fp8:
+        config, tensors = config | fp8.CONFIG, fp8.quantised(tensors)
+    write_json(folder / "config.json", config)
+    write_weights(folder, tensors, 3 if spec.layout == "sharded" else 1)
     if spec.layout.startswith("v5_"):
         resave_with_transformers(folder, spec.layout == "v5_default")
     generation = {"bos_token_id": eos[-1], "do_sample": True, "eos_token_id": eos,

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <vector>
 
+#include "engine/formats/f8.h"
 #include "tests/support/stored_weights.h"
 
 namespace expertscope {
@@ -24,13 +26,14 @@ TEST(BlockSize, CountsBytesOfWholeBlocksAlone) {
 }
 
 TEST(WeightFormat, IsFoundByItsNameAndItsId) {
-  for (const FormatId id : {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0}) {
+  for (const FormatId id :
+       {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0, FormatId::f8_e4m3}) {
     const WeightFormat& format = weight_format(id);
     EXPECT_EQ(format.id, id);
     EXPECT_EQ(find_weight_format(format.name), &format);
   }
   EXPECT_EQ(find_weight_format("Q4_0"), nullptr);
-  EXPECT_EQ(weight_format_names(), "F32, F16, BF16, Q8_0");
+  EXPECT_EQ(weight_format_names(), "F32, F16, BF16, Q8_0, F8_E4M3");
 }
 
 TEST(WeightFormat, DequantisesPiecesOfARow) {
@@ -48,6 +51,43 @@ TEST(WeightFormat, DequantisesPiecesOfARow) {
     for (std::size_t i = 0; i < values.size(); ++i)
       EXPECT_NEAR(whole[i], values[i], 0.1) << format.name;
   }
+}
+
+TEST(E4m3, IsWhatItsBitsSay) {
+  for (unsigned bits = 0; bits < 256; ++bits) {
+    const auto exponent = static_cast<int>(bits >> 3 & 15);
+    const auto fraction = static_cast<float>(bits & 7) / 8;
+    const float magnitude = exponent == 0 ? std::ldexp(fraction, -6) : std::ldexp(1 + fraction, exponent - 7);
+    const float value = e4m3_to_f32(static_cast<std::uint8_t>(bits));
+    if ((bits & 0x7f) == 0x7f) {
+      EXPECT_TRUE(std::isnan(value));
+    } else {
+      EXPECT_EQ(value, bits < 128 ? magnitude : -magnitude) << bits;
+      EXPECT_EQ(std::signbit(value), bits >= 128) << bits;
+    }
+  }
+  EXPECT_EQ(e4m3_to_f32(0x7e), 448);
+}
+
+TEST(E8m0, IsAPowerOfTwo) {
+  EXPECT_EQ(e8m0_to_f32(127), 1);
+  EXPECT_EQ(e8m0_to_f32(0), std::ldexp(1.0f, -127));
+  EXPECT_EQ(e8m0_to_f32(254), std::ldexp(1.0f, 127));
+  EXPECT_TRUE(std::isnan(e8m0_to_f32(255)));
+}
+
+TEST(F8, AScaleReaches128Columns) {
+  std::vector<std::uint8_t> bytes(300, 0x38);  // 1
+  const float scales[] = {2, 3, 5};
+  std::vector<float> row(300), piece(130);
+  const WeightRow stored{bytes.data(), reinterpret_cast<const std::uint8_t*>(scales)};
+  const WeightFormat& format = weight_format(FormatId::f8_e4m3);
+  format.dequantise(stored, 0, 300, row.data());
+  format.dequantise(stored, 127, 130, piece.data());
+  EXPECT_EQ(row[127], 2);
+  EXPECT_EQ(row[128], 3);
+  EXPECT_EQ(row[256], 5);
+  EXPECT_EQ(piece, std::vector<float>(row.begin() + 127, row.begin() + 257));
 }
 
 }  // namespace

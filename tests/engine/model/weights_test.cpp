@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <tuple>
+
 #include "engine/formats/tensor_store.h"
 #include "engine/model/weight_binder.h"
 #include "tests/support/stored_weights.h"
@@ -59,6 +62,82 @@ TEST(WeightBinder, RefusesASourceWhoseBytesAreNotThoseOfItsFormat) {
   EXPECT_THAT(bind_embedding("Q8_0", 3 * 2 * 34 - 1),
               ::testing::HasSubstr("m.gguf: tensor model.embed_tokens.weight [3, 64] of Q8_0 has 203 bytes"));
   EXPECT_THAT(bind_embedding("BF16", 3 * 64), ::testing::HasSubstr("of BF16 has 192 bytes"));
+}
+
+/// Binds q_proj [130, 200] of E4M3 with the scales given; what is said, or the matrix.
+struct BoundF8 {
+  std::string error;
+  Matrix matrix;
+  AlignedCopies copies;
+};
+
+BoundF8 bind_f8(const std::string& format, const std::vector<std::int64_t>& shape, const void* scales,
+                std::uint64_t bytes) {
+  static const std::vector<std::uint8_t> ones(130 * 200, 0x38);
+  static const std::filesystem::path file = "m.safetensors";
+  TensorNames names = llama_tensor_names();
+  names.embed_tokens = "w.weight";
+  names.norm = "norm.weight";
+  static const std::vector<float> norm(200);
+  TensorSource source;
+  source.tensors = {
+      {"norm.weight", "F32", {200}, reinterpret_cast<const std::uint8_t*>(norm.data()), 800, &file},
+      {"w.weight", "F8_E4M3", {130, 200}, ones.data(), ones.size(), &file}};
+  if (scales != nullptr)
+    source.tensors.push_back(
+        {"w.weight_scale_inv", format, shape, static_cast<const std::uint8_t*>(scales), bytes, &file});
+  ModelConfig config;
+  config.hidden_size = 200;
+  config.vocab_size = 130;
+  config.tie_word_embeddings = true;
+  const TensorStore store(std::move(source));
+  WeightBinder binder(store, config, names);
+  Weights weights;
+  const Status ok = binder.bind_ends(weights);
+  return {ok ? "" : ok.error().message, weights.embed_tokens, binder.take_copies()};
+}
+
+std::vector<float> corners(const Matrix& matrix) {
+  std::vector<float> first(200), last(200);
+  matrix.dequantise(127, 0, 200, first.data());
+  matrix.dequantise(128, 0, 200, last.data());
+  return {first[0], first[127], first[128], first[199], last[0], last[127], last[128], last[199]};
+}
+
+TEST(WeightBinder, FindsTheScalesOfFp8WeightsInEveryTypeTheyHave) {
+  const std::vector<float> expected = {2, 2, 0.5f, 0.5f, 4, 4, 8, 8};
+  const float f32[] = {2, 0.5f, 4, 8};
+  const std::uint16_t bf16[] = {0x4000, 0x3f00, 0x4080, 0x4100};
+  const std::uint8_t e8m0[] = {128, 126, 129, 130};
+  for (const auto& [format, data, bytes] :
+       {std::tuple<const char*, const void*, std::uint64_t>{"F32", f32, 16},
+        {"BF16", bf16, 8},
+        {"F8_E8M0", e8m0, 4}}) {
+    const BoundF8 bound = bind_f8(format, {2, 2}, data, bytes);
+    ASSERT_EQ(bound.error, "") << format;
+    EXPECT_EQ(corners(bound.matrix), expected) << format;
+  }
+  const BoundF8 whole = bind_f8("F32", {}, f32, 4);
+  ASSERT_EQ(whole.error, "");
+  EXPECT_EQ(corners(whole.matrix), std::vector<float>(8, 2)) << "one for all of the tensor";
+}
+
+TEST(WeightBinder, RefusesFp8WeightsWhoseScalesDoNotFit) {
+  const float scales[] = {2, 0.5f, std::numeric_limits<float>::infinity(), 8, 1, 1};
+  EXPECT_EQ(
+      bind_f8("F32", {}, nullptr, 0).error,
+      "m.safetensors: tensor w.weight is F8_E4M3, and its scales w.weight_scale_inv [2, 2] are missing");
+  EXPECT_EQ(bind_f8("F32", {2, 3}, scales, 24).error,
+            "m.safetensors: tensor w.weight_scale_inv [2, 3]: expected [2, 2], one for 128 x 128 weights");
+  EXPECT_EQ(bind_f8("F32", {2, 2}, scales, 16).error,
+            "m.safetensors: tensor w.weight_scale_inv [2, 2]: a scale is not a finite number");
+  EXPECT_EQ(
+      bind_f8("I32", {2, 2}, scales, 16).error,
+      "m.safetensors: tensor w.weight_scale_inv [2, 2]: scales must be F32, F16, BF16 or F8_E8M0, these "
+      "are I32");
+  EXPECT_EQ(bind_f8("F32", {2, 2}, scales, 15).error,
+            "m.safetensors: tensor w.weight_scale_inv [2, 2]: 15 bytes of F32")
+      << "fewer bytes than its shape has";
 }
 
 }  // namespace

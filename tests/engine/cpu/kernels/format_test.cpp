@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Formats of blocks give the bits of the same weights in F32: one with kernels of its own, and one that has
-// none and a plane of scales.
+// Formats of blocks give the bits of the same weights in F32: those with kernels of their own, with a plane
+// of scales and without, and one that has a plane and no kernels.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "tests/engine/cpu/kernels/kernel_test_support.h"
 
@@ -11,6 +12,7 @@ namespace expertscope::cpu {
 namespace {
 
 constexpr float kUntouched = 12345.0f;
+const WeightFormat& kF8 = weight_format(FormatId::f8_e4m3);
 
 class FormatTest : public ::testing::TestWithParam<CpuLevel> {
  protected:
@@ -50,6 +52,7 @@ TEST_P(FormatTest, ProductsHaveTheBitsOfTheSameWeightsInF32) {
                            numbers);
         expect_bits_of_f32(TestMatrix(numbers.take(n * k), n, k), m, numbers);
         expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 16)), n, k - 16), m, numbers);
+        expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 3)), n, k - 3, kF8), m, numbers);
       }
     }
   }
@@ -60,6 +63,34 @@ TEST_P(FormatTest, ManyTokensAndWideRowsCrossTheCacheBlocks) {
     Numbers numbers(5);
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080, FormatId::q8_0, 3), m, numbers);
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080), m, numbers);
+    expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080, kF8), m, numbers);
+  }
+}
+
+TEST_P(FormatTest, TilesStayWithinTheRowsThatShareScales) {
+  for (const std::int64_t rows : {127, 128, 129, 131, 136, 260, 385}) {
+    Numbers numbers(static_cast<std::uint32_t>(rows));
+    for (const std::int64_t m : {1, 2, 3, 5})
+      expect_bits_of_f32(TestMatrix(numbers.take(rows * 144), rows, 144, kF8), m, numbers);
+  }
+}
+
+TEST_P(FormatTest, EveryE4m3NumberIsWidenedAsItIs) {
+  constexpr std::int64_t kCols = 256;
+  std::vector<std::uint8_t> bytes(kCols);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::uint8_t>(i);
+  const float scales[] = {0.3f, 1.7e-5f};
+  const Matrix w{bytes.data(), &kF8, 1, kCols, scales};
+  std::vector<float> fast(kCols), plain(kCols);
+  for (const std::int64_t first : {0, 5, 100, 127, 128, 250}) {
+    kernels_.dequantise(w, 0, first, kCols - first, fast.data());
+    w.dequantise(0, first, kCols - first, plain.data());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(kCols - first); ++i) {
+      const bool nan = (bytes[static_cast<std::size_t>(first) + i] & 0x7f) == 0x7f;
+      EXPECT_EQ(std::isnan(fast[i]), nan) << first + static_cast<std::int64_t>(i);
+      EXPECT_TRUE(nan || fast[i] == plain[i]) << first + static_cast<std::int64_t>(i);
+    }
   }
 }
 

@@ -88,9 +88,11 @@ class TestMatrix {
     testing::store_values(values.data(), values.size(), type, start);
     take({start, &weight_format(type), rows, cols});
   }
-  /// Of kPlanedFormat, which no kernel knows.
-  TestMatrix(const std::vector<float>& values, std::int64_t rows, std::int64_t cols) {
-    take(testing::store_planed({values.data(), &weight_format(FormatId::f32), rows, cols}, bytes_, scales_));
+  /// With a plane of scales; kPlanedFormat is one that no kernel knows.
+  TestMatrix(const std::vector<float>& values, std::int64_t rows, std::int64_t cols,
+             const WeightFormat& format = testing::kPlanedFormat) {
+    take(testing::store_planed({values.data(), &weight_format(FormatId::f32), rows, cols}, bytes_, scales_,
+                               format));
   }
   const Matrix& matrix() const { return matrix_; }
   double at(std::int64_t n, std::int64_t k) const {

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+
+#include "engine/formats/weight_format.h"
+
+/// Weights of 8 bits as DeepSeek-V3 stores them: E4M3 numbers in blocks of 128 x 128, each with a factor of
+/// its own in a plane beside the matrix (`weight_scale_inv` of safetensors).
+namespace expertscope {
+
+/// A factor in F32 a block, whatever its type in the file; WeightBinder widens it.
+inline constexpr ScalePlane kF8Scales = {128, 128, sizeof(float)};
+
+/// FP8 E4M3: a sign, 4 bits of exponent (bias 7), 3 of fraction; largest 448, no infinity, and one magnitude
+/// that is NaN (Micikevicius et al. 2022, "FP8 formats for deep learning").
+float e4m3_to_f32(std::uint8_t value);
+/// A power of two, 2^(value - 127); 255 is NaN (the scales of OCP's Microscaling formats, 2023).
+float e8m0_to_f32(std::uint8_t value);
+
+void dequantise_f8_e4m3(const WeightRow& row, std::int64_t first, std::int64_t count, float* to);
+void dequantise_f8_e8m0(const WeightRow& row, std::int64_t first, std::int64_t count, float* to);
+
+/// Of scales; weights are never in it.
+inline constexpr WeightFormat kE8M0Format = {FormatId::other, "F8_E8M0", {1, 1}, {}, dequantise_f8_e8m0};
+
+}  // namespace expertscope
