@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/info_model.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
 
 #include "app/cli/console.h"
 #include "engine/backend/sizes.h"
 #include "engine/cpu/kv_cache.h"
+#include "engine/model/weight_groups.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/unicode_additions.h"
@@ -17,53 +22,59 @@
 namespace expertscope::cli {
 namespace {
 
-std::int64_t elements(const Matrix& matrix) {
-  return matrix.rows * matrix.cols;
-}
-
-std::int64_t elements(const MlpWeights& mlp) {
-  return elements(mlp.gate_proj) + elements(mlp.up_proj) + elements(mlp.down_proj);
-}
-
-std::int64_t elements(const Vector& vector) {
-  return static_cast<std::int64_t>(vector.size());
-}
-
-/// Everything of a layer but its routed experts.
-std::int64_t shared_elements(const LayerWeights& layer) {
-  std::int64_t sum = 0;
-  for (const Matrix* matrix :
-       {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj, &layer.router, &layer.shared_gate}) {
-    sum += elements(*matrix);
-  }
-  for (const Vector* vector :
-       {&layer.input_layernorm, &layer.post_attention_layernorm, &layer.q_bias, &layer.k_bias, &layer.v_bias,
-        &layer.o_bias, &layer.q_norm, &layer.k_norm, &layer.correction_bias}) {
-    sum += elements(*vector);
-  }
-  return sum + elements(layer.mlp) + elements(layer.shared);
-}
-
 /// Weights in all, and those that one token passes through.
 struct Parameters {
   std::int64_t total = 0;
   std::int64_t active = 0;
 };
 
-Parameters count_parameters(const Model& model) {
-  const Weights& weights = model.weights();
-  std::int64_t shared = elements(weights.embed_tokens) + elements(weights.norm);
-  if (!model.config().tie_word_embeddings) shared += elements(weights.lm_head);
+Parameters count_parameters(const Model& model, const std::vector<WeightGroup>& groups) {
   Parameters parameters;
-  for (const LayerWeights& layer : weights.layers) {
-    shared += shared_elements(layer);
-    for (const MlpWeights& expert : layer.experts)
-      parameters.total += elements(expert);
-    if (!layer.experts.empty()) parameters.active += model.config().top_k() * elements(layer.experts.front());
+  for (const WeightGroup& group : groups)
+    parameters.total += group.elements;
+  parameters.active = parameters.total;
+  for (int n = 0; n < model.config().num_layers(); ++n) {
+    const LayerSpec& layer = model.config().layer(n);
+    const std::int64_t matrices = layer.expert.gated ? 3 : 2;
+    const std::int64_t expert = matrices * layer.expert.width * model.config().hidden_size;
+    parameters.active -= expert * (layer.router.experts - layer.router.top_k);
   }
-  parameters.total += shared;
-  parameters.active += shared;
   return parameters;
+}
+
+/// "experts F8_E4M3, attention F8_E4M3, router BF16, ..."; "all BF16" where there is one format.
+std::string formats_text(const std::vector<WeightGroup>& groups) {
+  std::set<std::string_view> all;
+  std::string text;
+  for (const WeightGroup& group : groups) {
+    if (group.formats.empty()) continue;
+    all.insert(group.formats.begin(), group.formats.end());
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", group.name, fmt::join(group.formats, " and "));
+  }
+  return all.size() == 1 ? std::string(*all.begin()) : text;
+}
+
+double bits_per_weight(const std::vector<WeightGroup>& groups) {
+  WeightGroup all;
+  for (const WeightGroup& group : groups) {
+    if (group.formats.empty()) continue;
+    all.elements += group.elements;
+    all.bytes += group.bytes;
+  }
+  return all.bits_per_weight();
+}
+
+nlohmann::ordered_json groups_json(const std::vector<WeightGroup>& groups) {
+  auto json = nlohmann::ordered_json::array();
+  for (const WeightGroup& group : groups) {
+    if (group.formats.empty()) continue;
+    json.push_back({{"part", group.name},
+                    {"formats", group.formats},
+                    {"elements", group.elements},
+                    {"bytes", group.bytes},
+                    {"bits_per_weight", group.bits_per_weight()}});
+  }
+  return json;
 }
 
 std::int64_t kv_bytes_per_token(const ModelConfig& config, MathMode math) {
@@ -161,7 +172,8 @@ std::string memory_text(const Model& model) {
 nlohmann::ordered_json model_json(const Model& model) {
   const ModelConfig& config = model.config();
   const ModelIdentity& identity = model.identity();
-  const Parameters parameters = count_parameters(model);
+  const std::vector<WeightGroup> groups = weight_groups(model);
+  const Parameters parameters = count_parameters(model, groups);
   nlohmann::ordered_json json = {
       {"kind", "model"},
       {"path", identity.path},
@@ -170,7 +182,7 @@ nlohmann::ordered_json model_json(const Model& model) {
       {"model_type", config.model_type},
       {"config", config_json(config)},
       {"parameters", {{"total", parameters.total}, {"active", parameters.active}}},
-      {"dtype", model.weights().embed_tokens.format->name},
+      {"weights", groups_json(groups)},
       {"tensor_count", identity.tensor_count},
       {"total_bytes", identity.total_bytes},
       {"config_sha256", identity.config_sha256},
@@ -188,7 +200,8 @@ nlohmann::ordered_json model_json(const Model& model) {
 
 std::string model_text(const Model& model) {
   const ModelConfig& config = model.config();
-  const Parameters parameters = count_parameters(model);
+  const std::vector<WeightGroup> groups = weight_groups(model);
+  const Parameters parameters = count_parameters(model, groups);
   std::string text = heading(visible_text(model.identity().name)) + "\n";
   text += line("folder", model.identity().path);
   text += line("architecture", fmt::format("{} ({})", config.architecture, config.model_type));
@@ -201,8 +214,8 @@ std::string model_text(const Model& model) {
                                          config.tie_word_embeddings ? "tied" : "untied"));
   text += line("parameters", fmt::format("{}, {} active for a token", format_count(parameters.total),
                                          format_count(parameters.active)));
-  text += line("weights", fmt::format("{} tensors, {}", model.identity().tensor_count,
-                                      model.weights().embed_tokens.format->name));
+  text += line("weights", fmt::format("{} tensors of {:.4g} bits a weight, {}", model.identity().tensor_count,
+                                      bits_per_weight(groups), formats_text(groups)));
   text += line("memory", memory_text(model));
   text += line("tokenizer", model.tokenizer() != nullptr
                                 ? fmt::format("{} tokens", format_count(model.tokenizer()->vocab_size()))

@@ -137,7 +137,22 @@ TEST(CliInfo, AGgufFileIsAModelForEveryCommand) {
       run_cli({"generate", data_path("gguf/q8_0.gguf"), "--ids", "1,2,3", "--max-tokens", "4"});
   EXPECT_EQ(quantised.exit_code, 0) << quantised.err;
   const ProcessResult about = run_cli({"info", data_path("gguf/q8_0.gguf")});
-  EXPECT_THAT(about.out, HasSubstr("tensors, Q8_0\n"));
+  EXPECT_THAT(about.out, HasSubstr("experts Q8_0"));
+}
+
+TEST(CliInfo, NamesTheFormatsOfTheWeights) {
+  const ProcessResult mixed = run_cli({"info", data_path("models/fp8")});
+  EXPECT_EQ(mixed.exit_code, 0) << mixed.err;
+  EXPECT_THAT(mixed.out, HasSubstr("bits a weight, embedding BF16, attention F8_E4M3, router BF16, experts "
+                                   "F8_E4M3, output BF16\n"));
+  EXPECT_THAT(run_cli({"info", data_path("models/top1")}).out,
+              HasSubstr("tensors of 32 bits a weight, F32\n"));
+  const json experts = run_cli_json({"info", data_path("models/fp8"), "--json"})["weights"][3];
+  EXPECT_EQ(experts["part"], "experts");
+  EXPECT_EQ(experts["formats"], json({"F8_E4M3"}));
+  const std::int64_t elements = std::int64_t{2} * 4 * 3 * 128 * 256;
+  EXPECT_EQ(experts["elements"], elements);
+  EXPECT_EQ(experts["bytes"], elements + elements / (128 * 128) * 4) << "with a scale a block";
 }
 
 TEST(CliTokenize, SpellsOutWhatATerminalWouldObey) {
