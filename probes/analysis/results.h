@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <stop_token>
 #include <vector>
 
+#include "engine/error.h"
 #include "probes/store/run_info.h"
 
 // Results as structs, for what draws them: the maps, plots and marks of report and window. The tables of the
@@ -89,10 +90,36 @@ struct AttentionResult {
 };
 AttentionResult analyze_attention(const std::vector<LayerStats>& layers);
 
+struct RunTokens;
+/// The mean negative log-likelihood of recorded tokens.
+struct RecordedLikelihood {
+  std::int64_t tokens = 0;  ///< with a log-probability, and not generated
+  double nll_mean = 0;      ///< nats
+};
+RecordedLikelihood recorded_likelihood(const RunTokens& tokens);
+
+/// Mean over tokens of |selected before and after| / |selected before| in one layer (router saturation of
+/// OLMoE, arXiv 2409.02060, between two policies instead of two checkpoints).
+struct LayerOverlap {
+  int layer = 0;
+  double overlap = 0;
+};
+
+/// Two runs that read the same tokens, up to where they part.
+struct CommonTokens {
+  std::int64_t tokens = 0;  ///< both hold the same ones up to here
+  std::int64_t scored = 0;  ///< those with a log-probability in both
+  double nll_before = 0;    ///< nats, over scored
+  double nll_after = 0;
+};
+class RunData;
+Result<CommonTokens> compare_tokens(const RunData& before, const RunData& after, const std::stop_token& stop);
+/// Over the first `tokens` of both, which have the same layers; one entry a MoE layer in which any was
+/// selected.
+Result<std::vector<LayerOverlap>> selection_overlap(const RunData& before, const RunData& after,
+                                                    std::int64_t tokens, const std::stop_token& stop);
+
 /// What the expert cache did in all layers together; empty where the backend held all experts.
 std::optional<CacheStats> total_cache(const std::vector<LayerStats>& layers);
-
-/// numpy.percentile(values, q, method="linear"); values in any order, not empty. q in [0, 100].
-double percentile(std::vector<double> values, double q);
 
 }  // namespace expertscope

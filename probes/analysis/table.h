@@ -27,6 +27,15 @@ struct ColumnInfo {
   std::string meaning = {};  ///< a sentence, with the formula where there is one
 };
 
+/// Two columns that most tables begin with.
+ColumnInfo layer_column();
+ColumnInfo expert_column();
+
+/// An index that is negative where there is none: a channel, a token.
+struct Index {
+  std::int64_t value = -1;
+};
+
 /// A column with its values, of which some may be missing.
 class Column {
  public:
@@ -36,15 +45,15 @@ class Column {
   ColumnType type() const { return info_.type; }
   std::size_t size() const;
 
-  // Each adds a value of the column's own type.
-  void add(std::int64_t value) { integers_.push_back(value); }
+  // Each adds a value of the column's own type; a number may be given as an integer.
+  void add(std::int64_t value);
   void add(int value) { add(std::int64_t{value}); }
   void add(bool value) { integers_.push_back(value ? 1 : 0); }
-  void add(double value) { numbers_.push_back(value); }
+  void add(double value) { numbers_.push_back(value); }  ///< not finite: missing
   void add(std::string value) { texts_.emplace_back(std::move(value)); }
-  void add_none();
-  /// An index that is negative where there is none (a channel, a token).
-  void add_index(std::int64_t value);
+  void add(const char* value) { add(std::string(value)); }
+  void add(std::optional<std::string> value) { texts_.push_back(std::move(value)); }
+  void add(Index index);
 
   bool has(std::size_t row) const;
   /// Of an integer or a flag; where there is none, 0.
@@ -54,6 +63,10 @@ class Column {
   /// Empty where there is none.
   const std::string& text(std::size_t row) const;
   Value value(std::size_t row) const;
+  /// Memory that the values take.
+  std::size_t bytes() const;
+  /// The same column of these rows only.
+  Column of_rows(const std::vector<std::size_t>& rows) const;
 
  private:
   ColumnInfo info_;
@@ -73,6 +86,7 @@ enum class TableKey : std::uint8_t {
   domain,         ///< domain
   domain_expert,  ///< layer, expert, domain
   expert_string,  ///< layer, expert, token_id
+  example,        ///< layer, expert, token_id, domain: what rows of another table look like in the text
 };
 /// How many of the first columns make up the key.
 std::size_t key_columns(TableKey key);
@@ -88,15 +102,24 @@ struct Table {
   std::string id;  ///< snake_case: the field of JSON
   std::string title;
   TableKey key = TableKey::none;
-  std::string ranked_by =
-      {};  ///< column whose largest are what a person wants of many rows; empty: the first rows
+  /// The column whose largest values a person wants to see first of many rows; empty: as they stand.
+  std::string ranked_by;
   std::vector<Column> columns;
+
+  Table(std::string table_id, std::string table_title, TableKey table_key,
+        const std::vector<ColumnInfo>& infos, std::string rank_column = {});
 
   std::size_t rows() const { return columns.empty() ? 0 : columns.front().size(); }
   /// Null: there is none.
   const Column* find(std::string_view column_id) const;
-  /// Adds a column without values, and gives its place.
-  std::size_t add_column(ColumnInfo info);
+  /// The same table of these rows only.
+  Table of_rows(const std::vector<std::size_t>& rows) const;
+  /// Adds a row, a value for each column in order.
+  template <class... Values>
+  void add_row(Values&&... values) {
+    std::size_t at = 0;
+    (columns[at++].add(std::forward<Values>(values)), ...);
+  }
 };
 
 }  // namespace expertscope

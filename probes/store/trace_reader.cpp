@@ -368,25 +368,6 @@ Status TraceReader::visit_slots(std::int64_t run, int layer, const TokenRange& r
       });
 }
 
-Status TraceReader::visit_selections(
-    std::int64_t run, int layer, const TokenRange& range,
-    const std::function<bool(std::int64_t token, std::span<const std::uint16_t> experts)>& visit) const {
-  const Snapshot snapshot(*this);
-  auto info = this->run(run);
-  if (!info) return forward_error(info);
-  const ClampedRange wanted = clamp(range);
-  return for_each_slot_block(
-      *impl_->database, *info, SlotTable::routed, layer, wanted, [&](const SlotColumns& columns) {
-        const std::int64_t end = std::min(columns.first_token + columns.tokens, wanted.end);
-        const std::size_t slots = index(columns.slots);
-        for (std::int64_t token = std::max(columns.first_token, wanted.begin); token < end; ++token) {
-          if (!visit(token, columns.expert.subspan(index(token - columns.first_token) * slots, slots)))
-            return false;
-        }
-        return true;
-      });
-}
-
 // One value a token: as many as there are recorded tokens in the range.
 Result<std::vector<float>> TraceReader::Impl::layer_values(std::int64_t run, int layer,
                                                            const TokenRange& range,

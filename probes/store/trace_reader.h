@@ -90,11 +90,6 @@ class TraceReader {
   /// Return false from `visit` to stop.
   Status visit_slots(std::int64_t run, int layer, const TokenRange& range, SlotWeights weights,
                      const std::function<bool(const SlotBlock& slots)>& visit) const;
-  /// Visits the experts of every token of the range at a MoE layer, in token order: [slots], kNoExpert where
-  /// none ran. Return false from `visit` to stop.
-  Status visit_selections(
-      std::int64_t run, int layer, const TokenRange& range,
-      const std::function<bool(std::int64_t token, std::span<const std::uint16_t> experts)>& visit) const;
   /// Entropy [nats] of each token of the range at a decoder layer; NaN where not measured.
   Result<std::vector<float>> entropy(std::int64_t run, int layer, const TokenRange& range) const;
 
