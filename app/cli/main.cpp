@@ -33,7 +33,7 @@ constexpr std::array kCommands = {
     Command{"generate", "Continue a prompt, with or without recording", define_generate},
     Command{"profile", "Run a data set through a model and record its routing", define_profile},
     Command{"ppl", "Perplexity of a text", define_ppl},
-    Command{"analyze", "Expert load, super experts or router entropy of a trace", define_analyze},
+    Command{"analyze", "Analyses of a trace: load, super experts, domains and others", define_analyze},
     Command{"report", "Write a trace as one self-contained HTML page", define_report},
     Command{"delete", "Delete a run from a trace", define_delete},
 };

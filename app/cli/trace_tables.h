@@ -13,10 +13,10 @@ namespace expertscope::cli {
 /// The run with this id, or the newest for 0; the error lists the runs there are.
 Result<RunInfo> select_run(const TraceReader& trace, std::int64_t run);
 
-/// Analyses as tables for a person; scripts use the JSON and CSV of probes/analysis/export.h.
-std::string to_table(const LoadResult& result);
-std::string to_table(const SuperExpertResult& result);
-std::string to_table(const EntropyResult& result);
-std::string to_table(const AttentionResult& result);
+/// A result for a person: its values, and of each table all rows or the largest; scripts use the JSON and CSV
+/// of probes/analysis/export.h.
+std::string to_text(const AnalysisResult& result);
+/// What an analysis means: definition, source, what it needs, options, tables with their columns and units.
+std::string explain(const Analysis& analysis);
 
 }  // namespace expertscope::cli

@@ -1,96 +1,125 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "probes/store/run_info.h"
+#include "engine/error.h"
+#include "probes/analysis/results.h"
+#include "probes/analysis/table.h"
+#include "probes/store/trace_reader.h"
 
 namespace expertscope {
 
-/// Load of one MoE layer. Loads are counts of routed slots.
-struct LayerLoad {
-  int layer = 0;
-  std::vector<std::int64_t> count;  ///< [experts]
-  std::vector<double> share;        ///< [experts] count / all slots of the layer; 0 for an empty layer
-  std::vector<double> weight_sum;   ///< [experts] combine weights
-  int dead_experts = 0;             ///< experts with count 0
-  double max_over_mean = 0;         ///< load ratio of the busiest expert; 0 for an empty layer
-  double jain = 0;  ///< (sum x)^2 / (E sum x^2), Jain et al. 1984; 1 = even, 1/E = one expert; 0: empty
-};
-struct LoadResult {
-  std::int64_t tokens = 0;
-  std::vector<LayerLoad> layers;  ///< MoE layers only
-};
-LoadResult analyze_load(const ExpertTable& table);
+class RunData;
 
-/// Which rows count for output_max (moe definition of ZunhaiSu/Super-Experts-Profilling, arXiv 2507.23279).
-enum class SuperExpertDefinition : std::uint8_t {
-  paper,     ///< max over all tokens and channels of |down_proj output|
-  upstream,  ///< the public code's hook sees only the first routed token of each expert in each sequence
+/// What a run has to hold for an analysis.
+enum class Input : std::uint8_t {
+  selections,     ///< experts per slot
+  routing,        ///< the same with combine weights
+  expert_output,  ///< size of every expert's output
+  entropy,        ///< of the router
+  attention,      ///< on the first token
+  hidden,         ///< maxima of the hidden states
+  log_prob,       ///< of the tokens that came
+  domains,        ///< at least two sequences with a domain
+  baseline,       ///< another run to compare it with
 };
-struct SuperExpertOptions {
-  SuperExpertDefinition definition = SuperExpertDefinition::paper;
-  double include_layers = 0.75;  ///< layers l < round_half_even(num_layers * include_layers)
-  double percentile = 99.5;      ///< linear interpolation; strict
-  double max_divisor = 10.0;     ///< output_max > floor(max / max_divisor); strict
-};
-struct SuperExpert {
-  int rank = 0;  ///< from 1, by output_max
-  int layer = 0;
-  int expert = 0;  ///< or kSharedExpert
-  double output_max = 0;
-  int channel = -1;
-  std::int64_t token = -1;  ///< run token index
-  std::int64_t count = 0;   ///< slots routed to it; of a shared expert, the tokens
-};
-struct SuperExpertResult {
-  SuperExpertOptions options;
-  int layers_included = 0;
-  double percentile_threshold = 0;
-  double max_threshold = 0;  ///< floor(max / max_divisor)
-  std::vector<SuperExpert> super_experts;
-  std::vector<SuperExpert>
-      ranking;  ///< every expert of every MoE layer with a measured output, by output_max
-};
-/// Routed and shared experts count, dense MLPs do not.
-SuperExpertResult analyze_super_experts(const ExpertTable& table, const SuperExpertOptions& options = {});
+std::string_view input_name(Input input);
+/// Whether the run has it.
+Result<bool> has_input(RunData& data, Input input);
 
-/// Router entropy of one MoE layer, in nats, over the tokens of the run for which it was measured.
-struct LayerEntropy {
-  int layer = 0;
-  std::int64_t tokens = 0;
-  double mean = 0;
-  double min = 0;
-  double max = 0;
-  double normalised = 0;  ///< mean / ln(num_experts)
+/// An option of an analysis.
+struct OptionInfo {
+  std::string id;  ///< snake_case; on the command line with dashes
+  ColumnType type = ColumnType::number;
+  Value initial;        ///< its value where nothing else is asked for
+  std::string meaning;  ///< a sentence
+  double least = 0;     ///< bounds of a number
+  double most = 0;
+  std::vector<std::string> choices = {};  ///< what a text may be
 };
-struct EntropyResult {
-  std::vector<LayerEntropy> layers;  ///< MoE layers with measurements
-};
-EntropyResult analyze_entropy(const std::vector<LayerStats>& layers, const RunInfo& run);
+/// A value of the option's type out of a word; the error says what it may be.
+Result<Value> parse_option(const OptionInfo& option, std::string_view word);
 
-/// Attention mass on the first token of the sequence in one decoder layer (the attention sink of Xiao et al.
-/// 2023, arXiv 2309.17453): the softmax weight of position 0, the mean over the query heads, over the tokens
-/// for which it was measured. The first token of a sequence has 1.
-struct LayerAttention {
-  int layer = 0;
-  std::int64_t tokens = 0;
-  double mean = 0;
-  double min = 0;
-  double max = 0;
-};
-struct AttentionResult {
-  std::vector<LayerAttention> layers;  ///< decoder layers with measurements
-};
-AttentionResult analyze_attention(const std::vector<LayerStats>& layers);
+/// Every option of an analysis with its value.
+class Options {
+ public:
+  Options() = default;
+  /// Those of an analysis, at their standard values.
+  explicit Options(const std::vector<OptionInfo>& options);
 
-/// What the expert cache did in all layers together; empty where the backend held all experts.
-std::optional<CacheStats> total_cache(const std::vector<LayerStats>& layers);
+  /// False: there is no such option.
+  bool set(std::string_view id, Value value);
+  std::int64_t integer(std::string_view id) const;
+  double number(std::string_view id) const;
+  const std::string& text(std::string_view id) const;
+  bool flag(std::string_view id) const;
+  const std::vector<NamedValue>& values() const { return values_; }
 
-/// numpy.percentile(values, q, method="linear"); values in any order, not empty. q in [0, 100].
-double percentile(std::vector<double> values, double q);
+ private:
+  const Value& value(std::string_view id) const;
+  std::vector<NamedValue> values_;
+};
+
+/// What an analysis found. Tables go from the summary to the detail: the last one is what CSV and a table
+/// view show.
+struct AnalysisResult {
+  std::string id;   ///< of the analysis
+  Options options;  ///< it ran with
+  std::vector<NamedValue> values = {};
+  std::vector<Table> tables = {};  ///< those of the analysis; the summary comes before the detail
+  /// What Analysis::extend goes on from; null where there is nothing to keep.
+  std::shared_ptr<const void> state = nullptr;
+  std::size_t state_bytes = 0;
+
+  /// What CSV and a table view show: the last table whose key is not TableKey::example.
+  const Table& main() const;
+  /// Null: there is none.
+  const Table* find(std::string_view table_id) const;
+  const Value* find_value(std::string_view value_id) const;
+};
+
+/// One analysis: a pure function from a run to tables, and what there is to say about it.
+struct Analysis {
+  std::string id;  ///< "super-experts"
+  std::string title;
+  std::string definition;  ///< in sentences, with the formula
+  std::string source;      ///< paper, public code; empty: common knowledge
+  std::vector<Input> inputs;
+  std::vector<OptionInfo> options;
+  std::vector<Table> tables;  ///< empty ones: those of the result, and their columns
+  /// Over the tokens of `range` that the run has. Blocking; ErrorCode::cancelled when stopped.
+  std::function<Result<AnalysisResult>(RunData& data, const TokenRange& range, const Options& options,
+                                       const std::stop_token& stop)>
+      run;
+  /// Adds the tokens of `later`, which begin where those of `before` end, with the options of that: for runs
+  /// that grow. May be empty; then all is computed again.
+  std::function<Result<AnalysisResult>(RunData& data, const AnalysisResult& before, const TokenRange& later,
+                                       const std::stop_token& stop)>
+      extend = {};
+  bool in_report = false;  ///< a section of its own, of runs that have the inputs
+
+  const OptionInfo* find_option(std::string_view option_id) const;
+};
+
+/// All analyses, in the order of analyses.def.
+const std::vector<Analysis>& analyses();
+/// Null: there is none.
+const Analysis* find_analysis(std::string_view id);
+
+/// Every option of the analysis: at its standard value where `given` does not have it.
+Options complete(const Analysis& analysis, const Options& given);
+/// Runs it; an option that is not given has its standard value. Refuses a run without the inputs, and names
+/// what is missing.
+Result<AnalysisResult> run_analysis(const Analysis& analysis, RunData& data, const TokenRange& range,
+                                    const Options& options, const std::stop_token& stop = {});
 
 }  // namespace expertscope

@@ -1,210 +1,134 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "probes/analysis/export.h"
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "engine/text/visible_text.h"
 
 namespace expertscope {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
-// What CSV calls missing and JSON null: a number that is not one.
-std::string csv_number(double value) {
-  return std::isfinite(value) ? fmt::format("{}", value) : std::string();
-}
-template <class Integer>
-std::string csv_index(Integer value) {
-  return value < 0 ? std::string() : fmt::format("{}", value);
-}
-Json json_number(double value) {
-  return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
-template <class Integer>
-Json json_index(Integer value) {
-  return value < 0 ? Json(nullptr) : Json(value);
-}
-Json json_numbers(const std::vector<double>& values) {
-  Json array = Json::array();
-  for (const double value : values)
-    array.push_back(json_number(value));
-  return array;
+std::string json_text(const std::string& text) {
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
-
-const char* name(SuperExpertDefinition definition) {
-  return definition == SuperExpertDefinition::paper ? "paper" : "upstream";
+// Numbers stay numbers with a point, as other writers of JSON have them.
+std::string json_number(double value) {
+  if (!std::isfinite(value)) return "null";
+  std::string text = fmt::format("{}", value);
+  if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
+  return text;
 }
 
-Json super_expert_json(const SuperExpert& expert) {
-  return {{"rank", expert.rank},
-          {"layer", expert.layer},
-          {"expert", expert.expert},
-          {"output_max", json_number(expert.output_max)},
-          {"channel", json_index(expert.channel)},
-          {"token", json_index(expert.token)},
-          {"count", expert.count}};
+struct ToJson {
+  std::string operator()(std::monostate) const { return "null"; }
+  std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
+  std::string operator()(double value) const { return json_number(value); }
+  std::string operator()(const std::string& value) const { return json_text(value); }
+  std::string operator()(bool value) const { return value ? "true" : "false"; }
+};
+
+std::string csv_text(const std::string& text) {
+  const std::string shown = visible_text(text);
+  if (shown.find_first_of(",\"") == std::string::npos) return shown;
+  std::string quoted = "\"";
+  for (const char c : shown)
+    quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
 }
 
-// Replacement rather than an exception for bytes that are not UTF-8; there are none in our keys.
-std::string dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+struct ToCsv {
+  std::string operator()(std::monostate) const { return {}; }
+  std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
+  std::string operator()(double value) const {
+    return std::isfinite(value) ? fmt::format("{}", value) : std::string();
+  }
+  std::string operator()(const std::string& value) const { return csv_text(value); }
+  std::string operator()(bool value) const { return value ? "1" : "0"; }
+};
+
+void add_named(const std::vector<NamedValue>& values, std::string& json) {
+  for (const NamedValue& named : values)
+    json += fmt::format(",\n  {}: {}", json_text(named.info.id), std::visit(ToJson{}, named.value));
+}
+
+void add_table(const Table& table, std::string& json) {
+  std::vector<std::string> names;
+  for (const Column& column : table.columns)
+    names.push_back(json_text(column.info().id));
+  json += fmt::format(",\n  {}: [", json_text(table.id));
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    json += row == 0 ? "\n    {" : ",\n    {";
+    for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      fmt::format_to(std::back_inserter(json), "{}{}: {}", i == 0 ? "" : ", ", names[i],
+                     std::visit(ToJson{}, table.columns[i].value(row)));
+    }
+    json += "}";
+  }
+  json += table.rows() == 0 ? "]" : "\n  ]";
 }
 
 }  // namespace
 
-std::string to_json(const LoadResult& result) {
-  Json layers = Json::array();
-  for (const LayerLoad& load : result.layers) {
-    layers.push_back({{"layer", load.layer},
-                      {"count", load.count},
-                      {"share", json_numbers(load.share)},
-                      {"weight_sum", json_numbers(load.weight_sum)},
-                      {"dead_experts", load.dead_experts},
-                      {"max_over_mean", json_number(load.max_over_mean)},
-                      {"jain", json_number(load.jain)}});
-  }
-  return dump({{"analysis", "load"}, {"tokens", result.tokens}, {"layers", std::move(layers)}});
+std::string to_json(const AnalysisResult& result) {
+  std::string json = fmt::format("{{\n  \"analysis\": {}", json_text(result.id));
+  add_named(result.options.values(), json);
+  add_named(result.values, json);
+  for (const Table& table : result.tables)
+    add_table(table, json);
+  return json + "\n}";
 }
 
-std::string to_csv(const LoadResult& result) {
-  std::string csv = "layer,expert,count,share,weight_sum\n";
-  for (const LayerLoad& load : result.layers) {
-    for (std::size_t expert = 0; expert < load.count.size(); ++expert) {
-      fmt::format_to(std::back_inserter(csv), "{},{},{},{},{}\n", load.layer, expert, load.count[expert],
-                     csv_number(load.share[expert]), csv_number(load.weight_sum[expert]));
+std::string to_csv(const Table& table) {
+  std::string csv;
+  for (const Column& column : table.columns)
+    csv += (csv.empty() ? "" : ",") + column.info().id;
+  csv += "\n";
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      if (i > 0) csv += ",";
+      csv += std::visit(ToCsv{}, table.columns[i].value(row));
     }
+    csv += "\n";
   }
   return csv;
 }
 
-std::string to_json(const SuperExpertResult& result) {
-  Json super_experts = Json::array();
-  for (const SuperExpert& expert : result.super_experts)
-    super_experts.push_back(super_expert_json(expert));
-  Json ranking = Json::array();
-  for (const SuperExpert& expert : result.ranking)
-    ranking.push_back(super_expert_json(expert));
-  return dump({{"analysis", "super-experts"},
-               {"definition", name(result.options.definition)},
-               {"include_layers", result.options.include_layers},
-               {"percentile", result.options.percentile},
-               {"max_divisor", result.options.max_divisor},
-               {"layers_included", result.layers_included},
-               {"percentile_threshold", json_number(result.percentile_threshold)},
-               {"max_threshold", json_number(result.max_threshold)},
-               {"super_experts", std::move(super_experts)},
-               {"ranking", std::move(ranking)}});
+std::string format_value(const ColumnInfo& info, const Value& value, const char* none) {
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    const std::string shown = visible_text(*text);
+    return info.unit == "token" ? "“" + shown + "”" : shown;
+  }
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "yes" : "no";
+  if (const auto* integer = std::get_if<std::int64_t>(&value)) {
+    return info.unit == "expert" && *integer == kSharedExpert ? "shared" : fmt::format("{}", *integer);
+  }
+  const auto* number = std::get_if<double>(&value);
+  if (number == nullptr || !std::isfinite(*number)) return none;
+  if (info.unit == "share") return fmt::format("{:.4g} %", 100 * *number);
+  return fmt::format("{:.5g}", *number);
 }
 
-std::string to_csv(const SuperExpertResult& result) {
-  std::string csv = "rank,layer,expert,output_max,channel,token,count,super_expert\n";
-  for (const SuperExpert& expert : result.ranking) {
-    bool super = false;
-    for (const SuperExpert& other : result.super_experts) {
-      super = super || (other.layer == expert.layer && other.expert == expert.expert);
-    }
-    fmt::format_to(std::back_inserter(csv), "{},{},{},{},{},{},{},{}\n", expert.rank, expert.layer,
-                   expert.expert, csv_number(expert.output_max), csv_index(expert.channel),
-                   csv_index(expert.token), expert.count, super ? 1 : 0);
+std::vector<std::size_t> rows_to_show(const Table& table, std::size_t most) {
+  std::vector<std::size_t> rows(table.rows());
+  std::iota(rows.begin(), rows.end(), std::size_t{0});
+  if (rows.size() <= most) return rows;
+  if (const Column* by = table.find(table.ranked_by)) {
+    const auto larger = [by](std::size_t a, std::size_t b) {
+      const double x = by->has(a) ? by->number(a) : -INFINITY;
+      const double y = by->has(b) ? by->number(b) : -INFINITY;
+      return x != y ? x > y : a < b;
+    };
+    std::partial_sort(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(most), rows.end(), larger);
   }
-  return csv;
-}
-
-std::string to_json(const EntropyResult& result) {
-  Json layers = Json::array();
-  for (const LayerEntropy& entropy : result.layers) {
-    layers.push_back({{"layer", entropy.layer},
-                      {"tokens", entropy.tokens},
-                      {"mean_nats", json_number(entropy.mean)},
-                      {"min_nats", json_number(entropy.min)},
-                      {"max_nats", json_number(entropy.max)},
-                      {"normalised", json_number(entropy.normalised)}});
-  }
-  return dump({{"analysis", "entropy"}, {"layers", std::move(layers)}});
-}
-
-std::string to_csv(const EntropyResult& result) {
-  std::string csv = "layer,tokens,mean_nats,min_nats,max_nats,normalised\n";
-  for (const LayerEntropy& entropy : result.layers) {
-    fmt::format_to(std::back_inserter(csv), "{},{},{},{},{},{}\n", entropy.layer, entropy.tokens,
-                   csv_number(entropy.mean), csv_number(entropy.min), csv_number(entropy.max),
-                   csv_number(entropy.normalised));
-  }
-  return csv;
-}
-
-std::string to_json(const AttentionResult& result) {
-  Json layers = Json::array();
-  for (const LayerAttention& attention : result.layers) {
-    layers.push_back({{"layer", attention.layer},
-                      {"tokens", attention.tokens},
-                      {"mean", json_number(attention.mean)},
-                      {"min", json_number(attention.min)},
-                      {"max", json_number(attention.max)}});
-  }
-  return dump({{"analysis", "attention"}, {"layers", std::move(layers)}});
-}
-
-std::string to_csv(const AttentionResult& result) {
-  std::string csv = "layer,tokens,mean,min,max\n";
-  for (const LayerAttention& attention : result.layers) {
-    fmt::format_to(std::back_inserter(csv), "{},{},{},{},{}\n", attention.layer, attention.tokens,
-                   csv_number(attention.mean), csv_number(attention.min), csv_number(attention.max));
-  }
-  return csv;
-}
-
-std::string to_csv(const ExpertTable& table) {
-  std::string csv =
-      "layer,expert,count,probability_sum,weight_sum,norm_sum,weighted_norm_sum,output_max,output_channel,"
-      "output_token,first_row_max,first_row_channel,first_row_token\n";
-  for (int layer = 0; layer < table.layers; ++layer) {
-    if (table.moe_layer[layer] == 0) continue;
-    for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
-      const ExpertStats& stats = table.at(layer, expert);
-      const auto if_routed = [expert](double sum) { return expert == kSharedExpert ? kNoNumber : sum; };
-      fmt::format_to(std::back_inserter(csv), "{},{},{},{},{},{},{},{},{},{},{},{},{}\n", layer, expert,
-                     stats.count, csv_number(if_routed(stats.probability_sum)),
-                     csv_number(if_routed(stats.weight_sum)), csv_number(stats.norm_sum),
-                     csv_number(if_routed(stats.weighted_norm_sum)), csv_number(stats.output_max),
-                     csv_index(stats.output_channel), csv_index(stats.output_token),
-                     csv_number(stats.first_row_max), csv_index(stats.first_row_channel),
-                     csv_index(stats.first_row_token));
-    }
-  }
-  return csv;
-}
-
-std::string to_json(const ExpertTable& table) {
-  Json cells = Json::array();
-  for (int layer = 0; layer < table.layers; ++layer) {
-    if (table.moe_layer[layer] == 0) continue;
-    for (int expert = table.first_expert(layer); expert < table.experts; ++expert) {
-      const ExpertStats& stats = table.at(layer, expert);
-      const auto if_routed = [expert](double sum) { return expert == kSharedExpert ? kNoNumber : sum; };
-      cells.push_back({{"layer", layer},
-                       {"expert", expert},
-                       {"count", stats.count},
-                       {"probability_sum", json_number(if_routed(stats.probability_sum))},
-                       {"weight_sum", json_number(if_routed(stats.weight_sum))},
-                       {"norm_sum", json_number(stats.norm_sum)},
-                       {"weighted_norm_sum", json_number(if_routed(stats.weighted_norm_sum))},
-                       {"output_max", json_number(stats.output_max)},
-                       {"output_channel", json_index(stats.output_channel)},
-                       {"output_token", json_index(stats.output_token)},
-                       {"first_row_max", json_number(stats.first_row_max)},
-                       {"first_row_channel", json_index(stats.first_row_channel)},
-                       {"first_row_token", json_index(stats.first_row_token)}});
-    }
-  }
-  return dump({{"layers", table.layers},
-               {"experts", table.experts},
-               {"tokens", table.tokens},
-               {"cells", std::move(cells)}});
+  rows.resize(most);
+  return rows;
 }
 
 }  // namespace expertscope

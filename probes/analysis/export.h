@@ -2,24 +2,27 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "probes/analysis/analysis.h"
 
 namespace expertscope {
 
-/// The machine-readable forms of each analysis; the CLI, the window and the report all print these.
-/// CSV: one header row, snake_case, tidy (one row per layer and expert), empty = missing.
-std::string to_json(const LoadResult& result);
-std::string to_csv(const LoadResult& result);
-std::string to_json(const SuperExpertResult& result);
-std::string to_csv(const SuperExpertResult& result);
-std::string to_json(const EntropyResult& result);
-std::string to_csv(const EntropyResult& result);
-std::string to_json(const AttentionResult& result);
-std::string to_csv(const AttentionResult& result);
+/// The machine-readable forms of every analysis; command line, window and report all print these.
 
-/// Every ExpertStats field, one row per (layer, expert) of the MoE layers: `layer,expert,count,...`. A shared
-/// expert is expert -1, whose count are tokens; what only a router gives is missing there.
+/// One object: "analysis", the options, the values, and each table as a list with an object a row, one a
+/// line. Null: missing. Text that is not UTF-8 has U+FFFD in it.
+std::string to_json(const AnalysisResult& result);
+/// One header row, snake_case; empty: missing. Flags are 1 and 0, text is as visible_text() has it.
+std::string to_csv(const Table& table);
+
+/// A value for a person: shares in percent, the shared expert by its name, numbers of five digits, text in
+/// quotes where it is a token's; `none` where it is missing.
+std::string format_value(const ColumnInfo& info, const Value& value, const char* none);
+/// The rows a person wants to see first of many: all, or the `most` largest by Table::ranked_by.
+std::vector<std::size_t> rows_to_show(const Table& table, std::size_t most);
+
+// Of the window's table.
 std::string to_csv(const ExpertTable& table);
 std::string to_json(const ExpertTable& table);
 

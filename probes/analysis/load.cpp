@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
+#include <numeric>
 
 #include "probes/analysis/analysis.h"
+#include "probes/analysis/run_data.h"
 
 namespace expertscope {
 namespace {
@@ -43,6 +45,79 @@ LoadResult analyze_load(const ExpertTable& table) {
     }
   }
   return result;
+}
+
+namespace {
+
+void add_layer_row(const LayerLoad& load, Table& table) {
+  const auto busiest = std::max_element(load.count.begin(), load.count.end());
+  const auto expert = busiest - load.count.begin();
+  const std::int64_t slots = std::accumulate(load.count.begin(), load.count.end(), std::int64_t{0});
+  table.add_row(load.layer, slots, load.dead_experts, load.max_over_mean, load.jain,
+                Index{slots > 0 ? expert : -1}, slots > 0 ? load.share[expert] : 0.0);
+}
+
+Table layer_table() {
+  constexpr auto kInteger = ColumnType::integer;
+  constexpr auto kNumber = ColumnType::number;
+  return {"layers",
+          "Load per layer",
+          TableKey::layer,
+          {layer_column(),
+           {"slots", "slots", kInteger, "slots", "Slots of all experts."},
+           {"dead_experts", "dead", kInteger, "experts", "Experts without a slot."},
+           {"max_over_mean", "max/mean", kNumber, "", "Load ratio: largest count over the mean."},
+           {"jain", "Jain", kNumber, "", "Fairness: (sum x)^2 / (E sum x^2) of the counts."},
+           {"busiest_expert", "busiest", kInteger, "expert", "Expert with the most slots."},
+           {"busiest_share", "its share", kNumber, "share", "Its share of the layer's slots."}}};
+}
+
+Table expert_table() {
+  return {"experts",
+          "Load per expert",
+          TableKey::layer_expert,
+          {layer_column(),
+           expert_column(),
+           {"count", "slots", ColumnType::integer, "slots", "Slots routed to the expert."},
+           {"share", "share", ColumnType::number, "share", "Of the layer's slots."},
+           {"weight_sum", "weight sum", ColumnType::number, "", "Combine weights of these slots, added up."}},
+          "share"};
+}
+
+Result<AnalysisResult> run(RunData& data, const TokenRange& range, const Options&, const std::stop_token&) {
+  const auto experts = data.expert_table(range);
+  if (!experts) return forward_error(experts);
+  const LoadResult load = analyze_load(**experts);
+  AnalysisResult result;
+  result.values.push_back(
+      {{"tokens", "tokens", ColumnType::integer, "tokens", "Tokens that are counted."}, load.tokens});
+  Table layers = layer_table();
+  Table cells = expert_table();
+  for (const LayerLoad& layer : load.layers) {
+    add_layer_row(layer, layers);
+    for (std::size_t expert = 0; expert < layer.count.size(); ++expert) {
+      cells.add_row(layer.layer, static_cast<std::int64_t>(expert), layer.count[expert], layer.share[expert],
+                    layer.weight_sum[expert]);
+    }
+  }
+  result.tables = {std::move(layers), std::move(cells)};
+  return result;
+}
+
+}  // namespace
+
+Analysis load_analysis() {
+  return {
+      "load",
+      "Load: slots and weights of the experts",
+      "A slot is one expert that ran for one token in one layer. Share: slots of an expert / slots of its "
+      "layer. Load ratio: largest count / mean count. Jain fairness: (sum x)^2 / (E sum x^2) of the "
+      "counts, 1 when even and 1/E when one expert does everything.",
+      "R. Jain, D. Chiu, W. Hawe, DEC TR-301, 1984",
+      {Input::selections},
+      {},
+      {layer_table(), expert_table()},
+      run};
 }
 
 }  // namespace expertscope

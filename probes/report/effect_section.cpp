@@ -36,16 +36,16 @@ std::string foreign_edits_warning(const ReportInput& input) {
 using Rows = std::vector<std::vector<std::string>>;
 
 void add_recorded_rows(const Effect& effect, Rows& rows) {
-  if (effect.scored_tokens == 0) return;
-  const std::string tokens = grouped(effect.scored_tokens);
-  const double before = std::exp(effect.nll_before);
-  const double after = std::exp(effect.nll_after);
+  if (effect.common.scored == 0) return;
+  const std::string tokens = grouped(effect.common.scored);
+  const double before = std::exp(effect.common.nll_before);
+  const double after = std::exp(effect.common.nll_after);
   rows.push_back({fmt::format("Perplexity of the {} recorded tokens both traces hold", tokens),
                   number(before), number(after), change(before, after)});
   rows.push_back({fmt::format("Log-probability difference (not KL): mean of ln p before − ln p after of the "
                               "same {} tokens [nats]",
                               tokens),
-                  number(-effect.nll_before), number(-effect.nll_after),
+                  number(-effect.common.nll_before), number(-effect.common.nll_after),
                   number(effect.log_prob_difference())});
 }
 
@@ -71,7 +71,7 @@ void add_divergence_row(const ReportDivergence& d, Rows& rows) {
                   "", "", number(d.kl_mean)});
 }
 
-bool changes_on_the_way(const RunData& run) {
+bool changes_on_the_way(const ReportedRun& run) {
   return run.policy.size() > 1 || (run.policy.size() == 1 && run.policy.front().token > 0);
 }
 
@@ -139,7 +139,7 @@ std::string overlap_html(const ReportInput& input) {
       "<h3>Selections</h3>\n<p>Over the {} tokens both traces hold, {} of the experts selected before were "
       "selected again, on average over the layers.</p>\n<figure>{}<figcaption>Share of the experts selected "
       "before that were selected again after, per layer.</figcaption></figure>\n",
-      grouped(effect.common_tokens), percent(sum / static_cast<double>(effect.overlap.size())),
+      grouped(effect.common.tokens), percent(sum / static_cast<double>(effect.overlap.size())),
       overlap_plot(effect.overlap, input.run.info.layers));
 }
 

@@ -17,6 +17,8 @@ inline constexpr int kMostColumns = 512;
 inline constexpr std::size_t kMostPoints = kMostCells;
 /// Rows of a table, edits of a list, steps of a timeline, names in a line.
 inline constexpr std::size_t kMostRowsOfATable = 200;
+/// Rows of a table of an analysis, the largest ones.
+inline constexpr std::size_t kMostRowsOfASection = 20;
 /// Names beside the points of the outlier plot.
 inline constexpr std::size_t kMostLabels = 24;
 /// Edited cells that are marked on a map.

@@ -101,6 +101,7 @@ Result<std::string> make_report(const TraceReader& trace, const TraceReader* bas
   page += report::load_section(*input);
   page += report::super_expert_section(*input);
   page += report::layer_section(*input);
+  page += report::analysis_sections(*input);
   page += report::policy_section(*input);
   page += report::effect_section(*input);
   page += report::text_section(*input);

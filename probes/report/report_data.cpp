@@ -2,37 +2,17 @@
 #include "probes/report/report_data.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
+#include "probes/analysis/export.h"
+#include "probes/analysis/run_data.h"
 #include "probes/report/limits.h"
 #include "probes/report/run_differences.h"
 
 namespace expertscope::report {
 namespace {
 
-// Tokens read at a time, so that a long trace does not have to fit into memory.
-constexpr std::int64_t kChunk = 1 << 16;
-
-Status collect_likelihood(const TraceReader& trace, RunData& data) {
-  if (!data.info.probes.log_prob) return {};
-  double sum = 0;
-  for (std::int64_t begin = 0;; begin += kChunk) {
-    auto tokens = trace.tokens(data.info.id, {begin, begin + kChunk}, TokenWords::without);
-    if (!tokens) return forward_error(tokens);
-    if (tokens->empty()) break;
-    for (const TokenRow& token : *tokens) {
-      if (!token.log_prob || token.generated) continue;
-      sum -= static_cast<double>(*token.log_prob);
-      ++data.likelihood.tokens;
-    }
-  }
-  if (data.likelihood.tokens > 0)
-    data.likelihood.nll_mean = sum / static_cast<double>(data.likelihood.tokens);
-  return {};
-}
-
-Status collect_outlier_tokens(const TraceReader& trace, RunData& data) {
+Status collect_outlier_tokens(const TraceReader& trace, ReportedRun& data) {
   for (const SuperExpert& expert : data.paper.super_experts) {
     if (data.outlier_tokens.size() == kMostRowsOfATable) break;
     auto tokens = trace.tokens(data.info.id, {expert.token, expert.token + 1});
@@ -42,101 +22,72 @@ Status collect_outlier_tokens(const TraceReader& trace, RunData& data) {
   return {};
 }
 
-// Walks both runs until their tokens differ; sums the likelihoods of what they share.
-Status compare_tokens(const TraceReader& before_trace, std::int64_t before, const TraceReader& after_trace,
-                      std::int64_t after, Effect& effect) {
-  double nll_before = 0;
-  double nll_after = 0;
-  bool differs = false;
-  for (std::int64_t begin = 0; !differs; begin += kChunk) {
-    auto a = before_trace.tokens(before, {begin, begin + kChunk}, TokenWords::without);
-    if (!a) return forward_error(a);
-    auto b = after_trace.tokens(after, {begin, begin + kChunk}, TokenWords::without);
-    if (!b) return forward_error(b);
-    const std::size_t count = std::min(a->size(), b->size());
-    differs = count == 0 || a->size() != b->size();
-    for (std::size_t i = 0; i < count; ++i) {
-      const TokenRow& x = (*a)[i];
-      const TokenRow& y = (*b)[i];
-      if (!is_same_token(x, y)) {
-        differs = true;
-        break;
-      }
-      ++effect.common_tokens;
-      if (!x.log_prob || !y.log_prob) continue;
-      nll_before -= static_cast<double>(*x.log_prob);
-      nll_after -= static_cast<double>(*y.log_prob);
-      ++effect.scored_tokens;
-    }
-  }
-  if (effect.scored_tokens == 0) return {};
-  effect.nll_before = nll_before / static_cast<double>(effect.scored_tokens);
-  effect.nll_after = nll_after / static_cast<double>(effect.scored_tokens);
+// With its standard options but one; what was not recorded leaves its tables empty.
+Status add_result(RunData& run, const char* analysis_id, const char* definition, ReportedRun& data) {
+  const Analysis* analysis = find_analysis(analysis_id);
+  Options options(analysis->options);
+  if (definition != nullptr) options.set("definition", std::string(definition));
+  auto result = analysis->run(run, {}, options, {});
+  if (!result) return forward_error(result);
+  result->id = analysis_id;
+  result->options = std::move(options);
+  data.results.push_back(std::move(*result));
   return {};
 }
 
-using Selections = std::vector<std::vector<std::uint16_t>>;  // per token, sorted, empty slots left out
-
-Result<Selections> selections(const TraceReader& trace, std::int64_t run, int layer,
-                              const TokenRange& range) {
-  Selections result;
-  const auto take = [&](std::int64_t, std::span<const std::uint16_t> experts) {
-    std::vector<std::uint16_t> chosen;
-    std::copy_if(experts.begin(), experts.end(), std::back_inserter(chosen),
-                 [](std::uint16_t expert) { return expert != kNoExpert; });
-    std::sort(chosen.begin(), chosen.end());
-    result.push_back(std::move(chosen));
-    return true;
-  };
-  auto status = trace.visit_selections(run, layer, range, take);
-  if (!status) return forward_error(status);
-  return result;
+Status add_results(RunData& run, ReportedRun& data) {
+  Status status = add_result(run, "load", nullptr, data);
+  if (status) status = add_result(run, "super-experts", "paper", data);
+  if (status) status = add_result(run, "super-experts", "upstream", data);
+  if (status) status = add_result(run, "entropy", nullptr, data);
+  if (status) status = add_result(run, "attention", nullptr, data);
+  if (!status || data.table.cells.size() > kMostCells) return status;
+  return add_result(run, "experts", nullptr, data);
 }
 
-Status compare_layer(const TraceReader& before_trace, std::int64_t before, const TraceReader& after_trace,
-                     std::int64_t after, int layer, Effect& effect) {
-  double sum = 0;
-  std::int64_t count = 0;
-  for (std::int64_t begin = 0; begin < effect.common_tokens; begin += kChunk) {
-    const TokenRange range{begin, std::min(begin + kChunk, effect.common_tokens)};
-    auto a = selections(before_trace, before, layer, range);
-    if (!a) return forward_error(a);
-    auto b = selections(after_trace, after, layer, range);
-    if (!b) return forward_error(b);
-    for (std::size_t i = 0; i < std::min(a->size(), b->size()); ++i) {
-      const auto& x = (*a)[i];
-      const auto& y = (*b)[i];
-      if (x.empty()) continue;
-      std::vector<std::uint16_t> both;
-      std::set_intersection(x.begin(), x.end(), y.begin(), y.end(), std::back_inserter(both));
-      sum += static_cast<double>(both.size()) / static_cast<double>(x.size());
-      ++count;
+Status add_sections(RunData& run, ReportedRun& data) {
+  if (data.table.cells.size() > kMostCells) return {};
+  for (const Analysis& analysis : analyses()) {
+    if (!analysis.in_report) continue;
+    auto result = run_analysis(analysis, run, {}, {});
+    if (!result && result.error().code == ErrorCode::unsupported) continue;  // not recorded, or too large
+    if (!result) return forward_error(result);
+    AnalysisSection& section = data.sections.emplace_back();
+    for (Table& table : result->tables) {
+      section.rows.push_back(table.rows());
+      table = table.of_rows(rows_to_show(table, kMostRowsOfASection));
     }
+    section.result = std::move(*result);
   }
-  if (count > 0) effect.overlap.push_back({layer, sum / static_cast<double>(count)});
   return {};
 }
 
 }  // namespace
 
-Result<RunData> collect(const TraceReader& trace, std::int64_t run) {
-  RunData data;
-  auto info = trace.run(run);
-  if (!info) return forward_error(info);
-  data.info = std::move(*info);
+const AnalysisResult* ReportedRun::result(std::string_view analysis) const {
+  const auto found = std::find_if(results.begin(), results.end(),
+                                  [&](const AnalysisResult& result) { return result.id == analysis; });
+  return found == results.end() ? nullptr : &*found;
+}
+
+Result<ReportedRun> collect(const TraceReader& trace, std::int64_t id) {
+  auto run = RunData::open(trace, id);
+  if (!run) return forward_error(run);
+  ReportedRun data;
+  data.info = run->info();
   data.file = trace.file().filename().string();
-  auto table = trace.expert_table(run);
+  const auto table = run->expert_table({});
   if (!table) return forward_error(table);
-  data.table = std::move(*table);
-  auto layers = trace.layer_stats(run);
+  data.table = **table;
+  const auto layers = run->layer_stats({});
   if (!layers) return forward_error(layers);
-  data.layers = std::move(*layers);
-  auto policy = trace.policy_changes(run);
+  data.layers = **layers;
+  auto policy = trace.policy_changes(id);
   if (!policy) return forward_error(policy);
   data.policy = std::move(*policy);
-  auto sequences = trace.sequences(run);
+  const auto sequences = run->sequences();
   if (!sequences) return forward_error(sequences);
-  data.sequences = std::move(*sequences);
+  data.sequences = **sequences;
   data.load = analyze_load(data.table);
   data.paper = analyze_super_experts(data.table);
   SuperExpertOptions upstream;
@@ -144,13 +95,20 @@ Result<RunData> collect(const TraceReader& trace, std::int64_t run) {
   data.upstream = analyze_super_experts(data.table, upstream);
   data.entropy = analyze_entropy(data.layers, data.info);
   data.attention = analyze_attention(data.layers);
-  if (auto status = collect_likelihood(trace, data); !status) return forward_error(status);
-  if (auto status = collect_outlier_tokens(trace, data); !status) return forward_error(status);
+  if (data.info.probes.log_prob) {
+    const auto tokens = run->tokens({});
+    if (!tokens) return forward_error(tokens);
+    data.likelihood = recorded_likelihood(**tokens);
+  }
+  Status status = collect_outlier_tokens(trace, data);
+  if (status) status = add_results(*run, data);
+  if (status) status = add_sections(*run, data);
+  if (!status) return forward_error(status);
   return data;
 }
 
-Result<Effect> compare(const TraceReader& before_trace, const RunData& before, const TraceReader& after_trace,
-                       const RunData& after) {
+Result<Effect> compare(const TraceReader& before_trace, const ReportedRun& before,
+                       const TraceReader& after_trace, const ReportedRun& after) {
   Effect effect;
   auto differences = run_differences(before_trace, before.info, after_trace, after.info);
   if (!differences) return forward_error(differences);
@@ -158,13 +116,15 @@ Result<Effect> compare(const TraceReader& before_trace, const RunData& before, c
     effect.warnings.push_back(std::move(difference.detail));
   effect.same_shape = before.info.layers == after.info.layers && before.info.experts == after.info.experts &&
                       before.info.moe_layer == after.info.moe_layer;
-  auto status = compare_tokens(before_trace, before.info.id, after_trace, after.info.id, effect);
-  if (!status) return forward_error(status);
-  for (int layer = 0; effect.same_shape && layer < after.info.layers; ++layer) {
-    if (after.info.moe_layer[layer] == 0) continue;
-    status = compare_layer(before_trace, before.info.id, after_trace, after.info.id, layer, effect);
-    if (!status) return forward_error(status);
-  }
+  const RunData before_data(before_trace, before.info);
+  const RunData after_data(after_trace, after.info);
+  const auto common = compare_tokens(before_data, after_data, {});
+  if (!common) return forward_error(common);
+  effect.common = *common;
+  if (!effect.same_shape) return effect;
+  auto overlap = selection_overlap(before_data, after_data, common->tokens, {});
+  if (!overlap) return forward_error(overlap);
+  effect.overlap = std::move(*overlap);
   return effect;
 }
 

@@ -67,7 +67,7 @@ Json cache_json(const CacheStats& cache, std::int64_t tokens) {
 }
 
 // One entry a layer; empty without an expert cache.
-Json cache_layers_json(const RunData& run) {
+Json cache_layers_json(const ReportedRun& run) {
   Json array = Json::array();
   for (std::size_t layer = 0; layer < run.layers.size(); ++layer) {
     if (!run.layers[layer].cache) continue;
@@ -105,52 +105,48 @@ Json changes_json(const std::vector<PolicyChange>& changes) {
   return array;
 }
 
-// Without the ranking of all experts: "experts" holds its numbers.
-Json super_experts_json(const SuperExpertResult& result) {
-  SuperExpertResult short_one = result;
-  short_one.ranking.clear();
-  Json json = parsed(to_json(short_one));
-  json.erase("ranking");
-  return json;
-}
-
-bool too_large(const RunData& run) {
+bool too_large(const ReportedRun& run) {
   return run.table.cells.size() > kMostCells;
 }
 
-// Of a model that is too large for a page only what is known of whole layers.
-Json load_json(const RunData& run) {
-  if (!too_large(run)) return parsed(to_json(run.load));
-  LoadResult summary = run.load;
-  for (LayerLoad& layer : summary.layers) {
-    layer.count.clear();
-    layer.share.clear();
-    layer.weight_sum.clear();
-  }
-  Json json = parsed(to_json(summary));
-  for (Json& layer : json["layers"]) {
-    for (const char* key : {"count", "share", "weight_sum"})
-      layer.erase(key);
+Json result_json(const AnalysisResult& result) {
+  return parsed(to_json(result));
+}
+
+Json without(AnalysisResult result, std::string_view table) {
+  std::erase_if(result.tables, [&](const Table& each) { return each.id == table; });
+  return result_json(result);
+}
+
+// Without the ranking of all experts: "experts" holds its numbers.
+Json super_experts_json(const ReportedRun& run) {
+  Json json = Json::object();
+  for (const AnalysisResult& result : run.results) {
+    if (result.id == "super-experts") json[result.options.text("definition")] = without(result, "ranking");
   }
   return json;
 }
 
-Json run_json(const RunData& run) {
-  Json json = {{"trace", run.file},
-               {"run", info_json(run.info)},
-               {"policy_changes", changes_json(run.policy)},
-               {"load", load_json(run)},
-               {"super_experts",
-                {{"paper", super_experts_json(run.paper)}, {"upstream", super_experts_json(run.upstream)}}},
-               {"entropy", parsed(to_json(run.entropy))},
-               {"hidden", layers_json(run.layers)},
-               {"attention", parsed(to_json(run.attention))},
-               {"experts", too_large(run) ? Json(nullptr) : parsed(to_json(run.table))}};
+Json run_json(const ReportedRun& run) {
+  Json json = {
+      {"trace", run.file},
+      {"run", info_json(run.info)},
+      {"policy_changes", changes_json(run.policy)},
+      // Of a model that is too large for a page only what is known of whole layers.
+      {"load", too_large(run) ? without(*run.result("load"), "experts") : result_json(*run.result("load"))},
+      {"super_experts", super_experts_json(run)},
+      {"entropy", result_json(*run.result("entropy"))},
+      {"hidden", layers_json(run.layers)},
+      {"attention", result_json(*run.result("attention"))},
+      {"experts", too_large(run) ? Json(nullptr) : result_json(*run.result("experts"))}};
   if (too_large(run)) {
     json["left_out"] =
         fmt::format("the numbers of the {} experts; \"expertscope-cli analyze load\" writes them",
                     run.table.cells.size());
   }
+  // With the rows that the page shows.
+  for (const AnalysisSection& section : run.sections)
+    json["analyses"][section.result.id] = result_json(section.result);
   if (const auto cache = total_cache(run.layers)) {
     json["expert_cache"] = cache_json(*cache, run.info.tokens);
     json["expert_cache"]["layers"] = cache_layers_json(run);
@@ -169,12 +165,12 @@ Json effect_json(const Effect& effect) {
     overlap.push_back({{"layer", layer.layer}, {"overlap", number_or_null(layer.overlap)}});
   }
   Json json = {{"warnings", effect.warnings},
-               {"common_tokens", effect.common_tokens},
+               {"common_tokens", effect.common.tokens},
                {"selection_overlap", std::move(overlap)},
-               {"scored_tokens", effect.scored_tokens}};
-  if (effect.scored_tokens > 0) {
-    json["perplexity_before"] = number_or_null(std::exp(effect.nll_before));
-    json["perplexity_after"] = number_or_null(std::exp(effect.nll_after));
+               {"scored_tokens", effect.common.scored}};
+  if (effect.common.scored > 0) {
+    json["perplexity_before"] = number_or_null(std::exp(effect.common.nll_before));
+    json["perplexity_after"] = number_or_null(std::exp(effect.common.nll_after));
     json["log_prob_difference"] = number_or_null(effect.log_prob_difference());
   }
   return json;
@@ -211,7 +207,7 @@ Json comparison_json(const ReportInput& input) {
 
 std::string report_json(const ReportInput& input) {
   Json json = run_json(input.run);
-  json["report_version"] = 1;
+  json["report_version"] = 2;  // 2: load is a table of layers and one of experts
   if (input.before) json["baseline"] = run_json(*input.before);
   if (input.effect) json["effect"] = effect_json(*input.effect);
   if (input.before) json["divergence"] = divergence_json(input.divergence);

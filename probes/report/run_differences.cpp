@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/formats/json_fields.h"
+#include "probes/analysis/run_data.h"
 
 namespace expertscope {
 namespace {
@@ -68,10 +69,6 @@ std::string sampling_difference(const std::string& before, const std::string& af
 }
 
 }  // namespace
-
-bool is_same_token(const TokenRow& a, const TokenRow& b) {
-  return a.id == b.id && a.sequence == b.sequence && a.position == b.position;
-}
 
 std::vector<RunDifference> run_differences(const RunInfo& before, const RunInfo& after) {
   Differences differences;

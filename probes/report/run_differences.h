@@ -24,7 +24,4 @@ std::vector<RunDifference> run_differences(const RunInfo& before, const RunInfo&
 Result<std::vector<RunDifference>> run_differences(const TraceReader& before_trace, const RunInfo& before,
                                                    const TraceReader& after_trace, const RunInfo& after);
 
-/// Whether two runs read the same token at the same place of the same sequence.
-bool is_same_token(const TokenRow& a, const TokenRow& b);
-
 }  // namespace expertscope

@@ -70,7 +70,7 @@ std::string and_more(std::size_t all, std::size_t shown) {
                      : std::string();
 }
 
-std::string domains(const RunData& run) {
+std::string domains(const ReportedRun& run) {
   std::map<std::string, int> count;
   for (const SequenceInfo& sequence : run.sequences) {
     if (!sequence.domain.empty()) ++count[sequence.domain];
@@ -110,7 +110,7 @@ std::string expert_text(const SuperExpert& expert) {
   return expert.expert == kSharedExpert ? "shared" : std::to_string(expert.expert);
 }
 
-std::string super_expert_rows(const RunData& run) {
+std::string super_expert_rows(const ReportedRun& run) {
   std::vector<std::vector<std::string>> rows;
   for (std::size_t i = 0; i < run.outlier_tokens.size(); ++i) {
     const SuperExpert& expert = run.paper.super_experts[i];
@@ -148,7 +148,7 @@ std::string list_super_experts(const SuperExpertResult& result) {
 }
 
 // The twin of the plots in numbers.
-std::string layer_table(const RunData& run) {
+std::string layer_table(const ReportedRun& run) {
   std::map<int, const LayerLoad*> load;
   for (const LayerLoad& layer : run.load.layers)
     load[layer.layer] = &layer;
@@ -325,7 +325,7 @@ std::string super_expert_section(const ReportInput& input) {
   return out;
 }
 
-std::string cache_text(const RunData& run) {
+std::string cache_text(const ReportedRun& run) {
   const auto cache = total_cache(run.layers);
   if (!cache) return {};
   const auto per_token = run.info.tokens > 0 ? cache->bytes / run.info.tokens : 0;

@@ -12,9 +12,9 @@ namespace expertscope::report {
 
 /// What the sections are written from. `before` and `effect` are there when a baseline was given.
 struct ReportInput {
-  RunData run;
+  ReportedRun run;
   std::vector<PolicyStep> steps;
-  std::optional<RunData> before;
+  std::optional<ReportedRun> before;
   std::optional<Effect> effect;
   std::optional<ReportComparison> comparison;
   std::optional<ReportDivergence> divergence;  ///< only together with `before`
@@ -35,6 +35,7 @@ std::string identity_section(const ReportInput& input);
 std::string load_section(const ReportInput& input);
 std::string super_expert_section(const ReportInput& input);
 std::string layer_section(const ReportInput& input);
+std::string analysis_sections(const ReportInput& input);
 std::string policy_section(const ReportInput& input);
 std::string effect_section(const ReportInput& input);
 std::string text_section(const ReportInput& input);

@@ -87,6 +87,8 @@ Status add_range(const Database& database, const RunInfo& run, const SlotSource&
               database.file().string(), slot_table_name(source.table), run.id, source.layer);
 }
 
+constexpr const char* kWord = "SELECT bytes FROM vocabulary WHERE run = ?1 AND token_id = ?2";
+
 // The tables that have the slots of a layer.
 std::span<const SlotTable> slot_tables(const RunInfo& run, int layer) {
   static constexpr SlotTable kBoth[] = {SlotTable::routed, SlotTable::shared};
@@ -258,10 +260,16 @@ Result<std::vector<LayerStats>> TraceReader::layer_stats(std::int64_t run) const
   return read_layer_stats(*impl_->database, *info);
 }
 
+Result<std::string> TraceReader::token_bytes(std::int64_t run, std::int32_t id) const {
+  auto words = impl_->database->prepare(kWord);
+  if (!words) return forward_error(words);
+  return impl_->word(*words, run, id);
+}
+
 Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenRange& range,
                                                   TokenWords with_words) const {
   const Snapshot snapshot(*this);
-  auto words = impl_->database->prepare("SELECT bytes FROM vocabulary WHERE run = ?1 AND token_id = ?2");
+  auto words = impl_->database->prepare(kWord);
   if (!words) return forward_error(words);
   const ClampedRange wanted = clamp(range);
   std::vector<TokenRow> rows;
@@ -343,22 +351,20 @@ Status TraceReader::visit_expert(
   });
 }
 
-Status TraceReader::visit_selections(
-    std::int64_t run, int layer, const TokenRange& range,
-    const std::function<bool(std::int64_t token, std::span<const std::uint16_t> experts)>& visit) const {
+Status TraceReader::visit_slots(std::int64_t run, int layer, const TokenRange& range, SlotWeights weights,
+                                const std::function<bool(const SlotBlock& slots)>& visit) const {
   const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
   const ClampedRange wanted = clamp(range);
   return for_each_slot_block(
       *impl_->database, *info, SlotTable::routed, layer, wanted, [&](const SlotColumns& columns) {
-        const std::int64_t end = std::min(columns.first_token + columns.tokens, wanted.end);
-        const std::size_t slots = index(columns.slots);
-        for (std::int64_t token = std::max(columns.first_token, wanted.begin); token < end; ++token) {
-          if (!visit(token, columns.expert.subspan(index(token - columns.first_token) * slots, slots)))
-            return false;
-        }
-        return true;
+        const std::int64_t begin = std::max<std::int64_t>(wanted.begin - columns.first_token, 0);
+        const std::int64_t end = std::min<std::int64_t>(wanted.end - columns.first_token, columns.tokens);
+        const SlotColumns part = columns.part(static_cast<int>(begin), static_cast<int>(end));
+        SlotBlock block{part.first_token, part.tokens, part.slots, part.expert, {}};
+        if (weights == SlotWeights::with) block.weight = part.weight;
+        return visit(block);
       });
 }
 

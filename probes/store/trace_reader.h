@@ -22,6 +22,17 @@ struct TokenRange {
   std::int64_t end = INT64_MAX;
 };
 
+/// The slots of consecutive tokens of one MoE layer: spans are [tokens, slots]. Lives until the visitor that
+/// is given it returns.
+struct SlotBlock {
+  std::int64_t first_token = 0;  ///< run token index
+  int tokens = 0;
+  int slots = 0;
+  std::span<const std::uint16_t> expert;  ///< kNoExpert where none ran; other ids are as in the file
+  std::span<const float> weight;          ///< combine weights; empty where not measured, or not asked for
+};
+enum class SlotWeights : std::uint8_t { with, without };
+
 /// Whether rows of tokens say what each token stands for.
 enum class TokenWords : std::uint8_t { with, without };
 
@@ -65,6 +76,8 @@ class TraceReader {
   /// Without words `bytes` stays empty: a word of some 64 KiB, and be it one, is in every row that names it.
   Result<std::vector<TokenRow>> tokens(std::int64_t run, const TokenRange& range,
                                        TokenWords words = TokenWords::with) const;
+  /// What a token id stands for; empty where the run has no such token.
+  Result<std::string> token_bytes(std::int64_t run, std::int32_t id) const;
   /// Every slot of one token, all MoE layers in order, empty slots left out, and the shared expert behind
   /// those of its layer; none for a token the run does not have.
   Result<std::vector<SlotRow>> token_slots(std::int64_t run, std::int64_t token) const;
@@ -73,11 +86,10 @@ class TraceReader {
   /// `visit` to stop.
   Status visit_expert(std::int64_t run, int layer, int expert, const TokenRange& range,
                       const std::function<bool(std::int64_t token, const SlotRow& slot)>& visit) const;
-  /// Visits the experts of every token of the range at a MoE layer, in token order: [slots], kNoExpert where
-  /// none ran. Return false from `visit` to stop.
-  Status visit_selections(
-      std::int64_t run, int layer, const TokenRange& range,
-      const std::function<bool(std::int64_t token, std::span<const std::uint16_t> experts)>& visit) const;
+  /// Visits the routed slots of a MoE layer block by block, in token order, each block cut to the range.
+  /// Return false from `visit` to stop.
+  Status visit_slots(std::int64_t run, int layer, const TokenRange& range, SlotWeights weights,
+                     const std::function<bool(const SlotBlock& slots)>& visit) const;
   /// Entropy [nats] of each token of the range at a decoder layer; NaN where not measured.
   Result<std::vector<float>> entropy(std::int64_t run, int layer, const TokenRange& range) const;
 

@@ -48,7 +48,7 @@ class CliTrace : public ::testing::Test {
     std::string lines;
     const json golden = data_json(kPlanted);
     for (const json& text : golden["texts"])
-      lines += json({{"text", text}}).dump() + "\n";
+      lines += json({{"text", text}, {"domain", lines.empty() ? "first" : "second"}}).dump() + "\n";
     write_file(*scratch_ / "data.jsonl", lines);
     summary_ = new json(profile("t.db", {}));
   }
@@ -158,7 +158,7 @@ TEST_F(CliTrace, SharedSuperExpertsAgreeWithTheReferenceEverywhere) {
   }
   EXPECT_EQ(run_cli_json({"info", trace, "--json"})["runs"][0]["model"]["layers_with_shared_expert"], 4);
   EXPECT_THAT(run_cli({"info", trace}).out, HasSubstr("70 experts and a shared one, top-8"));
-  EXPECT_THAT(run_cli({"analyze", trace, "super-experts"}).out, HasSubstr("   1      1  shared "));
+  EXPECT_THAT(run_cli({"analyze", trace, "super-experts"}).out, HasSubstr("   1      1  shared  "));
   EXPECT_THAT(run_cli({"analyze", trace, "super-experts", "--format", "csv"}).out, HasSubstr("\n2,1,-1,"));
   const std::string report = *scratch_ / "shared.html";
   ASSERT_EQ(run_cli({"report", trace, "--out", report}).exit_code, 0);
@@ -177,19 +177,70 @@ TEST_F(CliTrace, EntropyAgreesWithTheReference) {
   }
 }
 
-TEST_F(CliTrace, EveryAnalysisHasCsvAndATable) {
-  for (const char* analysis : {"load", "super-experts", "entropy", "attention"}) {
-    const ProcessResult csv = run_cli({"analyze", trace(), analysis, "--format", "csv"});
+TEST_F(CliTrace, EveryAnalysisHasCsvJsonAndATable) {
+  profile("baseline.db", {});
+  const std::string baseline = *scratch_ / "baseline.db";
+  const json all = run_cli_json({"analyze", "--json"});
+  ASSERT_GE(all.size(), 13u);
+  for (const json& entry : all) {
+    const std::string analysis = entry["analysis"];
+    SCOPED_TRACE(analysis);
+    std::vector<std::string> call = {"analyze", trace(), analysis};
+    if (analysis == "overlap") call.insert(call.end(), {"--baseline", baseline});
+    const ProcessResult table = run_cli(call);
+    EXPECT_EQ(table.exit_code, 0) << table.err;
+    call.insert(call.end(), {"--format", "csv"});
+    const ProcessResult csv = run_cli(call);
     EXPECT_EQ(csv.exit_code, 0) << csv.err;
     std::istringstream lines(csv.out);
     std::string header, row;
-    ASSERT_TRUE(std::getline(lines, header) && std::getline(lines, row)) << analysis;
-    EXPECT_EQ(std::count(header.begin(), header.end(), ','), std::count(row.begin(), row.end(), ','));
-    EXPECT_THAT(header, HasSubstr("layer"));
-    const ProcessResult table = run_cli({"analyze", trace(), analysis});
-    EXPECT_EQ(table.exit_code, 0) << table.err;
-    EXPECT_THAT(table.out, HasSubstr("layer"));
+    ASSERT_TRUE(std::getline(lines, header) && std::getline(lines, row));
+    EXPECT_EQ(header.find(' '), std::string::npos) << header;
+    call.back() = "json";
+    const json result = run_cli_json(call);
+    EXPECT_EQ(result["analysis"], analysis);
   }
+}
+
+TEST_F(CliTrace, AnalyzeListsTheAnalysesAndExplainsThem) {
+  const ProcessResult list = run_cli({"analyze"});
+  EXPECT_EQ(list.exit_code, 0);
+  EXPECT_THAT(list.out, HasSubstr("load            Load: slots and weights of the experts\n"));
+  const ProcessResult explained = run_cli({"analyze", "coactivation", "--explain"});
+  EXPECT_EQ(explained.exit_code, 0) << explained.err;
+  for (const char* part : {"P(j|i) = N(i,j) / N(i)", "source", "arXiv 2409.02060", "--min-count (1 to",
+                           "table pairs", "conditional [share]: N(i,j) / N(i)."}) {
+    EXPECT_THAT(explained.out, HasSubstr(part));
+  }
+  const ProcessResult unknown = run_cli({"analyze", "coactivaton", "--explain"});
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_THAT(unknown.err, HasSubstr("there is no analysis 'coactivaton'; did you mean coactivation?"));
+  EXPECT_THAT(run_cli({"analyze", trace()}).err, HasSubstr("lists the analyses"));
+}
+
+TEST_F(CliTrace, AnalyzeTakesTheOptionsOfItsAnalysisAndNoOthers) {
+  const json one =
+      run_cli_json({"analyze", trace(), "strings", "--json", "--layer", "1", "--expert", "5", "--most", "3"});
+  EXPECT_EQ(one["layer"], 1);
+  EXPECT_EQ(one["strings"].size(), 3u);
+  EXPECT_GE(one["examples"].size(), 3u);
+  const json part = run_cli_json({"analyze", trace(), "load", "--json", "--from", "10", "--to", "30"});
+  EXPECT_EQ(part["tokens"], 20);
+  const ProcessResult layers = run_cli({"analyze", trace(), "load", "--format", "csv", "--table", "layers"});
+  EXPECT_THAT(layers.out, ::testing::StartsWith("layer,slots,dead_experts,max_over_mean,jain,"));
+  EXPECT_THAT(run_cli({"analyze", trace(), "load", "--format", "csv", "--table", "pairs"}).err,
+              HasSubstr("load gives no table pairs here; it gives layers, experts"));
+  EXPECT_THAT(run_cli({"analyze", trace(), "load", "--most", "3"}).err,
+              HasSubstr("load has no option --most; analyze load --explain lists them"));
+  const ProcessResult wrong = run_cli({"analyze", trace(), "strings", "--most", "0"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("--most"));
+}
+
+TEST_F(CliTrace, AnalyzeNamesWhatARunLacks) {
+  const ProcessResult result = run_cli({"analyze", trace(), "overlap"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("run 1 is without a baseline run, which overlap needs"));
 }
 
 TEST_F(CliTrace, ReportIsOneFile) {

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <memory>
 
+#include "probes/analysis/analysis.h"
+#include "probes/analysis/run_data.h"
 #include "probes/report/report.h"
 #include "probes/store/schema.h"
 #include "probes/store/trace_reader.h"
@@ -30,11 +32,15 @@ bool read_run(const TraceReader& trace, const RunInfo& run) {
   ask(trace.token_slots(run.id, 2));
   ask(trace.visit_expert(run.id, layer, 1, {}, go_on));
   ask(trace.visit_expert(run.id, layer, kSharedExpert, {}, go_on));
-  ask(trace.visit_selections(run.id, layer, {}, go_on));
+  ask(trace.visit_slots(run.id, layer, {}, SlotWeights::with, [](const SlotBlock&) { return true; }));
+  ask(trace.token_bytes(run.id, 1));
   ask(trace.entropy(run.id, layer, {}));
   ask(trace.hidden_max(run.id, layer, {}));
   ask(trace.first_token_attention(run.id, layer, {}));
   ask(trace.router_logits(run.id, layer, 1));
+  RunData data(trace, run);
+  for (const Analysis& analysis : analyses())
+    (void)opened(run_analysis(analysis, data, {}, {}));  // many need what the run does not have
   return good;
 }
 

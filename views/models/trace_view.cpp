@@ -2,15 +2,17 @@
 #include "views/models/trace_view.h"
 
 #include <algorithm>
-#include <numeric>
-#include <optional>
+#include <iterator>
+#include <utility>
+
+#include "probes/analysis/expert_use.h"
+#include "probes/analysis/run_data.h"
 
 namespace expertscope {
 namespace {
 
 constexpr std::size_t kTimeBins = 64;
 constexpr std::size_t kTopTokens = 12;
-constexpr std::int64_t kContextTokens = 6;
 
 bool same_range(const TokenRange& a, const TokenRange& b) {
   return a.begin == b.begin && a.end == b.end;
@@ -67,100 +69,30 @@ Result<std::shared_ptr<const TokenPage>> read_page(const TraceReader& reader, co
   return page;
 }
 
-void rank_in_layer(ExpertDetail& detail, const LayerLoad& load) {
-  const auto expert = static_cast<std::size_t>(detail.cell.expert);
-  detail.share = load.share[expert];
-  detail.experts = static_cast<int>(load.count.size());
-  std::vector<int> order(load.count.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return load.count[a] > load.count[b]; });
-  const auto at = std::find(order.begin(), order.end(), detail.cell.expert) - order.begin();
-  detail.rank = static_cast<int>(at) + 1;
-  const auto count = static_cast<std::ptrdiff_t>(order.size());
-  const auto first = std::clamp<std::ptrdiff_t>(at - 2, 0, std::max<std::ptrdiff_t>(0, count - 5));
-  for (auto i = first; i < std::min(count, first + 5); ++i) {
-    const int neighbour = order[i];
-    detail.neighbours.push_back(neighbour);
-    detail.neighbour_share.push_back(load.share[neighbour]);
-  }
-}
-
-/// Collects the slots of one expert: load in time, weights of the strip's tokens, the heaviest tokens.
-class SlotCollector {
- public:
-  SlotCollector(ExpertDetail& detail, const TokenRange& covered, std::size_t page_tokens)
-      : detail_(detail), covered_(covered) {
-    const auto tokens = static_cast<std::size_t>(detail.cell.is_shared() ? 0 : covered.end - covered.begin);
-    detail_.load_in_time.assign(std::min(kTimeBins, tokens), 0.0f);
-    detail_.weights.assign(page_tokens, 0.0f);
-  }
-
-  bool operator()(std::int64_t token, const SlotRow& slot) {
-    if (!detail_.load_in_time.empty()) detail_.load_in_time[bin_of(token)] += 1.0f;
-    const std::int64_t on_page = token - detail_.first_token;
-    if (on_page >= 0 && on_page < static_cast<std::int64_t>(detail_.weights.size())) {
-      detail_.weights[on_page] += weight_of(slot);
-    }
-    keep_if_heavy(token, slot);
-    return true;
-  }
-
-  /// Counts become shares of the tokens in each bin; the heaviest come first.
-  void finish() {
-    std::vector<float> tokens(detail_.load_in_time.size(), 0.0f);
-    for (std::int64_t token = covered_.begin; token < covered_.end && !tokens.empty(); ++token) {
-      tokens[bin_of(token)] += 1.0f;
-    }
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      if (tokens[i] > 0) detail_.load_in_time[i] /= tokens[i];
-    }
-    std::sort(detail_.top.begin(), detail_.top.end(), heavier);
-  }
-
- private:
-  /// What tokens are ranked and coloured by.
-  static float weight_of(const SlotRow& slot) {
-    return slot.expert == kSharedExpert ? slot.output_max : slot.weight;
-  }
-  static bool heavier(const RoutedToken& a, const RoutedToken& b) {
-    const float x = weight_of(a.slot);
-    const float y = weight_of(b.slot);
-    return x != y ? x > y : a.token < b.token;
-  }
-  std::size_t bin_of(std::int64_t token) const {
-    const std::int64_t offset =
-        std::clamp<std::int64_t>(token, covered_.begin, covered_.end - 1) - covered_.begin;
-    const auto bins = static_cast<std::int64_t>(detail_.load_in_time.size());
-    return static_cast<std::size_t>(offset * bins / (covered_.end - covered_.begin));
-  }
-  void keep_if_heavy(std::int64_t token, const SlotRow& slot) {
-    RoutedToken routed{token, slot, {}, {}, {}};
-    auto& top = detail_.top;
-    if (top.size() == kTopTokens && !heavier(routed, top.front())) return;
-    top.push_back(std::move(routed));
-    std::push_heap(top.begin(), top.end(), heavier);
-    if (top.size() > kTopTokens) {
-      std::pop_heap(top.begin(), top.end(), heavier);
-      top.pop_back();
-    }
-  }
-
-  ExpertDetail& detail_;
-  TokenRange covered_;
-};
-
-/// Fills the text around a routed token.
-Status add_context(const TraceReader& reader, std::int64_t run, RoutedToken& routed) {
-  const std::int64_t begin = std::max<std::int64_t>(0, routed.token - kContextTokens);
-  const auto tokens = reader.tokens(run, {begin, routed.token + kContextTokens + 1});
-  if (!tokens) return forward_error(tokens);
-  const auto self = std::find_if(tokens->begin(), tokens->end(),
-                                 [&](const TokenRow& token) { return token.index == routed.token; });
-  if (self == tokens->end()) return {};
-  routed.bytes = self->bytes;
-  for (auto token = tokens->begin(); token != tokens->end(); ++token) {
-    if (token->sequence != self->sequence || token == self) continue;
-    (token < self ? routed.before : routed.after) += token->bytes;
+/// The expert's weights of the page's tokens, the load in time and the heaviest tokens.
+Status read_slots(const TraceReader& reader, std::int64_t run, std::size_t page_tokens,
+                  ExpertDetail& detail) {
+  detail.weights.assign(page_tokens, 0.0f);
+  ExpertUseQuery query;
+  query.layer = detail.cell.layer;
+  query.expert = detail.cell.expert;
+  query.covered = detail.covered;
+  query.bins = detail.cell.is_shared() ? 0 : kTimeBins;
+  query.most_tokens = kTopTokens;
+  const auto on_page = [&detail](const UsedSlot& used) {
+    const std::int64_t at = used.token - detail.first_token;
+    if (at >= 0 && at < static_cast<std::int64_t>(detail.weights.size())) detail.weights[at] += used.weight;
+  };
+  auto use = read_expert_use(reader, run, query, {}, on_page);
+  if (!use) return forward_error(use);
+  detail.load_in_time = std::move(use->load_in_time);
+  for (const UsedSlot& used : use->top) {
+    auto context = token_context(reader, run, used.token);
+    if (!context) return forward_error(context);
+    const auto slot = read_slot(reader, run, query.layer, query.expert, used.token);
+    if (!slot) return forward_error(slot);
+    detail.top.push_back({used.token, *slot, std::move(context->before), std::move(context->bytes),
+                          std::move(context->after)});
   }
   return {};
 }
@@ -177,23 +109,21 @@ Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reade
   auto detail = std::make_shared<ExpertDetail>();
   detail->cell = query.cell;
   detail->stats = snapshot.table.at(query.cell.layer, query.cell.expert);
-  if (!query.cell.is_shared()) rank_in_layer(*detail, *load);
-  detail->first_token = page.tokens.empty() ? 0 : page.tokens.front().index;
-
-  const std::int64_t run = snapshot.run.id;
-  const TokenRange covered{std::clamp<std::int64_t>(query.range.begin, 0, snapshot.run.tokens),
-                           std::clamp<std::int64_t>(query.range.end, 0, snapshot.run.tokens)};
-  detail->covered = covered;
-  if (covered.end > covered.begin) {
-    SlotCollector collector(*detail, covered, page.tokens.size());
-    const auto visited =
-        reader.visit_expert(run, query.cell.layer, query.cell.expert, query.range,
-                            [&](std::int64_t token, const SlotRow& slot) { return collector(token, slot); });
-    if (!visited) return forward_error(visited);
-    collector.finish();
+  if (!query.cell.is_shared()) {
+    detail->share = load->share[query.cell.expert];
+    detail->experts = static_cast<int>(load->count.size());
+    LoadRank rank = rank_in_layer(*load, query.cell.expert);
+    detail->rank = rank.rank;
+    detail->neighbours = std::move(rank.neighbours);
+    detail->neighbour_share = std::move(rank.neighbour_share);
   }
-  for (RoutedToken& routed : detail->top) {
-    if (const auto added = add_context(reader, run, routed); !added) return forward_error(added);
+  detail->first_token = page.tokens.empty() ? 0 : page.tokens.front().index;
+  detail->covered = {std::clamp<std::int64_t>(query.range.begin, 0, snapshot.run.tokens),
+                     std::clamp<std::int64_t>(query.range.end, 0, snapshot.run.tokens)};
+  const std::int64_t run = snapshot.run.id;
+  if (detail->covered.end > detail->covered.begin) {
+    if (const auto read = read_slots(reader, run, page.tokens.size(), *detail); !read)
+      return forward_error(read);
   }
   if (const std::int64_t token = detail->stats.output_token; token >= 0) {
     const auto rows = reader.tokens(run, {token, token + 1});

@@ -1,144 +1,114 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The JSON and CSV forms of the analyses hold every number.
+// The forms of a table: JSON, CSV, and values for a person.
 #include "probes/analysis/export.h"
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <optional>
+#include <set>
+#include <string>
 
 namespace expertscope {
 namespace {
 
-ExpertTable small_table() {
-  ExpertTable table;
-  table.layers = 2;
-  table.experts = 2;
-  table.tokens = 9;
-  table.cells.resize(4);
-  table.moe_layer.resize(2);
-  table.moe_layer[1] = 1;
-  ExpertStats& stats = table.at(1, 0);
-  stats.count = 3;
-  stats.probability_sum = 0.1;
-  stats.weight_sum = 1.0 / 3.0;
-  stats.norm_sum = 12.5;
-  stats.weighted_norm_sum = 4.25;
-  stats.output_max = 99.5;
-  stats.output_channel = 17;
-  stats.output_token = 4;
-  stats.first_row_max = 1e-7;
-  stats.first_row_channel = 5;
-  stats.first_row_token = 0;
+Table every_type() {
+  Table table("rows", "Rows", TableKey::none,
+              {{"count", "count", ColumnType::integer, "slots", "An integer."},
+               {"share", "share", ColumnType::number, "share", "A number."},
+               {"token", "token", ColumnType::text, "token", "A text."},
+               {"super", "super", ColumnType::flag, "", "A flag."}},
+              "share");
+  table.add_row(3, 1.0 / 3.0, " a,\"b\"\n", true);
+  table.add_row(Index{-1}, std::numeric_limits<double>::infinity(), std::optional<std::string>(), false);
+  table.add_row(std::int64_t{1} << 53, 1.0, "\xff", false);
   return table;
 }
 
-std::vector<std::string> lines(const std::string& text) {
-  std::vector<std::string> out;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);)
-    out.push_back(line);
-  return out;
+AnalysisResult result_of(Table table) {
+  AnalysisResult result;
+  result.id = "some";
+  result.options =
+      Options(std::vector<OptionInfo>{{"depth", ColumnType::integer, std::int64_t{4}, "How deep.", 0, 9}});
+  result.values = {{{"total", "total", ColumnType::number, "", "All."}, 2.0},
+                   {{"nothing", "nothing", ColumnType::number, "", "None."}, NAN}};
+  result.tables.push_back(std::move(table));
+  return result;
 }
 
-TEST(Export, TableAsCsvHasOneRowPerExpertOfTheMoeLayers) {
-  const auto rows = lines(to_csv(small_table()));
-  ASSERT_EQ(rows.size(), 3u);
-  EXPECT_EQ(rows[0],
-            "layer,expert,count,probability_sum,weight_sum,norm_sum,weighted_norm_sum,output_max,"
-            "output_channel,output_token,first_row_max,first_row_channel,first_row_token");
-  EXPECT_EQ(rows[1], "1,0,3,0.1,0.3333333333333333,12.5,4.25,99.5,17,4,1e-07,5,0");
-  EXPECT_EQ(rows[2], "1,1,0,0,0,0,0,0,,,0,,") << "what was not measured is empty";
+TEST(Export, JsonIsOneObjectWithOptionsValuesAndAnObjectARow) {
+  const auto json = nlohmann::json::parse(to_json(result_of(every_type())));
+  EXPECT_EQ(json["analysis"], "some");
+  EXPECT_EQ(json["depth"], 4);
+  EXPECT_TRUE(json["total"].is_number_float());
+  EXPECT_TRUE(json["nothing"].is_null());
+  ASSERT_EQ(json["rows"].size(), 3u);
+  EXPECT_EQ(json["rows"][0],
+            (nlohmann::json{{"count", 3}, {"share", 1.0 / 3.0}, {"token", " a,\"b\"\n"}, {"super", true}}));
+  EXPECT_TRUE(json["rows"][1]["count"].is_null() && json["rows"][1]["share"].is_null());
+  EXPECT_TRUE(json["rows"][1]["token"].is_null());
+  EXPECT_EQ(json["rows"][2]["count"], 9007199254740992);
+  EXPECT_EQ(json["rows"][2]["token"], "\xef\xbf\xbd") << "U+FFFD for what is no UTF-8";
 }
 
-TEST(Export, TableAsJsonHasTheSameNumbers) {
-  const auto json = nlohmann::json::parse(to_json(small_table()));
-  EXPECT_EQ(json["tokens"], 9);
-  ASSERT_EQ(json["cells"].size(), 2u);
-  EXPECT_EQ(json["cells"][0]["weight_sum"], 1.0 / 3.0);
-  EXPECT_EQ(json["cells"][0]["output_channel"], 17);
-  EXPECT_TRUE(json["cells"][1]["output_token"].is_null());
+TEST(Export, CsvHasAHeaderAndLeavesOutWhatIsMissing) {
+  EXPECT_EQ(to_csv(every_type()),
+            "count,share,token,super\n3,0.3333333333333333,\" "
+            "a,\"\"b\"\"\\n\",1\n,,,0\n9007199254740992,1,\\xff,0\n");
 }
 
-TEST(Export, ASharedExpertIsExpertMinusOneWithoutRoutingNumbers) {
-  ExpertTable table = small_table();
-  table.shared_layer = {0, 1};
-  table.shared.resize(2);
-  ExpertStats& stats = table.at(1, kSharedExpert);
-  stats.count = 9;
-  stats.norm_sum = 36;
-  stats.output_max = 200;
-  stats.output_channel = 3;
-  stats.output_token = 8;
-  stats.first_row_max = 5;
-  stats.first_row_channel = 2;
-  stats.first_row_token = 0;
-  const auto rows = lines(to_csv(table));
-  ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(rows[1], "1,-1,9,,,36,,200,3,8,5,2,0");
-  const auto cell = nlohmann::json::parse(to_json(table))["cells"][0];
-  EXPECT_EQ(cell["expert"], -1);
-  EXPECT_EQ(cell["norm_sum"], 36);
-  EXPECT_TRUE(cell["weight_sum"].is_null() && cell["probability_sum"].is_null());
-  const SuperExpertResult result = analyze_super_experts(table);
-  EXPECT_EQ(lines(to_csv(result))[1], "1,1,-1,200,3,8,9,1");
-  EXPECT_EQ(nlohmann::json::parse(to_json(result))["ranking"][0]["expert"], -1);
+TEST(Export, ValuesForAPersonHaveTheirUnit) {
+  const Table table = every_type();
+  const auto text = [&](const char* column, std::size_t row) {
+    return format_value(table.find(column)->info(), table.find(column)->value(row), "-");
+  };
+  EXPECT_EQ(text("share", 0), "33.33 %");
+  EXPECT_EQ(text("share", 1), "-");
+  EXPECT_EQ(text("token", 0), "“ a,\"b\"\\n”");
+  EXPECT_EQ(text("super", 0), "yes");
+  EXPECT_EQ(format_value(expert_column(), std::int64_t{-1}, "-"), "shared");
 }
 
-TEST(Export, NumbersThatAreNoneAreMissing) {
-  ExpertTable table = small_table();
-  table.at(1, 0).weight_sum = std::numeric_limits<double>::quiet_NaN();
-  table.at(1, 0).norm_sum = std::numeric_limits<double>::infinity();
-  EXPECT_EQ(lines(to_csv(table))[1], "1,0,3,0.1,,,4.25,99.5,17,4,1e-07,5,0");
-  EXPECT_TRUE(nlohmann::json::parse(to_json(table))["cells"][0]["weight_sum"].is_null());
+TEST(Export, TheRowsToShowAreTheLargestWithMissingOnesLast) {
+  const Table table = every_type();
+  EXPECT_EQ(rows_to_show(table, 3), (std::vector<std::size_t>{0, 1, 2})) << "all there are, in order";
+  EXPECT_EQ(rows_to_show(table, 2), (std::vector<std::size_t>{2, 0}));
+  const Table part = table.of_rows({2, 0});
+  EXPECT_EQ(part.find("token")->text(1), table.find("token")->text(0));
+  EXPECT_EQ(part.rows(), 2u);
 }
 
-TEST(Export, Load) {
-  const LoadResult load = analyze_load(small_table());
-  const auto json = nlohmann::json::parse(to_json(load));
-  EXPECT_EQ(json["analysis"], "load");
-  EXPECT_EQ(json["tokens"], 9);
-  EXPECT_EQ(json["layers"][0]["layer"], 1);
-  EXPECT_EQ(json["layers"][0]["count"], nlohmann::json({3, 0}));
-  EXPECT_EQ(json["layers"][0]["share"], nlohmann::json({1.0, 0.0}));
-  EXPECT_EQ(json["layers"][0]["dead_experts"], 1);
-  EXPECT_EQ(json["layers"][0]["jain"], 0.5);
-  EXPECT_EQ(to_csv(load), "layer,expert,count,share,weight_sum\n1,0,3,1,0.3333333333333333\n1,1,0,0,0\n");
+TEST(Analyses, AreNamedOnceAndDescribeTheirColumns) {
+  std::set<std::string> ids;
+  for (const Analysis& analysis : analyses()) {
+    EXPECT_TRUE(ids.insert(analysis.id).second) << analysis.id;
+    EXPECT_EQ(find_analysis(analysis.id), &analysis);
+    EXPECT_FALSE(analysis.title.empty() || analysis.definition.empty()) << analysis.id;
+    EXPECT_FALSE(analysis.tables.empty()) << analysis.id;
+    for (const Table& table : analysis.tables) {
+      EXPECT_TRUE(table.ranked_by.empty() || table.find(table.ranked_by) != nullptr) << analysis.id;
+      EXPECT_GE(table.columns.size(), key_columns(table.key)) << analysis.id;
+      for (const Column& column : table.columns)
+        EXPECT_FALSE(column.info().title.empty() || column.info().meaning.empty()) << column.info().id;
+    }
+  }
+  EXPECT_EQ(find_analysis("none"), nullptr);
 }
 
-TEST(Export, SuperExperts) {
-  SuperExpertOptions options;
-  options.include_layers = 1.0;
-  const SuperExpertResult result = analyze_super_experts(small_table(), options);
-  const auto json = nlohmann::json::parse(to_json(result));
-  EXPECT_EQ(json["definition"], "paper");
-  EXPECT_EQ(json["max_threshold"], 9);
-  ASSERT_EQ(json["super_experts"].size(), 1u);
-  EXPECT_EQ(json["super_experts"][0]["expert"], 0);
-  EXPECT_EQ(json["super_experts"][0]["output_max"], 99.5);
-  EXPECT_EQ(json["super_experts"][0]["channel"], 17);
-  EXPECT_EQ(to_csv(result),
-            "rank,layer,expert,output_max,channel,token,count,super_expert\n1,1,0,99.5,17,4,3,1\n");
-}
-
-TEST(Export, Entropy) {
-  EntropyResult result;
-  result.layers.push_back({1, 9, 0.5, 0.25, 0.75, 0.125});
-  const auto json = nlohmann::json::parse(to_json(result));
-  EXPECT_EQ(json["layers"][0]["mean_nats"], 0.5);
-  EXPECT_EQ(json["layers"][0]["normalised"], 0.125);
-  EXPECT_EQ(to_csv(result), "layer,tokens,mean_nats,min_nats,max_nats,normalised\n1,9,0.5,0.25,0.75,0.125\n");
-}
-
-TEST(Export, Attention) {
-  AttentionResult result;
-  result.layers.push_back({2, 9, 0.5, 0.25, 1});
-  const auto json = nlohmann::json::parse(to_json(result));
-  EXPECT_EQ(json["analysis"], "attention");
-  EXPECT_EQ(json["layers"][0]["layer"], 2);
-  EXPECT_EQ(json["layers"][0]["mean"], 0.5);
-  EXPECT_EQ(to_csv(result), "layer,tokens,mean,min,max\n2,9,0.5,0.25,1\n");
+TEST(Options, AreReadWithinTheirBounds) {
+  const OptionInfo whole{"most", ColumnType::integer, std::int64_t{1}, "How many.", 1, 9};
+  EXPECT_EQ(std::get<std::int64_t>(*parse_option(whole, "9")), 9);
+  for (const char* wrong : {"0", "10", "1.5", "", "9x"})
+    EXPECT_FALSE(parse_option(whole, wrong)) << wrong;
+  const OptionInfo choice{"order", ColumnType::text, "count", "Which.", 0, 0, {"count", "share"}};
+  EXPECT_EQ(parse_option(choice, "weight").error().message, "order is weight, and may be count|share");
+  Options options(std::vector<OptionInfo>{whole, choice});
+  EXPECT_FALSE(options.set("other", true));
+  EXPECT_TRUE(options.set("most", std::int64_t{3}));
+  EXPECT_EQ(options.integer("most"), 3);
+  EXPECT_EQ(options.text("order"), "count");
 }
 
 }  // namespace

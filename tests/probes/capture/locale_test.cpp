@@ -10,6 +10,7 @@
 #include "engine/run/routing_policy.h"
 #include "probes/analysis/analysis.h"
 #include "probes/analysis/export.h"
+#include "probes/analysis/run_data.h"
 #include "probes/capture/generation.h"
 #include "probes/report/report.h"
 #include "tests/probes/synthetic.h"
@@ -58,8 +59,9 @@ Written write_everything(const std::filesystem::path& trace) {
   const auto policy = value_of(RoutingPolicy::from_json(
       R"({"version":1,"edits":[{"op":"bias","layer":0,"expert":1,"logit":-1.25}]})", "p.json"));
   const auto reader = open_trace(trace);
-  const auto load = analyze_load(value_of(reader->expert_table(1)));
-  return {sampling_json(options), policy.to_json(), to_csv(load), to_json(load),
+  RunData data(*reader, value_of(reader->run(1)));
+  const auto load = value_of(run_analysis(*find_analysis("load"), data, {}, {}));
+  return {sampling_json(options), policy.to_json(), to_csv(load.main()), to_json(load),
           value_of(make_report(*reader, nullptr))};
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "probes/analysis/export.h"
+#include "probes/analysis/run_data.h"
 #include "tests/probes/report/report_page.h"
 
 namespace expertscope::testing {
@@ -59,14 +60,17 @@ TEST(Report, EmbedsTheNumbersOfTheAnalyses) {
   const Page page = report_of(folder / "t.db");
   const auto trace = open_trace(folder / "t.db");
   const ExpertTable table = value_of(trace->expert_table(1));
-  const RunInfo run = value_of(trace->run(1));
-  EXPECT_EQ(page.data["load"], nlohmann::json::parse(to_json(analyze_load(table))));
+  RunData data(*trace, value_of(trace->run(1)));
+  const auto json_of = [&](const char* id) {
+    const Analysis& analysis = *find_analysis(id);
+    return nlohmann::json::parse(
+        to_json(value_of(run_analysis(analysis, data, {}, Options(analysis.options)))));
+  };
+  EXPECT_EQ(page.data["load"], json_of("load"));
   EXPECT_EQ(page.data["experts"], nlohmann::json::parse(to_json(table)));
-  const EntropyResult entropy = analyze_entropy(value_of(trace->layer_stats(1)), run);
-  EXPECT_EQ(page.data["entropy"], nlohmann::json::parse(to_json(entropy)));
-  const AttentionResult attention = analyze_attention(value_of(trace->layer_stats(1)));
-  ASSERT_EQ(attention.layers.size(), 3u);
-  EXPECT_EQ(page.data["attention"], nlohmann::json::parse(to_json(attention)));
+  EXPECT_EQ(page.data["entropy"], json_of("entropy"));
+  EXPECT_EQ(page.data["attention"], json_of("attention"));
+  EXPECT_EQ(page.data["attention"]["layers"].size(), 3u);
   const SuperExpertResult paper = analyze_super_experts(table);
   EXPECT_EQ(page.data["super_experts"]["paper"]["percentile_threshold"], paper.percentile_threshold);
   EXPECT_EQ(page.data["super_experts"]["paper"]["super_experts"].size(), paper.super_experts.size());
@@ -149,8 +153,8 @@ TEST(Report, MeasuresWhatThePolicyChanged) {
   ASSERT_EQ(effect["selection_overlap"].size(), 2u);
   EXPECT_DOUBLE_EQ(effect["selection_overlap"][0]["overlap"], 0.75);
   EXPECT_DOUBLE_EQ(effect["selection_overlap"][1]["overlap"], 0.75);
-  EXPECT_EQ(page.data["baseline"]["load"]["layers"][0]["count"][5], 0);
-  EXPECT_EQ(page.data["load"]["layers"][0]["count"][5], 150);
+  EXPECT_EQ(page.data["baseline"]["load"]["experts"][5]["count"], 0);
+  EXPECT_EQ(page.data["load"]["experts"][5]["count"], 150);
   EXPECT_NE(page.html.find("Change of the load"), std::string::npos);
 }
 

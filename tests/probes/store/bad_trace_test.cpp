@@ -143,8 +143,7 @@ std::string read_all(const TraceReader& trace) {
     keep(trace.router_logits(run.id, 2, 299));
     keep(trace.visit_expert(run.id, 2, 1, {}, [](std::int64_t, const SlotRow&) { return true; }));
     keep(trace.visit_expert(run.id, 2, kSharedExpert, {}, [](std::int64_t, const SlotRow&) { return true; }));
-    keep(trace.visit_selections(run.id, 2, {},
-                                [](std::int64_t, std::span<const std::uint16_t>) { return true; }));
+    keep(trace.visit_slots(run.id, 2, {}, SlotWeights::with, [](const SlotBlock&) { return true; }));
   }
   keep(make_report(trace, &undamaged()));
   keep(make_report(undamaged(), &trace));

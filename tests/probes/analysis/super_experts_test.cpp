@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The analyses on tables whose results are known: by hand, or published.
-#include "probes/analysis/analysis.h"
-
+// Super experts on tables whose results are published, or known by hand.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <limits>
+#include "probes/analysis/export.h"
+#include "tests/probes/analysis/expert_tables.h"
+#include "tests/probes/analysis/planted_trace.h"
 
-namespace expertscope {
+namespace expertscope::testing {
 namespace {
-
-ExpertTable table_of(int layers, int experts) {
-  ExpertTable table;
-  table.layers = layers;
-  table.experts = experts;
-  table.cells.resize(static_cast<std::size_t>(layers) * static_cast<std::size_t>(experts));
-  table.moe_layer.resize(static_cast<std::size_t>(layers));
-  for (auto& moe : table.moe_layer)
-    moe = 1;
-  return table;
-}
 
 void set_max(ExpertTable& table, int layer, int expert, double value, int channel = 0) {
   ExpertStats& stats = table.at(layer, expert);
@@ -39,51 +27,6 @@ ExpertTable with_background(int layers, int experts, double below) {
       set_max(table, layer, expert, value += step);
   }
   return table;
-}
-
-TEST(Percentile, InterpolatesLikeNumpy) {
-  // numpy.percentile([1, 2, 3, 4], [0, 25, 50, 99.5, 100])
-  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 0), 1.0);
-  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 25), 1.75);
-  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 50), 2.5);
-  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 99.5), 3.985);
-  EXPECT_DOUBLE_EQ(percentile({4, 1, 3, 2}, 100), 4.0);
-  EXPECT_DOUBLE_EQ(percentile({5}, 99.5), 5.0);
-}
-
-TEST(Load, CountsSharesAndFairness) {
-  ExpertTable table = table_of(2, 4);
-  table.tokens = 50;
-  table.moe_layer[0] = 0;  // a dense layer does not appear
-  const std::int64_t counts[] = {60, 30, 10, 0};
-  for (int expert = 0; expert < 4; ++expert) {
-    table.at(1, expert).count = counts[expert];
-    table.at(1, expert).weight_sum = 0.5 * static_cast<double>(counts[expert]);
-  }
-  const LoadResult result = analyze_load(table);
-  EXPECT_EQ(result.tokens, 50);
-  ASSERT_EQ(result.layers.size(), 1u);
-  const LayerLoad& load = result.layers[0];
-  EXPECT_EQ(load.layer, 1);
-  EXPECT_EQ(load.count, (std::vector<std::int64_t>{60, 30, 10, 0}));
-  EXPECT_EQ(load.share, (std::vector<double>{0.6, 0.3, 0.1, 0.0}));
-  EXPECT_EQ(load.weight_sum, (std::vector<double>{30, 15, 5, 0}));
-  EXPECT_EQ(load.dead_experts, 1);
-  EXPECT_DOUBLE_EQ(load.max_over_mean, 2.4);
-  EXPECT_DOUBLE_EQ(load.jain, 100.0 * 100.0 / (4.0 * (3600.0 + 900.0 + 100.0)));
-}
-
-TEST(Load, FairnessIsOneWhenEvenAndOneOverEWhenOneExpertDoesItAll) {
-  ExpertTable even = table_of(1, 8);
-  for (int expert = 0; expert < 8; ++expert)
-    even.at(0, expert).count = 5;
-  EXPECT_DOUBLE_EQ(analyze_load(even).layers[0].jain, 1.0);
-  EXPECT_DOUBLE_EQ(analyze_load(even).layers[0].max_over_mean, 1.0);
-  ExpertTable one = table_of(1, 8);
-  one.at(0, 3).count = 40;
-  EXPECT_DOUBLE_EQ(analyze_load(one).layers[0].jain, 0.125);
-  EXPECT_EQ(analyze_load(one).layers[0].dead_experts, 7);
-  EXPECT_EQ(analyze_load(table_of(1, 8)).layers[0].jain, 0.0) << "nothing recorded";
 }
 
 // The magnitudes of table 1 of arXiv 2507.23279 for Qwen3-30B-A3B on C4: 48 x 128 experts, the largest
@@ -235,31 +178,28 @@ TEST(SuperExperts, AnEmptyTraceHasNone) {
   EXPECT_TRUE(analyze_super_experts(dense).ranking.empty());
 }
 
-TEST(Entropy, IsTheMeanPerLayerAndItsShareOfTheLargestPossible) {
-  RunInfo run;
-  run.experts = 8;
-  run.moe_layer.resize(3);
-  run.moe_layer[1] = run.moe_layer[2] = 1;
-  run.probes.entropy = true;
-  std::vector<LayerStats> layers(3);
-  for (auto& layer : layers)
-    layer.tokens = layer.entropy_tokens = 10;
-  layers[1].entropy_sum = 15;
-  layers[1].entropy_min = 1;
-  layers[1].entropy_max = 2;
-  layers[2].entropy_sum = 10 * std::log(8.0);
-  const EntropyResult result = analyze_entropy(layers, run);
-  ASSERT_EQ(result.layers.size(), 2u);
-  EXPECT_EQ(result.layers[0].layer, 1);
-  EXPECT_EQ(result.layers[0].tokens, 10);
-  EXPECT_DOUBLE_EQ(result.layers[0].mean, 1.5);
-  EXPECT_DOUBLE_EQ(result.layers[0].min, 1);
-  EXPECT_DOUBLE_EQ(result.layers[0].max, 2);
-  EXPECT_DOUBLE_EQ(result.layers[0].normalised, 1.5 / std::log(8.0));
-  EXPECT_DOUBLE_EQ(result.layers[1].normalised, 1.0);
-  run.probes.entropy = false;
-  EXPECT_TRUE(analyze_entropy(layers, run).layers.empty());
+TEST(SuperExperts, AsTablesAreTheSameNumbers) {
+  PlantedTrace trace;
+  const AnalysisResult result =
+      trace.run("super-experts", {{"definition", "upstream"}, {"include_layers", "1"}, {"percentile", "50"}});
+  SuperExpertOptions options;
+  options.definition = SuperExpertDefinition::upstream;
+  options.include_layers = 1;
+  options.percentile = 50;
+  const SuperExpertResult expected = analyze_super_experts(*value_of(trace.data().expert_table({})), options);
+  EXPECT_EQ(std::get<double>(*result.find_value("percentile_threshold")), expected.percentile_threshold);
+  EXPECT_EQ(std::get<double>(*result.find_value("max_threshold")), expected.max_threshold);
+  EXPECT_EQ(std::get<std::int64_t>(*result.find_value("layers_included")), 3);
+  EXPECT_EQ(result.find("super_experts")->rows(), expected.super_experts.size());
+  const Table& ranking = result.main();
+  ASSERT_EQ(ranking.rows(), expected.ranking.size());
+  for (std::size_t row = 0; row < ranking.rows(); ++row) {
+    EXPECT_EQ(ranking.find("output_max")->number(row), expected.ranking[row].output_max);
+    EXPECT_EQ(ranking.find("super_expert")->integer(row), row < expected.super_experts.size() ? 1 : 0);
+  }
+  EXPECT_TRUE(
+      to_csv(ranking).starts_with("rank,layer,expert,output_max,channel,token,count,super_expert\n1,"));
 }
 
 }  // namespace
-}  // namespace expertscope
+}  // namespace expertscope::testing
