@@ -40,10 +40,8 @@ class LayerCounts {
   }
 
  private:
-  struct Sequence {
-    std::vector<std::int32_t> count;  ///< [experts]
-    std::int64_t slots = 0;
-  };
+  /// Experts of the slots of a sequence so far: no more than the trace has, however many sequences are open.
+  using Sequence = std::vector<std::uint16_t>;
 
   static std::unordered_map<int, std::int64_t> tokens_of_sequences(const RunTokens& tokens) {
     std::unordered_map<int, std::int64_t> counts;
@@ -55,12 +53,8 @@ class LayerCounts {
   void add_token(std::size_t at, std::span<const std::uint16_t> chosen) {
     const int number = tokens_->sequence[at];
     Sequence& sequence = open_[number];
-    sequence.count.resize(experts_);
-    for (const std::uint16_t expert : chosen) {
-      if (expert == kNoExpert) continue;
-      ++sequence.count[expert];
-      ++sequence.slots;
-    }
+    for (const std::uint16_t expert : chosen)
+      if (expert != kNoExpert) sequence.push_back(expert);
     // Sequences that share steps of a profile lie between each other: each is a unit once it is complete.
     if (--left_of_[number] > 0) return;
     close(static_cast<std::size_t>(tokens_->domain[at]), sequence);
@@ -68,10 +62,12 @@ class LayerCounts {
   }
 
   void close(std::size_t domain, const Sequence& sequence) {
-    if (sequence.slots == 0) return;
-    for (std::size_t expert = 0; expert < experts_; ++expert) {
-      sums_[domain * experts_ + expert].add(sequence.count[expert], static_cast<double>(sequence.slots));
-    }
+    if (sequence.empty()) return;
+    std::vector<std::int32_t> count(experts_);
+    for (const std::uint16_t expert : sequence)
+      ++count[expert];
+    for (std::size_t expert = 0; expert < experts_; ++expert)
+      sums_[domain * experts_ + expert].add(count[expert], static_cast<double>(sequence.size()));
   }
 
   const RunTokens* tokens_;
