@@ -11,6 +11,7 @@
 #include "engine/backend/sizes.h"
 #include "engine/text/visible_text.h"
 #include "probes/analysis/analysis.h"
+#include "probes/report/run_facts.h"
 
 namespace expertscope::cli {
 namespace {
@@ -113,25 +114,10 @@ std::string run_text(const RunSummary& summary) {
   const std::string title = fmt::format("run {}: {}, {}", run.id, run.kind, run.status);
   std::string text = heading(visible_text(title)) + "\n";
   const auto line = [&](const char* label, const std::string& value) {
-    if (!value.empty()) text += fmt::format("  {:<10} {}\n", label, visible_text(value));
+    text += fmt::format("  {:<19} {}\n", label, visible_text(value));
   };
-  line("message", run.message);
-  line("started", run.started_at);
-  line("model",
-       fmt::format("{} ({}, {} layers x {} experts{}, top-{})", run.model.path, run.architecture, run.layers,
-                   run.experts, shared_layers(run) > 0 ? " and a shared one" : "", run.top_k));
-  line("made with", fmt::format("expertscope {}, {}", run.program_version, run.backend));
-  line("because", run.backend_reason);
-  if (!run.device.empty()) {
-    line("device",
-         fmt::format("{}, {}, {}, driver {}", run.device,
-                     format_bytes(static_cast<std::size_t>(run.device_memory)), run.device_uuid, run.driver));
-  }
-  line("data", run.dataset);
-  line("sampling", run.sampling);
-  line("tokens", run.dropped_tokens > 0 ? fmt::format("{}, and {} dropped", format_count(run.tokens),
-                                                      format_count(run.dropped_tokens))
-                                        : format_count(run.tokens));
+  for (const RunFact& fact : run_facts(run))
+    line(fact.name, fact.value);
   if (summary.cache) line("cache", cache_text(*summary.cache, run.tokens));
   for (const PolicyChange& change : summary.changes) {
     line("policy", fmt::format("from token {}: {}", change.token, change.policy_json));

@@ -5,12 +5,10 @@
 #include <QApplication>
 #include <QBuffer>
 #include <QDir>
-#include <QDoubleSpinBox>
 #include <QElapsedTimer>
 #include <QFileInfo>
 #include <QPushButton>
 #include <QSettings>
-#include <QSpinBox>
 #include <QTemporaryDir>
 #include <algorithm>
 #include <cstdio>
@@ -18,11 +16,9 @@
 
 #include "app/gui/program_paths.h"
 #include "engine/formats/output_file.h"
-#include "views/models/workspace.h"
+#include "views/models/workbench.h"
 #include "views/widgets/compare_view.h"
 #include "views/widgets/expert_actions.h"
-#include "views/widgets/generation_panel.h"
-#include "views/widgets/heatmap_panel.h"
 #include "views/widgets/message_banner.h"
 #include "views/widgets/prompt_bar.h"
 #include "views/window/main_window.h"
@@ -35,7 +31,7 @@ constexpr int kGenerateLimit = 300'000;  // milliseconds
 constexpr int kCompareLimit = 600'000;   // milliseconds
 constexpr int kTokens = 160;
 constexpr int kTokensBeforeEdit = 50;
-constexpr double kTemperature = 0.7;
+constexpr float kTemperature = 0.7f;
 // What a run leaves; pictures of an earlier one would be taken for this one's.
 const QStringList kResults{QStringLiteral("report.html"), QStringLiteral("trace.db"),
                            QStringLiteral("window-*.png")};
@@ -44,9 +40,9 @@ constexpr int kPace = 25;  // tokens a second: slow enough to edit in between
 /// One person at one window, step by step; the first step that fails ends it.
 class Demonstration {
  public:
-  Demonstration(const QDir& folder, WorkspacePaths paths, QSettings& settings)
-      : folder_(folder), workspace_(std::move(paths), settings), window_(workspace_) {
-    QObject::connect(&workspace_, &Workspace::failed,
+  Demonstration(const QDir& folder, ProgramPaths paths, QSettings& settings)
+      : folder_(folder), workbench_(std::move(paths), settings), window_(workbench_) {
+    QObject::connect(&workbench_, &Workbench::failed,
                      [this](const Error& error) { error_ = QString::fromStdString(error.message); });
     window_.resize(1440, 920);
     window_.show();
@@ -55,9 +51,9 @@ class Demonstration {
   int run(const QString& path) {
     // A trace has no model: there is nothing to generate, edit or compare.
     const bool trace = QFileInfo(path).isFile();
-    const bool done = trace ? start(path, Workspace::Content::trace) && look_at_busiest() && look_around() &&
+    const bool done = trace ? start(path, Workbench::Content::trace) && look_at_busiest() && look_around() &&
                                   export_results()
-                            : start(path, Workspace::Content::model) && generate_and_edit() && compare() &&
+                            : start(path, Workbench::Content::model) && generate_and_edit() && compare() &&
                                   look_around() && export_results() && reopen();
     if (done) {
       for (const QString& name : folder_.entryList(kResults, QDir::Files, QDir::Name)) {
@@ -72,38 +68,39 @@ class Demonstration {
   }
 
  private:
-  bool start(const QString& path, Workspace::Content content) {
+  bool start(const QString& path, Workbench::Content content) {
     step_ = QStringLiteral("opening %1").arg(path.isEmpty() ? QStringLiteral("the demo model") : path);
     settle();
     if (!shoot(QStringLiteral("start"))) return false;
     if (path.isEmpty()) {
-      window_.actions_of_window().open_demo->trigger();
+      window_.commands().open_demo->trigger();
     } else {
-      workspace_.open(path);
+      workbench_.open(path);
     }
-    return wait([this, content] { return workspace_.content() == content; }, kOpenLimit);
+    return wait([this, content] { return workbench_.content() == content; }, kOpenLimit);
   }
 
   bool generate_and_edit() {
     step_ = QStringLiteral("generating");
-    window_.generation().prompt().set_prompt(QStringLiteral("In the beginning"));
-    if (auto* tokens = window_.findChild<QSpinBox*>(QStringLiteral("max_tokens"))) tokens->setValue(kTokens);
-    if (auto* temperature = window_.findChild<QDoubleSpinBox*>(QStringLiteral("temperature"))) {
-      temperature->setValue(kTemperature);
-    }
-    if (auto* pace = window_.findChild<QSpinBox*>(QStringLiteral("pace"))) pace->setValue(kPace);
-    window_.generation().prompt().generate_button().click();
+    auto* bar = window_.findChild<PromptBar*>();
+    PromptRequest request = bar->request();
+    request.prompt = "In the beginning";
+    request.options.max_tokens = kTokens;
+    request.options.sampling.temperature = kTemperature;
+    request.tokens_per_second = kPace;
+    bar->set_request(request);
+    bar->generate_button().click();
     const bool filled = wait(
         [this] { return recorded() >= kTokensBeforeEdit || (finished() && recorded() > 0); }, kGenerateLimit);
     if (!filled) return false;
-    workspace_.selection().set_cell(busiest());
-    if (!wait([this] { return workspace_.view()->expert != nullptr; }, kOpenLimit)) return false;
+    workbench_.selection().set_cell(busiest());
+    if (!wait([this] { return workbench_.view()->expert != nullptr; }, kOpenLimit)) return false;
     if (!shoot(QStringLiteral("generating"))) return false;
     step_ = QStringLiteral("pruning an expert");
     window_.expert_actions().prune(PruneMode::mask)->trigger();
-    if (workspace_.edits().rowCount() != 1) return false;
+    if (workbench_.edits().rowCount() != 1) return false;
     step_ = QStringLiteral("finishing the generation");
-    if (!wait([this] { return finished() && workspace_.view()->run->run.status != "recording"; },
+    if (!wait([this] { return finished() && workbench_.view()->run->run.status != "recording"; },
               kGenerateLimit)) {
       return false;
     }
@@ -112,22 +109,23 @@ class Demonstration {
 
   bool compare() {
     step_ = QStringLiteral("comparing");
-    const QDir texts(QString::fromStdString(workspace_.paths().demo_texts.string()));
+    const QDir texts(QString::fromStdString(workbench_.paths().demo_texts.string()));
     const QString text = texts.absoluteFilePath(QStringLiteral("english.txt"));
-    if (!workspace_.paths().demo_texts.empty() && QFileInfo::exists(text)) window_.compare().set_text(text);
-    window_.actions_of_window().compare->trigger();
-    if (!wait([this] { return workspace_.engine().comparison() != nullptr; }, kCompareLimit)) return false;
+    if (!workbench_.paths().demo_texts.empty() && QFileInfo::exists(text))
+      window_.findChild<CompareView*>()->set_text(text);
+    window_.commands().compare->trigger();
+    if (!wait([this] { return workbench_.engine().comparison() != nullptr; }, kCompareLimit)) return false;
     return shoot(QStringLiteral("compare"));
   }
 
   bool look_around() {
     step_ = QStringLiteral("looking at the outliers");
-    window_.show_outliers();
-    window_.actions_of_window().metrics.last()->trigger();
-    const auto tokens = workspace_.view()->tokens;
+    window_.show_view(QStringLiteral("outliers"));
+    window_.commands().metrics.last()->trigger();
+    const auto tokens = workbench_.view()->tokens;
     if (!tokens->tokens.empty())
-      workspace_.selection().set_token(tokens->tokens[tokens->tokens.size() / 2].index);
-    if (!wait([this] { return workspace_.view()->token != nullptr; }, kOpenLimit)) return false;
+      workbench_.selection().set_token(tokens->tokens[tokens->tokens.size() / 2].index);
+    if (!wait([this] { return workbench_.view()->token != nullptr; }, kOpenLimit)) return false;
     return shoot(QStringLiteral("outliers"));
   }
 
@@ -135,32 +133,32 @@ class Demonstration {
     step_ = QStringLiteral("exporting");
     QObject done;  // ends the connection with this step
     int saved = 0;
-    QObject::connect(&workspace_, &Workspace::saved, &done, [&saved] { ++saved; });
+    QObject::connect(&workbench_, &Workbench::saved, &done, [&saved] { ++saved; });
     const QFileInfo trace(folder_.absoluteFilePath(QStringLiteral("trace.db")));
-    const bool is_open = QFileInfo(QString::fromStdString(workspace_.trace().file().string())) == trace;
-    workspace_.export_report(folder_.absoluteFilePath(QStringLiteral("report.html")));
-    if (!is_open) workspace_.save_trace_as(trace.absoluteFilePath());
+    const bool is_open = QFileInfo(QString::fromStdString(workbench_.trace().file().string())) == trace;
+    workbench_.export_report(folder_.absoluteFilePath(QStringLiteral("report.html")));
+    if (!is_open) workbench_.save_trace_as(trace.absoluteFilePath());
     return wait([&] { return saved == (is_open ? 1 : 2); }, kOpenLimit);
   }
 
   /// The trace alone shows the same views, without its model.
   bool reopen() {
     step_ = QStringLiteral("opening the trace");
-    workspace_.open(folder_.absoluteFilePath(QStringLiteral("trace.db")));
-    if (!wait([this] { return workspace_.content() == Workspace::Content::trace; }, kOpenLimit)) return false;
+    workbench_.open(folder_.absoluteFilePath(QStringLiteral("trace.db")));
+    if (!wait([this] { return workbench_.content() == Workbench::Content::trace; }, kOpenLimit)) return false;
     return look_at_busiest();
   }
 
   bool look_at_busiest() {
-    if (!wait([this] { return workspace_.view() && workspace_.view()->run; }, kOpenLimit)) return false;
-    workspace_.selection().set_cell(busiest());
-    if (!wait([this] { return workspace_.view()->expert != nullptr; }, kOpenLimit)) return false;
+    if (!wait([this] { return workbench_.view() && workbench_.view()->run; }, kOpenLimit)) return false;
+    workbench_.selection().set_cell(busiest());
+    if (!wait([this] { return workbench_.view()->expert != nullptr; }, kOpenLimit)) return false;
     return shoot(QStringLiteral("trace"));
   }
 
-  bool finished() { return workspace_.engine().state() == EngineState::ready; }
+  bool finished() { return workbench_.engine().state() == EngineState::ready; }
   std::int64_t recorded() {
-    const auto view = workspace_.view();
+    const auto view = workbench_.view();
     return view && view->run ? view->run->run.tokens : 0;
   }
 
@@ -168,7 +166,7 @@ class Demonstration {
   Cell busiest() {
     Cell best;
     double share = -1;
-    for (const LayerLoad& layer : workspace_.view()->run->load.layers) {
+    for (const LayerLoad& layer : workbench_.view()->run->load.layers) {
       const auto top = std::max_element(layer.share.begin(), layer.share.end());
       if (top == layer.share.end() || *top <= share) continue;
       share = *top;
@@ -206,7 +204,7 @@ class Demonstration {
   }
 
   QDir folder_;
-  Workspace workspace_;
+  Workbench workbench_;
   MainWindow window_;
   QString step_;
   QString error_;
@@ -222,7 +220,7 @@ int run_headless_demo(const QString& folder, const QString& model) {
   // Neither the person's settings nor their traces are touched.
   const QTemporaryDir scratch;
   QSettings settings(scratch.filePath(QStringLiteral("settings.ini")), QSettings::IniFormat);
-  WorkspacePaths paths = find_program_paths();
+  ProgramPaths paths = find_program_paths();
   paths.trace_folder = scratch.path().toStdString();
   QDir results(folder);
   for (const QString& picture : results.entryList({QStringLiteral("window-*.png")}, QDir::Files)) {

@@ -93,7 +93,7 @@ int run(int argc, char** argv) {
   QCoreApplication::setOrganizationName(QStringLiteral("expertscope"));
   QCoreApplication::setApplicationName(QStringLiteral("expertscope"));
   QCoreApplication::setApplicationVersion(QStringLiteral(EXPERTSCOPE_VERSION));
-  QApplication::setStyle(new expertscope::FramedMenus);
+  expertscope::install_style();
   QApplication::setWindowIcon(QIcon(QStringLiteral(":/icons/expertscope.svg")));
   const Arguments arguments = parse(application);
   if (!arguments.headless_to.isEmpty())
@@ -102,11 +102,11 @@ int run(int argc, char** argv) {
   QSettings settings(arguments.settings.isEmpty() ? QSettings().fileName() : arguments.settings,
                      QSettings::IniFormat);
   if (arguments.reset) settings.clear();
-  const expertscope::WorkspacePaths paths = expertscope::find_program_paths();
-  expertscope::Workspace workspace(paths, settings);
-  expertscope::MainWindow window(workspace);
+  const expertscope::ProgramPaths paths = expertscope::find_program_paths();
+  expertscope::Workbench workbench(paths, settings);
+  expertscope::MainWindow window(workbench);
   window.show();
-  if (!arguments.path.isEmpty()) workspace.open(arguments.path);
+  if (!arguments.path.isEmpty()) workbench.open(arguments.path);
   return QApplication::exec();
 }
 

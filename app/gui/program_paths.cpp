@@ -29,8 +29,8 @@ QString find_demo() {
 
 }  // namespace
 
-WorkspacePaths find_program_paths() {
-  WorkspacePaths paths;
+ProgramPaths find_program_paths() {
+  ProgramPaths paths;
   if (const QString demo = find_demo(); !demo.isEmpty()) {
     paths.demo_model = demo.toStdString();
     paths.demo_texts = (demo + QStringLiteral("/texts")).toStdString();

@@ -14,9 +14,12 @@ constexpr std::array<std::uint32_t, 17> kViridis = {
     0xff440154, 0xff48186a, 0xff472d7b, 0xff424086, 0xff3b528b, 0xff33638d,
     0xff2c728e, 0xff26828e, 0xff21918c, 0xff1fa088, 0xff28ae80, 0xff3fbc73,
     0xff5ec962, 0xff84d44b, 0xffaddc30, 0xffd8e219, 0xfffde725};
-// Blue to orange through light grey (ColorBrewer Blues and Oranges, Apache-2.0).
-constexpr std::array<std::uint32_t, 7> kDiverging = {0xff08519c, 0xff3182bd, 0xff9ecae1, 0xfff2f2f2,
-                                                     0xfffdbe85, 0xffe6550d, 0xffa63603};
+// Blue to orange through light grey; in between ColorBrewer's Blues and Oranges (Apache-2.0).
+constexpr std::array<std::uint32_t, 7> kDiverging = {0xff083d7f, 0xff3182bd, 0xff9ecae1, 0xfff1f1ef,
+                                                     0xfffdbe85, 0xffe6550d, 0xff8f3300};
+constexpr std::array<std::uint32_t, 5> kDivergingDark = {0xff8ec9ff, 0xff4b7fae, 0xff2b3037, 0xffb06a2c,
+                                                         0xffffc48a};
+constexpr double kLinearPart = 100;  // of a scale that is logarithmic on both sides: within high / this
 
 std::uint32_t mix(std::uint32_t a, std::uint32_t b, double t) {
   std::uint32_t mixed = 0xff;
@@ -52,7 +55,8 @@ double round_step(double raw) {
 const std::array<std::uint32_t, 256>& colour_table(ColourMap map) {
   static const std::array<std::uint32_t, 256> viridis = interpolate(kViridis);
   static const std::array<std::uint32_t, 256> diverging = interpolate(kDiverging);
-  return map == ColourMap::viridis ? viridis : diverging;
+  static const std::array<std::uint32_t, 256> diverging_dark = interpolate(kDivergingDark);
+  return map == ColourMap::viridis ? viridis : map == ColourMap::diverging ? diverging : diverging_dark;
 }
 
 std::vector<double> round_ticks(double low, double high, bool logarithmic, int wanted) {
@@ -73,6 +77,10 @@ std::vector<double> round_ticks(double low, double high, bool logarithmic, int w
     }
     if (!ticks.empty()) return ticks;
   }
+  if (logarithmic && low == -high) {
+    const double power = std::pow(10.0, std::floor(std::log10(high) + 1e-9));
+    if (power / 10 > 0) return {-power, -power / 10, 0, power / 10, power};
+  }
   const double step = round_step((high - low) / wanted);
   const double first = std::ceil(low / step - 1e-9);
   for (int i = 0; i <= 2 * wanted; ++i) {
@@ -86,7 +94,10 @@ std::vector<double> round_ticks(double low, double high, bool logarithmic, int w
 double ColourScale::position(double value) const {
   if (!(high > low)) return 0;
   double at = 0;
-  if (logarithmic && low > 0) {
+  if (logarithmic && low == -high) {
+    const double size = std::log1p(kLinearPart * std::abs(value) / high) / std::log1p(kLinearPart);
+    at = 0.5 + std::copysign(size, value) / 2;
+  } else if (logarithmic && low > 0) {
     at = value > 0 ? std::log(value / low) / std::log(high / low) : 0;
   } else {
     at = (value - low) / (high - low);
@@ -95,6 +106,10 @@ double ColourScale::position(double value) const {
 }
 
 double ColourScale::value_at(double position) const {
+  if (logarithmic && low == -high && high > low) {
+    const double size = std::expm1(std::abs(2 * position - 1) * std::log1p(kLinearPart)) / kLinearPart * high;
+    return std::copysign(size, position - 0.5);
+  }
   if (logarithmic && low > 0 && high > low) return low * std::pow(high / low, position);
   return low + (high - low) * position;
 }

@@ -3,10 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <cstddef>
-
 #include "engine/text/visible_text.h"
+#include "probes/report/numbers.h"
 
 namespace expertscope::report {
 namespace {
@@ -66,24 +64,15 @@ std::string script_json(const std::string& json) {
 }
 
 std::string grouped(std::int64_t value) {
-  const std::string digits = std::to_string(value);
-  std::string out;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    const std::size_t left = digits.size() - i;
-    if (i > 0 && left % 3 == 0 && digits[i - 1] != '-') out += " ";
-    out += digits[i];
-  }
-  return out;
+  return numbers::count(value);
 }
 
 std::string number(double value) {
-  if (!std::isfinite(value)) return "—";
-  return fmt::format("{:.4g}", value);
+  return numbers::number(value);
 }
 
 std::string percent(double share) {
-  if (!std::isfinite(share)) return "—";
-  return fmt::format("{:.3g} %", 100 * share);
+  return numbers::percent(share);
 }
 
 std::string table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows) {

@@ -20,11 +20,9 @@ std::string token_text(std::string_view bytes);
 /// the page's source. The same JSON.
 std::string script_json(const std::string& json);
 
-/// 1234567 as "1 234 567", with narrow no-break spaces.
+// Numbers as numbers.h has them.
 std::string grouped(std::int64_t value);
-/// Four significant digits; an em dash for what is not a number.
 std::string number(double value);
-/// 0.03125 as "3.13 %".
 std::string percent(double share);
 
 /// <table> with a header row; cells are HTML already. Columns named in `numeric` are right-aligned.

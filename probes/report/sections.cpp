@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <map>
 
@@ -11,6 +12,7 @@
 #include "probes/report/html.h"
 #include "probes/report/limits.h"
 #include "probes/report/plots.h"
+#include "probes/report/run_facts.h"
 
 namespace expertscope::report {
 namespace {
@@ -59,7 +61,7 @@ std::string model_name(const RunInfo& info) {
 }
 
 // One <dt>/<dd> pair; nothing for an empty value.
-std::string entry(const char* name, const std::string& value, bool mono = false) {
+std::string entry(const std::string& name, const std::string& value, bool mono = false) {
   if (value.empty()) return {};
   return fmt::format("<dt>{}</dt><dd{}>{}</dd>\n", name, mono ? " class=\"mono\"" : "", escape(value));
 }
@@ -245,32 +247,14 @@ std::string title_section(const ReportInput& input) {
   return out + "</div>\n";
 }
 
-std::string device_text(const RunInfo& info) {
-  if (info.device.empty()) return {};
-  return fmt::format("{}, {} of memory, driver {}", info.device,
-                     format_bytes(static_cast<std::size_t>(info.device_memory)), info.driver);
-}
-
 std::string identity_section(const ReportInput& input) {
   const RunInfo& info = input.run.info;
   std::string out = "<h2>Model and run</h2>\n<dl>\n";
-  out += entry("Model", model_name(info));
-  out += entry("Folder", info.model.path, true);
-  out +=
-      entry("Architecture", fmt::format("{}: {} decoder layers ({} MoE), {} experts, top-{}, hidden size {}",
-                                        info.architecture, info.layers, moe_layers(info), info.experts,
-                                        info.top_k, info.hidden_size));
-  out += entry("config.json SHA-256", info.model.config_sha256, true);
-  out += entry("Weights", fmt::format("{} tensors, {}", grouped(info.model.tensor_count),
-                                      format_bytes(static_cast<std::size_t>(info.model.total_bytes))));
-  out += entry("Backend", info.backend);
-  out += entry("Chosen because", info.backend_reason);
-  out += entry("Device", device_text(info));
-  out += entry("Device UUID", info.device_uuid, true);
-  out += entry("Arithmetic", info.math);
-  out += entry("Sampling", info.sampling, true);
-  out += entry("Data", info.dataset);
-  out += entry("Data SHA-256", info.dataset_sha256, true);
+  for (const RunFact& fact : run_facts(info)) {
+    std::string name = fact.name;
+    name.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(name.front())));
+    out += entry(name, fact.value, fact.code);
+  }
   out += entry("Sequences", grouped(static_cast<std::int64_t>(input.run.sequences.size())));
   out += entry("Domains (sequences)", domains(input.run));
   if (input.run.likelihood.tokens > 0) {
@@ -279,7 +263,6 @@ std::string identity_section(const ReportInput& input) {
         fmt::format("{} over {} tokens, each given its own sequence only",
                     number(std::exp(input.run.likelihood.nll_mean)), grouped(input.run.likelihood.tokens)));
   }
-  out += entry("Status", info.message.empty() ? info.status : info.status + ": " + info.message);
   return out + "</dl>\n";
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "views/models/numbers.h"
 #include "views/models/plain_text.h"
 #include "views/models/token_text.h"
 
@@ -117,7 +118,7 @@ QString perplexity_protocol(const ComparisonResult& result) {
 QString kl_summary(const ComparisonResult& result) {
   if (!result.kl_mean) return {};
   return tr("KL(without ‖ with) %1 nats per token, mean over %2 tokens")
-      .arg(*result.kl_mean, 0, 'g', 4)
+      .arg(number_text(*result.kl_mean))
       .arg(result.kl_tokens);
 }
 

@@ -4,22 +4,16 @@
 #include <cmath>
 #include <limits>
 
-#include "views/models/heatmap_data.h"
+#include "views/models/numbers.h"
 
 namespace expertscope {
 namespace {
 
 constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
-const QString kDash = QStringLiteral("–");
 
 /// sum / count; NaN for an expert that never ran.
 double mean(double sum, std::int64_t count) {
   return count > 0 ? sum / static_cast<double>(count) : kNotMeasured;
-}
-
-/// A metric of the map that is written alike.
-HeatmapMetric metric_like(ExpertNumber number) {
-  return number == ExpertNumber::share ? HeatmapMetric::load : HeatmapMetric::weight;
 }
 
 std::int64_t layer_slots(const ExpertTable& table, int layer) {
@@ -70,14 +64,12 @@ double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number) {
 }
 
 QString format_number(ExpertNumber number, double value) {
-  if (std::isnan(value)) return kDash;
-  if (number == ExpertNumber::count) return QString::number(static_cast<qint64>(value));
-  return format_metric(metric_like(number), value);
+  if (number == ExpertNumber::count && !std::isnan(value)) return count_text(static_cast<qint64>(value));
+  return number == ExpertNumber::share ? percent_text(value) : number_text(value);
 }
 
 QString format_difference(ExpertNumber number, double value) {
-  if (std::isnan(value)) return kDash;
-  return format_change(metric_like(number), value);
+  return number == ExpertNumber::share ? change_of_share_text(value) : change_text(value);
 }
 
 bool same_shape(const ExpertTable& a, const ExpertTable& b) {

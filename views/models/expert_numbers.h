@@ -32,7 +32,7 @@ bool of_routing(ExpertNumber number);
 /// The same for a single expert, or a shared one; adds up its layer.
 double expert_number(const ExpertTable& table, Cell cell, ExpertNumber number);
 
-/// With its unit, four significant digits; a dash where not measured.
+/// With its unit, as people read it; a dash where not measured.
 QString format_number(ExpertNumber number, double value);
 /// The same for a difference, with its sign; shares in percentage points, "pp".
 QString format_difference(ExpertNumber number, double value);

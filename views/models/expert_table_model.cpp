@@ -2,7 +2,6 @@
 #include "views/models/expert_table_model.h"
 
 #include <QCoreApplication>
-#include <QLocale>
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,6 +10,7 @@
 #include <tuple>
 
 #include "views/models/expert_numbers.h"
+#include "views/models/numbers.h"
 
 namespace expertscope {
 namespace {
@@ -211,8 +211,7 @@ QVariant ExpertTableModel::data(const QModelIndex& index, int role) const {
       return text(index.row(), index.column());
     case Qt::ToolTipRole: {
       const double value = number(index.row(), index.column());
-      return std::isnan(value) ? tr("not measured")
-                               : QString::number(value, 'g', QLocale::FloatingPointShortest);
+      return std::isnan(value) ? tr("not measured") : all_digits(value);
     }
     case kSortRole: {
       // NaN has no order: what was not measured goes below everything.

@@ -4,9 +4,11 @@
 #include <QCoreApplication>
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "probes/analysis/analysis.h"
+#include "views/models/numbers.h"
 
 namespace expertscope {
 namespace {
@@ -36,23 +38,35 @@ double cell_value(const ExpertTable& table, const LayerLoad& load, Cell cell, He
   return kNotMeasured;
 }
 
-void find_extent(HeatmapData& data) {
-  data.measured = false;
-  data.low = data.high = data.smallest_positive = 0;
-  const auto include = [&](double value) {
-    if (!std::isfinite(value)) return;
-    data.low = data.measured ? std::min(data.low, value) : value;
-    data.high = data.measured ? std::max(data.high, value) : value;
-    data.measured = true;
-    if (value > 0 && (data.smallest_positive <= 0 || value < data.smallest_positive)) {
-      data.smallest_positive = value;
-    }
-  };
-  std::for_each(data.values.begin(), data.values.end(), include);
-  std::for_each(data.shared.begin(), data.shared.end(), include);
+constexpr double kEnds = 0.002;  // of the values lie beyond each end of the colour scale
+
+/// The value below which `part` of the sorted values lie; they are not empty.
+double end_of(const std::vector<double>& sorted, double part) {
+  return sorted[static_cast<std::size_t>(std::lround(part * static_cast<double>(sorted.size() - 1)))];
 }
 
 }  // namespace
+
+void HeatmapData::find_extent() {
+  std::vector<double> finite;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    // What never ran has a colour of its own.
+    if (std::isfinite(values[i]) && (unused.empty() || unused[i] == 0)) finite.push_back(values[i]);
+  }
+  std::copy_if(shared.begin(), shared.end(), std::back_inserter(finite),
+               [](double v) { return std::isfinite(v); });
+  std::sort(finite.begin(), finite.end());
+  measured = !finite.empty();
+  low = measured ? finite.front() : 0;
+  high = measured ? finite.back() : 0;
+  std::vector<double> positive(std::upper_bound(finite.begin(), finite.end(), 0.0), finite.end());
+  scale_low = positive.empty() ? 0 : end_of(positive, kEnds);
+  if (difference) {
+    std::for_each(finite.begin(), finite.end(), [](double& v) { v = std::abs(v); });
+    std::sort(finite.begin(), finite.end());
+  }
+  scale_high = measured ? end_of(finite, 1 - kEnds) : 0;
+}
 
 QString metric_name(HeatmapMetric metric) {
   switch (metric) {
@@ -82,53 +96,43 @@ QString metric_explanation(HeatmapMetric metric) {
   return {};
 }
 
-QString format_metric(HeatmapMetric metric, double value) {
+QString HeatmapData::text(Cell cell) const {
+  const double value = at(cell);
   if (std::isnan(value)) return tr("not measured");
-  if (metric == HeatmapMetric::load) return QStringLiteral("%1 %").arg(value * 100, 0, 'g', 4);
-  return QString::number(value, 'g', 4);
+  if (difference) return share ? change_of_share_text(value) : change_text(value);
+  return share ? percent_text(value) : number_text(value);
 }
 
-QString format_change(HeatmapMetric metric, double value) {
-  if (std::isnan(value)) return tr("not measured");
-  const QString sign = value > 0 ? QStringLiteral("+") : value < 0 ? QStringLiteral("−") : QString();
-  if (metric == HeatmapMetric::load)
-    return sign + QStringLiteral("%1 pp").arg(std::abs(value) * 100, 0, 'g', 4);
-  return sign + format_metric(metric, std::abs(value));
+QString HeatmapData::tick_text(double value) const {
+  return QString::number(share ? 100 * value : value, 'g', 3).replace(QLatin1Char('-'), QChar(0x2212));
 }
 
-QString format_short(HeatmapMetric metric, double value) {
-  if (metric == HeatmapMetric::load) value *= 100;
-  const double size = std::abs(value);
-  if (size == 0) return QStringLiteral("0");
-  if (size >= 1e4 || size < 1e-3) {
-    QString text = QString::number(value, 'e', 0);
-    return text.replace(QStringLiteral("e+0"), QStringLiteral("e"))
-        .replace(QStringLiteral("e-0"), QStringLiteral("e-"));
-  }
-  if (size >= 100) return QString::number(value, 'f', 0);
-  return QString::number(value, 'g', size >= 10 ? 3 : 2);
+QString HeatmapData::short_text(double value) const {
+  return number_text(share ? 100 * value : value);
 }
 
 ColourScale HeatmapData::scale(bool logarithmic) const {
   if (difference) {
-    const double reach = std::max(std::abs(low), std::abs(high));
     // No difference anywhere is the middle of the scale, not its low end.
-    return reach > 0 ? ColourScale{-reach, reach, false} : ColourScale{-1, 1, false};
+    return scale_high > 0 ? ColourScale{-scale_high, scale_high, logarithmic} : ColourScale{-1, 1, false};
   }
-  if (!logarithmic || smallest_positive <= 0)
-    return {std::min(0.0, low), high > 0 || low < 0 ? high : 1.0, false};
-  return {smallest_positive < high ? smallest_positive : high / 10, high, true};
+  if (!logarithmic || scale_low <= 0)
+    return {std::min(0.0, low), scale_high > 0 || low < 0 ? scale_high : 1.0, false};
+  return {scale_low < scale_high ? scale_low : scale_high / 10, scale_high, true};
 }
 
 HeatmapData make_heatmap(const ExpertTable& table, HeatmapMetric metric) {
   HeatmapData data;
-  data.metric = metric;
+  data.name = metric_name(metric);
+  data.share = metric == HeatmapMetric::load;
+  data.unit = data.share ? tr("% of layer") : data.name;
   data.layers = table.layers;
   data.experts = table.experts;
   data.moe_layer = table.moe_layer;
   data.shared_layer = table.shared_layer;
   data.values.assign(table.cells.size(), kNotMeasured);
   data.shared.assign(table.shared.size(), kNotMeasured);
+  data.unused.assign(table.cells.size(), 0);
   const LoadResult load = analyze_load(table);
   for (const LayerLoad& layer : load.layers) {
     if (table.has_shared(layer.layer))
@@ -138,9 +142,10 @@ HeatmapData make_heatmap(const ExpertTable& table, HeatmapMetric metric) {
       const auto index = static_cast<std::size_t>(layer.layer) * static_cast<std::size_t>(table.experts) +
                          static_cast<std::size_t>(expert);
       data.values[index] = cell_value(table, layer, cell, metric);
+      data.unused[index] = table.tokens > 0 && table.at(layer.layer, expert).count == 0 ? 1 : 0;
     }
   }
-  find_extent(data);
+  data.find_extent();
   return data;
 }
 
@@ -150,12 +155,14 @@ HeatmapData make_difference(const ExpertTable& table, const ExpertTable& baselin
   const HeatmapData before = make_heatmap(baseline, metric);
   for (std::size_t i = 0; i < data.values.size(); ++i) {
     data.values[i] -= before.values[i];
+    data.unused[i] = data.unused[i] != 0 && before.unused[i] != 0 ? 1 : 0;
   }
   for (std::size_t layer = 0; layer < data.shared.size(); ++layer) {
     data.shared[layer] -= before.shared.empty() ? kNotMeasured : before.shared[layer];
   }
   data.difference = true;
-  find_extent(data);
+  data.unit = data.share ? tr("points") : tr("Δ %1").arg(data.name);
+  data.find_extent();
   return data;
 }
 

@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "probes/report/colour_scale.h"
 #include "probes/store/run_info.h"
-#include "views/models/colour_map.h"
 #include "views/models/selection.h"
 
 namespace expertscope {
@@ -24,27 +24,26 @@ inline constexpr HeatmapMetric kHeatmapMetrics[] = {HeatmapMetric::load, Heatmap
 QString metric_name(HeatmapMetric metric);
 /// One sentence: what is measured, for tooltips.
 QString metric_explanation(HeatmapMetric metric);
-/// A value with its unit, four significant digits: "12.5 %", "0.3411".
-QString format_metric(HeatmapMetric metric, double value);
-/// A difference of two values, with its sign: "+12.5 pp" (percentage points), "−0.3411".
-QString format_change(HeatmapMetric metric, double value);
-/// The same, short enough for a cell or a legend: "12.5", "0.34", "1.2e4". Load in percent, without the sign.
-QString format_short(HeatmapMetric metric, double value);
 
 /// One immutable picture of (layer, expert) values.
 struct HeatmapData {
-  HeatmapMetric metric = HeatmapMetric::load;
-  bool difference = false;  ///< values are signed differences to a baseline
+  QString name;             ///< of the number
+  QString unit;             ///< beside the colour scale: "% of layer"
+  bool share = false;       ///< values are shares, which people read in percent
+  bool difference = false;  ///< values are signed differences
   int layers = 0;
   int experts = 0;
   std::vector<double> values;              ///< [layers, experts]; NaN: not measured
   std::vector<double> shared;              ///< [layers] of the shared expert, or empty: no layer has one
   std::vector<std::uint8_t> moe_layer;     ///< [layers]
   std::vector<std::uint8_t> shared_layer;  ///< [layers], or empty
-  bool measured = false;                   ///< whether any value is finite
-  double low = 0;                          ///< smallest finite value; 0 when there is none
-  double high = 0;                         ///< largest finite value
-  double smallest_positive = 0;            ///< for the logarithmic scale; 0 when there is none
+  std::vector<std::uint8_t> unused;  ///< [layers, experts]: measured, and never ran; or empty: not known
+  bool measured = false;             ///< whether any value is finite
+  double low = 0;                    ///< smallest finite value; 0 when there is none
+  double high = 0;                   ///< largest finite value
+  // Ends of the colour scale: what few cells exceed must not take the colours of all others.
+  double scale_low = 0;   ///< 0.2 percentile of the positive values; 0 when there is none
+  double scale_high = 0;  ///< 99.8 percentile of the values, of a difference of their sizes
 
   bool empty() const { return values.empty(); }
   bool has_values() const { return measured; }
@@ -53,10 +52,12 @@ struct HeatmapData {
     return values[static_cast<std::size_t>(cell.layer) * static_cast<std::size_t>(experts) +
                   static_cast<std::size_t>(cell.expert)];
   }
-  /// The same with its unit.
-  QString text(Cell cell) const {
-    return difference ? format_change(metric, at(cell)) : format_metric(metric, at(cell));
-  }
+  /// The same as people read it: "12.5 %", "+12.5 pp", "not measured".
+  QString text(Cell cell) const;
+  /// A value for a cell or the scale, without its unit.
+  QString short_text(double value) const;
+  /// A round value: without zeros behind it.
+  QString tick_text(double value) const;
   bool contains(Cell cell) const {
     if (cell.layer < 0 || cell.layer >= layers) return false;
     return cell.is_shared() ? has_shared(cell.layer) : cell.expert >= 0 && cell.expert < experts;
@@ -65,10 +66,19 @@ struct HeatmapData {
     return !shared_layer.empty() && shared_layer[static_cast<std::size_t>(layer)] != 0;
   }
   bool is_moe(int layer) const { return moe_layer[static_cast<std::size_t>(layer)] != 0; }
+  bool never_used(Cell cell) const {
+    return !unused.empty() && !cell.is_shared() &&
+           unused[static_cast<std::size_t>(cell.layer) * static_cast<std::size_t>(experts) +
+                  static_cast<std::size_t>(cell.expert)] != 0;
+  }
 
-  ColourMap colour_map() const { return difference ? ColourMap::diverging : ColourMap::viridis; }
-  /// The colour scale: from 0 (linear), from the smallest positive value (logarithmic),
-  /// or symmetric around 0 (difference).
+  /// Finds `measured`, the extent and the ends of the scale; to be called when the values are there.
+  void find_extent();
+  ColourMap colour_map(bool dark) const {
+    return !difference ? ColourMap::viridis : dark ? ColourMap::diverging_dark : ColourMap::diverging;
+  }
+  /// The colour scale: from 0 (linear), from scale_low (logarithmic), or symmetric around 0 (difference), to
+  /// scale_high.
   ColourScale scale(bool logarithmic) const;
 };
 

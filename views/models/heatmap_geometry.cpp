@@ -21,7 +21,29 @@ void HeatmapGeometry::set_grid(int layers, int experts, bool shared) {
   experts_ = experts;
   shared_ = shared ? std::max(1, experts / kPartOfExperts) : 0;
   gap_ = (shared_ + 1) / 2;
+  fit_plot();
   fit();
+}
+
+void HeatmapGeometry::set_plot(const QRectF& room, double device_pixels) {
+  room_ = room;
+  device_pixels_ = device_pixels;
+  fit_plot();
+}
+
+/// All of the grid fills the plot: a fitted map has cells of one size.
+void HeatmapGeometry::fit_plot() {
+  plot_ = room_;
+  const auto whole = [this](double pixels, int cells) {
+    const double each = cells > 0 ? std::floor(pixels * device_pixels_ / cells) : 0;
+    return each >= 1 ? each * cells / device_pixels_ : pixels;
+  };
+  plot_.setWidth(whole(room_.width(), columns()));
+  plot_.setHeight(whole(room_.height(), layers_));
+}
+
+double HeatmapGeometry::snap(double pixels) const {
+  return std::round(pixels * device_pixels_) / device_pixels_;
 }
 
 bool HeatmapGeometry::is_fit() const {
@@ -45,8 +67,9 @@ QRectF HeatmapGeometry::rect_of(Cell cell) const {
   if (view_.isEmpty()) return {};
   const int first = cell.is_shared() ? 0 : first_column() + cell.expert;
   const int wide = cell.is_shared() ? shared_ : 1;
-  return QRectF(plot_.left() + (first - view_.left()) * cell_width(),
-                plot_.top() + (cell.layer - view_.top()) * cell_height(), wide * cell_width(), cell_height());
+  const auto x = [this](int column) { return snap(plot_.left() + (column - view_.left()) * cell_width()); };
+  const auto y = [this](int layer) { return snap(plot_.top() + (layer - view_.top()) * cell_height()); };
+  return {QPointF(x(first), y(cell.layer)), QPointF(x(first + wide), y(cell.layer + 1))};
 }
 
 void HeatmapGeometry::fit() {

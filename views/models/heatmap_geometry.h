@@ -16,8 +16,10 @@ class HeatmapGeometry {
  public:
   /// Keeps the view when the grid has not changed.
   void set_grid(int layers, int experts, bool shared = false);
-  void set_plot(const QRectF& plot) { plot_ = plot; }
+  /// The room there is; the plot has whole device pixels a cell at its upper left, where a cell has one.
+  void set_plot(const QRectF& room, double device_pixels = 1);
 
+  double device_pixels() const { return device_pixels_; }
   int layers() const { return layers_; }
   int experts() const { return experts_; }
   bool has_shared() const { return shared_ > 0; }
@@ -48,12 +50,16 @@ class HeatmapGeometry {
 
  private:
   void clamp();
+  void fit_plot();
+  double snap(double pixels) const;
   int columns() const { return first_column() + experts_; }
 
   int layers_ = 0;
   int experts_ = 0;
   int shared_ = 0;  ///< columns of the shared experts
   int gap_ = 0;     ///< and between them and the others
+  QRectF room_;
+  double device_pixels_ = 1;  ///< a logical pixel has
   QRectF plot_;
   QRectF view_;
 };

@@ -4,6 +4,7 @@
 #include <QObject>
 #include <algorithm>
 
+#include "probes/report/run_facts.h"
 #include "views/models/plain_text.h"
 
 namespace expertscope {
@@ -76,35 +77,16 @@ QVariant RunListModel::data(const QModelIndex& index, int role) const {
   }
 }
 
-QString run_summary(const RunInfo& run) {
-  return QObject::tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
-      .arg(visible(run.model.name), visible(run.architecture), QString::number(run.layers),
-           QString::number(run.experts), QString::number(run.top_k), visible(run.backend));
-}
-
 QString run_details(const RunInfo& run) {
-  QStringList rows;
-  const auto add = [&rows](const QString& name, const std::string& value) {
-    if (!value.empty()) {
-      rows << QStringLiteral("<tr><td>%1&nbsp;&nbsp;</td><td>%2</td></tr>")
-                  .arg(name, visible(value).toHtmlEscaped());
-    }
+  QString rows;
+  const auto add = [&rows](const QString& name, const QString& value) {
+    rows += QStringLiteral("<tr><td>%1&nbsp;&nbsp;</td><td>%2</td></tr>").arg(name, value.toHtmlEscaped());
   };
-  add(QObject::tr("run"), std::to_string(run.id) + " (" + run.kind + ")");
-  add(QObject::tr("started"), run.started_at);
-  add(QObject::tr("status"), run.status);
-  add(QObject::tr("message"), run.message);
-  add(QObject::tr("tokens"), std::to_string(run.tokens));
-  if (run.dropped_tokens > 0) add(QObject::tr("dropped tokens"), std::to_string(run.dropped_tokens));
-  add(QObject::tr("model"), run.model.path);
-  add(QObject::tr("backend"), run.backend);
-  add(QObject::tr("because"), run.backend_reason);
-  add(QObject::tr("device"), run.device.empty() ? run.device : run.device + " (" + run.driver + ")");
-  add(QObject::tr("sampling"), run.sampling);
-  add(QObject::tr("data"), run.dataset);
-  add(QObject::tr("data SHA-256"), run.dataset_sha256.substr(0, 16));
-  add(QObject::tr("program"), run.program_version);
-  return QStringLiteral("<table>%1</table>").arg(rows.join(QString()));
+  add(QObject::tr("run"), QStringLiteral("%1 (%2)").arg(QString::number(run.id), visible(run.kind)));
+  for (const RunFact& fact : run_facts(run)) {
+    add(QString::fromLatin1(fact.name), visible(fact.value));
+  }
+  return QStringLiteral("<table>%1</table>").arg(rows);
 }
 
 }  // namespace expertscope

@@ -29,8 +29,6 @@ class RunListModel final : public QAbstractListModel {
   std::shared_ptr<const std::vector<RunInfo>> runs_;
 };
 
-/// "demo | qwen3_moe | 6 layers x 16 experts, top-2 | CPU bf16": one line about what made a run.
-QString run_summary(const RunInfo& run);
 /// Everything about a run, as rich text for a tooltip.
 QString run_details(const RunInfo& run);
 

@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "views/models/numbers.h"
+
 namespace expertscope {
 
 void TokenSlotsModel::set_detail(std::shared_ptr<const TokenDetail> detail) {
@@ -30,8 +32,9 @@ QVariant TokenSlotsModel::data(const QModelIndex& index, int role) const {
   if (role == Qt::TextAlignmentRole) return static_cast<int>(Qt::AlignRight | Qt::AlignVCenter);
   if (role != Qt::DisplayRole && role != Qt::ToolTipRole) return {};
   const SlotRow& slot = detail_->slots[index.row()];
-  const int digits = role == Qt::ToolTipRole ? 9 : 3;
-  const auto real = [digits](float value) { return QString::number(value, 'g', digits); };
+  const auto real = [role](float value) {
+    return role == Qt::ToolTipRole ? all_digits(value) : number_text(static_cast<double>(value));
+  };
   const bool measured = slot.output_channel >= 0;
   const bool routed = slot.expert != kSharedExpert;
   const QString nothing = QStringLiteral("–");

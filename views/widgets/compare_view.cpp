@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/widgets/compare_view.h"
 
+#include <QAction>
 #include <QClipboard>
 #include <QComboBox>
 #include <QDir>
@@ -19,11 +20,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "views/models/colour_map.h"
 #include "views/models/comparison_text.h"
+#include "views/models/design.h"
 #include "views/models/plain_text.h"
-#include "views/models/workspace.h"
+#include "views/models/subject.h"
+#include "views/widgets/commands.h"
 #include "views/widgets/keep_focus.h"
+#include "views/widgets/view_context.h"
 
 namespace expertscope {
 namespace {
@@ -67,7 +70,7 @@ void fill_column(QTextEdit& edit, const std::string& prompt, const ComparisonCol
   QTextCharFormat muted;
   muted.setForeground(palette.color(QPalette::PlaceholderText));
   QTextCharFormat differs;
-  QColor tint = category_colour(0);
+  QColor tint = design_colours(palette).second;
   tint.setAlphaF(0.28f);
   differs.setBackground(tint);
   QTextCharFormat first = differs;
@@ -91,9 +94,9 @@ void fill_column(QTextEdit& edit, const std::string& prompt, const ComparisonCol
 
 }  // namespace
 
-CompareView::CompareView(Workspace& workspace, QWidget* parent)
+CompareView::CompareView(Subject& subject, QWidget* parent)
     : QWidget(parent),
-      workspace_(workspace),
+      subject_(subject),
       run_(new QPushButton(tr("Compare"))),
       cancel_(new QPushButton(tr("Cancel"))),
       copy_(new QPushButton(tr("Copy"))),
@@ -128,9 +131,17 @@ CompareView::CompareView(Workspace& workspace, QWidget* parent)
   layout->addWidget(make_progress());
   layout->addWidget(pages_, 1);
   fill_texts();
-  connect_workspace();
+  connect_subject();
   show_result();
   update_state();
+}
+
+CompareView::CompareView(ViewContext& context) : CompareView(context.subject) {
+  connect(this, &CompareView::run_wanted, context.commands.compare, &QAction::trigger);
+  connect(context.commands.compare, &QAction::triggered, this, [this, &context] {
+    context.raise(this);
+    subject_.compare(request(subject_.draft()));
+  });
 }
 
 QWidget* CompareView::make_tool_bar() {
@@ -157,7 +168,7 @@ QWidget* CompareView::make_tool_bar() {
     protocol_->addItem(QString::fromLatin1(protocol_name(protocol)), static_cast<int>(protocol));
   }
   protocol_->setCurrentIndex(
-      std::max(0, protocol_->findText(workspace_.settings().value(kProtocolSetting).toString())));
+      std::max(0, protocol_->findText(subject_.settings().value(kProtocolSetting).toString())));
   auto* row = new QWidget;
   auto* layout = new QHBoxLayout(row);
   layout->setContentsMargins(0, 0, 0, 0);
@@ -226,22 +237,22 @@ QWidget* CompareView::make_result() {
   return page;
 }
 
-void CompareView::connect_workspace() {
-  EngineController& engine = workspace_.engine();
+void CompareView::connect_subject() {
+  const EngineController& engine = subject_.engine();
   connect(run_, &QPushButton::clicked, this, &CompareView::run_wanted);
-  connect(cancel_, &QPushButton::clicked, &engine, &EngineController::stop);
+  connect(cancel_, &QPushButton::clicked, &subject_, &Subject::stop);
   connect(copy_, &QPushButton::clicked, this, &CompareView::copy);
   connect(texts_, &QComboBox::activated, this, &CompareView::choose_text);
   connect(protocol_, &QComboBox::currentTextChanged, this,
-          [this](const QString& name) { workspace_.settings().setValue(kProtocolSetting, name); });
+          [this](const QString& name) { subject_.settings().setValue(kProtocolSetting, name); });
   connect(&engine, &EngineController::state_changed, this, &CompareView::update_state);
   connect(&engine, &EngineController::comparison_progressed, this, &CompareView::show_progress);
   connect(&engine, &EngineController::comparison_finished, this, &CompareView::show_result);
-  connect(&workspace_, &Workspace::content_changed, this, [this] {
+  connect(&subject_, &Subject::content_changed, this, [this] {
     show_result();
     update_state();
   });
-  connect(&workspace_.edits(), &RoutingEdits::policy_changed, this, [this] {
+  connect(&subject_.edits(), &RoutingEdits::policy_changed, this, [this] {
     update_state();
     show_staleness();
   });
@@ -249,15 +260,15 @@ void CompareView::connect_workspace() {
 
 void CompareView::fill_texts() {
   texts_->addItem(tr("no text"), QString());
-  if (!workspace_.paths().demo_texts.empty()) {
-    const QDir folder(QString::fromStdString(workspace_.paths().demo_texts.string()));
+  if (!subject_.sample_texts().empty()) {
+    const QDir folder(QString::fromStdString(subject_.sample_texts().string()));
     for (const QFileInfo& file : folder.entryInfoList({"*.txt"}, QDir::Files, QDir::Name)) {
       texts_->addItem(file.fileName(), file.absoluteFilePath());
     }
   }
   texts_->insertSeparator(texts_->count());
   texts_->addItem(tr("choose a file ..."));
-  const QString last = workspace_.settings().value(kTextSetting).toString();
+  const QString last = subject_.settings().value(kTextSetting).toString();
   if (!last.isEmpty() && QFileInfo::exists(last)) set_text(last);
 }
 
@@ -275,7 +286,7 @@ void CompareView::set_text(const QString& file) {
   chosen_text_ = row;
   texts_->setCurrentIndex(row);
   protocol_->setEnabled(!file.isEmpty());
-  workspace_.settings().setValue(kTextSetting, file);
+  subject_.settings().setValue(kTextSetting, file);
 }
 
 void CompareView::choose_text(int index) {
@@ -307,11 +318,11 @@ ComparisonRequest CompareView::request(const PromptRequest& prompt) const {
 }
 
 void CompareView::update_state() {
-  const EngineState state = workspace_.engine().state();
-  const bool any_edit = workspace_.edits().any_enabled();
+  const EngineState state = subject_.engine().state();
+  const bool any_edit = subject_.edits().any_enabled();
   const bool comparing = state == EngineState::comparing;
   if (comparing) cancel_->setEnabled(true);
-  set_enabled(*run_, workspace_.engine().can_run() && any_edit,
+  set_enabled(*run_, subject_.engine().can_run() && any_edit,
               comparing ? static_cast<QWidget&>(*cancel_) : *texts_);
   run_->setToolTip(any_edit ? tr("Run the prompt with the same seed without and with the edits")
                             : tr("There is nothing to compare yet: no edit is switched on"));
@@ -320,8 +331,8 @@ void CompareView::update_state() {
   progress_row_->setVisible(comparing);
   if (!comparing) progress_text_->clear();
   empty_->setText(
-      workspace_.content() == Workspace::Content::trace
-          ? Workspace::why_not_editable()
+      subject_.content() == Subject::Content::trace
+          ? Subject::why_not_editable()
           : tr("See what your edits do.\n\n"
                "Prune, reroute or boost an expert on the map, type a prompt below and press Compare: the "
                "prompt runs twice with the same seed, without and with the edits. Choose a text to "
@@ -335,7 +346,7 @@ void CompareView::show_progress(const QString& what, double fraction) {
 }
 
 void CompareView::show_result() {
-  shown_ = workspace_.engine().comparison();
+  shown_ = subject_.engine().comparison();
   copy_->setEnabled(shown_ != nullptr);
   pages_->setCurrentIndex(shown_ ? 1 : 0);
   if (!shown_) return;
@@ -356,7 +367,7 @@ void CompareView::show_result() {
 
 void CompareView::show_staleness() {
   const auto& edited = shown_ ? shown_->request.edited : nullptr;
-  const auto now = workspace_.edits().table();
+  const auto now = subject_.edits().table();
   stale_->setVisible(edited && now && edited->policy_json != now->policy_json);
 }
 

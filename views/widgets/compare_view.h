@@ -18,16 +18,19 @@ class QTextEdit;
 
 namespace expertscope {
 
-class Workspace;
+class Subject;
+struct ViewContext;
 
 /// What the edits do: the same prompt and seed without and with them, side by side, and the perplexity of a
 /// text before and after.
 class CompareView final : public QWidget {
   Q_OBJECT
  public:
-  explicit CompareView(Workspace& workspace, QWidget* parent = nullptr);
+  explicit CompareView(Subject& subject, QWidget* parent = nullptr);
+  /// Carries out the command to compare.
+  explicit CompareView(ViewContext& context);
 
-  /// The prompt bar's settings with what is chosen here; the edits are the workspace's.
+  /// The prompt bar's settings with what is chosen here; the edits are the subject's.
   ComparisonRequest request(const PromptRequest& prompt) const;
   /// The text that is scored; empty: none.
   QString text() const;
@@ -37,7 +40,7 @@ class CompareView final : public QWidget {
   void copy() const;
 
  Q_SIGNALS:
-  /// "Run" was pressed: whoever knows the prompt calls Workspace::compare(request(prompt)).
+  /// "Run" was pressed: whoever knows the prompt calls Subject::compare(request(prompt)).
   void run_wanted();
 
  protected:
@@ -48,7 +51,7 @@ class CompareView final : public QWidget {
   QWidget* make_progress();
   QWidget* make_result();
   QWidget* make_column(QLabel* heading, QTextEdit* text);
-  void connect_workspace();
+  void connect_subject();
   void fill_texts();
   void choose_text(int index);
   void ask_for_text();
@@ -57,7 +60,7 @@ class CompareView final : public QWidget {
   void show_result();
   void show_staleness();
 
-  Workspace& workspace_;
+  Subject& subject_;
   QPushButton* run_;
   QPushButton* cancel_;
   QPushButton* copy_;

@@ -9,10 +9,14 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
-#include "views/models/workspace.h"
+#include "views/models/subject.h"
+#include "views/widgets/commands.h"
+#include "views/widgets/view_context.h"
 
 namespace expertscope {
 namespace {
+
+constexpr int kSmallestList = 40;  // pixels: what is in it moves nothing below
 
 /// A button with one word: "Undo", whatever would be undone; the tool tip says the rest.
 QToolButton* make_button(QAction& action) {
@@ -31,13 +35,18 @@ QToolButton* make_button(QAction& action) {
 
 }  // namespace
 
-EditsPanel::EditsPanel(Workspace& workspace, const QList<QAction*>& actions, QWidget* parent)
-    : QWidget(parent), workspace_(workspace), list_(new QListView), empty_(new QLabel) {
+EditsPanel::EditsPanel(ViewContext& context)
+    : EditsPanel(context.subject, {context.commands.undo, context.commands.redo, context.commands.load_policy,
+                                   context.commands.save_policy}) {}
+
+EditsPanel::EditsPanel(Subject& subject, const QList<QAction*>& actions, QWidget* parent)
+    : QWidget(parent), subject_(subject), list_(new QListView), empty_(new QLabel) {
   list_->setObjectName(QStringLiteral("edits"));
   list_->setAccessibleName(tr("Edits of the routing"));
-  list_->setModel(&workspace.edits());
+  list_->setModel(&subject.edits());
   list_->setWordWrap(true);
   list_->setFrameShape(QFrame::NoFrame);
+  list_->setMinimumHeight(kSmallestList);
   empty_->setWordWrap(true);
   empty_->setAlignment(Qt::AlignTop);
   empty_->setMargin(10);
@@ -63,25 +72,27 @@ EditsPanel::EditsPanel(Workspace& workspace, const QList<QAction*>& actions, QWi
     const Cell cell{index.data(RoutingEdits::kLayerRole).toInt(),
                     index.data(RoutingEdits::kExpertRole).toInt()};
     // An edit of whole layers names no expert.
-    if (cell.valid() && !cell.is_shared()) workspace_.selection().set_cell(cell);
+    if (cell.valid() && !cell.is_shared()) subject_.selection().set_cell(cell);
   });
-  connect(&workspace.edits(), &RoutingEdits::policy_changed, this, &EditsPanel::update_state);
-  connect(&workspace, &Workspace::content_changed, this, &EditsPanel::update_state);
+  connect(&subject.edits(), &RoutingEdits::policy_changed, this, &EditsPanel::update_state);
+  connect(&subject, &Subject::content_changed, this, &EditsPanel::update_state);
   update_state();
 }
 
 void EditsPanel::remove_current() {
   const QModelIndex index = list_->currentIndex();
   // A refusal is told by RoutingEdits::refused.
-  if (index.isValid()) (void)workspace_.edits().remove(index.row());
+  if (index.isValid()) (void)subject_.edits().remove(index.row());
 }
 
 void EditsPanel::update_state() {
-  const bool any = !workspace_.edits().policy().empty();
+  const auto count = subject_.edits().policy().edits.size();
+  const bool any = count > 0;
+  setWindowTitle(any ? tr("Edits %1").arg(count) : QString());
   list_->setVisible(any);
   empty_->setVisible(!any);
-  empty_->setText(workspace_.content() == Workspace::Content::trace
-                      ? Workspace::why_not_editable()
+  empty_->setText(subject_.content() == Subject::Content::trace
+                      ? Subject::why_not_editable()
                       : tr("No edits. Right-click an expert on the map to prune, reroute or boost it."));
 }
 

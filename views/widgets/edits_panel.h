@@ -9,14 +9,16 @@ class QListView;
 
 namespace expertscope {
 
-class Workspace;
+class Subject;
+struct ViewContext;
 
 /// The edits in force: switched on and off by their check box, removed, undone, saved and loaded.
 class EditsPanel final : public QWidget {
   Q_OBJECT
  public:
+  explicit EditsPanel(ViewContext& context);
   /// `actions` become the tool bar (undo, redo, load, save ...).
-  EditsPanel(Workspace& workspace, const QList<QAction*>& actions, QWidget* parent = nullptr);
+  EditsPanel(Subject& subject, const QList<QAction*>& actions, QWidget* parent = nullptr);
 
   QListView& list() { return *list_; }
 
@@ -26,7 +28,7 @@ class EditsPanel final : public QWidget {
  private:
   void update_state();
 
-  Workspace& workspace_;
+  Subject& subject_;
   QListView* list_;
   QLabel* empty_;
 };

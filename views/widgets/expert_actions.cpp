@@ -5,7 +5,7 @@
 #include <QMenu>
 #include <QWidget>
 
-#include "views/models/workspace.h"
+#include "views/models/subject.h"
 
 namespace expertscope {
 namespace {
@@ -15,8 +15,8 @@ constexpr int kMenuTargets = 32;   // more experts than this do not fit into a m
 
 }  // namespace
 
-ExpertActions::ExpertActions(Workspace& workspace, QWidget* window)
-    : QObject(window), workspace_(workspace), window_(window) {
+ExpertActions::ExpertActions(Subject& subject, QWidget* window)
+    : QObject(window), subject_(subject), window_(window) {
   make_prune_actions();
   reroute_ = make(QStringLiteral("reroute"), tr("&Reroute to…"),
                   tr("Pick on the map the expert that runs instead"), QKeySequence(tr("Ctrl+Shift+R")));
@@ -33,9 +33,9 @@ ExpertActions::ExpertActions(Workspace& workspace, QWidget* window)
   remove_ = make(QStringLiteral("remove_edits"), tr("Remove edits of this expert"),
                  tr("Give the expert back its own routing"), QKeySequence(tr("Ctrl+Backspace")));
   connect_actions();
-  connect(&workspace.selection(), &Selection::cell_changed, this, &ExpertActions::update_state);
-  connect(&workspace.edits(), &RoutingEdits::policy_changed, this, &ExpertActions::update_state);
-  connect(&workspace, &Workspace::content_changed, this, &ExpertActions::update_state);
+  connect(&subject.selection(), &Selection::cell_changed, this, &ExpertActions::update_state);
+  connect(&subject.edits(), &RoutingEdits::policy_changed, this, &ExpertActions::update_state);
+  connect(&subject, &Subject::content_changed, this, &ExpertActions::update_state);
   update_state();
 }
 
@@ -70,7 +70,7 @@ QList<QAction*> ExpertActions::all() const {
 }
 
 void ExpertActions::connect_actions() {
-  const auto cell = [this] { return workspace_.selection().cell(); };
+  const auto cell = [this] { return subject_.selection().cell(); };
   for (const PruneMode mode : {PruneMode::mask, PruneMode::zero, PruneMode::drop}) {
     connect(prune(mode), &QAction::triggered, this, [this, cell, mode] {
       add({PruneEdit{cell().expert, mode}, {cell().layer}, true, {}});
@@ -83,21 +83,21 @@ void ExpertActions::connect_actions() {
   connect(force_, &QAction::triggered, this, [this, cell] {
     add({ForceEdit{cell().expert}, {cell().layer}, true, {}});
   });
-  connect(remove_, &QAction::triggered, this, [this, cell] { (void)workspace_.edits().remove_on(cell()); });
+  connect(remove_, &QAction::triggered, this, [this, cell] { (void)subject_.edits().remove_on(cell()); });
 }
 
 void ExpertActions::add(const RoutingEdit& edit) {
   // A refusal is told by RoutingEdits::refused.
-  (void)workspace_.edits().add(edit);
+  (void)subject_.edits().add(edit);
 }
 
 void ExpertActions::add_bias(float logit) {
-  const Cell cell = workspace_.selection().cell();
-  const float before = workspace_.edits().marks().at(cell).bias;
+  const Cell cell = subject_.selection().cell();
+  const float before = subject_.edits().marks().at(cell).bias;
   const float sum = before + logit;
   if (const int row = sum == 0 ? only_bias(cell) : -1; row >= 0) {
     // Boosting what was suppressed by as much leaves nothing.
-    (void)workspace_.edits().remove(row);
+    (void)subject_.edits().remove(row);
     return;
   }
   add({BiasEdit{cell.expert, sum}, {cell.layer}, true, {}});
@@ -105,7 +105,7 @@ void ExpertActions::add_bias(float logit) {
 
 int ExpertActions::only_bias(Cell cell) const {
   int found = -1;
-  const auto& edits = workspace_.edits().policy().edits;
+  const auto& edits = subject_.edits().policy().edits;
   for (std::size_t row = 0; row < edits.size(); ++row) {
     const RoutingEdit& edit = edits[row];
     if (!edit.enabled || !std::holds_alternative<BiasEdit>(edit.action) || !edit_touches(edit, cell))
@@ -121,12 +121,12 @@ void ExpertActions::ask_bias() {
   dialog->setAttribute(Qt::WA_DeleteOnClose);
   dialog->setInputMode(QInputDialog::DoubleInput);
   dialog->setWindowTitle(tr("Router logit"));
-  const Cell cell = workspace_.selection().cell();
+  const Cell cell = subject_.selection().cell();
   dialog->setLabelText(
       tr("Added to the router logit of expert %1 in layer %2:").arg(cell.expert).arg(cell.layer));
   dialog->setDoubleRange(-1000, 1000);
   dialog->setDoubleDecimals(2);
-  dialog->setDoubleValue(workspace_.edits().marks().at(cell).bias);
+  dialog->setDoubleValue(subject_.edits().marks().at(cell).bias);
   connect(dialog, &QInputDialog::doubleValueSelected, this, [this, cell](double logit) {
     add({BiasEdit{cell.expert, static_cast<float>(logit)}, {cell.layer}, true, {}});
   });
@@ -138,15 +138,15 @@ void ExpertActions::reroute_to(int layer, int from, int to) {
 }
 
 void ExpertActions::fill_menu(QMenu& menu) {
-  const Cell cell = workspace_.selection().cell();
+  const Cell cell = subject_.selection().cell();
   menu.setToolTipsVisible(true);
   menu.addSection(tr("Layer %1, %2").arg(QString::number(cell.layer), expert_name(cell)));
   if (cell.is_shared()) {
     menu.addAction(why_not_routed())->setEnabled(false);
     return;
   }
-  if (!workspace_.can_edit()) {
-    menu.addAction(Workspace::why_not_editable())->setEnabled(false);
+  if (!subject_.can_edit()) {
+    menu.addAction(Subject::why_not_editable())->setEnabled(false);
     return;
   }
   QMenu* prune = menu.addMenu(tr("&Prune"));
@@ -164,8 +164,8 @@ void ExpertActions::fill_reroute_menu(QMenu& menu) {
   QAction* pick = menu.addAction(tr("Pick on the map…"));
   connect(pick, &QAction::triggered, this, &ExpertActions::pick_wanted);
   menu.addSeparator();
-  const Cell cell = workspace_.selection().cell();
-  const auto table = workspace_.expert_table();
+  const Cell cell = subject_.selection().cell();
+  const auto table = subject_.expert_table();
   if (!table) return;
   if (table->experts > kMenuTargets) {
     QAction* number = menu.addAction(tr("Expert number…"));
@@ -199,16 +199,16 @@ QString ExpertActions::why_not_routed() {
 }
 
 void ExpertActions::update_state() {
-  const Cell cell = workspace_.selection().cell();
-  const auto table = workspace_.expert_table();
+  const Cell cell = subject_.selection().cell();
+  const auto table = subject_.expert_table();
   const bool in_model = table && cell.valid() && table->has(cell.layer, cell.expert);
-  const bool enabled = in_model && !cell.is_shared() && workspace_.can_edit();
+  const bool enabled = in_model && !cell.is_shared() && subject_.can_edit();
   for (QAction* action : all()) {
     action->setEnabled(enabled);
     // A button that can not be pressed says why.
     action->setToolTip(cell.is_shared() ? why_not_routed() : action->statusTip());
   }
-  remove_->setEnabled(enabled && workspace_.edits().has_edit_on(cell));
+  remove_->setEnabled(enabled && subject_.edits().has_edit_on(cell));
 }
 
 }  // namespace expertscope

@@ -13,7 +13,7 @@ class QWidget;
 
 namespace expertscope {
 
-class Workspace;
+class Subject;
 
 /// What a person can do to the selected expert: the same actions in the Edit menu, on the map's context menu
 /// and on the inspector's buttons.
@@ -21,7 +21,7 @@ class ExpertActions final : public QObject {
   Q_OBJECT
  public:
   /// `window` is the parent of dialogs.
-  ExpertActions(Workspace& workspace, QWidget* window);
+  ExpertActions(Subject& subject, QWidget* window);
 
   QAction* prune(PruneMode mode) const;
   QAction* reroute() const { return reroute_; }
@@ -55,7 +55,7 @@ class ExpertActions final : public QObject {
   static QString why_not_routed();
   void update_state();
 
-  Workspace& workspace_;
+  Subject& subject_;
   QWidget* window_;
   QAction* prune_mask_;
   QAction* prune_zero_;

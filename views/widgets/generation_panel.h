@@ -4,6 +4,7 @@
 #include <QWidget>
 
 class QButtonGroup;
+class QLabel;
 class QPlainTextEdit;
 class QStackedWidget;
 
@@ -12,32 +13,37 @@ namespace expertscope {
 class ElidedLabel;
 class PromptBar;
 class TokenStrip;
-class Workspace;
+class Subject;
+struct ViewContext;
 
 /// The generated text, as tokens or as running text over the whole width, and the prompt below it.
 class GenerationPanel final : public QWidget {
   Q_OBJECT
  public:
-  explicit GenerationPanel(Workspace& workspace, QWidget* parent = nullptr);
+  explicit GenerationPanel(ViewContext& context);
 
   PromptBar& prompt() { return *prompt_; }
   TokenStrip& strip() { return *strip_; }
   QString text() const;
+  QSize minimumSizeHint() const override;
+
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
 
  private:
   QWidget* make_bar();
-  QWidget* make_rows();
   void show_as(int page);
-  void connect_workspace();
+  void connect_subject();
   void append_text(const QString& text);
   void update_strip();
   void update_caption();
   void show_stored_text();
 
-  Workspace& workspace_;
+  Subject& subject_;
   PromptBar* prompt_;
   QPlainTextEdit* text_;
   TokenStrip* strip_;
+  QLabel* title_;
   ElidedLabel* caption_;
   QButtonGroup* views_;
   QStackedWidget* pages_;

@@ -1,129 +1,164 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/widgets/heatmap_marks.h"
 
+#include <QCoreApplication>
 #include <QPainterPath>
 #include <QPen>
 #include <algorithm>
 #include <cmath>
 
-#include "views/models/colour_map.h"
-
 namespace expertscope {
 namespace {
 
-const QColor kHalo(0, 0, 0, 210);
-const QColor kInk(Qt::white);
+constexpr double kSmallestRing = 4;  // pixels inside of it: 9 across with its lines and more
 
-/// Strokes a path light on dark: readable on every colour of the map.
-void stroke(QPainter& painter, const QPainterPath& path, double width, const QColor& ink,
-            Qt::PenStyle style = Qt::SolidLine) {
-  painter.setBrush(Qt::NoBrush);
-  painter.setPen(QPen(kHalo, width + 2.2, Qt::SolidLine, Qt::RoundCap, Qt::RoundJoin));
-  painter.drawPath(path);
-  QPen pen(ink, width, style, Qt::RoundCap, Qt::RoundJoin);
-  if (style == Qt::CustomDashLine || style == Qt::DashLine) pen.setDashPattern({1.6, 2.2});
-  painter.setPen(pen);
-  painter.drawPath(path);
+QString tr(const char* text) {
+  return QCoreApplication::translate("HeatmapMarks", text);
 }
 
-QPainterPath cross(const QRectF& box) {
+void add_line(QPainterPath& path, const QPointF& from, const QPointF& to) {
+  path.moveTo(from);
+  path.lineTo(to);
+}
+
+void add_cross(QPainterPath& path, const QRectF& box) {
+  add_line(path, box.topLeft(), box.bottomRight());
+  add_line(path, box.topRight(), box.bottomLeft());
+}
+
+/// The lines of a glyph; the filled ones are outlines.
+QPainterPath shape_of(Glyph glyph, const QRectF& box) {
   QPainterPath path;
-  path.moveTo(box.topLeft());
-  path.lineTo(box.bottomRight());
-  path.moveTo(box.topRight());
-  path.lineTo(box.bottomLeft());
+  const QPointF centre = box.center();
+  const QPointF left(box.left(), centre.y());
+  const QPointF right(box.right(), centre.y());
+  switch (glyph) {
+    case Glyph::super:
+      path.addPolygon(
+          QPolygonF(QList<QPointF>{{centre.x(), box.top()}, box.bottomRight(), box.bottomLeft()}));
+      path.closeSubpath();
+      break;
+    case Glyph::mask:
+    case Glyph::drop:
+      add_cross(path, box.adjusted(1, 1, -1, -1));
+      break;
+    case Glyph::zero:
+      path.addEllipse(box);
+      add_line(path, box.topRight(), box.bottomLeft());
+      break;
+    case Glyph::reroute:
+      add_line(path, left, right);
+      add_line(path, right - QPointF(box.width() * 0.4, box.height() * 0.35), right);
+      add_line(path, right - QPointF(box.width() * 0.4, -box.height() * 0.35), right);
+      break;
+    case Glyph::boost:
+      add_line(path, {centre.x(), box.top()}, {centre.x(), box.bottom()});
+      [[fallthrough]];
+    case Glyph::suppress:
+      add_line(path, left, right);
+      break;
+    case Glyph::force:
+      path.addPolygon(
+          QPolygonF(QList<QPointF>{{centre.x(), box.top()}, right, {centre.x(), box.bottom()}, left}));
+      path.closeSubpath();
+      break;
+  }
   return path;
 }
 
-void paint_prune(QPainter& painter, const QRectF& box, PruneMode mode, double width) {
-  switch (mode) {
-    case PruneMode::mask:
-      stroke(painter, cross(box), width, kInk);
-      return;
-    case PruneMode::drop:
-      stroke(painter, cross(box), width, kInk, Qt::DashLine);
-      return;
-    case PruneMode::zero: {
-      QPainterPath path;
-      path.addEllipse(box);
-      path.moveTo(box.topRight());
-      path.lineTo(box.bottomLeft());
-      stroke(painter, path, width, kInk);
-      return;
-    }
-  }
-}
-
-void paint_bias(QPainter& painter, const QRectF& box, bool boost, double width) {
-  QPainterPath path;
-  path.moveTo(box.left(), box.center().y());
-  path.lineTo(box.right(), box.center().y());
-  if (boost) {
-    path.moveTo(box.center().x(), box.top());
-    path.lineTo(box.center().x(), box.bottom());
-  }
-  stroke(painter, path, width, kInk);
-}
-
-void paint_lock(QPainter& painter, const QRectF& box, double width) {
-  QPainterPath path;
-  const QRectF body(box.left(), box.center().y(), box.width(), box.height() / 2);
-  path.addRect(body);
-  const QRectF bow(box.left() + box.width() * 0.2, box.top(), box.width() * 0.6, box.height());
-  path.moveTo(bow.left(), body.top());
-  path.arcTo(bow, 180, -180);
-  stroke(painter, path, width, kInk);
-}
-
-QRectF centred(const QPointF& centre, double size) {
-  return {centre.x() - size / 2, centre.y() - size / 2, size, size};
+bool is_filled(Glyph glyph) {
+  return glyph == Glyph::super || glyph == Glyph::force;
 }
 
 }  // namespace
 
-void paint_cell_marks(QPainter& painter, const QRectF& rect, const CellMarks& marks) {
-  const double smaller = std::min(rect.width(), rect.height());
-  const double width = std::clamp(smaller / 14, 1.0, 2.4);
+QString glyph_name(Glyph glyph) {
+  switch (glyph) {
+    case Glyph::super:
+      return tr("super expert");
+    case Glyph::mask:
+      return tr("prune");
+    case Glyph::zero:
+      return tr("prune, zero");
+    case Glyph::drop:
+      return tr("prune, drop");
+    case Glyph::reroute:
+      return tr("reroute");
+    case Glyph::boost:
+      return tr("boost");
+    case Glyph::suppress:
+      return tr("suppress");
+    case Glyph::force:
+      return tr("force");
+  }
+  return {};
+}
+
+std::vector<Glyph> glyphs_of(const CellMarks& marks) {
+  std::vector<Glyph> glyphs;
   if (marks.prune) {
-    painter.fillRect(rect, QColor(0, 0, 0, 90));
-    const double size = std::clamp(smaller * 0.6, 3.0, 26.0);
-    paint_prune(painter, centred(rect.center(), size), *marks.prune, width);
+    glyphs.push_back(*marks.prune == PruneMode::mask   ? Glyph::mask
+                     : *marks.prune == PruneMode::zero ? Glyph::zero
+                                                       : Glyph::drop);
   }
-  const double corner = std::clamp(smaller * 0.3, 3.0, 12.0);
-  if (marks.bias != 0) {
-    const QPointF at(rect.right() - corner * 0.9, rect.top() + corner * 0.9);
-    paint_bias(painter, centred(at, corner), marks.bias > 0, width);
+  if (marks.reroute_to >= 0) glyphs.push_back(Glyph::reroute);
+  if (marks.bias != 0) glyphs.push_back(marks.bias > 0 ? Glyph::boost : Glyph::suppress);
+  if (marks.force) glyphs.push_back(Glyph::force);
+  return glyphs;
+}
+
+void paint_glyph(QPainter& painter, Glyph glyph, const QRectF& box, const QColor& ink, bool halo) {
+  const QPainterPath path = shape_of(glyph, box);
+  const double width = std::clamp(box.width() / 6, 1.5, 2.4);
+  painter.save();
+  painter.setRenderHint(QPainter::Antialiasing);
+  if (halo) {
+    painter.setPen(QPen(Qt::black, width + 2, Qt::SolidLine, Qt::RoundCap, Qt::RoundJoin));
+    painter.drawPath(path);
   }
-  if (marks.force) {
-    const QPointF at(rect.left() + corner * 0.9, rect.top() + corner * 0.9);
-    paint_lock(painter, centred(at, corner), width * 0.8);
+  if (is_filled(glyph)) {
+    painter.fillPath(path, ink);
+  } else {
+    QPen pen(ink, width, Qt::SolidLine, Qt::FlatCap);
+    if (glyph == Glyph::drop) pen.setDashPattern({1.2, 1});
+    painter.setPen(pen);
+    painter.setBrush(Qt::NoBrush);
+    painter.drawPath(path);
   }
+  painter.restore();
+}
+
+void paint_ring(QPainter& painter, const QRectF& cell, const QColor& ink) {
+  const double wider = std::max(0.0, kSmallestRing - cell.width()) / 2;
+  const double higher = std::max(0.0, kSmallestRing - cell.height()) / 2;
+  const QRectF ring = cell.adjusted(-wider - 2, -higher - 2, wider + 2, higher + 2);
+  painter.save();
+  painter.setBrush(Qt::NoBrush);
+  painter.setPen(QPen(Qt::black, 4, Qt::SolidLine, Qt::SquareCap, Qt::MiterJoin));
+  painter.drawRect(ring);
+  painter.setPen(QPen(ink, 2, Qt::SolidLine, Qt::SquareCap, Qt::MiterJoin));
+  painter.drawRect(ring);
+  painter.restore();
 }
 
 void paint_reroute_arrow(QPainter& painter, const QRectF& from, const QRectF& to) {
-  const QPointF start = from.center();
-  const QPointF end = to.center();
-  const double distance = std::abs(end.x() - start.x());
-  if (distance < 1) return;
-  const double width = std::clamp(from.height() / 14, 1.2, 2.4);
-  const double bend = std::clamp(from.height() * 0.42, 3.0, 26.0);
-  const QPointF top((start.x() + end.x()) / 2, start.y() - 2 * bend);
+  const bool rightwards = to.center().x() > from.center().x();
+  const double way = rightwards ? 1 : -1;
+  const QPointF start(rightwards ? from.right() + 2 : from.left() - 2, from.center().y());
+  const QPointF end(rightwards ? to.left() : to.right(), to.center().y());
+  if ((end.x() - start.x()) * way < 2) return;
+  const double head = std::clamp(from.height() * 0.4, 4.0, 8.0);
   QPainterPath path(start);
-  path.quadTo(top, end);
-  // The head follows the curve's direction at its end.
-  const QPointF direction = end - top;
-  const double length = std::hypot(direction.x(), direction.y());
-  const QPointF unit = direction / std::max(length, 1e-6);
-  const double head = std::clamp(from.height() * 0.28, 4.0, 10.0);
-  const QPointF side(-unit.y(), unit.x());
-  path.moveTo(end - unit * head + side * head * 0.6);
   path.lineTo(end);
-  path.lineTo(end - unit * head - side * head * 0.6);
-  const QColor ink = category_colour(0);
-  stroke(painter, path, width, ink);
-  painter.setPen(QPen(kHalo, 1));
-  painter.setBrush(ink);
-  painter.drawEllipse(start, width * 1.6, width * 1.6);
+  add_line(path, end - QPointF(way * head, head * 0.7), end);
+  add_line(path, end - QPointF(way * head, -head * 0.7), end);
+  painter.save();
+  painter.setBrush(Qt::NoBrush);
+  painter.setPen(QPen(Qt::black, 4, Qt::SolidLine, Qt::RoundCap, Qt::RoundJoin));
+  painter.drawPath(path);
+  painter.setPen(QPen(Qt::white, 1.6, Qt::SolidLine, Qt::RoundCap, Qt::RoundJoin));
+  painter.drawPath(path);
+  painter.restore();
 }
 
 }  // namespace expertscope

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include <QImage>
+#include <QFont>
 #include <QPainter>
 #include <QPalette>
 #include <QRectF>
@@ -12,6 +12,7 @@
 #include "views/models/edit_marks.h"
 #include "views/models/heatmap_data.h"
 #include "views/models/heatmap_geometry.h"
+#include "views/widgets/heatmap_marks.h"
 
 namespace expertscope {
 
@@ -23,36 +24,66 @@ struct HeatmapScene {
   std::optional<Cell> hovered;
   std::optional<Cell> reroute_source;  ///< a target is being picked on the map
   std::vector<Cell> token_cells;       ///< experts the selected token ran
-  std::vector<Cell> super_cells;       ///< super experts, marked on the map of maxima
+  std::vector<Cell> super_cells;       ///< super experts
   bool logarithmic = false;
 };
 
-/// Paints a scene, on screen and into exported pictures.
+/// What is marked of one cell, for the margin: a label with a leader.
+struct CellLabel {
+  Cell cell;
+  std::vector<Glyph> glyphs;
+  QString text;   ///< "E92", "E17→44"
+  int cells = 1;  ///< that it stands for
+};
+
+/// One label a marked cell, by layer and expert. Over `most` of them one a kind and layer, with their number.
+std::vector<CellLabel> margin_labels(const HeatmapScene& scene, std::size_t most = 40);
+/// Moves heights apart to `distance`, in their order and within [top, bottom] as far as there is room.
+std::vector<double> pushed_apart(std::vector<double> heights, double distance, double top, double bottom);
+
+/// Paints a scene, on screen and into exported pictures: the map, the difference of two runs, any size.
+/// Marks lie outside their cells, whose values stay to be seen.
 class HeatmapPainter {
  public:
   HeatmapPainter(const HeatmapScene& scene, const HeatmapGeometry& geometry, const QPalette& palette,
                  const QFont& font);
 
-  /// Room around the plot for axes and legend.
+  /// Room around the plot for axes, labels and legend.
   static QMarginsF margins(const QFont& font);
 
   void paint(QPainter& painter, const QRectF& area) const;
 
  private:
+  // heatmap_painter.cpp: what is inside the plot, and the axes
   void paint_cells(QPainter& painter) const;
   void paint_cell(QPainter& painter, Cell cell, const ColourScale& scale) const;
   void paint_image(QPainter& painter, const ColourScale& scale) const;
+  QRgb cell_colour(Cell cell, const ColourScale& scale) const;
+  void paint_unused(QPainter& painter, const QRectF& rect) const;
   void paint_unmeasured(QPainter& painter, const QRectF& rect) const;
   void paint_dense_layers(QPainter& painter) const;
   void paint_marks(QPainter& painter) const;
+  void paint_arrows(QPainter& painter) const;
   void paint_super_cells(QPainter& painter) const;
   void paint_token_cells(QPainter& painter) const;
-  void paint_outline(QPainter& painter, Cell cell, const QColor& colour, double width) const;
+  void paint_selection(QPainter& painter) const;
   void paint_layer_axis(QPainter& painter) const;
   void paint_expert_axis(QPainter& painter) const;
-  void paint_shared_label(QPainter& painter, double top) const;
-  void paint_legend(QPainter& painter, const QRectF& area) const;
-  void paint_legend_bar(QPainter& painter, const QRectF& bar) const;
+  void paint_shared_label(QPainter& painter) const;
+  /// Experts that one column of the picture stands for.
+  int experts_a_column() const;
+  bool is_in_sight(Cell cell) const;
+
+  // heatmap_margin.cpp: what stands beside and below it
+  void paint_ticks(QPainter& painter, const std::vector<CellLabel>& labels) const;
+  void paint_labels(QPainter& painter, const std::vector<CellLabel>& labels, const QRectF& area) const;
+  void paint_legend(QPainter& painter, const std::vector<CellLabel>& labels, const QRectF& area) const;
+  double paint_scale(QPainter& painter, double left, double top) const;
+  void paint_pointer(QPainter& painter, const QRectF& bar, const ColourScale& scale) const;
+  double paint_swatches(QPainter& painter, double left, double top, double right) const;
+  void paint_kinds(QPainter& painter, const std::vector<CellLabel>& labels, double left, double right) const;
+  QColor ink_of(Glyph glyph) const;
+
   /// fn(cell) for every cell in sight, dense layers' too.
   template <class Fn>
   void for_visible_cells(Fn&& fn) const;
@@ -60,7 +91,7 @@ class HeatmapPainter {
   const HeatmapScene& scene_;
   const HeatmapGeometry& geometry_;
   const QPalette& palette_;
-  QFont font_;
+  QFont font_;  ///< of axes, labels and legend
 };
 
 }  // namespace expertscope

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/widgets/heatmap_panel.h"
 
-#include <QCheckBox>
+#include <QClipboard>
 #include <QComboBox>
+#include <QGuiApplication>
 #include <QHBoxLayout>
-#include <QLabel>
+#include <QMenu>
 #include <QToolButton>
 #include <QVBoxLayout>
 #include <algorithm>
 
 #include "views/models/expert_numbers.h"
+#include "views/models/numbers.h"
 #include "views/models/plain_text.h"
-#include "views/models/workspace.h"
+#include "views/models/subject.h"
+#include "views/widgets/commands.h"
+#include "views/widgets/expert_actions.h"
+#include "views/widgets/view_bar.h"
+#include "views/widgets/view_context.h"
 #include "views/widgets/warning_label.h"
 
 namespace expertscope {
@@ -46,24 +52,23 @@ QString difference_names(const std::vector<RunDifference>& differences) {
 
 }  // namespace
 
-HeatmapPanel::HeatmapPanel(Workspace& workspace, QWidget* parent)
-    : QWidget(parent), workspace_(workspace), map_(new HeatmapView) {
+HeatmapPanel::HeatmapPanel(ViewContext& context)
+    : context_(context), subject_(context.subject), map_(new HeatmapView) {
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(0);
   layout->addWidget(make_tool_bar());
   layout->addWidget(map_, 1);
   map_->set_tooltip([this](Cell cell) { return tooltip(cell); });
-  map_->set_logarithmic(logarithmic_->isChecked());
-  connect_workspace();
+  map_->set_logarithmic(scale_->currentData().toBool());
+  connect_subject();
+  connect_commands();
   update_data();
   update_hint();
 }
 
 QWidget* HeatmapPanel::make_tool_bar() {
-  auto* bar = new QWidget;
-  auto* layout = new QHBoxLayout(bar);
-  layout->setContentsMargins(8, 5, 8, 5);
+  auto* bar = new ViewBar;
   metric_ = new QComboBox;
   metric_->setObjectName(QStringLiteral("metric"));
   metric_->setAccessibleName(tr("Metric of the routing map"));
@@ -72,62 +77,94 @@ QWidget* HeatmapPanel::make_tool_bar() {
     metric_->setItemData(metric_->count() - 1, metric_explanation(metric), Qt::ToolTipRole);
   }
   metric_->setCurrentIndex(
-      std::clamp(workspace_.settings().value(kMetricKey, 0).toInt(), 0, metric_->count() - 1));
-  logarithmic_ = new QCheckBox(tr("Log"));
-  logarithmic_->setObjectName(QStringLiteral("logarithmic"));
-  logarithmic_->setToolTip(tr("Logarithmic colour scale"));
-  logarithmic_->setChecked(workspace_.settings().value(kLogKey, false).toBool());
+      std::clamp(subject_.settings().value(kMetricKey, 0).toInt(), 0, metric_->count() - 1));
+  scale_ = new QComboBox;
+  scale_->setObjectName(QStringLiteral("scale"));
+  scale_->setAccessibleName(tr("Colour scale"));
+  scale_->setToolTip(tr("How values become colours; a difference is logarithmic on both sides of 0"));
+  scale_->addItem(tr("log scale"), true);
+  scale_->addItem(tr("linear scale"), false);
+  scale_->setCurrentIndex(subject_.settings().value(kLogKey, true).toBool() ? 0 : 1);
   baseline_ = new QComboBox;
   baseline_->setObjectName(QStringLiteral("baseline"));
   baseline_->setAccessibleName(tr("Baseline run"));
   baseline_->setToolTip(tr("Show the signed difference to another run of this trace"));
   baseline_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
-  auto* fit = new QToolButton;
-  fit->setText(tr("Fit"));
-  fit->setToolTip(tr("Show the whole map (Home)"));
-  fit->setAutoRaise(true);
   warning_ = new WarningLabel;
   warning_->setObjectName(QStringLiteral("baseline_warning"));
-  reading_ = new QLabel;
-  reading_->setObjectName(QStringLiteral("map_reading"));
-  reading_->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
-  reading_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
-  layout->addWidget(metric_);
-  layout->addWidget(logarithmic_);
-  layout->addSpacing(8);
+  bar->add(metric_);
+  bar->add(scale_);
+  bar->add_separator();
   // What comes, goes or is as wide as its text stands behind what is clicked.
-  layout->addWidget(fit);
-  layout->addWidget(baseline_);
-  layout->addWidget(warning_);
-  layout->addWidget(reading_, 1);
-  connect(fit, &QToolButton::clicked, map_, &HeatmapView::fit);
+  bar->add(baseline_);
+  bar->add(warning_);
+  bar->add_stretch();
+  bar->add(bar->make_button(*context_.commands.fit, tr("Fit")));
+  bar->add(bar->make_button(*context_.commands.export_picture, tr("Export…")));
   connect(metric_, &QComboBox::currentIndexChanged, this, [this](int index) {
-    workspace_.settings().setValue(kMetricKey, index);
+    subject_.settings().setValue(kMetricKey, index);
+    context_.commands.metrics[index]->setChecked(true);
     update_data();
-    Q_EMIT metric_changed(shown_metric());
   });
-  connect(logarithmic_, &QCheckBox::toggled, this, [this](bool on) {
-    workspace_.settings().setValue(kLogKey, on);
-    map_->set_logarithmic(on);
+  connect(scale_, &QComboBox::currentIndexChanged, this, [this] {
+    const bool logarithmic = scale_->currentData().toBool();
+    subject_.settings().setValue(kLogKey, logarithmic);
+    map_->set_logarithmic(logarithmic);
   });
   return bar;
 }
 
-void HeatmapPanel::connect_workspace() {
-  Selection& selection = workspace_.selection();
+void HeatmapPanel::connect_commands() {
+  const Commands& commands = context_.commands;
+  for (QAction* action : commands.metrics) {
+    action->setChecked(action->data().toInt() == static_cast<int>(shown_metric()));
+    connect(action, &QAction::triggered, this,
+            [this, action] { set_metric(static_cast<HeatmapMetric>(action->data().toInt())); });
+  }
+  connect(commands.zoom_in, &QAction::triggered, map_, &HeatmapView::zoom_in);
+  connect(commands.zoom_out, &QAction::triggered, map_, &HeatmapView::zoom_out);
+  connect(commands.fit, &QAction::triggered, map_, &HeatmapView::fit);
+  connect(commands.copy_picture, &QAction::triggered, this, [this] {
+    QGuiApplication::clipboard()->setImage(map_->figure(2));
+    context_.notify(tr("The map is on the clipboard."));
+  });
+  connect(commands.export_picture, &QAction::triggered, this, [this] {
+    context_.save_picture([map = map_](const QString& suffix) { return map->figure_file(suffix); });
+  });
+  connect(&context_.experts, &ExpertActions::pick_wanted, this, [this] {
+    context_.raise(this);
+    map_->pick_reroute_target(subject_.selection().cell());
+  });
+  connect(map_, &HeatmapView::menu_requested, this,
+          [this](Cell, const QPoint& global) { show_menu(global); });
+  connect(map_, &HeatmapView::reroute_picked, &context_.experts, [this](Cell source, int target) {
+    context_.experts.reroute_to(source.layer, source.expert, target);
+  });
+}
+
+void HeatmapPanel::show_menu(const QPoint& global) {
+  auto* menu = new QMenu(this);
+  menu->setObjectName(QStringLiteral("cell_menu"));
+  menu->setAttribute(Qt::WA_DeleteOnClose);
+  context_.experts.fill_menu(*menu);
+  menu->popup(global);
+}
+
+void HeatmapPanel::connect_subject() {
+  Selection& selection = subject_.selection();
   connect(map_, &HeatmapView::cell_selected, &selection, &Selection::set_cell);
   connect(&selection, &Selection::cell_changed, map_, &HeatmapView::set_selected);
   connect(&selection, &Selection::cell_changed, this, &HeatmapPanel::update_reading);
   connect(map_, &HeatmapView::cell_hovered, this,
-          [this](Cell cell) { update_reading(cell.valid() ? cell : workspace_.selection().cell()); });
-  connect(&workspace_.trace(), &TraceSource::view_changed, this, [this] {
+          [this](Cell cell) { update_reading(cell.valid() ? cell : subject_.selection().cell()); });
+  connect(&subject_.trace(), &TraceSource::view_changed, this, [this] {
     update_baselines();
     update_data();
     update_warning();
     update_token_cells();
   });
   connect(&selection, &Selection::token_changed, this, &HeatmapPanel::update_token_cells);
-  connect(&workspace_, &Workspace::content_changed, this, [this] {
+  connect(&subject_, &Subject::content_changed, this, [this] {
     map_->end_pick();
     map_->set_data(nullptr);
     map_->fit();
@@ -136,14 +173,13 @@ void HeatmapPanel::connect_workspace() {
     update_warning();
     update_hint();
   });
-  connect(&workspace_, &Workspace::marks_changed, this, [this] {
+  connect(&subject_, &Subject::marks_changed, this, [this] {
     map_->end_pick();
-    map_->set_marks(workspace_.marks());
+    map_->set_marks(subject_.marks());
   });
-  connect(&workspace_.engine(), &EngineController::state_changed, this, &HeatmapPanel::update_hint);
-  connect(baseline_, &QComboBox::activated, this, [this](int index) {
-    workspace_.selection().set_baseline(baseline_->itemData(index).toLongLong());
-  });
+  connect(&subject_.engine(), &EngineController::state_changed, this, &HeatmapPanel::update_hint);
+  connect(baseline_, &QComboBox::activated, this,
+          [this](int index) { subject_.selection().set_baseline(baseline_->itemData(index).toLongLong()); });
   update_baselines();
 }
 
@@ -156,24 +192,24 @@ void HeatmapPanel::set_metric(HeatmapMetric metric) {
 }
 
 void HeatmapPanel::update_data() {
-  const auto table = workspace_.expert_table();
+  const auto table = subject_.expert_table();
   if (!table) {
     map_->set_data(nullptr);
     return;
   }
   HeatmapData values;
-  const auto view = workspace_.view();
+  const auto view = subject_.view();
   if (view && view->baseline && view->run) values = make_difference(*table, *view->baseline, shown_metric());
   if (values.empty()) values = make_heatmap(*table, shown_metric());
   map_->set_data(std::make_shared<const HeatmapData>(std::move(values)));
   update_super_cells();
   update_figure();
   const Cell hovered = map_->scene().hovered.value_or(Cell{});
-  update_reading(hovered.valid() ? hovered : workspace_.selection().cell());
+  update_reading(hovered.valid() ? hovered : subject_.selection().cell());
 }
 
 void HeatmapPanel::update_figure() {
-  const auto view = workspace_.view();
+  const auto view = subject_.view();
   if (!view || !view->run) {
     map_->set_figure({}, metric_name(shown_metric()));
     return;
@@ -188,13 +224,13 @@ void HeatmapPanel::update_figure() {
     caption += tr(" · minus run %1").arg(view->query.baseline);
     if (!view->differences.empty()) caption += tr(" (%1)").arg(difference_names(view->differences));
   }
-  map_->set_figure(workspace_.run_marks(), caption);
+  map_->set_figure(subject_.run_marks(), caption);
 }
 
 void HeatmapPanel::update_super_cells() {
   std::vector<Cell> cells;
-  const auto view = workspace_.view();
-  if (view && view->run && shown_metric() == HeatmapMetric::output_max) {
+  const auto view = subject_.view();
+  if (view && view->run) {
     for (const SuperExpert& expert : view->run->super_experts.super_experts) {
       cells.push_back({expert.layer, expert.expert});
     }
@@ -204,8 +240,8 @@ void HeatmapPanel::update_super_cells() {
 
 void HeatmapPanel::update_token_cells() {
   std::vector<Cell> cells;
-  const auto view = workspace_.view();
-  if (view && view->token && view->token->token.index == workspace_.selection().token()) {
+  const auto view = subject_.view();
+  if (view && view->token && view->token->token.index == subject_.selection().token()) {
     for (const SlotRow& slot : view->token->slots) {
       cells.push_back({slot.layer, slot.expert});
     }
@@ -214,9 +250,9 @@ void HeatmapPanel::update_token_cells() {
 }
 
 void HeatmapPanel::update_hint() {
-  if (workspace_.content() == Workspace::Content::trace) {
+  if (subject_.content() == Subject::Content::trace) {
     map_->set_hint(tr("This run has no measurements"));
-  } else if (workspace_.engine().state() == EngineState::generating) {
+  } else if (subject_.engine().state() == EngineState::generating) {
     map_->set_hint({});
   } else {
     map_->set_hint(tr("Type a prompt below and press Generate: the map fills while tokens appear"));
@@ -224,11 +260,11 @@ void HeatmapPanel::update_hint() {
 }
 
 void HeatmapPanel::update_baselines() {
-  const std::int64_t chosen = workspace_.selection().baseline();
-  const std::int64_t shown = workspace_.view() && workspace_.view()->run ? workspace_.view()->run->run.id : 0;
+  const std::int64_t chosen = subject_.selection().baseline();
+  const std::int64_t shown = subject_.view() && subject_.view()->run ? subject_.view()->run->run.id : 0;
   QStringList labels{tr("no baseline")};
   QVariantList runs{0};
-  if (const auto view = workspace_.view()) {
+  if (const auto view = subject_.view()) {
     for (const RunInfo& run : *view->runs) {
       if (run.id == shown) continue;
       labels << tr("minus run %1").arg(run.id);
@@ -250,7 +286,7 @@ void HeatmapPanel::update_baselines() {
 }
 
 void HeatmapPanel::update_warning() {
-  const auto view = workspace_.view();
+  const auto view = subject_.view();
   if (!view || !view->baseline || view->differences.empty()) {
     warning_->set_warning({}, {});
     return;
@@ -272,35 +308,33 @@ void HeatmapPanel::update_warning() {
 
 void HeatmapPanel::update_reading(Cell cell) {
   const auto shown = map_->scene().data;
-  if (!shown || !shown->contains(cell)) {
-    reading_->clear();
-    return;
-  }
-  reading_->setText(
-      tr("layer %1 · %2 · %3").arg(QString::number(cell.layer), expert_name(cell), shown->text(cell)));
+  const bool any = shown && shown->contains(cell);
+  context_.read_out(
+      any ? tr("layer %1 · %2 · %3").arg(QString::number(cell.layer), expert_name(cell), shown->text(cell))
+          : QString());
 }
 
 QString HeatmapPanel::layer_entropy(int layer) const {
-  const auto view = workspace_.view();
+  const auto view = subject_.view();
   if (!view || !view->run) return {};
   const auto& layers = view->run->entropy.layers;
   const auto at =
       std::find_if(layers.begin(), layers.end(), [layer](const LayerEntropy& e) { return e.layer == layer; });
   if (at == layers.end()) return {};
-  return tr("%1 nats (%2 % of even)").arg(at->mean, 0, 'g', 4).arg(at->normalised * 100, 0, 'f', 0);
+  return tr("%1 nats, %2 of even").arg(number_text(at->mean), percent_text(at->normalised));
 }
 
 QString HeatmapPanel::layer_attention(int layer) const {
-  const auto view = workspace_.view();
+  const auto view = subject_.view();
   if (!view || !view->run) return {};
   const auto& layers = view->run->attention.layers;
   const auto at = std::find_if(layers.begin(), layers.end(),
                                [layer](const LayerAttention& attention) { return attention.layer == layer; });
-  return at == layers.end() ? QString() : tr("%1 %").arg(at->mean * 100, 0, 'g', 4);
+  return at == layers.end() ? QString() : percent_text(at->mean);
 }
 
 QString HeatmapPanel::tooltip(Cell cell) const {
-  const auto table = workspace_.expert_table();
+  const auto table = subject_.expert_table();
   if (!table || cell.layer >= table->layers || cell.expert >= table->experts) return {};
   if (table->moe_layer[cell.layer] == 0) {
     return tr("layer %1: dense MLP, no router").arg(cell.layer);
@@ -310,8 +344,8 @@ QString HeatmapPanel::tooltip(Cell cell) const {
   QString rows;
   const auto value = [&](HeatmapMetric metric) {
     const double number = make_heatmap(*table, metric).at(cell);
-    return metric == HeatmapMetric::load ? QStringLiteral("%1 %").arg(number * 100, 0, 'g', 6)
-                                         : QString::number(number, 'g', 9);
+    return metric == HeatmapMetric::load ? all_digits(number * 100) + QStringLiteral(" %")
+                                         : all_digits(number);
   };
   if (table->tokens == 0) {
     rows = row(tr("not measured yet"), {});
@@ -319,7 +353,7 @@ QString HeatmapPanel::tooltip(Cell cell) const {
     rows += row(tr("runs for"), tr("every token"));
     rows += row(tr("load and weight"), tr("not measured"));
   } else {
-    rows += row(tr("routed slots"), QString::number(stats.count));
+    rows += row(tr("routed slots"), count_text(stats.count));
     rows += row(tr("share of the layer"), value(HeatmapMetric::load));
     rows += row(tr("rank by load"), tr("%1 of %2").arg(load_rank(*table, cell)).arg(table->experts));
     rows += row(tr("weight per token"), value(HeatmapMetric::weight));
@@ -331,8 +365,8 @@ QString HeatmapPanel::tooltip(Cell cell) const {
     rows += row(tr("at token"), QString::number(stats.output_token));
   }
   if (const auto shown = map_->scene().data; shown && shown->difference) {
-    rows += row(tr("%1 minus run %2").arg(metric_name(shown->metric)).arg(workspace_.selection().baseline()),
-                shown->text(cell));
+    rows +=
+        row(tr("%1 minus run %2").arg(shown->name).arg(subject_.selection().baseline()), shown->text(cell));
   }
   if (const QString entropy = layer_entropy(cell.layer); !entropy.isEmpty())
     rows += row(tr("layer's mean router entropy"), entropy);

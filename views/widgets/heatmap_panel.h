@@ -6,31 +6,28 @@
 #include "views/models/heatmap_data.h"
 #include "views/widgets/heatmap_view.h"
 
-class QCheckBox;
 class QComboBox;
-class QLabel;
 
 namespace expertscope {
 
+class Subject;
 class WarningLabel;
-class Workspace;
+struct ViewContext;
 
 /// The routing map with its metric, scale and baseline.
 class HeatmapPanel final : public QWidget {
   Q_OBJECT
  public:
-  explicit HeatmapPanel(Workspace& workspace, QWidget* parent = nullptr);
+  explicit HeatmapPanel(ViewContext& context);
 
   HeatmapView& map() { return *map_; }
   HeatmapMetric shown_metric() const;
   void set_metric(HeatmapMetric metric);
 
- Q_SIGNALS:
-  void metric_changed(expertscope::HeatmapMetric metric);
-
  private:
   QWidget* make_tool_bar();
-  void connect_workspace();
+  void connect_subject();
+  void connect_commands();
   void update_data();
   void update_super_cells();
   void update_token_cells();
@@ -39,17 +36,18 @@ class HeatmapPanel final : public QWidget {
   void update_warning();
   void update_reading(Cell cell);
   void update_figure();
+  void show_menu(const QPoint& global);
   QString tooltip(Cell cell) const;
   QString layer_entropy(int layer) const;
   QString layer_attention(int layer) const;
 
-  Workspace& workspace_;
+  ViewContext& context_;
+  Subject& subject_;
   HeatmapView* map_;
   QComboBox* metric_ = nullptr;
+  QComboBox* scale_ = nullptr;
   QComboBox* baseline_ = nullptr;
-  QCheckBox* logarithmic_ = nullptr;
   WarningLabel* warning_ = nullptr;
-  QLabel* reading_ = nullptr;
 };
 
 }  // namespace expertscope

@@ -17,6 +17,7 @@ namespace expertscope {
 namespace {
 
 constexpr double kZoomStep = 1.25;
+constexpr double kFileScale = 2;
 
 }  // namespace
 
@@ -151,8 +152,15 @@ QByteArray HeatmapView::figure_svg() const {
   return buffer.data();
 }
 
+QByteArray HeatmapView::figure_file(const QString& suffix) const {
+  if (suffix == QLatin1String("svg")) return figure_svg();
+  QBuffer buffer;
+  figure(kFileScale).save(&buffer, "PNG");
+  return buffer.data();
+}
+
 void HeatmapView::lay_out() {
-  geometry_.set_plot(QRectF(rect()).marginsRemoved(HeatmapPainter::margins(font())));
+  geometry_.set_plot(QRectF(rect()).marginsRemoved(HeatmapPainter::margins(font())), devicePixelRatioF());
 }
 
 void HeatmapView::resizeEvent(QResizeEvent* event) {
@@ -178,11 +186,12 @@ void HeatmapView::paint_hint(QPainter& painter, const QString& hint, const QRect
 }
 
 void HeatmapView::paintEvent(QPaintEvent*) {
+  if (!qFuzzyCompare(geometry_.device_pixels(), devicePixelRatioF())) lay_out();  // on another screen now
   QPainter painter(this);
   if (scene_.data && !scene_.data->empty())
     HeatmapPainter(scene_, geometry_, palette(), font()).paint(painter, rect());
   if (drag_ == Drag::rectangle) {
-    QColor fill = palette().color(QPalette::Highlight);
+    QColor fill = palette().color(QPalette::Link);
     painter.setPen(fill);
     fill.setAlphaF(0.25f);
     painter.setBrush(fill);
@@ -202,9 +211,8 @@ void HeatmapView::paintEvent(QPaintEvent*) {
     paint_hint(painter, hint_, plot, Qt::AlignCenter);
   }
   if (hasFocus()) {
-    QColor line = palette().color(QPalette::Highlight);
     painter.setBrush(Qt::NoBrush);
-    painter.setPen(line);
+    painter.setPen(palette().color(QPalette::Link));
     painter.drawRect(rect().adjusted(0, 0, -1, -1));
   }
 }

@@ -53,9 +53,11 @@ class HeatmapView final : public QWidget {
   /// `scale` times as large in pixels as on screen.
   QImage figure(double scale) const;
   QByteArray figure_svg() const;
+  /// The figure as a file with this suffix: SVG, else PNG at twice the resolution.
+  QByteArray figure_file(const QString& suffix) const;
 
   QSize sizeHint() const override { return {760, 420}; }
-  QSize minimumSizeHint() const override { return {320, 200}; }
+  QSize minimumSizeHint() const override { return {640, 300}; }
 
  Q_SIGNALS:
   void cell_selected(expertscope::Cell cell);

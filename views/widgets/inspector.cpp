@@ -5,18 +5,19 @@
 #include <QLabel>
 #include <QMenu>
 #include <QScrollArea>
-#include <QStackedLayout>
 #include <QToolButton>
 #include <QVBoxLayout>
 
+#include "views/models/design.h"
 #include "views/models/expert_numbers.h"
-#include "views/models/heatmap_data.h"
+#include "views/models/numbers.h"
+#include "views/models/subject.h"
 #include "views/models/token_text.h"
-#include "views/models/workspace.h"
 #include "views/widgets/elided_label.h"
 #include "views/widgets/expert_actions.h"
 #include "views/widgets/link_label.h"
 #include "views/widgets/sparkline.h"
+#include "views/widgets/view_context.h"
 
 namespace expertscope {
 namespace {
@@ -25,13 +26,14 @@ QString row(const QString& name, const QString& value) {
   return QStringLiteral("<tr><td style='padding-right:10px'>%1</td><td>%2</td></tr>").arg(name, value);
 }
 
+/// The value at the right edge, where numbers of all rows meet.
+QString number_row(const QString& name, const QString& value) {
+  return QStringLiteral("<tr><td>%1</td><td align='right'>%2</td></tr>").arg(name, value);
+}
+
 const QString kNothing = QStringLiteral("–");
 constexpr int kNumberRows = 9;
 constexpr qsizetype kLongestToken = 24;  // characters in the table
-
-QString number(double value) {
-  return QString::number(value, 'g', 4);
-}
 
 QLabel* make_label() {
   auto* label = new LinkLabel;
@@ -44,24 +46,21 @@ QLabel* make_label() {
 
 }  // namespace
 
-Inspector::Inspector(Workspace& workspace, ExpertActions& actions, QWidget* parent)
-    : QWidget(parent), workspace_(workspace), pages_(new QStackedLayout(this)), empty_(new QLabel) {
+Inspector::Inspector(ViewContext& context) : subject_(context.subject) {
   setObjectName(QStringLiteral("inspector"));
-  empty_->setText(tr("Select an expert on the map to see its load, its tokens and its outliers."));
-  empty_->setWordWrap(true);
-  empty_->setMargin(12);
-  empty_->setAlignment(Qt::AlignTop);
-  empty_->setForegroundRole(QPalette::PlaceholderText);
-  pages_->addWidget(empty_);
-  pages_->addWidget(make_body(actions));
-  connect(&workspace.selection(), &Selection::cell_changed, this, &Inspector::update_detail);
-  connect(&workspace.trace(), &TraceSource::view_changed, this, &Inspector::update_detail);
-  connect(&workspace, &Workspace::marks_changed, this, &Inspector::update_detail);
-  connect(&workspace, &Workspace::content_changed, this, &Inspector::update_detail);
+  auto* rows = new QVBoxLayout(this);
+  rows->setContentsMargins(0, 0, 0, 0);
+  rows->setSpacing(0);
+  rows->addWidget(make_head(context.experts));
+  rows->addWidget(make_content(), 1);
+  connect(&subject_.selection(), &Selection::cell_changed, this, &Inspector::update_detail);
+  connect(&subject_.trace(), &TraceSource::view_changed, this, &Inspector::update_detail);
+  connect(&subject_, &Subject::marks_changed, this, &Inspector::update_detail);
+  connect(&subject_, &Subject::content_changed, this, &Inspector::update_detail);
   update_detail();
 }
 
-QWidget* Inspector::make_body(ExpertActions& actions) {
+QWidget* Inspector::make_content() {
   numbers_ = make_label();
   numbers_->setObjectName(QStringLiteral("inspector_numbers"));
   // As high for every expert, whatever script its token is in: the links below stay in their place.
@@ -85,25 +84,19 @@ QWidget* Inspector::make_body(ExpertActions& actions) {
   scroll->setWidgetResizable(true);
   scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   scroll->setWidget(content);
-  auto* body = new QWidget;
-  auto* rows = new QVBoxLayout(body);
-  rows->setContentsMargins(0, 0, 0, 0);
-  rows->setSpacing(0);
-  rows->addWidget(make_head(actions));
-  rows->addWidget(scroll, 1);
-  return body;
+  return scroll;
 }
 
 /// Above everything that varies and beside no scroll bar: the buttons stay where they are, whatever they do.
 QWidget* Inspector::make_head(ExpertActions& actions) {
-  title_ = make_label();
+  title_ = new QLabel;
   title_->setObjectName(QStringLiteral("inspector_title"));
-  title_->setWordWrap(false);
+  title_->setFont(heading_font(title_->font(), 1.25));
   edits_ = new ElidedLabel;
   edits_->setObjectName(QStringLiteral("inspector_edits"));
   auto* head = new QWidget;
   auto* layout = new QVBoxLayout(head);
-  layout->setContentsMargins(12, 10, 12, 2);
+  layout->setContentsMargins(12, 8, 12, 0);
   layout->setSpacing(6);
   layout->addWidget(title_);
   layout->addWidget(make_buttons(actions));
@@ -166,9 +159,7 @@ QWidget* Inspector::make_buttons(ExpertActions& actions) {
 
 QLabel* Inspector::add_heading(QVBoxLayout& layout, const QString& text) {
   auto* label = new QLabel(text);
-  QFont font = label->font();
-  font.setBold(true);
-  label->setFont(font);
+  label->setFont(heading_font(label->font(), 1));
   label->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);  // it must not widen the column
   layout.addSpacing(6);
   layout.addWidget(label);
@@ -176,19 +167,20 @@ QLabel* Inspector::add_heading(QVBoxLayout& layout, const QString& text) {
 }
 
 void Inspector::update_detail() {
-  const Cell cell = workspace_.selection().cell();
-  const bool any = cell.valid() && workspace_.expert_table() != nullptr;
-  pages_->setCurrentIndex(any ? 1 : 0);
+  const Cell cell = subject_.selection().cell();
+  const bool any = cell.valid() && subject_.expert_table() != nullptr;
+  setWindowTitle(!any               ? QString()
+                 : cell.is_shared() ? tr("L%1 shared").arg(cell.layer)
+                                    : tr("L%1 E%2").arg(cell.layer).arg(cell.expert));
   if (!any) {
     shown_.reset();
     return;
   }
-  title_->setText(QStringLiteral("<span style='font-size:large'><b>%1</b></span>")
-                      .arg(cell.is_shared() ? tr("Layer %1 · Shared expert").arg(cell.layer)
-                                            : tr("Layer %1 · Expert %2").arg(cell.layer).arg(cell.expert)));
+  title_->setText(cell.is_shared() ? tr("Layer %1 · Shared expert").arg(cell.layer)
+                                   : tr("Layer %1 · Expert %2").arg(cell.layer).arg(cell.expert));
   edits_->set_full_text(cell.is_shared() ? tr("runs for every token: there is nothing to edit")
-                                         : workspace_.marks().at(cell).lines.join(QStringLiteral(" · ")));
-  const auto view = workspace_.view();
+                                         : subject_.marks().at(cell).lines.join(QStringLiteral(" · ")));
+  const auto view = subject_.view();
   std::shared_ptr<const ExpertDetail> detail = view ? view->expert : nullptr;
   // Greyed while what is shown is another expert's and this one's answer is on its way.
   const bool waiting = view && view->run && view->query.cell != cell;
@@ -227,26 +219,28 @@ void Inspector::update_detail() {
 void Inspector::show_numbers(const ExpertDetail& detail) {
   const ExpertStats& stats = detail.stats;
   const bool routed = !detail.cell.is_shared();
-  QString rows = row(tr("load"), routed ? format_metric(HeatmapMetric::load, detail.share) : kNothing);
-  rows += row(routed ? tr("slots") : tr("tokens"), QString::number(stats.count));
-  rows += row(tr("rank by load"), routed ? tr("%1 of %2").arg(detail.rank).arg(detail.experts) : kNothing);
+  QString rows = number_row(tr("load"), routed ? percent_text(detail.share) : kNothing);
+  rows += number_row(routed ? tr("slots") : tr("tokens"), count_text(stats.count));
+  rows +=
+      number_row(tr("rank by load"), routed ? tr("%1 of %2").arg(detail.rank).arg(detail.experts) : kNothing);
   const bool used = stats.count > 0;
   const bool measured = stats.output_channel >= 0;
-  const auto mean = [&](double sum) { return number(sum / static_cast<double>(stats.count)); };
-  rows += row(tr("mean weight"), used && routed ? mean(stats.weight_sum) : kNothing);
-  rows += row(tr("mean score"), used && routed ? mean(stats.probability_sum) : kNothing);
-  rows += row(tr("mean output norm"), used && measured ? mean(stats.norm_sum) : kNothing);
-  rows += row(tr("max |down_proj|"), measured ? number(stats.output_max) : kNothing);
-  rows += row(tr("outlier channel"), measured ? QString::number(stats.output_channel) : kNothing);
+  const auto mean = [&](double sum) { return number_text(sum / static_cast<double>(stats.count)); };
+  rows += number_row(tr("mean weight"), used && routed ? mean(stats.weight_sum) : kNothing);
+  rows += number_row(tr("mean score"), used && routed ? mean(stats.probability_sum) : kNothing);
+  rows += number_row(tr("mean output norm"), used && measured ? mean(stats.norm_sum) : kNothing);
+  rows += number_row(tr("max |down_proj|"), measured ? number_text(stats.output_max) : kNothing);
+  rows += number_row(tr("outlier channel"), measured ? QString::number(stats.output_channel) : kNothing);
   const QString token = visible_token_text(detail.output_token_bytes).left(kLongestToken);
-  rows += row(tr("at token"),
-              measured ? tr("%1 <b>%2</b>").arg(stats.output_token).arg(token.toHtmlEscaped()) : kNothing);
-  numbers_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
+  rows +=
+      number_row(tr("at token"),
+                 measured ? tr("%1 <b>%2</b>").arg(stats.output_token).arg(token.toHtmlEscaped()) : kNothing);
+  numbers_->setText(QStringLiteral("<table width='100%' cellspacing='1'>%1</table>").arg(rows));
 }
 
 /// This run, the baseline and the difference, side by side; nothing without a baseline of the same shape.
 QString Inspector::baseline_table(Cell cell) const {
-  const auto view = workspace_.view();
+  const auto view = subject_.view();
   if (!view || !view->run || !view->baseline || !same_shape(view->run->table, *view->baseline)) return {};
   const auto line = [](const QString& tag, const QStringList& cells) {
     QString html;
@@ -279,7 +273,7 @@ void Inspector::show_neighbours(const ExpertDetail& detail) {
     const QString name =
         self ? QStringLiteral("<b>%1</b>").arg(tr("expert %1").arg(expert))
              : QStringLiteral("<a href='expert:%1'>%2</a>").arg(expert).arg(tr("expert %1").arg(expert));
-    rows += row(name, format_metric(HeatmapMetric::load, detail.neighbour_share[i]));
+    rows += row(name, percent_text(detail.neighbour_share[i]));
   }
   neighbours_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
 }
@@ -296,8 +290,8 @@ void Inspector::show_tokens(const ExpertDetail& detail) {
             .arg(running_text(routed.before).right(16).toHtmlEscaped(),
                  visible_token_text(routed.bytes).toHtmlEscaped(),
                  running_text(routed.after).left(14).toHtmlEscaped(), QString::number(routed.token));
-    rows += row(detail.cell.is_shared() ? number(routed.slot.output_max)
-                                        : QString::number(routed.slot.weight, 'f', 3),
+    rows += row(number_text(static_cast<double>(detail.cell.is_shared() ? routed.slot.output_max
+                                                                        : routed.slot.weight)),
                 text);
   }
   tokens_->setText(QStringLiteral("<table cellspacing='1'>%1</table>").arg(rows));
@@ -306,9 +300,9 @@ void Inspector::show_tokens(const ExpertDetail& detail) {
 void Inspector::follow_link(const QString& link) {
   const qint64 value = link.section(QLatin1Char(':'), 1).toLongLong();
   if (link.startsWith(QLatin1String("expert:"))) {
-    workspace_.selection().set_cell({workspace_.selection().cell().layer, static_cast<int>(value)});
+    subject_.selection().set_cell({subject_.selection().cell().layer, static_cast<int>(value)});
   } else {
-    workspace_.selection().set_token(value);
+    subject_.selection().set_token(value);
   }
 }
 

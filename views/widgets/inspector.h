@@ -9,7 +9,6 @@
 
 class QGridLayout;
 class QLabel;
-class QStackedLayout;
 class QVBoxLayout;
 
 namespace expertscope {
@@ -17,17 +16,18 @@ namespace expertscope {
 class ElidedLabel;
 class ExpertActions;
 class Sparkline;
-class Workspace;
+class Subject;
+struct ViewContext;
 
-/// The selected expert: its numbers, load over time, neighbours in the ranking, the tokens routed to it, and
-/// what can be done to it.
+/// The selected expert: what can be done to it, its numbers, load over time, neighbours in the ranking, and
+/// the tokens routed to it. Its window title names the expert, and is empty while none is selected.
 class Inspector final : public QWidget {
   Q_OBJECT
  public:
-  Inspector(Workspace& workspace, ExpertActions& actions, QWidget* parent = nullptr);
+  explicit Inspector(ViewContext& context);
 
  private:
-  QWidget* make_body(ExpertActions& actions);
+  QWidget* make_content();
   QWidget* make_head(ExpertActions& actions);
   QWidget* make_measured();
   QWidget* make_buttons(ExpertActions& actions);
@@ -39,9 +39,7 @@ class Inspector final : public QWidget {
   void show_tokens(const ExpertDetail& detail);
   void follow_link(const QString& link);
 
-  Workspace& workspace_;
-  QStackedLayout* pages_;
-  QLabel* empty_;
+  Subject& subject_;
   QLabel* title_ = nullptr;
   ElidedLabel* edits_ = nullptr;  ///< one line, also without edits: what is below must not move
   QLabel* numbers_ = nullptr;

@@ -12,7 +12,7 @@
 #include <cmath>
 #include <utility>
 
-#include "views/models/colour_map.h"
+#include "views/models/design.h"
 #include "views/models/plain_text.h"
 
 namespace expertscope {
@@ -181,9 +181,10 @@ void MessageBanner::paintEvent(QPaintEvent*) {
   // The kind shows as a strip of colour at the left and as text, never by colour alone.
   QPainter painter(this);
   painter.fillRect(rect(), palette().color(QPalette::AlternateBase));
-  const QColor accent = trouble_ == Trouble::error     ? category_colour(5)
-                        : trouble_ == Trouble::warning ? category_colour(0)
-                                                       : category_colour(1);
+  const DesignColours& colours = design_colours(palette());
+  const QColor accent = trouble_ == Trouble::error     ? colours.error
+                        : trouble_ == Trouble::warning ? colours.warning
+                                                       : colours.good;
   painter.fillRect(QRect(0, 0, kStripe, height()), accent);
   painter.setPen(palette().color(QPalette::Mid));
   painter.drawRect(rect().adjusted(0, 0, -1, -1));

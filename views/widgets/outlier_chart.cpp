@@ -16,8 +16,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "views/models/colour_map.h"
-#include "views/models/workspace.h"
+#include "probes/report/colour_scale.h"
+#include "views/models/design.h"
+#include "views/models/numbers.h"
+#include "views/models/subject.h"
 
 namespace expertscope {
 namespace {
@@ -27,9 +29,9 @@ constexpr int kSmallestChart = 180;     // pixels: QChartView draws nothing sens
 
 }  // namespace
 
-OutlierChart::OutlierChart(Workspace& workspace, QWidget* parent)
+OutlierChart::OutlierChart(Subject& subject, QWidget* parent)
     : QWidget(parent),
-      workspace_(workspace),
+      subject_(subject),
       chart_(new QChart),
       view_(new QChartView(chart_)),
       summary_(new QLabel) {
@@ -58,9 +60,9 @@ OutlierChart::OutlierChart(Workspace& workspace, QWidget* parent)
   use_palette();
   view_->viewport()->setMouseTracking(true);
   view_->viewport()->installEventFilter(this);
-  connect(&workspace.trace(), &TraceSource::view_changed, this, &OutlierChart::update_data);
-  connect(&workspace, &Workspace::content_changed, this, &OutlierChart::update_data);
-  connect(&workspace.selection(), &Selection::cell_changed, this, &OutlierChart::update_selected);
+  connect(&subject.trace(), &TraceSource::view_changed, this, &OutlierChart::update_data);
+  connect(&subject, &Subject::content_changed, this, &OutlierChart::update_data);
+  connect(&subject.selection(), &Selection::cell_changed, this, &OutlierChart::update_selected);
   update_data();
 }
 
@@ -104,17 +106,12 @@ void OutlierChart::use_palette() {
     axis->setTitleBrush(palette().color(QPalette::PlaceholderText));
     axis->setGridLineColor(faint);
     axis->setLinePenColor(faint);
-    QFont small = font();
-    small.setPointSizeF(small.pointSizeF() * 0.9);
-    axis->setLabelsFont(small);
-    axis->setTitleFont(small);
+    axis->setLabelsFont(small_font(font()));
+    axis->setTitleFont(small_font(font()));
   }
-  // The light blue of the palette is too faint on white.
-  const bool dark = palette().color(QPalette::Base).lightness() < 128;
-  line_->setPen(QPen(category_colour(dark ? 1 : 4), 1.4));
-  QPen dashed(palette().color(QPalette::PlaceholderText), 1, Qt::DashLine);
-  threshold_->setPen(dashed);
-  super_->setColor(category_colour(5));
+  line_->setPen(QPen(design_colours(palette()).chart, 1.4));
+  threshold_->setPen(QPen(design_colours(palette()).mark, 1, Qt::DashLine));
+  super_->setColor(design_colours(palette()).mark);
   super_->setBorderColor(palette().color(QPalette::Base));
   selected_->setColor(Qt::transparent);
   selected_->setPen(QPen(text, 2));
@@ -126,12 +123,12 @@ void OutlierChart::changeEvent(QEvent* event) {
 }
 
 void OutlierChart::update_data() {
-  const auto view = workspace_.view();
+  const auto view = subject_.view();
   const bool any = view && view->run;
   series_ = any ? make_outlier_series(view->run->table, view->run->super_experts) : OutlierSeries{};
   line_->replace(series_.line);
   super_->replace(series_.super_experts);
-  const auto table = workspace_.expert_table();
+  const auto table = subject_.expert_table();
   const int layers = table ? std::max(1, table->layers) : 1;
   update_axes(layers);
   const bool threshold = series_.threshold > 0 && series_.threshold < series_.highest * 1.12;
@@ -145,8 +142,8 @@ void OutlierChart::update_data() {
     summary_->setText(
         tr("The largest |down_proj output| of every expert appears here while tokens are generated."));
   } else if (series_.super_cells.empty()) {
-    summary_->setText(
-        tr("No super experts: none exceeds both thresholds (dashed: %1).").arg(series_.threshold, 0, 'g', 4));
+    summary_->setText(tr("No super experts: none exceeds both thresholds (dashed: %1).")
+                          .arg(number_text(series_.threshold)));
   } else {
     QStringList names;
     for (const Cell& cell : series_.super_cells) {
@@ -158,7 +155,7 @@ void OutlierChart::update_data() {
     names = names.mid(0, kNamedExperts);
     summary_->setText(
         tr("Super experts (▲, above %1): %2%3")
-            .arg(series_.threshold, 0, 'g', 4)
+            .arg(number_text(series_.threshold))
             .arg(names.join(QStringLiteral(", ")), more > 0 ? tr(" and %1 more").arg(more) : QString()));
   }
   update_selected();
@@ -185,8 +182,8 @@ void OutlierChart::update_axes(int layers) {
 
 void OutlierChart::update_selected() {
   QList<QPointF> at;
-  const auto table = workspace_.expert_table();
-  const Cell cell = workspace_.selection().cell();
+  const auto table = subject_.expert_table();
+  const Cell cell = subject_.selection().cell();
   if (table && cell.valid() && table->has(cell.layer, cell.expert)) {
     const ExpertStats& stats = table->at(cell.layer, cell.expert);
     if (stats.output_channel >= 0) at << QPointF(outlier_x(*table, cell), stats.output_max);
@@ -195,14 +192,14 @@ void OutlierChart::update_selected() {
 }
 
 Cell OutlierChart::cell_at(const QPointF& pixel) const {
-  const auto table = workspace_.expert_table();
+  const auto table = subject_.expert_table();
   const QPointF in_chart = chart_->mapFromScene(view_->mapToScene(pixel.toPoint()));
   if (!table || !chart_->plotArea().contains(in_chart)) return {};
   return outlier_cell(*table, chart_->mapToValue(in_chart, line_).x());
 }
 
 void OutlierChart::show_tip(Cell cell, const QPoint& global) const {
-  const auto table = workspace_.expert_table();
+  const auto table = subject_.expert_table();
   if (!cell.valid() || !table) {
     QToolTip::hideText();
     return;
@@ -211,7 +208,7 @@ void OutlierChart::show_tip(Cell cell, const QPoint& global) const {
   const QString value =
       stats.output_channel < 0
           ? tr("not measured")
-          : tr("%1 in channel %2").arg(stats.output_max, 0, 'g', 9).arg(stats.output_channel);
+          : tr("%1 in channel %2").arg(all_digits(stats.output_max)).arg(stats.output_channel);
   QToolTip::showText(
       global, tr("layer %1, %2: %3").arg(QString::number(cell.layer), expert_name(cell), value), view_);
 }
@@ -223,7 +220,7 @@ bool OutlierChart::eventFilter(QObject* watched, QEvent* event) {
     if (event->type() == QEvent::MouseMove) {
       show_tip(cell, mouse->globalPosition().toPoint());
     } else if (cell.valid()) {
-      workspace_.selection().set_cell(cell);
+      subject_.selection().set_cell(cell);
     }
   }
   return QWidget::eventFilter(watched, event);

@@ -16,13 +16,13 @@ class QValueAxis;
 
 namespace expertscope {
 
-class Workspace;
+class Subject;
 
 /// max |down_proj output| of every expert, layer after layer, super experts marked and named.
 class OutlierChart final : public QWidget {
   Q_OBJECT
  public:
-  explicit OutlierChart(Workspace& workspace, QWidget* parent = nullptr);
+  explicit OutlierChart(Subject& subject, QWidget* parent = nullptr);
 
   const OutlierSeries& series() const { return series_; }
 
@@ -41,7 +41,7 @@ class OutlierChart final : public QWidget {
   Cell cell_at(const QPointF& pixel) const;
   void show_tip(Cell cell, const QPoint& global) const;
 
-  Workspace& workspace_;
+  Subject& subject_;
   OutlierSeries series_;
   QChart* chart_;
   QChartView* view_;

@@ -8,8 +8,8 @@
 #include <QPushButton>
 #include <QVBoxLayout>
 
-#include "views/models/workspace.h"
-#include "views/widgets/warning_label.h"
+#include "views/models/design.h"
+#include "views/models/interrupted_recordings.h"
 
 namespace expertscope {
 namespace {
@@ -18,8 +18,8 @@ constexpr int kGap = 16;  // to what stands below, gone with the offer
 
 }  // namespace
 
-RecordingOffer::RecordingOffer(Workspace& workspace, QWidget* parent)
-    : QFrame(parent), workspace_(workspace), title_(new QLabel), state_(new QLabel) {
+RecordingOffer::RecordingOffer(InterruptedRecordings& interrupted, QWidget* parent)
+    : QFrame(parent), interrupted_(interrupted), title_(new QLabel), state_(new QLabel) {
   setObjectName(QStringLiteral("recording_offer"));
   for (QLabel* label : {title_, state_}) {
     label->setTextFormat(Qt::PlainText);  // prompts and names come from files
@@ -48,25 +48,24 @@ RecordingOffer::RecordingOffer(Workspace& workspace, QWidget* parent)
   layout->addWidget(title_);
   layout->addWidget(state_);
   layout->addLayout(buttons);
-  InterruptedRecordings& interrupted = workspace.interrupted();
   const auto with_newest = [this](auto act) {
     return [this, act] {
-      const auto& list = workspace_.interrupted().list();
+      const auto& list = interrupted_.list();
       if (!list.empty()) act(std::filesystem::path(list.front().file));
     };
   };
-  connect(open, &QPushButton::clicked, this,
-          with_newest([this](const std::filesystem::path& file) { workspace_.open_interrupted(file); }));
-  connect(later, &QPushButton::clicked, this, with_newest([this](const std::filesystem::path& file) {
-            workspace_.interrupted().postpone(file);
+  connect(open, &QPushButton::clicked, this, with_newest([this](const std::filesystem::path& file) {
+            Q_EMIT open_wanted(QString::fromStdString(file.string()));
           }));
+  connect(later, &QPushButton::clicked, this,
+          with_newest([this](const std::filesystem::path& file) { interrupted_.postpone(file); }));
   connect(discard, &QPushButton::clicked, this, &RecordingOffer::ask_and_discard);
   connect(&interrupted, &InterruptedRecordings::changed, this, &RecordingOffer::show_newest);
   show_newest();
 }
 
 void RecordingOffer::show_newest() {
-  const auto& list = workspace_.interrupted().list();
+  const auto& list = interrupted_.list();
   setVisible(!list.empty());
   if (list.empty()) return;
   title_->setText(tr("A recording was interrupted: %1").arg(recording_name(list.front())));
@@ -76,7 +75,7 @@ void RecordingOffer::show_newest() {
 }
 
 void RecordingOffer::ask_and_discard() {
-  const auto& list = workspace_.interrupted().list();
+  const auto& list = interrupted_.list();
   if (list.empty()) return;
   auto* box = new QMessageBox(
       QMessageBox::Question, tr("Delete the recording"),
@@ -87,16 +86,16 @@ void RecordingOffer::ask_and_discard() {
   QPushButton* discard = box->addButton(tr("Delete"), QMessageBox::DestructiveRole);
   discard->setObjectName(QStringLiteral("recording_discard_now"));
   connect(discard, &QPushButton::clicked, this,
-          [this, file = list.front().file] { workspace_.interrupted().discard(file); });
+          [this, file = list.front().file] { interrupted_.discard(file); });
   box->open();
 }
 
 void RecordingOffer::paintEvent(QPaintEvent* /*event*/) {
   QPainter painter(this);
   painter.setRenderHint(QPainter::Antialiasing);
-  const WarningColours colours = warning_colours(palette());
-  painter.setPen(colours.edge);
-  painter.setBrush(colours.ground);
+  const DesignColours& colours = design_colours(palette());
+  painter.setPen(colours.warning_edge);
+  painter.setBrush(colours.warning_ground);
   painter.drawRoundedRect(QRectF(rect()).adjusted(0.5, 0.5, -0.5, -0.5 - kGap), 3, 3);
 }
 

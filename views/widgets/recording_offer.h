@@ -7,14 +7,18 @@ class QLabel;
 
 namespace expertscope {
 
-class Workspace;
+class InterruptedRecordings;
 
 /// "A recording was interrupted": which one, what is left of it, and the ways on. Hidden while there is none;
 /// of several the newest comes first.
 class RecordingOffer final : public QFrame {
   Q_OBJECT
  public:
-  explicit RecordingOffer(Workspace& workspace, QWidget* parent = nullptr);
+  explicit RecordingOffer(InterruptedRecordings& interrupted, QWidget* parent = nullptr);
+
+ Q_SIGNALS:
+  /// The recording is to be opened: InterruptedRecordings leaves it out once it is.
+  void open_wanted(const QString& file);
 
  protected:
   void paintEvent(QPaintEvent* event) override;
@@ -23,7 +27,7 @@ class RecordingOffer final : public QFrame {
   void show_newest();
   void ask_and_discard();
 
-  Workspace& workspace_;
+  InterruptedRecordings& interrupted_;
   QLabel* title_;
   QLabel* state_;
 };

@@ -9,17 +9,23 @@
 #include <QPushButton>
 #include <QVBoxLayout>
 
-#include "views/models/workspace.h"
+#include "views/models/subject.h"
 #include "views/widgets/run_delegate.h"
 
 namespace expertscope {
+namespace {
 
-RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
-    : QWidget(parent), workspace_(workspace), list_(new QListView), empty_(new QLabel) {
+constexpr int kSmallestList = 40;  // pixels: what is in it moves nothing below
+
+}  // namespace
+
+RunsPanel::RunsPanel(Subject& subject, QWidget* parent)
+    : QWidget(parent), subject_(subject), list_(new QListView), empty_(new QLabel) {
   list_->setObjectName(QStringLiteral("runs"));
   list_->setAccessibleName(tr("Runs of the trace"));
-  list_->setModel(&workspace.runs());
+  list_->setModel(&subject.runs());
   list_->setFrameShape(QFrame::NoFrame);
+  list_->setMinimumHeight(kSmallestList);
   list_->setAlternatingRowColors(true);
   list_->setItemDelegate(new RunDelegate(list_));
   list_->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
@@ -36,25 +42,26 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
   layout->addWidget(empty_, 1);
   connect(list_->selectionModel(), &QItemSelectionModel::currentChanged, this,
           [this](const QModelIndex& index) {
-            const std::int64_t run = workspace_.runs().run_at(index.row());
-            const auto view = workspace_.view();
+            const std::int64_t run = subject_.runs().run_at(index.row());
+            const auto view = subject_.view();
             const bool shown = view && view->run && view->run->run.id == run;
-            if (run != 0 && !shown) workspace_.selection().set_run(run);
+            if (run != 0 && !shown) subject_.selection().set_run(run);
           });
   connect(list_, &QWidget::customContextMenuRequested, this, &RunsPanel::show_menu);
-  connect(&workspace.trace(), &TraceSource::view_changed, this, &RunsPanel::follow_view);
-  connect(&workspace.trace(), &TraceSource::closed, this, &RunsPanel::follow_view);
+  connect(&subject.trace(), &TraceSource::view_changed, this, &RunsPanel::follow_view);
+  connect(&subject.trace(), &TraceSource::closed, this, &RunsPanel::follow_view);
   follow_view();
 }
 
 void RunsPanel::follow_view() {
-  const bool any = workspace_.runs().rowCount() > 0;
+  const bool any = subject_.runs().rowCount() > 0;
+  setWindowTitle(any ? tr("Runs %1").arg(subject_.runs().rowCount()) : QString());
   list_->setVisible(any);
   empty_->setVisible(!any);
-  const auto view = workspace_.view();
+  const auto view = subject_.view();
   if (!view || !view->run) return;
-  const int row = workspace_.runs().row_of(view->run->run.id);
-  if (row >= 0 && list_->currentIndex().row() != row) list_->setCurrentIndex(workspace_.runs().index(row));
+  const int row = subject_.runs().row_of(view->run->run.id);
+  if (row >= 0 && list_->currentIndex().row() != row) list_->setCurrentIndex(subject_.runs().index(row));
 }
 
 /// The right button asks for the menu of a run and does not show it: the shown one cannot be the baseline.
@@ -65,19 +72,18 @@ bool RunsPanel::eventFilter(QObject* watched, QEvent* event) {
 }
 
 void RunsPanel::show_menu(const QPoint& at) {
-  const std::int64_t run = workspace_.runs().run_at(list_->indexAt(at).row());
+  const std::int64_t run = subject_.runs().run_at(list_->indexAt(at).row());
   if (run == 0) return;
   auto* menu = new QMenu(this);
   menu->setObjectName(QStringLiteral("run_menu"));
   menu->setAttribute(Qt::WA_DeleteOnClose);
-  menu->addAction(tr("Show run %1").arg(run), this, [this, run] { workspace_.selection().set_run(run); });
+  menu->addAction(tr("Show run %1").arg(run), this, [this, run] { subject_.selection().set_run(run); });
   QAction* baseline =
-      menu->addAction(tr("Use as baseline"), this, [this, run] { workspace_.selection().set_baseline(run); });
-  const auto view = workspace_.view();
+      menu->addAction(tr("Use as baseline"), this, [this, run] { subject_.selection().set_baseline(run); });
+  const auto view = subject_.view();
   baseline->setEnabled(!view || !view->run || view->run->run.id != run);
-  QAction* none =
-      menu->addAction(tr("No baseline"), this, [this] { workspace_.selection().set_baseline(0); });
-  none->setEnabled(workspace_.selection().baseline() != 0);
+  QAction* none = menu->addAction(tr("No baseline"), this, [this] { subject_.selection().set_baseline(0); });
+  none->setEnabled(subject_.selection().baseline() != 0);
   menu->addSeparator();
   add_delete(*menu, run);
   menu->popup(list_->viewport()->mapToGlobal(at));
@@ -85,7 +91,7 @@ void RunsPanel::show_menu(const QPoint& at) {
 
 void RunsPanel::add_delete(QMenu& menu, std::int64_t run) {
   QAction* action = menu.addAction(tr("Delete run…"), this, [this, run] { ask_to_delete(run); });
-  const RunListModel& runs = workspace_.runs();
+  const RunListModel& runs = subject_.runs();
   const QVariant status = runs.data(runs.index(runs.row_of(run)), RunListModel::kStatusRole);
   const bool recorded = status.toString() == QLatin1String("recording");
   const QString tip = recorded ? tr("Run %1 is being recorded; stop it first").arg(run)
@@ -97,7 +103,7 @@ void RunsPanel::add_delete(QMenu& menu, std::int64_t run) {
 }
 
 void RunsPanel::ask_to_delete(std::int64_t run) {
-  const RunListModel& runs = workspace_.runs();
+  const RunListModel& runs = subject_.runs();
   const int row = runs.row_of(run);
   if (row < 0) return;
   auto* box = new QMessageBox(QMessageBox::Warning, tr("Delete run"), tr("Delete run %1?").arg(run),
@@ -109,8 +115,8 @@ void RunsPanel::ask_to_delete(std::int64_t run) {
   box->setInformativeText(tr("%1\n\nThis cannot be undone.").arg(runs.data(runs.index(row)).toString()));
   box->button(QMessageBox::Yes)->setText(tr("&Delete"));
   box->setDefaultButton(QMessageBox::Cancel);
-  connect(box, &QMessageBox::finished, this, [this, run, trace = workspace_.trace().file()](int answer) {
-    if (answer == QMessageBox::Yes && workspace_.trace().file() == trace) workspace_.delete_run(run);
+  connect(box, &QMessageBox::finished, this, [this, run, trace = subject_.trace().file()](int answer) {
+    if (answer == QMessageBox::Yes && subject_.trace().file() == trace) subject_.delete_run(run);
   });
   box->open();
 }

@@ -10,13 +10,13 @@ class QMenu;
 
 namespace expertscope {
 
-class Workspace;
+class Subject;
 
 /// The runs of the open trace; the chosen one is what every view shows.
 class RunsPanel final : public QWidget {
   Q_OBJECT
  public:
-  explicit RunsPanel(Workspace& workspace, QWidget* parent = nullptr);
+  explicit RunsPanel(Subject& subject, QWidget* parent = nullptr);
 
  protected:
   bool eventFilter(QObject* watched, QEvent* event) override;
@@ -27,7 +27,7 @@ class RunsPanel final : public QWidget {
   void add_delete(QMenu& menu, std::int64_t run);
   void ask_to_delete(std::int64_t run);
 
-  Workspace& workspace_;
+  Subject& subject_;
   QListView* list_;
   QLabel* empty_;
 };

@@ -6,6 +6,9 @@
 #include <QToolTip>
 #include <algorithm>
 
+#include "views/models/design.h"
+#include "views/models/numbers.h"
+
 namespace expertscope {
 
 Sparkline::Sparkline(QWidget* parent) : QWidget(parent) {
@@ -17,7 +20,7 @@ void Sparkline::set_values(std::vector<float> values, TokenRange tokens) {
   values_ = std::move(values);
   tokens_ = tokens;
   const float highest = values_.empty() ? 0 : *std::max_element(values_.begin(), values_.end());
-  setAccessibleDescription(tr("at most %1 % of the tokens").arg(highest * 100, 0, 'g', 3));
+  setAccessibleDescription(tr("at most %1 of the tokens").arg(percent_text(highest)));
   update();
 }
 
@@ -33,14 +36,14 @@ void Sparkline::paintEvent(QPaintEvent*) {
     painter.drawText(rect(), Qt::AlignLeft | Qt::AlignTop,
                      tr("tokens %1 to %2").arg(tokens_.begin).arg(tokens_.end - 1));
   }
-  painter.drawText(rect(), Qt::AlignRight | Qt::AlignTop, tr("peak %1 %").arg(highest * 100, 0, 'g', 3));
+  painter.drawText(rect(), Qt::AlignRight | Qt::AlignTop, tr("peak %1").arg(percent_text(highest)));
   if (!(highest > 0)) return;
   const double step = plot.width() / static_cast<double>(values_.size());
   for (std::size_t i = 0; i < values_.size(); ++i) {
     const double height = values_[i] / highest * plot.height();
     painter.fillRect(QRectF(plot.left() + static_cast<double>(i) * step, plot.bottom() - height,
                             std::max(1.0, step - 1), height),
-                     palette().color(QPalette::Highlight));
+                     design_colours(palette()).chart);
   }
 }
 
@@ -55,7 +58,7 @@ bool Sparkline::event(QEvent* event) {
   QToolTip::showText(help->globalPos(), tr("tokens %1 to %2: %3 % routed to this expert")
                                             .arg(first(bin))
                                             .arg(first(bin + 1) - 1)
-                                            .arg(values_[bin] * 100, 0, 'g', 6));
+                                            .arg(all_digits(values_[bin] * 100)));
   return true;
 }
 

@@ -8,8 +8,9 @@
 #include <QLabel>
 #include <QVBoxLayout>
 
+#include "views/models/design.h"
 #include "views/models/plain_text.h"
-#include "views/models/workspace.h"
+#include "views/models/recent_files.h"
 #include "views/widgets/link_label.h"
 #include "views/widgets/recording_offer.h"
 
@@ -18,17 +19,15 @@ namespace {
 
 QLabel* heading(const QString& text, double size) {
   auto* label = new QLabel(text);
-  QFont font = label->font();
-  font.setPointSizeF(font.pointSizeF() * size);
-  font.setBold(true);
-  label->setFont(font);
+  label->setFont(heading_font(label->font(), size));
   return label;
 }
 
 }  // namespace
 
-StartPage::StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidget* parent)
-    : QWidget(parent), workspace_(workspace), recent_(new QVBoxLayout) {
+StartPage::StartPage(RecentFiles& recent, InterruptedRecordings& interrupted, const QList<QAction*>& actions,
+                     QWidget* parent)
+    : QWidget(parent), files_(recent), recent_(new QVBoxLayout) {
   setObjectName(QStringLiteral("start_page"));
   auto* intro = new QLabel(tr(
       "Open a mixture-of-experts model, watch its routers decide token by token, and prune, reroute or boost "
@@ -36,7 +35,9 @@ StartPage::StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidg
   intro->setWordWrap(true);
   auto* column = new QVBoxLayout;
   column->setSpacing(6);
-  column->addWidget(new RecordingOffer(workspace));
+  auto* offer = new RecordingOffer(interrupted);
+  connect(offer, &RecordingOffer::open_wanted, this, &StartPage::open_wanted);
+  column->addWidget(offer);
   column->addWidget(heading(tr("Expertscope"), 2.2));
   column->addWidget(intro);
   column->addSpacing(18);
@@ -60,7 +61,7 @@ StartPage::StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidg
   layout->addLayout(row);
   layout->addStretch(3);
   fill_recent();
-  connect(&workspace.recent(), &RecentFiles::changed, this, &StartPage::fill_recent);
+  connect(&recent, &RecentFiles::changed, this, &StartPage::fill_recent);
 }
 
 QWidget* StartPage::make_actions(const QList<QAction*>& actions) {
@@ -87,7 +88,7 @@ void StartPage::fill_recent() {
     if (item->widget() != nullptr) item->widget()->deleteLater();
     delete item;
   }
-  const QStringList& paths = workspace_.recent().paths();
+  const QStringList& paths = files_.paths();
   if (paths.isEmpty()) return;
   recent_->addWidget(heading(tr("Recent"), 1.15));
   for (const QString& path : paths) {
@@ -98,7 +99,7 @@ void StartPage::fill_recent() {
     link->setTextInteractionFlags(Qt::LinksAccessibleByKeyboard | Qt::LinksAccessibleByMouse);
     link->setTextFormat(Qt::RichText);
     link->setToolTip(plain_tooltip(path));
-    connect(link, &QLabel::linkActivated, &workspace_, [this, path] { workspace_.open(path); });
+    connect(link, &QLabel::linkActivated, this, [this, path] { Q_EMIT open_wanted(path); });
     recent_->addWidget(link);
   }
 }

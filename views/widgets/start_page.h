@@ -8,20 +8,25 @@ class QVBoxLayout;
 
 namespace expertscope {
 
-class Workspace;
+class InterruptedRecordings;
+class RecentFiles;
 
 /// What a person sees first: open a model folder, a trace, the demo, or something recent.
 class StartPage final : public QWidget {
   Q_OBJECT
  public:
   /// The actions are those of the File menu.
-  StartPage(Workspace& workspace, const QList<QAction*>& actions, QWidget* parent = nullptr);
+  StartPage(RecentFiles& recent, InterruptedRecordings& interrupted, const QList<QAction*>& actions,
+            QWidget* parent = nullptr);
+
+ Q_SIGNALS:
+  void open_wanted(const QString& path);
 
  private:
   QWidget* make_actions(const QList<QAction*>& actions);
   void fill_recent();
 
-  Workspace& workspace_;
+  RecentFiles& files_;
   QVBoxLayout* recent_;
 };
 

@@ -11,16 +11,13 @@
 #include <QVBoxLayout>
 #include <algorithm>
 
-#include "views/models/workspace.h"
+#include "views/models/subject.h"
 
 namespace expertscope {
 
-TablePanel::TablePanel(Workspace& workspace, QWidget* parent)
-    : QWidget(parent),
-      workspace_(workspace),
-      sorted_(new QSortFilterProxyModel(this)),
-      table_(new QTableView) {
-  sorted_->setSourceModel(&workspace.table());
+TablePanel::TablePanel(Subject& subject, QWidget* parent)
+    : QWidget(parent), subject_(subject), sorted_(new QSortFilterProxyModel(this)), table_(new QTableView) {
+  sorted_->setSourceModel(&subject.table());
   sorted_->setSortRole(ExpertTableModel::kSortRole);
   table_->setObjectName(QStringLiteral("expert_table"));
   table_->setAccessibleName(tr("Routing map as a table"));
@@ -43,12 +40,12 @@ TablePanel::TablePanel(Workspace& workspace, QWidget* parent)
   connect(copying, &QShortcut::activated, this, &TablePanel::copy);
   connect(table_->selectionModel(), &QItemSelectionModel::currentRowChanged, this,
           [this](const QModelIndex& index) {
-            const Cell cell = workspace_.table().cell_of(sorted_->mapToSource(index).row());
-            if (cell.valid()) workspace_.selection().set_cell(cell);
+            const Cell cell = subject_.table().cell_of(sorted_->mapToSource(index).row());
+            if (cell.valid()) subject_.selection().set_cell(cell);
           });
   // Who sorts wants to see what comes first.
   connect(table_->horizontalHeader(), &QHeaderView::sortIndicatorChanged, table_, &QTableView::scrollToTop);
-  connect(&workspace.selection(), &Selection::cell_changed, this, &TablePanel::select_cell);
+  connect(&subject.selection(), &Selection::cell_changed, this, &TablePanel::select_cell);
   connect(sorted_, &QAbstractItemModel::columnsInserted, this, [this] {
     arrange_columns();
     // They belong to the selected rows, too.
@@ -73,9 +70,9 @@ void TablePanel::arrange_columns() {
 }
 
 void TablePanel::select_cell() {
-  const int row = workspace_.table().row_of(workspace_.selection().cell());
+  const int row = subject_.table().row_of(subject_.selection().cell());
   if (row < 0) return;
-  const QModelIndex index = sorted_->mapFromSource(workspace_.table().index(row, 0));
+  const QModelIndex index = sorted_->mapFromSource(subject_.table().index(row, 0));
   if (index.row() == table_->currentIndex().row()) return;
   const QSignalBlocker blocker(table_->selectionModel());
   table_->selectRow(index.row());

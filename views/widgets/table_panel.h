@@ -8,13 +8,13 @@ class QTableView;
 
 namespace expertscope {
 
-class Workspace;
+class Subject;
 
 /// The routing map as a sortable table; the selection is the map's.
 class TablePanel final : public QWidget {
   Q_OBJECT
  public:
-  explicit TablePanel(Workspace& workspace, QWidget* parent = nullptr);
+  explicit TablePanel(Subject& subject, QWidget* parent = nullptr);
 
   QTableView& table() { return *table_; }
 
@@ -29,7 +29,7 @@ class TablePanel final : public QWidget {
   void select_cell();
   void arrange_columns();
 
-  Workspace& workspace_;
+  Subject& subject_;
   QSortFilterProxyModel* sorted_;
   QTableView* table_;
   bool scrolls_when_shown_ = false;  ///< a cell was selected meanwhile

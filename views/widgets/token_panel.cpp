@@ -7,13 +7,14 @@
 #include <QVBoxLayout>
 #include <cmath>
 
+#include "views/models/numbers.h"
+#include "views/models/subject.h"
 #include "views/models/token_text.h"
-#include "views/models/workspace.h"
 
 namespace expertscope {
 
-TokenPanel::TokenPanel(Workspace& workspace, QWidget* parent)
-    : QWidget(parent), workspace_(workspace), title_(new QLabel), table_(new QTableView) {
+TokenPanel::TokenPanel(Subject& subject, QWidget* parent)
+    : QWidget(parent), subject_(subject), title_(new QLabel), table_(new QTableView) {
   title_->setObjectName(QStringLiteral("token_title"));
   title_->setWordWrap(true);
   title_->setMargin(10);
@@ -36,20 +37,21 @@ TokenPanel::TokenPanel(Workspace& workspace, QWidget* parent)
   layout->addWidget(table_, 1);
   connect(table_, &QTableView::clicked, this, [this](const QModelIndex& index) {
     const Cell cell = slots_.cell_of(index.row());
-    if (cell.valid()) workspace_.selection().set_cell(cell);
+    if (cell.valid()) subject_.selection().set_cell(cell);
   });
-  connect(&workspace.trace(), &TraceSource::view_changed, this, &TokenPanel::update_token);
-  connect(&workspace.trace(), &TraceSource::closed, this, &TokenPanel::update_token);
-  connect(&workspace.selection(), &Selection::token_changed, this, &TokenPanel::update_token);
+  connect(&subject.trace(), &TraceSource::view_changed, this, &TokenPanel::update_token);
+  connect(&subject.trace(), &TraceSource::closed, this, &TokenPanel::update_token);
+  connect(&subject.selection(), &Selection::token_changed, this, &TokenPanel::update_token);
   update_token();
 }
 
 void TokenPanel::update_token() {
-  const auto view = workspace_.view();
-  const std::int64_t wanted = workspace_.selection().token();
+  const auto view = subject_.view();
+  const std::int64_t wanted = subject_.selection().token();
   std::shared_ptr<const TokenDetail> detail;
   if (view && view->token && view->token->token.index == wanted) detail = view->token;
   table_->setVisible(detail != nullptr);
+  setWindowTitle(wanted >= 0 ? tr("Token %1").arg(wanted) : QString());
   slots_.set_detail(detail);
   title_->setForegroundRole(detail ? QPalette::WindowText : QPalette::PlaceholderText);
   if (!detail) {
@@ -62,9 +64,8 @@ void TokenPanel::update_token() {
                      .arg(visible_token_text(token.bytes).toHtmlEscaped(), QString::number(token.index),
                           QString::number(token.id));
   if (token.log_prob) {
-    text += tr("<br>probability %1 % (%2 nats)")
-                .arg(std::exp(*token.log_prob) * 100, 0, 'g', 3)
-                .arg(*token.log_prob, 0, 'g', 4);
+    text += tr("<br>probability %1 (%2 nats)")
+                .arg(percent_text(std::exp(*token.log_prob)), number_text(*token.log_prob));
   }
   title_->setText(text);
 }

@@ -10,18 +10,18 @@ class QTableView;
 
 namespace expertscope {
 
-class Workspace;
+class Subject;
 
 /// The selected token: its text and probability, and its experts in every layer.
 class TokenPanel final : public QWidget {
   Q_OBJECT
  public:
-  explicit TokenPanel(Workspace& workspace, QWidget* parent = nullptr);
+  explicit TokenPanel(Subject& subject, QWidget* parent = nullptr);
 
  private:
   void update_token();
 
-  Workspace& workspace_;
+  Subject& subject_;
   TokenSlotsModel slots_;
   QLabel* title_;
   QTableView* table_;

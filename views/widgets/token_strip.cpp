@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "views/models/colour_map.h"
+#include "probes/report/colour_scale.h"
+#include "views/models/design.h"
+#include "views/models/numbers.h"
 #include "views/models/token_text.h"
 
 namespace expertscope {
@@ -18,7 +20,8 @@ namespace {
 
 constexpr double kPadding = 5;    // pixels beside a chip's text
 constexpr double kGap = 3;        // pixels between chips
-constexpr double kMargin = 8;     // pixels around all chips
+constexpr double kMargin = 3;     // pixels above and below all chips
+constexpr double kSide = 8;       // pixels beside them
 constexpr double kLongest = 220;  // pixels of one chip
 
 double chip_height(const QFont& font) {
@@ -56,11 +59,11 @@ void TokenChips::set_scene(TokenStripScene scene) {
 void TokenChips::lay_out(int width) {
   const double height = chip_height(font());
   rects_.resize(widths_.size());
-  double x = kMargin;
+  double x = kSide;
   double y = kMargin;
   for (std::size_t i = 0; i < widths_.size(); ++i) {
-    if (x + widths_[i] > width - kMargin && x > kMargin) {
-      x = kMargin;
+    if (x + widths_[i] > width - kSide && x > kSide) {
+      x = kSide;
       y += height + kGap;
     }
     rects_[i] = QRectF(x, y, widths_[i], height);
@@ -70,11 +73,11 @@ void TokenChips::lay_out(int width) {
 
 int TokenChips::heightForWidth(int width) const {
   const double height = chip_height(font());
-  double x = kMargin;
+  double x = kSide;
   double y = kMargin;
   for (const double chip : widths_) {
-    if (x + chip > width - kMargin && x > kMargin) {
-      x = kMargin;
+    if (x + chip > width - kSide && x > kSide) {
+      x = kSide;
       y += height + kGap;
     }
     x += chip + kGap;
@@ -156,15 +159,15 @@ void TokenChips::paint_chip(QPainter& painter, std::size_t index, double heavies
   painter.setOpacity(1);
   if (token.index == scene_.selected) {
     painter.setBrush(Qt::NoBrush);
-    painter.setPen(QPen(palette().color(QPalette::Highlight), 2.4));
+    painter.setPen(QPen(palette().color(QPalette::Link), 2));
     painter.drawRoundedRect(rect.adjusted(-0.5, -0.5, 0.5, 0.5), 4, 4);
   }
   if (std::find(scene_.edits_at.begin(), scene_.edits_at.end(), token.index) != scene_.edits_at.end()) {
     // A flag: from this token on, other edits were in force.
-    painter.setPen(QPen(category_colour(5), 2));
+    painter.setPen(QPen(design_colours(palette()).mark, 2));
     painter.drawLine(QPointF(rect.left() - 1.5, rect.top() - 2),
                      QPointF(rect.left() - 1.5, rect.bottom() + 2));
-    painter.setBrush(category_colour(5));
+    painter.setBrush(design_colours(palette()).mark);
     painter.setPen(Qt::NoPen);
     const QPointF flag[] = {{rect.left() - 1.5, rect.top() - 3},
                             {rect.left() + 5, rect.top()},
@@ -179,15 +182,15 @@ QString TokenChips::tooltip(std::size_t index) const {
                      .arg(visible_token_text(token.bytes).toHtmlEscaped(), QString::number(token.index),
                           QString::number(token.id), QString::number(token.position),
                           token.generated ? tr("generated") : tr("prompt or data"));
-  if (token.log_prob) text += tr("<br>log-probability %1 nats").arg(*token.log_prob, 0, 'g', 6);
+  if (token.log_prob) text += tr("<br>log-probability %1 nats").arg(all_digits(*token.log_prob));
   if (scene_.expert) {
     const float weight = weight_of(index);
     const Cell cell = scene_.expert->cell;
     const QString layer = QString::number(cell.layer);
     const QString measured = cell.is_shared() ? tr("max |down_proj|") : tr("weight");
-    text += weight > 0 ? tr("<br>%1 %2 in layer %3, %4")
-                             .arg(measured, QString::number(weight, 'g', 6), layer, expert_name(cell))
-                       : tr("<br>not routed to layer %1, %2").arg(layer, expert_name(cell));
+    text += weight > 0
+                ? tr("<br>%1 %2 in layer %3, %4").arg(measured, all_digits(weight), layer, expert_name(cell))
+                : tr("<br>not routed to layer %1, %2").arg(layer, expert_name(cell));
   }
   if (std::find(scene_.edits_at.begin(), scene_.edits_at.end(), token.index) != scene_.edits_at.end()) {
     text += tr("<br><i>the edits changed here</i>");
@@ -253,7 +256,7 @@ TokenStrip::TokenStrip(QWidget* parent) : QScrollArea(parent), chips_(new TokenC
   setFrameShape(QFrame::NoFrame);
   setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   setWidget(chips_);
-  setMinimumHeight(60);
+  setMinimumHeight(44);
 }
 
 void TokenStrip::set_scene(TokenStripScene scene) {

@@ -3,13 +3,9 @@
 
 #include <QPainter>
 
-namespace expertscope {
+#include "views/models/design.h"
 
-WarningColours warning_colours(const QPalette& palette) {
-  const bool dark = palette.color(QPalette::Base).lightness() < 128;
-  return dark ? WarningColours{QColor(0xf0c567), QColor(0x372c12), QColor(0x6b5520)}
-              : WarningColours{QColor(0x734600), QColor(0xfff2d4), QColor(0xe0b65c)};
-}
+namespace expertscope {
 
 WarningLabel::WarningLabel(QWidget* parent) : QLabel(parent) {
   setTextFormat(Qt::PlainText);
@@ -28,11 +24,11 @@ void WarningLabel::set_warning(const QString& text, const QString& tooltip) {
 void WarningLabel::paintEvent(QPaintEvent* /*event*/) {
   QPainter painter(this);
   painter.setRenderHint(QPainter::Antialiasing);
-  const WarningColours colours = warning_colours(palette());
-  painter.setPen(colours.edge);
-  painter.setBrush(colours.ground);
+  const DesignColours& colours = design_colours(palette());
+  painter.setPen(colours.warning_edge);
+  painter.setBrush(colours.warning_ground);
   painter.drawRoundedRect(QRectF(rect()).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3);
-  painter.setPen(colours.text);
+  painter.setPen(colours.warning);
   painter.drawText(contentsRect(), Qt::AlignVCenter | Qt::AlignLeft, text());
 }
 

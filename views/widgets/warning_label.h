@@ -5,14 +5,6 @@
 
 namespace expertscope {
 
-/// The look of a warning, of either theme.
-struct WarningColours {
-  QColor text;
-  QColor ground;
-  QColor edge;
-};
-WarningColours warning_colours(const QPalette& palette);
-
 /// A short warning on its own ground, with a sign before it. Plain text; hidden when empty. What it means is
 /// its tooltip.
 class WarningLabel final : public QLabel {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/window/file_dialogs.h"
 
-#include <QBuffer>
 #include <QDir>
 #include <QFileDialog>
 #include <QFileInfo>
 
-#include "views/models/workspace.h"
-#include "views/widgets/heatmap_view.h"
+#include "views/models/workbench.h"
 
 namespace expertscope {
 namespace {
@@ -16,15 +14,15 @@ const QString kFolderKey = QStringLiteral("files/folder");
 
 }  // namespace
 
-FileDialogs::FileDialogs(Workspace& workspace, QWidget* window)
-    : QObject(window), workspace_(workspace), window_(window) {}
+FileDialogs::FileDialogs(Workbench& workbench, QWidget* window)
+    : QObject(window), workbench_(workbench), window_(window) {}
 
 QString FileDialogs::last_folder() const {
-  return workspace_.settings().value(kFolderKey, QDir::homePath()).toString();
+  return workbench_.settings().value(kFolderKey, QDir::homePath()).toString();
 }
 
 QString FileDialogs::stem() const {
-  const auto view = workspace_.view();
+  const auto view = workbench_.view();
   if (!view || !view->run) return QStringLiteral("expertscope");
   return QStringLiteral("%1-run%2")
       .arg(QFileInfo(QString::fromStdString(view->run->run.model.name)).fileName())
@@ -35,7 +33,7 @@ void FileDialogs::show(QFileDialog* dialog, const Use& use) {
   dialog->setAttribute(Qt::WA_DeleteOnClose);
   connect(dialog, &QFileDialog::rejected, this, &FileDialogs::cancelled);
   connect(dialog, &QFileDialog::fileSelected, this, [this, use](const QString& file) {
-    workspace_.settings().setValue(kFolderKey, QFileInfo(file).absolutePath());
+    workbench_.settings().setValue(kFolderKey, QFileInfo(file).absolutePath());
     use(file);
   });
   dialog->open();
@@ -73,38 +71,29 @@ void FileDialogs::open_trace() {
 
 void FileDialogs::save_trace() {
   ask_save(tr("Save the trace"), stem() + QStringLiteral(".db"), tr("Expertscope traces (*.db)"),
-           [this](const QString& file) { workspace_.save_trace_as(file); });
+           [this](const QString& file) { workbench_.save_trace_as(file); });
 }
 
 void FileDialogs::export_report() {
   ask_save(tr("Export a report"), stem() + QStringLiteral(".html"), tr("HTML (*.html)"),
-           [this](const QString& file) { workspace_.export_report(file); });
+           [this](const QString& file) { workbench_.export_report(file); });
 }
 
 void FileDialogs::export_csv() {
   ask_save(tr("Export the table"), stem() + QStringLiteral(".csv"), tr("CSV (*.csv)"),
-           [this](const QString& file) { workspace_.export_table_csv(file); });
+           [this](const QString& file) { workbench_.export_table_csv(file); });
 }
 
 void FileDialogs::export_json() {
   ask_save(tr("Export the table"), stem() + QStringLiteral(".json"), tr("JSON (*.json)"),
-           [this](const QString& file) { workspace_.export_table_json(file); });
+           [this](const QString& file) { workbench_.export_table_json(file); });
 }
 
-void FileDialogs::export_picture(HeatmapView& map) {
-  ask_save(tr("Export a picture of the map"), stem() + QStringLiteral(".png"), tr("Pictures (*.png *.svg)"),
-           [this, view = &map](const QString& file) { write_picture(*view, file); });
-}
-
-void FileDialogs::write_picture(HeatmapView& map, const QString& file) {
-  if (QFileInfo(file).suffix().compare(QLatin1String("svg"), Qt::CaseInsensitive) == 0) {
-    workspace_.save_bytes(file, map.figure_svg());
-    return;
-  }
-  constexpr double kScale = 2;
-  QBuffer buffer;
-  map.figure(kScale).save(&buffer, "PNG");
-  workspace_.save_bytes(file, buffer.data());
+void FileDialogs::export_picture(const Picture& picture) {
+  ask_save(tr("Export a picture"), stem() + QStringLiteral(".png"), tr("Pictures (*.png *.svg)"),
+           [this, picture](const QString& file) {
+             workbench_.save_bytes(file, picture(QFileInfo(file).suffix().toLower()));
+           });
 }
 
 void FileDialogs::load_policy() {
@@ -114,7 +103,7 @@ void FileDialogs::load_policy() {
 
 void FileDialogs::save_policy() {
   ask_save(tr("Save the edits"), QStringLiteral("policy.json"), tr("Routing policies (*.json)"),
-           [this](const QString& file) { workspace_.save_policy(file); });
+           [this](const QString& file) { workbench_.save_policy(file); });
 }
 
 }  // namespace expertscope

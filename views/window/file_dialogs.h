@@ -5,19 +5,20 @@
 #include <QString>
 #include <functional>
 
+#include "views/widgets/view_context.h"
+
 class QFileDialog;
 class QWidget;
 
 namespace expertscope {
 
-class HeatmapView;
-class Workspace;
+class Workbench;
 
-/// Asks for a file or folder, without blocking the window, and hands it to the workspace.
+/// Asks for a file or folder, without blocking the window, and hands it to the workbench.
 class FileDialogs final : public QObject {
   Q_OBJECT
  public:
-  FileDialogs(Workspace& workspace, QWidget* window);
+  FileDialogs(Workbench& workbench, QWidget* window);
 
   void open_model();
   void open_gguf();
@@ -26,7 +27,7 @@ class FileDialogs final : public QObject {
   void export_report();
   void export_csv();
   void export_json();
-  void export_picture(HeatmapView& map);
+  void export_picture(const Picture& picture);
   void load_policy();
   void save_policy();
 
@@ -36,10 +37,6 @@ class FileDialogs final : public QObject {
   void load_wanted(const QString& file);
   /// A dialog was closed without a choice.
   void cancelled();
-
- public:
-  /// Writes the map by the file's suffix: .svg, else PNG at twice the resolution.
-  void write_picture(HeatmapView& map, const QString& file);
 
  private:
   using Use = std::function<void(const QString& file)>;
@@ -51,7 +48,7 @@ class FileDialogs final : public QObject {
   /// "demo-run3": stem for proposed names.
   QString stem() const;
 
-  Workspace& workspace_;
+  Workbench& workbench_;
   QWidget* window_;
 };
 

@@ -8,6 +8,8 @@
 #include <QTextBrowser>
 #include <QVBoxLayout>
 
+#include "views/widgets/commands.h"
+
 namespace expertscope {
 namespace {
 

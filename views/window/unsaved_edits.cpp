@@ -5,32 +5,32 @@
 #include <QPushButton>
 #include <utility>
 
-#include "views/models/workspace.h"
+#include "views/models/workbench.h"
 #include "views/window/file_dialogs.h"
 
 namespace expertscope {
 
-UnsavedEdits::UnsavedEdits(Workspace& workspace, FileDialogs& files, QWidget* window)
-    : QObject(window), workspace_(workspace), files_(files), window_(window) {
+UnsavedEdits::UnsavedEdits(Workbench& workbench, FileDialogs& files, QWidget* window)
+    : QObject(window), workbench_(workbench), files_(files), window_(window) {
   // Saving failed, or was thought better of: nothing that would lose the edits happens later.
   connect(&files, &FileDialogs::cancelled, this, [this] { waiting_ = {}; });
-  connect(&workspace, &Workspace::failed, this, [this] { waiting_ = {}; });
-  connect(&workspace, &Workspace::saved, this, &UnsavedEdits::act_now);
+  connect(&workbench, &Workbench::failed, this, [this] { waiting_ = {}; });
+  connect(&workbench, &Workbench::saved, this, &UnsavedEdits::act_now);
 }
 
 void UnsavedEdits::before(const QString& what, const Act& act) {
   waiting_ = {};
-  if (!workspace_.edits().has_unsaved()) {
+  if (!workbench_.edits().has_unsaved()) {
     act();
     return;
   }
-  const auto* asked = window_->findChild<QMessageBox*>(QStringLiteral("unsaved_edits"));
-  if (asked != nullptr && asked->isVisible()) return;
-  const int count = workspace_.edits().rowCount();
+  if (asked_ && asked_->isVisible()) return;
+  const int count = workbench_.edits().rowCount();
   auto* box = new QMessageBox(QMessageBox::Warning, tr("Unsaved edits"),
                               count == 1 ? tr("One edit of the routing is not saved.")
                                          : tr("%1 edits of the routing are not saved.").arg(count),
                               QMessageBox::Save | QMessageBox::Discard | QMessageBox::Cancel, window_);
+  asked_ = box;
   box->setObjectName(QStringLiteral("unsaved_edits"));
   box->setAttribute(Qt::WA_DeleteOnClose);
   box->setInformativeText(tr("%1 loses what is not saved.").arg(what));
@@ -50,7 +50,7 @@ void UnsavedEdits::save_first(const Act& act) {
 
 void UnsavedEdits::act_now() {
   // Another file may have been written, or the edits changed meanwhile.
-  if (!waiting_ || workspace_.edits().has_unsaved()) return;
+  if (!waiting_ || workbench_.edits().has_unsaved()) return;
   std::exchange(waiting_, {})();
 }
 

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <QMessageBox>
 #include <QObject>
+#include <QPointer>
 #include <functional>
 
-class QMessageBox;
 class QWidget;
 
 namespace expertscope {
 
 class FileDialogs;
-class Workspace;
+class Workbench;
 
 /// Asks before edits that no file holds would be lost: save them, discard them, or leave everything as it is.
 class UnsavedEdits final : public QObject {
@@ -18,7 +19,7 @@ class UnsavedEdits final : public QObject {
  public:
   using Act = std::function<void()>;
 
-  UnsavedEdits(Workspace& workspace, FileDialogs& files, QWidget* window);
+  UnsavedEdits(Workbench& workbench, FileDialogs& files, QWidget* window);
 
   /// Acts at once when there is nothing to lose, else when the person has answered. `what` is what is going
   /// to happen: "Closing the window".
@@ -28,9 +29,10 @@ class UnsavedEdits final : public QObject {
   void save_first(const Act& act);
   void act_now();
 
-  Workspace& workspace_;
+  Workbench& workbench_;
   FileDialogs& files_;
   QWidget* window_;
+  QPointer<QMessageBox> asked_;
   Act waiting_;  ///< for the edits to be saved
 };
 

@@ -41,9 +41,9 @@ TEST(HeatmapData, LoadIsTheShareOfTheLayersSlots) {
   EXPECT_DOUBLE_EQ(data.at({0, 1}), 0.25);
   EXPECT_DOUBLE_EQ(data.at({0, 2}), 0.0);
   EXPECT_DOUBLE_EQ(data.at({2, 2}), 0.125);
-  EXPECT_DOUBLE_EQ(data.low, 0);
+  EXPECT_DOUBLE_EQ(data.low, 0.125) << "of those that ran";
   EXPECT_DOUBLE_EQ(data.high, 0.75);
-  EXPECT_DOUBLE_EQ(data.smallest_positive, 0.125);
+  EXPECT_DOUBLE_EQ(data.scale_low, 0.125);
 }
 
 TEST(HeatmapData, WeightIsPerTokenOfTheRun) {
@@ -100,9 +100,33 @@ TEST(HeatmapData, ADifferenceIsSignedAndItsScaleSymmetric) {
   EXPECT_DOUBLE_EQ(data.at({0, 1}), 0.5);
   EXPECT_DOUBLE_EQ(data.at({2, 0}), 0.0);
   EXPECT_TRUE(std::isnan(data.at({1, 1})));
-  EXPECT_EQ(data.colour_map(), ColourMap::diverging);
+  EXPECT_EQ(data.colour_map(false), ColourMap::diverging);
+  EXPECT_EQ(data.colour_map(true), ColourMap::diverging_dark);
   EXPECT_DOUBLE_EQ(data.scale(true).low, -0.5);
   EXPECT_DOUBLE_EQ(data.scale(false).high, 0.5);
+}
+
+TEST(HeatmapData, TheScaleEndsWhereFewCellsLieBeyond) {
+  HeatmapData data;
+  data.layers = 1;
+  data.experts = 1000;
+  data.moe_layer = {1};
+  for (int expert = 0; expert < 1000; ++expert) {
+    data.values.push_back(expert == 999 ? 1e6 : expert == 0 ? 1e-6 : 1 + expert / 1000.0);
+  }
+  data.find_extent();
+  EXPECT_DOUBLE_EQ(data.high, 1e6);
+  EXPECT_NEAR(data.scale(true).high, 1.997, 1e-9);
+  EXPECT_NEAR(data.scale(true).low, 1.002, 1e-9);
+}
+
+TEST(HeatmapData, AnExpertThatNeverRanIsKnownAsSuchInBothRuns) {
+  const HeatmapData data = make_heatmap(table(), HeatmapMetric::output_norm);
+  EXPECT_TRUE(data.never_used({0, 2}));
+  EXPECT_FALSE(data.never_used({0, 0}));
+  ExpertTable other = table();
+  other.at(0, 2).count = 1;
+  EXPECT_FALSE(make_difference(table(), other, HeatmapMetric::load).never_used({0, 2}));
 }
 
 TEST(HeatmapData, NoDifferenceAnywhereIsTheMiddleOfTheScale) {
@@ -152,28 +176,25 @@ TEST(HeatmapData, KnowsWhichCellsItHas) {
   EXPECT_FALSE(data.contains({}));
 }
 
-TEST(FormatMetric, LoadIsInPercentAndTheRestPlain) {
-  EXPECT_EQ(format_metric(HeatmapMetric::load, 0.125), "12.5 %");
-  EXPECT_EQ(format_metric(HeatmapMetric::load, 0), "0 %");
-  EXPECT_EQ(format_metric(HeatmapMetric::output_norm, 0.34114), "0.3411");
-  EXPECT_EQ(format_metric(HeatmapMetric::output_max, std::nan("")), "not measured");
+TEST(HeatmapData, SaysALoadInPercentAndTheRestPlain) {
+  const HeatmapData load = make_heatmap(table(), HeatmapMetric::load);
+  EXPECT_EQ(load.text({2, 2}), "12.5\u202f%");
+  EXPECT_EQ(load.text({0, 2}), "0\u202f%");
+  EXPECT_EQ(load.short_text(0.125), "12.5");
+  const HeatmapData norm = make_heatmap(table(), HeatmapMetric::output_norm);
+  EXPECT_EQ(norm.text({0, 0}), "2.00");
+  EXPECT_EQ(norm.text({0, 2}), "not measured");
 }
 
-TEST(FormatChange, HasASignAndIsInPercentagePointsForALoad) {
-  EXPECT_EQ(format_change(HeatmapMetric::load, 0.125), "+12.5 pp");
-  EXPECT_EQ(format_change(HeatmapMetric::load, -0.125), "−12.5 pp");
-  EXPECT_EQ(format_change(HeatmapMetric::load, 0), "0 pp");
-  EXPECT_EQ(format_change(HeatmapMetric::weight, -0.34114), "−0.3411");
-  EXPECT_EQ(format_change(HeatmapMetric::output_max, std::nan("")), "not measured");
-}
-
-TEST(FormatShort, FitsACell) {
-  EXPECT_EQ(format_short(HeatmapMetric::load, 0.125), "12.5");
-  EXPECT_EQ(format_short(HeatmapMetric::weight, 0.3411), "0.34");
-  EXPECT_EQ(format_short(HeatmapMetric::output_max, 12345), "1e4");
-  EXPECT_EQ(format_short(HeatmapMetric::output_max, 250.7), "251");
-  EXPECT_EQ(format_short(HeatmapMetric::output_max, 0), "0");
-  EXPECT_EQ(format_short(HeatmapMetric::output_max, -0.00042), "-4e-4");
+TEST(HeatmapData, SaysADifferenceWithItsSignAndOfALoadInPercentagePoints) {
+  ExpertTable changed = table();
+  changed.at(0, 0).count = 2;
+  changed.at(0, 1).count = 6;
+  const HeatmapData load = make_difference(changed, table(), HeatmapMetric::load);
+  EXPECT_EQ(load.text({0, 1}), "+50.0\u202fpp");
+  EXPECT_EQ(load.text({0, 0}), "−50.0\u202fpp");
+  EXPECT_EQ(load.text({2, 0}), "0\u202fpp");
+  EXPECT_EQ(make_difference(changed, table(), HeatmapMetric::output_max).text({1, 1}), "not measured");
 }
 
 TEST(MetricNames, EveryMetricHasANameAndAnExplanation) {

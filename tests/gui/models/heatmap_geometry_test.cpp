@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
 #include "tests/gui/support.h"
@@ -122,6 +123,25 @@ TEST_F(HeatmapGeometryTest, TheViewNeverLeavesTheGrid) {
     geometry_.zoom(factor(random), {x(random), x(random)});
     geometry_.pan({x(random), x(random) - 700});
     ASSERT_TRUE(QRectF(-1e-9, -1e-9, 128 + 2e-9, 48 + 2e-9).contains(geometry_.view()));
+  }
+}
+
+TEST_F(HeatmapGeometryTest, AFittedMapHasWholeDevicePixelsACell) {
+  geometry_.set_plot(QRectF(40, 20, 1290, 505));
+  EXPECT_EQ(geometry_.plot(), QRectF(40, 20, 1280, 480)) << "what is left over is at the right and below";
+  geometry_.set_plot(QRectF(40, 20, 1290, 505), 2);
+  EXPECT_DOUBLE_EQ(geometry_.cell_width(), 10);
+  EXPECT_DOUBLE_EQ(geometry_.cell_height(), 10.5);
+  geometry_.set_plot(QRectF(0, 0, 100, 480));
+  EXPECT_DOUBLE_EQ(geometry_.plot().width(), 100) << "less than a pixel a cell";
+}
+
+TEST_F(HeatmapGeometryTest, AZoomedMapHasCellsThatTouchAtWholePixels) {
+  geometry_.zoom(1.37, {700, 200});
+  for (int expert = 40; expert < 80; ++expert) {
+    const QRectF cell = geometry_.rect_of({20, expert});
+    EXPECT_DOUBLE_EQ(cell.left(), std::round(cell.left()));
+    EXPECT_DOUBLE_EQ(cell.right(), geometry_.rect_of({20, expert + 1}).left());
   }
 }
 

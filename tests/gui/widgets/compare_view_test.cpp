@@ -12,18 +12,18 @@
 #include <QSignalSpy>
 #include <QTextEdit>
 
-#include "tests/gui/workspace_fixture.h"
+#include "tests/gui/workbench_fixture.h"
 
 namespace expertscope::testing {
 namespace {
 
-class CompareViewTest : public WorkspaceTest {
+class CompareViewTest : public WorkbenchTest {
  protected:
   CompareViewTest() {
     view_.resize(800, 420);
     view_.show();
     QObject::connect(&view_, &CompareView::run_wanted, &view_,
-                     [this] { workspace_.compare(view_.request(prompt())); });
+                     [this] { workbench_.compare(view_.request(prompt())); });
   }
   template <class T>
   T& part(const char* name) {
@@ -35,7 +35,7 @@ class CompareViewTest : public WorkspaceTest {
   QString column(const char* name) { return part<QTextEdit>(name).toPlainText(); }
   void click(const char* name) { QTest::mouseClick(&part<QPushButton>(name), Qt::LeftButton); }
   void prune(int layer, int expert) {
-    ASSERT_TRUE(workspace_.edits().add({PruneEdit{expert, PruneMode::mask}, {layer}, true, {}}));
+    ASSERT_TRUE(workbench_.edits().add({PruneEdit{expert, PruneMode::mask}, {layer}, true, {}}));
   }
   /// Leaves the model no choice: half of the experts of every layer.
   void prune_a_lot() {
@@ -47,7 +47,7 @@ class CompareViewTest : public WorkspaceTest {
   }
   void compare() {
     click("compare_run");
-    const bool done = wait_until([this] { return workspace_.engine().comparison() != nullptr; });
+    const bool done = wait_until([this] { return workbench_.engine().comparison() != nullptr; });
     require(done, "the comparison did not end: " + first_error());
   }
   void write(const QString& name, const QByteArray& text) {
@@ -56,7 +56,7 @@ class CompareViewTest : public WorkspaceTest {
     out.write(text);
   }
 
-  CompareView view_{workspace_};
+  CompareView view_{workbench_};
 };
 
 TEST_F(CompareViewTest, ExplainsItselfBeforeThereIsAnything) {
@@ -71,7 +71,7 @@ TEST_F(CompareViewTest, NeedsAnEditThatIsSwitchedOn) {
   EXPECT_FALSE(part<QPushButton>("compare_run").isEnabled());
   prune(1, 3);
   EXPECT_TRUE(part<QPushButton>("compare_run").isEnabled());
-  ASSERT_TRUE(workspace_.edits().set_enabled(0, false));
+  ASSERT_TRUE(workbench_.edits().set_enabled(0, false));
   EXPECT_FALSE(part<QPushButton>("compare_run").isEnabled());
 }
 
@@ -79,7 +79,7 @@ TEST_F(CompareViewTest, ShowsBothTextsAndMarksTheFirstDifference) {
   open_model();
   prune_a_lot();
   compare();
-  const auto result = workspace_.engine().comparison();
+  const auto result = workbench_.engine().comparison();
   ASSERT_GE(result->first_difference, 0) << "pruning half of all experts must change a random model's text";
   EXPECT_TRUE(column("compare_before").startsWith("In the beginning"));
   EXPECT_TRUE(column("compare_after").startsWith("In the beginning"));
@@ -105,7 +105,7 @@ TEST_F(CompareViewTest, TheMarkedTokenStandsOutByMoreThanColour) {
 
 TEST_F(CompareViewTest, AnEditThatDoesNothingIsReportedAsIdentical) {
   open_model();
-  ASSERT_TRUE(workspace_.edits().add({BiasEdit{3, 0.0f}, {1}, true, {}}));
+  ASSERT_TRUE(workbench_.edits().add({BiasEdit{3, 0.0f}, {1}, true, {}}));
   compare();
   EXPECT_EQ(label("compare_summary"), "Identical: all 12 tokens are the same.");
   EXPECT_EQ(column("compare_before"), column("compare_after"));
@@ -124,7 +124,7 @@ TEST_F(CompareViewTest, MeasuresThePerplexityOfTheChosenTextByTheChosenProtocol)
   EXPECT_TRUE(label("compare_numbers").contains("Perplexity"));
   EXPECT_TRUE(label("compare_numbers").contains("sample.txt"));
   EXPECT_TRUE(label("compare_numbers").contains("protocol hf"));
-  const auto result = workspace_.engine().comparison();
+  const auto result = workbench_.engine().comparison();
   EXPECT_GT(result->before.perplexity->result.scored_tokens, 20);
   EXPECT_NE(result->before.perplexity->result.perplexity, result->after.perplexity->result.perplexity);
 }
@@ -139,7 +139,7 @@ TEST_F(CompareViewTest, ATextThatCannotBeReadIsAnErrorAndKeepsTheLastComparison)
   click("compare_run");
   ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
   EXPECT_NE(first_error().find("bad.txt"), std::string::npos) << first_error();
-  EXPECT_EQ(workspace_.engine().state(), EngineState::ready);
+  EXPECT_EQ(workbench_.engine().state(), EngineState::ready);
   EXPECT_EQ(column("compare_before"), before);
 }
 
@@ -147,7 +147,7 @@ TEST_F(CompareViewTest, RemembersTextAndProtocol) {
   write("sample.txt", "words");
   view_.set_text(file("sample.txt"));
   part<QComboBox>("compare_protocol").setCurrentText("llamacpp");
-  CompareView again(workspace_);
+  CompareView again(workbench_);
   EXPECT_EQ(again.text(), file("sample.txt"));
   EXPECT_EQ(again.request(prompt()).perplexity.protocol, PerplexityProtocol::llamacpp);
   again.set_text({});
@@ -160,13 +160,13 @@ TEST_F(CompareViewTest, CancelStopsIt) {
   write("long.txt", QByteArray("The quick brown fox jumps over the lazy dog.\n").repeated(20000));
   view_.set_text(file("long.txt"));
   click("compare_run");
-  ASSERT_EQ(workspace_.engine().state(), EngineState::comparing);
+  ASSERT_EQ(workbench_.engine().state(), EngineState::comparing);
   EXPECT_TRUE(part<QLabel>("compare_progress").isVisible());
   EXPECT_TRUE(part<QPushButton>("compare_cancel").isEnabled());
   click("compare_cancel");
-  ASSERT_TRUE(wait_until([this] { return workspace_.engine().state() == EngineState::ready; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.engine().state() == EngineState::ready; }));
   EXPECT_TRUE(errors_.empty()) << first_error();
-  EXPECT_EQ(workspace_.engine().comparison(), nullptr);
+  EXPECT_EQ(workbench_.engine().comparison(), nullptr);
   EXPECT_FALSE(part<QLabel>("compare_progress").isVisible());
 }
 
@@ -177,7 +177,7 @@ TEST_F(CompareViewTest, SaysWhenTheEditsHaveChangedSince) {
   EXPECT_FALSE(part<QLabel>("compare_stale").isVisible());
   prune(1, 4);
   EXPECT_TRUE(part<QLabel>("compare_stale").isVisible());
-  workspace_.edits().undo_stack().undo();
+  workbench_.edits().undo_stack().undo();
   EXPECT_FALSE(part<QLabel>("compare_stale").isVisible());
 }
 
@@ -196,9 +196,9 @@ TEST_F(CompareViewTest, TheEditsAreInForceAgainAfterAComparison) {
   prune(1, 3);
   compare();
   generate();
-  ASSERT_TRUE(workspace_.view()->run);
-  EXPECT_EQ(workspace_.view()->run->table.at(1, 3).count, 0);
-  EXPECT_GT(workspace_.view()->run->table.at(1, 4).count, 0);
+  ASSERT_TRUE(workbench_.view()->run);
+  EXPECT_EQ(workbench_.view()->run->table.at(1, 3).count, 0);
+  EXPECT_GT(workbench_.view()->run->table.at(1, 4).count, 0);
 }
 
 TEST_F(CompareViewTest, AnotherModelForgetsTheComparison) {
@@ -206,7 +206,7 @@ TEST_F(CompareViewTest, AnotherModelForgetsTheComparison) {
   prune(1, 3);
   compare();
   EXPECT_FALSE(part<QLabel>("compare_empty").isVisible());
-  workspace_.close();
+  workbench_.close();
   EXPECT_TRUE(part<QLabel>("compare_empty").isVisible());
   EXPECT_FALSE(part<QPushButton>("compare_run").isEnabled());
 }

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "tests/gui/support.h"
+#include "views/models/design.h"
 
 namespace expertscope::testing {
 namespace {
@@ -17,18 +18,15 @@ namespace {
 /// 4 layers (layer 1 dense) x 8 experts; the value of a cell is layer + expert / 10.
 std::shared_ptr<HeatmapData> data() {
   auto data = std::make_shared<HeatmapData>();
-  data->metric = HeatmapMetric::output_max;
   data->layers = 4;
   data->experts = 8;
   data->moe_layer = {1, 0, 1, 1};
-  data->measured = true;
-  data->high = 3.7;
-  data->smallest_positive = 0.1;
   for (int layer = 0; layer < 4; ++layer) {
     for (int expert = 0; expert < 8; ++expert) {
       data->values.push_back(layer == 1 ? std::numeric_limits<double>::quiet_NaN() : layer + expert / 10.0);
     }
   }
+  data->find_extent();
   return data;
 }
 
@@ -102,7 +100,7 @@ TEST_F(HeatmapViewTest, ASharedExpertIsACellOfItsOwn) {
   const Cell shared{2, kSharedExpert};
   click(shared);
   EXPECT_EQ(selected(), shared);
-  EXPECT_EQ(view_.accessibleDescription(), "layer 2, shared expert: 1.5");
+  EXPECT_EQ(view_.accessibleDescription(), "layer 2, shared expert: 1.50");
   press(Qt::Key_Right);
   EXPECT_EQ(selected(), (Cell{2, 0}));
   press(Qt::Key_Left);
@@ -220,7 +218,7 @@ TEST_F(HeatmapViewTest, TheSelectionIsVisibleAndSpoken) {
   const QImage before = view_.grab().toImage();
   view_.set_selected({2, 4});
   EXPECT_NE(view_.grab().toImage(), before);
-  EXPECT_TRUE(view_.accessibleDescription().contains("layer 2, expert 4: 2.4"));
+  EXPECT_TRUE(view_.accessibleDescription().contains("layer 2, expert 4: 2.40"));
 }
 
 TEST_F(HeatmapViewTest, PicturesAreAsFineAsAskedFor) {
@@ -253,6 +251,120 @@ TEST_F(HeatmapViewTest, PickingEndsWhenSomethingElseTakesTheFocus) {
   EXPECT_EQ(picked.count(), 0);
 }
 
+/// 48 x 128 cells of 7 x 10 pixels and less, as in a window of 1280 x 800.
+class SmallCells : public ::testing::Test {
+ protected:
+  SmallCells() {
+    auto grid = std::make_shared<HeatmapData>();
+    grid->layers = 48;
+    grid->experts = 128;
+    grid->moe_layer.assign(48, 1);
+    for (int i = 0; i < 48 * 128; ++i)
+      grid->values.push_back(1 + i % 7);
+    grid->find_extent();
+    view_.resize(1000, 532);
+    view_.set_data(grid);
+    view_.show();
+    EXPECT_TRUE(QTest::qWaitForWindowExposed(&view_));
+  }
+  void edit(std::vector<RoutingEdit> edits) {
+    RoutingPolicy policy;
+    policy.edits = std::move(edits);
+    view_.set_marks(EditMarks(policy, view_.scene().data->moe_layer, 128));
+  }
+  QRect rect(Cell cell) const { return view_.geometry_map().rect_of(cell).toRect(); }
+  HeatmapView view_;
+};
+
+TEST_F(SmallCells, CellsHaveWholePixels) {
+  const HeatmapGeometry& geometry = view_.geometry_map();
+  EXPECT_DOUBLE_EQ(geometry.cell_width(), std::floor(geometry.cell_width()));
+  EXPECT_DOUBLE_EQ(geometry.cell_height(), std::floor(geometry.cell_height()));
+  EXPECT_GE(geometry.cell_width(), 6);
+}
+
+TEST_F(SmallCells, AMarkLeavesTheValueOfItsCellToBeSeen) {
+  const QImage before = view_.grab().toImage();
+  edit({{PruneEdit{40, PruneMode::mask}, {11}, true, {}}});
+  view_.set_super_cells({{20, 60}});
+  view_.set_selected({30, 90});
+  const QImage after = view_.grab().toImage();
+  for (const Cell cell : {Cell{11, 40}, Cell{20, 60}, Cell{30, 90}}) {
+    const QPoint centre = rect(cell).center();
+    EXPECT_EQ(before.pixel(centre), after.pixel(centre)) << "layer " << cell.layer;
+    const QRect around = rect(cell).adjusted(-4, -7, 4, 4);
+    EXPECT_NE(before.copy(around), after.copy(around)) << "layer " << cell.layer;
+    EXPECT_GE(around.width(), 9);
+  }
+}
+
+TEST_F(SmallCells, TheRightEdgeNamesWhatIsMarked) {
+  edit({{PruneEdit{40, PruneMode::mask}, {11}, true, {}}, {RerouteEdit{17, 44}, {23}, true, {}}});
+  view_.set_super_cells({{11, 40}});
+  const auto labels = margin_labels(view_.scene());
+  ASSERT_EQ(labels.size(), 2u);
+  EXPECT_EQ(labels[0].text, "E40");
+  EXPECT_EQ(labels[0].glyphs, (std::vector<Glyph>{Glyph::super, Glyph::mask}));
+  EXPECT_EQ(labels[1].text, "E17→44");
+  const QImage image = view_.grab().toImage();
+  const QRect plot = view_.geometry_map().plot().toRect();
+  const QRect beside(plot.right() + 4, rect({11, 40}).center().y() - 6, 60, 12);
+  const QImage label = image.copy(beside);
+  const QImage blank = image.copy(beside.translated(0, 100));
+  EXPECT_NE(label, blank);
+}
+
+TEST_F(SmallCells, ManyMarksAreCountedByKindAndLayer) {
+  std::vector<RoutingEdit> edits;
+  for (int expert = 0; expert < 30; ++expert) {
+    edits.push_back({PruneEdit{expert, PruneMode::mask}, {3}, true, {}});
+    edits.push_back({BiasEdit{expert, 2.0f}, {4}, true, {}});
+  }
+  edit(edits);
+  const auto labels = margin_labels(view_.scene());
+  ASSERT_EQ(labels.size(), 2u);
+  EXPECT_EQ(labels[0].cells, 30);
+  EXPECT_EQ(labels[0].text, "30 in L3");
+}
+
+TEST(PushedApart, KeepsOrderDistanceAndBounds) {
+  EXPECT_EQ(pushed_apart({10, 12, 14, 100}, 12, 0, 200), (std::vector<double>{10, 22, 34, 100}));
+  EXPECT_EQ(pushed_apart({95, 98, 99}, 12, 0, 100), (std::vector<double>{76, 88, 100}));
+  EXPECT_EQ(pushed_apart({-5}, 12, 4, 100), (std::vector<double>{4}));
+  EXPECT_TRUE(pushed_apart({}, 12, 0, 100).empty());
+}
+
+TEST_F(HeatmapViewTest, AnExpertThatNeverRanIsGreyWithADotAndHasNoColourOfTheScale) {
+  const auto with = data();
+  with->unused.assign(with->values.size(), 0);
+  with->unused[2 * 8 + 4] = 1;
+  view_.set_data(with);
+  EXPECT_EQ(pixel({2, 4}), design_colours(view_.palette()).unused.rgb());
+  const QRectF cell = view_.geometry_map().rect_of({2, 4});
+  EXPECT_EQ(view_.grab().toImage().pixel(cell.center().toPoint()),
+            design_colours(view_.palette()).unused_dot.rgb());
+}
+
+TEST_F(HeatmapViewTest, ManyExpertsShareAColumnThatShowsTheLargest) {
+  auto grid = std::make_shared<HeatmapData>();
+  grid->layers = 4;
+  grid->experts = 512;
+  grid->moe_layer.assign(4, 1);
+  grid->values.assign(4 * 512, 1.0);
+  grid->values[2 * 512 + 301] = 9;
+  grid->find_extent();
+  grid->scale_high = 9;
+  view_.set_data(grid);
+  ASSERT_LT(view_.geometry_map().cell_width(), 3);
+  const QRgb largest = grid->scale(false).colour(9, ColourMap::viridis);
+  const QPoint at = view_.geometry_map().rect_of({2, 301}).center().toPoint();
+  const QImage image = view_.grab().toImage();
+  bool found = false;
+  for (int x = at.x() - 2; x <= at.x() + 2; ++x)
+    found = found || image.pixel(x, at.y()) == largest;
+  EXPECT_TRUE(found);
+}
+
 TEST_F(HeatmapViewTest, PaintsAnyGridAtAnySize) {
   for (const QSize size : {QSize(1, 1), QSize(60, 40), QSize(1600, 1000)}) {
     view_.resize(size);
@@ -262,7 +374,7 @@ TEST_F(HeatmapViewTest, PaintsAnyGridAtAnySize) {
       grid->experts = experts;
       grid->moe_layer.assign(static_cast<std::size_t>(layers), 1);
       grid->values.assign(static_cast<std::size_t>(layers * experts), 1.0);
-      grid->high = 1;
+      grid->find_extent();
       view_.set_data(grid);
       EXPECT_FALSE(view_.grab().toImage().isNull());
     }

@@ -12,7 +12,7 @@
 #include <QSignalSpy>
 #include <QSpinBox>
 
-#include "tests/gui/workspace_fixture.h"
+#include "tests/gui/workbench_fixture.h"
 #include "tests/support/model_folder.h"
 #include "views/widgets/edits_panel.h"
 #include "views/widgets/prompt_bar.h"
@@ -23,14 +23,14 @@
 namespace expertscope::testing {
 namespace {
 
-class PromptBarTest : public WorkspaceTest {
+class PromptBarTest : public WorkbenchTest {
  protected:
   PromptBarTest() { bar_.show(); }
   template <class T>
   T& part(const char* name) {
     return *bar_.findChild<T*>(QString::fromLatin1(name));
   }
-  PromptBar bar_{workspace_};
+  PromptBar bar_{workbench_};
 };
 
 TEST_F(PromptBarTest, NeedsAModelAndAPrompt) {
@@ -74,9 +74,9 @@ TEST_F(PromptBarTest, EnterGeneratesAndShiftEnterBeginsALine) {
   box.moveCursor(QTextCursor::End);
   QTest::keyClick(&box, Qt::Key_Return, Qt::ShiftModifier);
   EXPECT_EQ(box.toPlainText(), "a\n");
-  EXPECT_EQ(workspace_.engine().state(), EngineState::ready);
+  EXPECT_EQ(workbench_.engine().state(), EngineState::ready);
   QTest::keyClick(&box, Qt::Key_Return);
-  EXPECT_EQ(workspace_.engine().state(), EngineState::generating);
+  EXPECT_EQ(workbench_.engine().state(), EngineState::generating);
   EXPECT_FALSE(bar_.generate_button().isEnabled());
   EXPECT_TRUE(bar_.stop_button().isEnabled());
   ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
@@ -89,10 +89,10 @@ TEST_F(PromptBarTest, TheSameSeedGivesTheSameText) {
   request.options.sampling.temperature = 1.0f;
   request.options.sampling.seed = 7;
   generate(request);
-  const std::string first = workspace_.view()->run->run.text;
+  const std::string first = workbench_.view()->run->run.text;
   generate(request);
-  EXPECT_EQ(workspace_.view()->run->run.text, first);
-  EXPECT_EQ(workspace_.view()->runs->size(), 2u);
+  EXPECT_EQ(workbench_.view()->run->run.text, first);
+  EXPECT_EQ(workbench_.view()->runs->size(), 2u);
 }
 
 TEST_F(PromptBarTest, SettingsSurviveARestart) {
@@ -101,7 +101,7 @@ TEST_F(PromptBarTest, SettingsSurviveARestart) {
   bar_.set_prompt("remember me");
   bar_.generate();
   ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
-  const PromptBar again(workspace_);
+  const PromptBar again(workbench_);
   EXPECT_EQ(again.request().prompt, "remember me");
   EXPECT_EQ(again.request().options.max_tokens, 3);
 }
@@ -131,7 +131,7 @@ TEST_F(PromptBarTest, SamplesAsTheModelsMakersProposeUntilThePersonChooses) {
                                                           {"repetition_penalty", 1.1}}
                                                .dump());
     open_model(QString::fromStdString(folder.path().string()));
-    workspace_.close();
+    workbench_.close();
     open_model(QString::fromStdString(folder.path().string()));
   };
   propose(0.6);
@@ -154,23 +154,23 @@ TEST_F(PromptBarTest, SamplesAsTheModelsMakersProposeUntilThePersonChooses) {
   EXPECT_FLOAT_EQ(bar_.request().options.sampling.temperature, 0.3f);
 }
 
-class EditsPanelTest : public WorkspaceTest {
+class EditsPanelTest : public WorkbenchTest {
  protected:
   EditsPanelTest() {
     panel_.resize(260, 300);
     panel_.show();
     open_model();
-    EXPECT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
-    EXPECT_TRUE(workspace_.edits().add({RerouteEdit{2, 7}, {2}, true, {}}));
+    EXPECT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+    EXPECT_TRUE(workbench_.edits().add({RerouteEdit{2, 7}, {2}, true, {}}));
   }
-  EditsPanel panel_{workspace_, {}};
+  EditsPanel panel_{workbench_, {}};
 };
 
 TEST_F(EditsPanelTest, ListsTheEditsAndAClickShowsTheExpert) {
   QListView& list = panel_.list();
   EXPECT_EQ(list.model()->rowCount(), 2);
   QTest::mouseClick(list.viewport(), Qt::LeftButton, {}, list.visualRect(list.model()->index(1, 0)).center());
-  EXPECT_EQ(workspace_.selection().cell(), (Cell{2, 2}));
+  EXPECT_EQ(workbench_.selection().cell(), (Cell{2, 2}));
 }
 
 TEST_F(EditsPanelTest, SpaceSwitchesAnEditOffAndOn) {
@@ -178,23 +178,23 @@ TEST_F(EditsPanelTest, SpaceSwitchesAnEditOffAndOn) {
   list.setFocus();
   list.setCurrentIndex(list.model()->index(0, 0));
   QTest::keyClick(&list, Qt::Key_Space);
-  EXPECT_FALSE(workspace_.edits().policy().edits[0].enabled);
-  EXPECT_TRUE(workspace_.edits().policy().edits[1].enabled);
+  EXPECT_FALSE(workbench_.edits().policy().edits[0].enabled);
+  EXPECT_TRUE(workbench_.edits().policy().edits[1].enabled);
   QTest::keyClick(&list, Qt::Key_Space);
-  EXPECT_TRUE(workspace_.edits().policy().edits[0].enabled) << "the row stays current";
+  EXPECT_TRUE(workbench_.edits().policy().edits[0].enabled) << "the row stays current";
 }
 
 TEST_F(EditsPanelTest, RemoveTakesTheCurrentEditAway) {
   panel_.list().setCurrentIndex(panel_.list().model()->index(0, 0));
   panel_.remove_current();
-  ASSERT_EQ(workspace_.edits().rowCount(), 1);
-  EXPECT_TRUE(std::holds_alternative<RerouteEdit>(workspace_.edits().policy().edits[0].action));
+  ASSERT_EQ(workbench_.edits().rowCount(), 1);
+  EXPECT_TRUE(std::holds_alternative<RerouteEdit>(workbench_.edits().policy().edits[0].action));
 }
 
-class RunsPanelTest : public WorkspaceTest {};
+class RunsPanelTest : public WorkbenchTest {};
 
 TEST_F(RunsPanelTest, AClickShowsAnEarlierRun) {
-  RunsPanel panel(workspace_);
+  RunsPanel panel(workbench_);
   panel.resize(260, 300);
   panel.show();
   open_model();
@@ -205,8 +205,8 @@ TEST_F(RunsPanelTest, AClickShowsAnEarlierRun) {
   ASSERT_EQ(list->model()->rowCount(), 2);
   QTest::mouseClick(list->viewport(), Qt::LeftButton, {},
                     list->visualRect(list->model()->index(1, 0)).center());
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->run->run.id == 1; }));
-  EXPECT_EQ(workspace_.selection().run(), 1);
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->run->run.id == 1; }));
+  EXPECT_EQ(workbench_.selection().run(), 1);
 }
 
 class TokenChipsTest : public ::testing::Test {

@@ -27,7 +27,7 @@ class BackendTest : public WindowTest {
   void choose(const char* name) {
     auto& menu = part<QMenu>("backend_menu");
     menu.popup(window_.mapToGlobal(QPoint(40, 40)));
-    require(wait_until([this] { return workspace_.backend().devices().has_value(); }),
+    require(wait_until([this] { return workbench_.backend().devices().has_value(); }),
             "no devices were found");
     QTest::mouseClick(&menu, Qt::LeftButton, {}, menu.actionGeometry(&action(name)).center());
     menu.hide();
@@ -39,7 +39,7 @@ class BackendTest : public WindowTest {
     require(there, "the model does not run on the CPU: " + first_error());
   }
   RunInfo newest_run() {
-    const auto reader = TraceReader::open(workspace_.trace().file());
+    const auto reader = TraceReader::open(workbench_.trace().file());
     require(reader.has_value(), "there is no trace");
     return (*reader)->runs()->back();
   }
@@ -68,7 +68,7 @@ TEST_F(BackendTest, TheMenuListsTheGpusAndWhatIsChosen) {
   EXPECT_EQ(settings_.value("engine/backend").toString(), "cuda:1") << "for the next time";
   EXPECT_TRUE(banner().isEmpty()) << "there is no model to move";
   open_model();
-  EXPECT_EQ(workspace_.engine().backend_info().device.uuid, "GPU-fake-1");
+  EXPECT_EQ(workbench_.engine().backend_info().device.uuid, "GPU-fake-1");
 }
 
 TEST_F(BackendTest, AGpuThatCannotBeUsedCannotBeChosenAndSaysWhy) {
@@ -101,7 +101,7 @@ TEST_F(BackendTest, AnotherChoiceOffersToMoveTheOpenModelWhichKeepsItsEdits) {
   choose("backend_cuda_0");
   EXPECT_TRUE(banner().isEmpty()) << "it runs there already";
   generate();
-  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  ASSERT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
   choose("backend_cpu");
   EXPECT_TRUE(banner().contains("runs on CUDA bf16")) << banner().toStdString();
   EXPECT_TRUE(summary().contains("CUDA")) << "nothing happens by itself";
@@ -110,12 +110,12 @@ TEST_F(BackendTest, AnotherChoiceOffersToMoveTheOpenModelWhichKeepsItsEdits) {
   EXPECT_TRUE(banner().contains("KV cache")) << banner().toStdString();
   EXPECT_FALSE(offer().isVisible());
   EXPECT_TRUE(part<QLabel>("summary").toolTip().contains("asked for"));
-  EXPECT_EQ(workspace_.edits().rowCount(), 1);
+  EXPECT_EQ(workbench_.edits().rowCount(), 1);
   EXPECT_EQ(runs_seen(), 1u) << "the recording stays";
   generate();
   EXPECT_EQ(newest_run().id, 2) << "and goes on in the same file";
   EXPECT_EQ(newest_run().device, "");
-  EXPECT_EQ(workspace_.view()->run->policy_changes.size(), 1u) << "under the same edits";
+  EXPECT_EQ(workbench_.view()->run->policy_changes.size(), 1u) << "under the same edits";
 }
 
 TEST_F(BackendTest, ADeviceLostInMidRunClosesTheTraceAndTheModelGoesOnOnTheCpu) {
@@ -139,7 +139,7 @@ TEST_F(BackendTest, ADeviceLostInMidRunClosesTheTraceAndTheModelGoesOnOnTheCpu) 
   click(offer());
   wait_for_cpu();
   EXPECT_FALSE(offer().isVisible());
-  EXPECT_EQ(workspace_.backend().choice(), BackendChoice{}) << "the next model may use the GPU";
+  EXPECT_EQ(workbench_.backend().choice(), BackendChoice{}) << "the next model may use the GPU";
   click(part<QPushButton>("generate"));
   ASSERT_TRUE(wait_until([this] { return runs_seen() == 2 && finished_run(); })) << first_error();
   EXPECT_EQ(newest_run().status, "finished");
@@ -148,13 +148,13 @@ TEST_F(BackendTest, ADeviceLostInMidRunClosesTheTraceAndTheModelGoesOnOnTheCpu) 
 
 TEST_F(BackendTest, AModelThatTheChosenGpuRefusesCanBeOpenedOnTheCpu) {
   machine_.behave("out-of-memory");
-  workspace_.backend().choose({BackendKind::cuda, 0});
-  workspace_.open(model());
+  workbench_.backend().choose({BackendKind::cuda, 0});
+  workbench_.open(model());
   ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
-  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  EXPECT_EQ(workbench_.content(), Workbench::Content::nothing);
   EXPECT_TRUE(banner().startsWith("80.0 GiB are needed on the device")) << banner().toStdString();
   click(offer());
-  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.content() == Workbench::Content::model; }));
   EXPECT_TRUE(summary().contains("CPU bf16"));
 }
 
@@ -169,27 +169,27 @@ TEST_F(BackendTest, AModelThatNoGpuWasChosenForRunsOnTheCpuAndTheReasonIsTold) {
 
 TEST_F(BackendTest, ThePlanOfTheMemoryShowsWhileWeightsAreOnTheirWayWhichCanBeCancelled) {
   machine_.behave("endless");
-  workspace_.open(model());
+  workbench_.open(model());
   const auto& opening = part<OpeningProgress>("opening");
   ASSERT_TRUE(wait_until([&] { return opening.text().contains("256.0 MiB of KV cache"); }))
       << opening.text().toStdString();
   EXPECT_TRUE(opening.text().contains("7.0 GiB free: fits")) << opening.text().toStdString();
   click(part<QToolButton>("opening_cancel"));
-  EXPECT_FALSE(workspace_.engine().is_opening());
-  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  EXPECT_FALSE(workbench_.engine().is_opening());
+  EXPECT_EQ(workbench_.content(), Workbench::Content::nothing);
   EXPECT_TRUE(errors_.empty()) << first_error();
   machine_.behave("");
   open_model();
 }
 
 TEST_F(BackendTest, AMoveThatFailsLeavesTheModelWhereItIs) {
-  workspace_.backend().choose({BackendKind::cpu, 0});
+  workbench_.backend().choose({BackendKind::cpu, 0});
   open_model();
   for (const char* behaviour : {"broken", "out-of-memory", "unsupported"}) {
     SCOPED_TRACE(behaviour);
     errors_.clear();
     machine_.behave(behaviour);
-    workspace_.backend().choose({BackendKind::cuda, 0});
+    workbench_.backend().choose({BackendKind::cuda, 0});
     click(offer());
     ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
     EXPECT_TRUE(summary().contains("CPU bf16"));
@@ -197,9 +197,9 @@ TEST_F(BackendTest, AMoveThatFailsLeavesTheModelWhereItIs) {
     EXPECT_TRUE(banner().contains(". The model still runs on CPU bf16")) << banner().toStdString();
     EXPECT_FALSE(banner().contains("record") || banner().contains("KV cache")) << banner().toStdString();
     EXPECT_FALSE(offer().isVisible()) << "it is on the CPU";
-    EXPECT_TRUE(workspace_.engine().can_run());
+    EXPECT_TRUE(workbench_.engine().can_run());
     generate();
-    workspace_.backend().choose({BackendKind::cpu, 0});
+    workbench_.backend().choose({BackendKind::cpu, 0});
   }
 }
 
@@ -208,7 +208,7 @@ TEST_F(BackendTest, TheCpuIsOfferedWhateverTheGpuFailsWithInMidRun) {
     SCOPED_TRACE(behaviour);
     errors_.clear();
     machine_.behave("");
-    workspace_.open(model());
+    workbench_.open(model());
     ASSERT_TRUE(wait_until([this] { return summary().contains("CUDA"); }));
     machine_.behave(behaviour);
     type_prompt("In the beginning");
@@ -226,15 +226,15 @@ TEST_F(BackendTest, TheGpuIsFreedBeforeItTakesAnotherModel) {
   open_model();
   ASSERT_TRUE(summary().contains("CUDA")) << summary().toStdString();
   for (int times = 0; times < 3; ++times) {
-    workspace_.open(model());
-    ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+    workbench_.open(model());
+    ASSERT_TRUE(wait_until([this] { return !workbench_.engine().is_opening(); }));
     EXPECT_TRUE(summary().contains("CUDA")) << banner().toStdString();
   }
   machine_.behave("endless");
-  workspace_.open(model());
-  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::nothing; }));
-  workspace_.cancel_open();
-  ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+  workbench_.open(model());
+  ASSERT_TRUE(wait_until([this] { return workbench_.content() == Workbench::Content::nothing; }));
+  workbench_.cancel_open();
+  ASSERT_TRUE(wait_until([this] { return !workbench_.engine().is_opening(); }));
   machine_.behave("one-model");
   open_model();
   EXPECT_TRUE(summary().contains("CUDA")) << "what was cancelled is gone as well: " << banner().toStdString();
@@ -242,22 +242,22 @@ TEST_F(BackendTest, TheGpuIsFreedBeforeItTakesAnotherModel) {
 
 TEST_F(BackendTest, AFolderThatIsNoModelLeavesTheOneOnTheGpuAsItIs) {
   open_model();
-  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  ASSERT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
   const TemporaryFolder folder;
   for (const char* config : {"", "this is no JSON"}) {
     errors_.clear();
     if (*config != '\0') std::ofstream(folder / "config.json") << config;
-    workspace_.open(QString::fromStdString(folder.path().string()));
+    workbench_.open(QString::fromStdString(folder.path().string()));
     ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
-    EXPECT_EQ(workspace_.content(), Workspace::Content::model);
+    EXPECT_EQ(workbench_.content(), Workbench::Content::model);
     EXPECT_TRUE(summary().contains("CUDA")) << summary().toStdString();
-    EXPECT_EQ(workspace_.edits().rowCount(), 1);
+    EXPECT_EQ(workbench_.edits().rowCount(), 1);
     EXPECT_FALSE(offer().isVisible());
   }
-  workspace_.open(model());
-  workspace_.cancel_open();
-  ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
-  EXPECT_EQ(workspace_.edits().rowCount(), 1) << "also when it was a model, but not wanted any more";
+  workbench_.open(model());
+  workbench_.cancel_open();
+  ASSERT_TRUE(wait_until([this] { return !workbench_.engine().is_opening(); }));
+  EXPECT_EQ(workbench_.edits().rowCount(), 1) << "also when it was a model, but not wanted any more";
   generate();
 }
 

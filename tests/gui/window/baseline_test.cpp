@@ -23,7 +23,7 @@ class BaselineTest : public WindowTest {
     generate(first);
     generate(second);
     choose_baseline(1);
-    require(wait_until([this] { return workspace_.view()->baseline != nullptr; }), "no baseline was read");
+    require(wait_until([this] { return workbench_.view()->baseline != nullptr; }), "no baseline was read");
   }
   void choose_baseline(int index) {
     auto& combo = part<QComboBox>("baseline");
@@ -42,18 +42,18 @@ TEST_F(BaselineTest, AnotherPromptIsNamedBesideTheBaseline) {
   EXPECT_TRUE(warning().text().contains("other prompt")) << warning().text().toStdString();
   EXPECT_TRUE(warning().toolTip().contains("The prompts of the two runs differ"));
   choose_baseline(0);
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->baseline == nullptr; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->baseline == nullptr; }));
   EXPECT_FALSE(warning().isVisible());
 }
 
 TEST_F(BaselineTest, RunsThatDifferByTheirEditsOnlyAreComparedWithoutAWord) {
   open_model();
   generate();
-  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  ASSERT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
   generate();
   choose_baseline(1);
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->baseline != nullptr; }));
-  EXPECT_TRUE(workspace_.view()->differences.empty()) << workspace_.view()->differences[0].detail;
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->baseline != nullptr; }));
+  EXPECT_TRUE(workbench_.view()->differences.empty()) << workbench_.view()->differences[0].detail;
   EXPECT_FALSE(warning().isVisible());
 }
 
@@ -63,7 +63,7 @@ TEST_F(BaselineTest, OtherSamplingAndTheChatTemplateAreNamedToo) {
   chat.options.sampling.seed = 5;
   compare_runs(prompt(), chat);
   QStringList names;
-  for (const RunDifference& difference : workspace_.view()->differences)
+  for (const RunDifference& difference : workbench_.view()->differences)
     names << QString::fromStdString(difference.what);
   EXPECT_TRUE(names.contains("sampling")) << names.join(' ').toStdString();
   EXPECT_TRUE(names.contains("tokens read")) << names.join(' ').toStdString();
@@ -83,7 +83,7 @@ TEST_F(BaselineTest, NothingMovesWhenTheWarningAppears) {
 
 TEST_F(BaselineTest, TheTableShowsBothRunsAndTheDifferenceSideBySide) {
   compare_runs(prompt(), prompt("Once upon a time", 12));
-  window_.tabs().setCurrentIndex(2);
+  window_.show_view("table");
   QTableView& table = part<QTableView>("expert_table");
   QHeaderView& header = *table.horizontalHeader();
   QStringList titles;
@@ -103,8 +103,8 @@ TEST_F(BaselineTest, TheWholeSelectedRowOfTheTableIsMarkedAlsoInTheNewColumns) {
   open_model();
   generate();
   generate(prompt("Once upon a time", 12));
-  window_.tabs().setCurrentIndex(2);
   click_cell({1, 4});
+  window_.show_view("table");
   choose_baseline(1);
   const QTableView& table = part<QTableView>("expert_table");
   ASSERT_TRUE(wait_until([&] { return table.model()->columnCount() > ExpertTableModel::kColumns; }));
@@ -114,10 +114,10 @@ TEST_F(BaselineTest, TheWholeSelectedRowOfTheTableIsMarkedAlsoInTheNewColumns) {
 TEST_F(BaselineTest, TheMapSaysADifferenceAsTheTableDoes) {
   compare_runs(prompt(), prompt("Once upon a time", 12));
   click_cell({2, 7});
-  const double here = expert_number(*workspace_.expert_table(), {2, 7}, ExpertNumber::share);
-  const double there = expert_number(*workspace_.view()->baseline, {2, 7}, ExpertNumber::share);
+  const double here = expert_number(*workbench_.expert_table(), {2, 7}, ExpertNumber::share);
+  const double there = expert_number(*workbench_.view()->baseline, {2, 7}, ExpertNumber::share);
   const QString said = format_difference(ExpertNumber::share, here - there);
-  EXPECT_TRUE(said.endsWith(" pp"));
+  EXPECT_TRUE(said.endsWith("\u202fpp"));
   EXPECT_EQ(map().accessibleDescription(), "layer 2, expert 7: " + said);
 }
 
@@ -132,13 +132,13 @@ TEST_F(BaselineTest, ARightClickOnARunOffersItAsTheBaselineAndDoesNotShowIt) {
   ASSERT_TRUE(wait_until([] { return QApplication::activePopupWidget() != nullptr; })) << "no menu came up";
   auto* menu = qobject_cast<QMenu*>(QApplication::activePopupWidget());
   settle();
-  EXPECT_EQ(workspace_.view()->run->run.id, 2) << "the run that was shown still is";
+  EXPECT_EQ(workbench_.view()->run->run.id, 2) << "the run that was shown still is";
   QAction* baseline = find_action(*menu, "Use as baseline");
   ASSERT_TRUE(baseline != nullptr && baseline->isEnabled());
   QTest::mouseClick(menu, Qt::LeftButton, {}, menu->actionGeometry(baseline).center());
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->baseline != nullptr; }));
-  EXPECT_EQ(workspace_.view()->run->run.id, 2);
-  EXPECT_EQ(workspace_.view()->query.baseline, 1);
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->baseline != nullptr; }));
+  EXPECT_EQ(workbench_.view()->run->run.id, 2);
+  EXPECT_EQ(workbench_.view()->query.baseline, 1);
 }
 
 TEST_F(BaselineTest, TheInspectorShowsBothRunsAndTheDifference) {
@@ -146,19 +146,20 @@ TEST_F(BaselineTest, TheInspectorShowsBothRunsAndTheDifference) {
   generate();
   generate(prompt("Once upon a time", 12));
   click_cell({2, 7});
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->expert != nullptr; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->expert != nullptr; }));
   QLabel& comparison = part<QLabel>("inspector_comparison");
   const auto text = [&] { return comparison.text(); };
   EXPECT_FALSE(comparison.isVisible());
   const auto tokens = [this] { return part<QLabel>("inspector_tokens").mapTo(&window_, QPoint()); };
-  settle();
+  const auto& list = part<QLabel>("inspector_tokens");
+  ASSERT_TRUE(wait_until([&] { return list.height() >= list.heightForWidth(list.width()); })) << "laid out";
   const QPoint before = tokens();
   choose_baseline(1);
   ASSERT_TRUE(wait_until([&] { return text().contains("difference"); }));
   EXPECT_TRUE(text().contains("run 1"));
   EXPECT_TRUE(text().contains("run 2"));
-  const double here = expert_number(*workspace_.expert_table(), {2, 7}, ExpertNumber::share);
-  const double there = expert_number(*workspace_.view()->baseline, {2, 7}, ExpertNumber::share);
+  const double here = expert_number(*workbench_.expert_table(), {2, 7}, ExpertNumber::share);
+  const double there = expert_number(*workbench_.view()->baseline, {2, 7}, ExpertNumber::share);
   EXPECT_TRUE(text().contains(format_difference(ExpertNumber::share, here - there)));
   settle();
   EXPECT_TRUE(comparison.isVisible());

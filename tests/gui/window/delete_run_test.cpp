@@ -35,7 +35,7 @@ class DeleteRunTest : public WindowTest {
     question(row).button(QMessageBox::Yes)->click();
     require(wait_until([&] { return runs_seen() + 1 == before; }), "not deleted: " + first_error());
   }
-  std::int64_t shown() { return workspace_.view()->run ? workspace_.view()->run->run.id : 0; }
+  std::int64_t shown() { return workbench_.view()->run ? workbench_.view()->run->run.id : 0; }
 
   QMenu* menu_ = nullptr;
 };
@@ -44,7 +44,7 @@ TEST_F(DeleteRunTest, TheQuestionNamesTheRunAndItsTokensAndCancelIsTheDefault) {
   open_model();
   generate();
   QMessageBox& box = question(0);
-  const QString tokens = QString("%1 tokens").arg(workspace_.view()->run->run.tokens);
+  const QString tokens = QString("%1 tokens").arg(workbench_.view()->run->run.tokens);
   EXPECT_TRUE(box.text().contains("run 1"));
   EXPECT_TRUE(box.informativeText().contains(tokens)) << box.informativeText().toStdString();
   EXPECT_EQ(box.defaultButton(), box.button(QMessageBox::Cancel));
@@ -71,10 +71,10 @@ TEST_F(DeleteRunTest, ADeletedBaselineIsNoBaselineAnyMore) {
   open_model();
   generate();
   generate();
-  workspace_.selection().set_baseline(1);
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->baseline != nullptr; }));
+  workbench_.selection().set_baseline(1);
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->baseline != nullptr; }));
   delete_row(1);
-  EXPECT_EQ(workspace_.selection().baseline(), 0);
+  EXPECT_EQ(workbench_.selection().baseline(), 0);
   EXPECT_EQ(shown(), 2);
   EXPECT_TRUE(errors_.empty()) << first_error();
 }
@@ -92,7 +92,7 @@ TEST_F(DeleteRunTest, ARunThatIsBeingRecordedCannotBeDeletedAndTheMenuSaysWhy) {
   EXPECT_TRUE(action.toolTip().contains("being recorded"));
   EXPECT_TRUE(action.statusTip().contains("being recorded"));
   delete menu_;
-  workspace_.engine().stop();
+  workbench_.stop();
   ASSERT_TRUE(wait_until([this] { return finished_run(); }));
 }
 

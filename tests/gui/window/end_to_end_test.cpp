@@ -6,7 +6,6 @@
 #include <QImage>
 #include <QLabel>
 #include <QSpinBox>
-#include <QTabWidget>
 #include <QTextEdit>
 #include <fstream>
 
@@ -35,7 +34,7 @@ class EndToEnd : public WindowTest {
   /// Until `tokens` tokens are shown since the policy in force says `what`.
   void wait_for_change(const std::string& what, std::int64_t tokens) {
     const bool seen = wait_until([&] {
-      const auto& changes = workspace_.view()->run->policy_changes;
+      const auto& changes = workbench_.view()->run->policy_changes;
       return !changes.empty() && changes.back().policy_json.find(what) != std::string::npos &&
              tokens_seen() >= changes.back().token + tokens;
     });
@@ -48,9 +47,9 @@ class EndToEnd : public WindowTest {
   /// Tokens from `begin` on that ran an expert, counted from the file.
   std::int64_t slots_after(Cell cell, std::int64_t begin) {
     std::int64_t count = 0;
-    const auto reader = TraceReader::open(workspace_.trace().file());
+    const auto reader = TraceReader::open(workbench_.trace().file());
     EXPECT_TRUE(reader);
-    EXPECT_TRUE((*reader)->visit_expert(workspace_.view()->run->run.id, cell.layer, cell.expert,
+    EXPECT_TRUE((*reader)->visit_expert(workbench_.view()->run->run.id, cell.layer, cell.expert,
                                         {begin, INT64_MAX}, [&count](std::int64_t, const SlotRow&) {
                                           ++count;
                                           return true;
@@ -59,7 +58,7 @@ class EndToEnd : public WindowTest {
   }
   /// The expert of a layer that ran most often so far.
   Cell busiest(int layer) {
-    const ExpertTable& table = workspace_.view()->run->table;
+    const ExpertTable& table = workbench_.view()->run->table;
     Cell cell{layer, 0};
     for (int expert = 1; expert < table.experts; ++expert) {
       if (table.at(layer, expert).count > table.at(layer, cell.expert).count) cell.expert = expert;
@@ -74,15 +73,15 @@ TEST_F(EndToEnd, TheMapFillsWhileTokensAppear) {
   open_endless_model();
   EXPECT_FALSE(map().scene().data->has_values());
   start_long_generation();
-  EXPECT_EQ(workspace_.engine().state(), EngineState::generating);
+  EXPECT_EQ(workbench_.engine().state(), EngineState::generating);
   EXPECT_TRUE(map().scene().data->has_values());
   EXPECT_GT(part<TokenChips>("token_chips").scene().page->tokens.size(), 10u);
-  const std::int64_t before = workspace_.view()->run->table.tokens;
+  const std::int64_t before = workbench_.view()->run->table.tokens;
   wait_for_tokens(before + 20);
-  EXPECT_GT(workspace_.view()->run->table.tokens, before);
+  EXPECT_GT(workbench_.view()->run->table.tokens, before);
   EXPECT_TRUE(part<QLabel>("rate").text().contains("tokens/s"));
   stop();
-  EXPECT_EQ(workspace_.view()->run->run.status, "stopped");
+  EXPECT_EQ(workbench_.view()->run->run.status, "stopped");
   EXPECT_FALSE(part<QPlainTextEdit>("generated_text").toPlainText().isEmpty());
 }
 
@@ -91,18 +90,18 @@ TEST_F(EndToEnd, AnExpertPrunedInTheMiddleIsNotSelectedFromThenOnUntilUndone) {
   start_long_generation();
   const Cell cell = busiest(1);
   choose_for_cell(cell, {"Prune", "mask"});
-  ASSERT_EQ(workspace_.engine().state(), EngineState::generating);
-  EXPECT_EQ(workspace_.edits().rowCount(), 1);
+  ASSERT_EQ(workbench_.engine().state(), EngineState::generating);
+  EXPECT_EQ(workbench_.edits().rowCount(), 1);
   EXPECT_TRUE(map().scene().marks.at(cell).prune);
-  EXPECT_EQ(workspace_.selection().cell(), cell);
+  EXPECT_EQ(workbench_.selection().cell(), cell);
   wait_for_change("prune", 30);
   QTest::keyClick(&window_, Qt::Key_Z, Qt::ControlModifier);
-  EXPECT_EQ(workspace_.edits().rowCount(), 0);
+  EXPECT_EQ(workbench_.edits().rowCount(), 0);
   wait_for_change("[]", 30);
-  ASSERT_EQ(workspace_.engine().state(), EngineState::generating);
+  ASSERT_EQ(workbench_.engine().state(), EngineState::generating);
   stop();
 
-  const auto& changes = workspace_.view()->run->policy_changes;
+  const auto& changes = workbench_.view()->run->policy_changes;
   ASSERT_GE(changes.size(), 2u);
   const PolicyChange& pruned = changes[changes.size() - 2];
   const PolicyChange& undone = changes.back();
@@ -131,7 +130,7 @@ TEST_F(EndToEnd, AReroutePickedOnTheMapTakesEffectInTheMiddle) {
   EXPECT_EQ(map().scene().marks.at(from).reroute_to, to.expert);
   wait_for_change("reroute", 30);
   stop();
-  const PolicyChange& change = workspace_.view()->run->policy_changes.back();
+  const PolicyChange& change = workbench_.view()->run->policy_changes.back();
   EXPECT_GT(change.token, 0);
   EXPECT_EQ(slots_after(from, change.token), 0);
   EXPECT_GT(slots_after(to, change.token), 0);
@@ -144,13 +143,13 @@ TEST_F(EndToEnd, ComparesWithAndWithoutTheEdits) {
   for (int expert = 0; expert < 8; ++expert) {
     choose_for_cell({0, expert}, {"Prune", "mask"});
   }
-  part<QTabWidget>("tabs").setCurrentIndex(0);
+  window_.show_view("map");
   QTest::keyClick(&window_, Qt::Key_K, Qt::ControlModifier);
-  ASSERT_TRUE(wait_until([this] { return workspace_.engine().comparison() != nullptr; })) << first_error();
+  ASSERT_TRUE(wait_until([this] { return workbench_.engine().comparison() != nullptr; })) << first_error();
   EXPECT_TRUE(part<QTextEdit>("compare_before").isVisible()) << "the comparison comes to the front";
   EXPECT_TRUE(part<QTextEdit>("compare_before").toPlainText().startsWith("In the beginning"));
-  EXPECT_EQ(workspace_.engine().comparison()->after.generated.ids.size(), 24u);
-  EXPECT_GE(workspace_.engine().comparison()->first_difference, 0);
+  EXPECT_EQ(workbench_.engine().comparison()->after.generated.ids.size(), 24u);
+  EXPECT_GE(workbench_.engine().comparison()->first_difference, 0);
 }
 
 TEST_F(EndToEnd, ExportsReportTablePictureTraceAndPolicy) {
@@ -187,32 +186,32 @@ TEST_F(EndToEnd, ExportsReportTablePictureTraceAndPolicy) {
 
   save_by("save_policy", file("policy.json"));
   action("clear_edits").trigger();
-  EXPECT_EQ(workspace_.edits().rowCount(), 0);
+  EXPECT_EQ(workbench_.edits().rowCount(), 0);
   action("load_policy").trigger();
   answer_file_dialog(file("policy.json"));
-  ASSERT_TRUE(wait_until([this] { return workspace_.edits().rowCount() == 1; })) << first_error();
+  ASSERT_TRUE(wait_until([this] { return workbench_.edits().rowCount() == 1; })) << first_error();
   EXPECT_EQ(map().scene().marks.at({1, 3}).prune, PruneMode::zero);
 }
 
 TEST_F(EndToEnd, ATraceOpensWithoutItsModelAndShowsTheSameViews) {
   open_model();
-  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  ASSERT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
   generate();
   const double load = map().scene().data->at({1, 4});
   save_by("save_trace", file("trace.db"));
-  workspace_.close();
-  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  workbench_.close();
+  EXPECT_EQ(workbench_.content(), Workbench::Content::nothing);
 
-  workspace_.open(file("trace.db"));
-  ASSERT_TRUE(wait_until([this] { return workspace_.view() && workspace_.view()->run; })) << first_error();
-  EXPECT_EQ(workspace_.content(), Workspace::Content::trace);
-  EXPECT_EQ(workspace_.engine().state(), EngineState::no_model);
+  workbench_.open(file("trace.db"));
+  ASSERT_TRUE(wait_until([this] { return workbench_.view() && workbench_.view()->run; })) << first_error();
+  EXPECT_EQ(workbench_.content(), Workbench::Content::trace);
+  EXPECT_EQ(workbench_.engine().state(), EngineState::no_model);
   EXPECT_DOUBLE_EQ(map().scene().data->at({1, 4}), load);
   EXPECT_TRUE(map().scene().marks.at({1, 3}).prune) << "the recorded edits are drawn";
   EXPECT_FALSE(part<QPlainTextEdit>("prompt").isVisible());
   EXPECT_FALSE(part<QPlainTextEdit>("generated_text").toPlainText().isEmpty());
   click_cell({1, 4});
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->expert != nullptr; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->expert != nullptr; }));
   EXPECT_FALSE(action("prune_mask").isEnabled());
   EXPECT_FALSE(part<QPushButton>("compare_run").isEnabled());
   save_by("export_report", file("again.html"));

@@ -3,12 +3,12 @@
 #include <fstream>
 #include <iterator>
 
-#include "tests/gui/workspace_fixture.h"
+#include "tests/gui/workbench_fixture.h"
 
 namespace expertscope::testing {
 namespace {
 
-class Exports : public WorkspaceTest {
+class Exports : public WorkbenchTest {
  protected:
   static std::string content(const QString& file) {
     std::ifstream in(file.toStdString(), std::ios::binary);
@@ -17,9 +17,9 @@ class Exports : public WorkspaceTest {
   /// Everything the window can write, to one file after the other; what is said of each.
   std::vector<std::string> write_all_to(const QString& file) {
     const std::vector<std::function<void()>> writes = {
-        [&] { workspace_.export_report(file); },     [&] { workspace_.export_table_csv(file); },
-        [&] { workspace_.export_table_json(file); }, [&] { workspace_.save_policy(file); },
-        [&] { workspace_.save_bytes(file, "x"); },   [&] { workspace_.save_trace_as(file); }};
+        [&] { workbench_.export_report(file); },     [&] { workbench_.export_table_csv(file); },
+        [&] { workbench_.export_table_json(file); }, [&] { workbench_.save_policy(file); },
+        [&] { workbench_.save_bytes(file, "x"); },   [&] { workbench_.save_trace_as(file); }};
     std::vector<std::string> said;
     for (const auto& write : writes) {
       errors_.clear();
@@ -38,7 +38,7 @@ TEST_F(Exports, AreRefusedOverTheOpenTraceAndTheModelsFiles) {
   std::filesystem::create_hard_link(copy / "config.json", copy.parent_path() / "r.html");
   open_model(file("model"));
   generate();
-  const QString trace = QString::fromStdString(workspace_.trace().file().string());
+  const QString trace = QString::fromStdString(workbench_.trace().file().string());
   const QString config = file("model/config.json");
   const std::string before = content(config);
   for (const QString& name : {trace, trace + "-wal", trace + "-shm", config, file("r.html")}) {

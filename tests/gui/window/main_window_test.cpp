@@ -63,7 +63,7 @@ TEST_F(MainWindowTest, NothingOfTheStartPageIsCutOff) {
 
 TEST_F(MainWindowTest, OpensTheDemoFromTheMenuAndNamesTheModel) {
   action("open_demo").trigger();
-  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
+  ASSERT_TRUE(wait_until([this] { return workbench_.content() == Workbench::Content::model; }))
       << first_error();
   EXPECT_TRUE(window_.windowTitle().contains("top8"));
   EXPECT_TRUE(part<QLabel>("summary").text().contains("3 layers x 16 experts, top-8"));
@@ -73,19 +73,19 @@ TEST_F(MainWindowTest, OpensTheDemoFromTheMenuAndNamesTheModel) {
 
 TEST_F(MainWindowTest, OpensWhatIsDroppedOnIt) {
   drop(model());
-  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
+  ASSERT_TRUE(wait_until([this] { return workbench_.content() == Workbench::Content::model; }))
       << first_error();
   drop(write(
       "policy.json",
       R"({"version":1,"edits":[{"op":"prune","layer":1,"expert":3},{"op":"bias","layer":"*","expert":5,"logit":2}]})"));
-  ASSERT_TRUE(wait_until([this] { return workspace_.edits().rowCount() == 2; })) << first_error();
+  ASSERT_TRUE(wait_until([this] { return workbench_.edits().rowCount() == 2; })) << first_error();
   EXPECT_TRUE(map().scene().marks.at({1, 3}).prune);
   EXPECT_EQ(map().scene().marks.at({2, 5}).bias, 2.0f);
 }
 
 TEST_F(MainWindowTest, ARecentPathIsOpenedAsItIsCalled) {
   const QString path = write("it's <b>here</b>.db", "no database");
-  workspace_.recent().add(path);
+  workbench_.recent().add(path);
   QLabel* link = nullptr;
   for (QLabel* label : part<QWidget>("start_page").findChildren<QLabel*>()) {
     if (label->toolTip().contains("here")) link = label;
@@ -100,7 +100,7 @@ TEST_F(MainWindowTest, ARecentPathIsOpenedAsItIsCalled) {
 TEST_F(MainWindowTest, NothingRunsWhileAnotherModelIsOpened) {
   open_model();
   EXPECT_TRUE(part<QPushButton>("generate").isEnabled());
-  workspace_.open(model());
+  workbench_.open(model());
   EXPECT_FALSE(part<QPushButton>("generate").isEnabled());
   EXPECT_FALSE(action("run_generate").isEnabled());
   ASSERT_TRUE(wait_until([this] { return part<QPushButton>("generate").isEnabled(); })) << first_error();
@@ -109,18 +109,18 @@ TEST_F(MainWindowTest, NothingRunsWhileAnotherModelIsOpened) {
 TEST_F(MainWindowTest, AnotherGenerationIsNotSeenThroughTheFilterOfTheLast) {
   open_model();
   generate();
-  workspace_.selection().set_token(6);
-  workspace_.selection().set_range({2, 5});
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->run->table.tokens == 3; }));
+  workbench_.selection().set_token(6);
+  workbench_.selection().set_range({2, 5});
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->run->table.tokens == 3; }));
   generate();
-  EXPECT_FALSE(workspace_.selection().has_range());
-  EXPECT_EQ(workspace_.selection().token(), -1);
-  EXPECT_GT(workspace_.view()->run->table.tokens, 3);
+  EXPECT_FALSE(workbench_.selection().has_range());
+  EXPECT_EQ(workbench_.selection().token(), -1);
+  EXPECT_GT(workbench_.view()->run->table.tokens, 3);
 }
 
 TEST_F(MainWindowTest, OpensAModelByAFileInside) {
-  workspace_.open(model() + "/config.json");
-  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::model; }))
+  workbench_.open(model() + "/config.json");
+  ASSERT_TRUE(wait_until([this] { return workbench_.content() == Workbench::Content::model; }))
       << first_error();
 }
 
@@ -128,9 +128,9 @@ TEST_F(MainWindowTest, OpensAGgufFileFromTheMenuAndWhenItIsDropped) {
   const QString gguf = QString::fromStdString((testing::data_folder() / "gguf" / "f32.gguf").string());
   action("open_gguf").trigger();
   answer_file_dialog(gguf);
-  const auto opened = [this] { return workspace_.content() == Workspace::Content::model; };
+  const auto opened = [this] { return workbench_.content() == Workbench::Content::model; };
   ASSERT_TRUE(wait_until(opened)) << first_error();
-  workspace_.close();
+  workbench_.close();
   drop(gguf);
   ASSERT_TRUE(wait_until(opened)) << first_error();
 }
@@ -140,43 +140,43 @@ TEST_F(MainWindowTest, AFileThatIsNoTraceIsAnErrorInTheBannerAndChangesNothing) 
   drop(write("broken.db", "this is no database"));
   ASSERT_TRUE(wait_until([this] { return window_.banner().is_error() && !banner().isEmpty(); }));
   EXPECT_TRUE(banner().contains("broken.db")) << banner().toStdString();
-  EXPECT_EQ(workspace_.content(), Workspace::Content::model);
+  EXPECT_EQ(workbench_.content(), Workbench::Content::model);
   EXPECT_TRUE(part<QPushButton>("generate").isEnabled());
 }
 
 TEST_F(MainWindowTest, ABrokenModelIsAnErrorThatNamesTheFile) {
   const ModelFolder folder("top8");
   folder.write("model.safetensors", "short");
-  workspace_.open(QString::fromStdString(folder.path().string()));
+  workbench_.open(QString::fromStdString(folder.path().string()));
   ASSERT_TRUE(wait_until([this] { return window_.banner().is_error() && !banner().isEmpty(); }));
   EXPECT_TRUE(banner().contains("model.safetensors")) << banner().toStdString();
-  EXPECT_EQ(workspace_.content(), Workspace::Content::nothing);
+  EXPECT_EQ(workbench_.content(), Workbench::Content::nothing);
   EXPECT_FALSE(map().isVisible());
 }
 
 TEST_F(MainWindowTest, AMissingPathIsAnErrorAndLeavesTheRecentFiles) {
   const QString gone = file("gone");
-  workspace_.recent().add(gone);
-  workspace_.open(gone);
+  workbench_.recent().add(gone);
+  workbench_.open(gone);
   EXPECT_TRUE(window_.banner().is_error());
   EXPECT_TRUE(banner().contains("gone"));
-  EXPECT_FALSE(workspace_.recent().paths().contains(gone));
+  EXPECT_FALSE(workbench_.recent().paths().contains(gone));
 }
 
 TEST_F(MainWindowTest, APolicyTheModelRefusesIsAnErrorAndKeepsTheEdits) {
   open_model();
-  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
-  workspace_.load_policy(
+  ASSERT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  workbench_.load_policy(
       write("policy.json", R"({"version":1,"edits":[{"op":"prune","layer":7,"expert":0}]})"));
   ASSERT_TRUE(wait_until([this] { return window_.banner().is_error() && !banner().isEmpty(); }));
   EXPECT_TRUE(banner().contains("layer 7")) << banner().toStdString();
-  EXPECT_EQ(workspace_.edits().rowCount(), 1);
+  EXPECT_EQ(workbench_.edits().rowCount(), 1);
 }
 
 TEST_F(MainWindowTest, AReportThatCannotBeWrittenIsAnError) {
   open_model();
   generate();
-  workspace_.export_report("/nowhere/at/all/report.html");
+  workbench_.export_report("/nowhere/at/all/report.html");
   ASSERT_TRUE(wait_until([this] { return window_.banner().is_error() && !banner().isEmpty(); }));
   EXPECT_TRUE(banner().contains("/nowhere/at/all")) << banner().toStdString();
 }
@@ -189,17 +189,17 @@ TEST_F(MainWindowTest, AnErrorIsShownAsItIsWritten) {
 TEST_F(MainWindowTest, ArrowKeysMoveTheSelectionOverTheMap) {
   open_model();
   click_cell({1, 4});
-  EXPECT_EQ(workspace_.selection().cell(), (Cell{1, 4}));
+  EXPECT_EQ(workbench_.selection().cell(), (Cell{1, 4}));
   map().setFocus();
   QTest::keyClick(&map(), Qt::Key_Right);
-  EXPECT_EQ(workspace_.selection().cell(), (Cell{1, 5}));
+  EXPECT_EQ(workbench_.selection().cell(), (Cell{1, 5}));
   QTest::keyClick(&map(), Qt::Key_Down);
-  EXPECT_EQ(workspace_.selection().cell(), (Cell{2, 5}));
+  EXPECT_EQ(workbench_.selection().cell(), (Cell{2, 5}));
   QTest::keyClick(&map(), Qt::Key_Down);
-  EXPECT_EQ(workspace_.selection().cell(), (Cell{2, 5})) << "stays inside";
+  EXPECT_EQ(workbench_.selection().cell(), (Cell{2, 5})) << "stays inside";
   QTest::keyClick(&map(), Qt::Key_W);
   QTest::keyClick(&map(), Qt::Key_A);
-  EXPECT_EQ(workspace_.selection().cell(), (Cell{1, 4}));
+  EXPECT_EQ(workbench_.selection().cell(), (Cell{1, 4}));
 }
 
 TEST_F(MainWindowTest, ShortcutsEditTheSelectedExpert) {
@@ -244,7 +244,7 @@ TEST_F(MainWindowTest, DeletingAWordOfThePromptEditsNoExpert) {
   prompt.moveCursor(QTextCursor::Start);
   QTest::keyClick(&prompt, Qt::Key_Delete, Qt::ControlModifier);
   EXPECT_EQ(prompt.toPlainText(), "upon");
-  EXPECT_EQ(workspace_.edits().rowCount(), 0);
+  EXPECT_EQ(workbench_.edits().rowCount(), 0);
 }
 
 TEST_F(MainWindowTest, BoostingWhatWasSuppressedLeavesNothing) {
@@ -253,8 +253,8 @@ TEST_F(MainWindowTest, BoostingWhatWasSuppressedLeavesNothing) {
   action("suppress").trigger();
   EXPECT_EQ(map().scene().marks.at({1, 4}).bias, -2.0f);
   action("boost").trigger();
-  EXPECT_EQ(workspace_.edits().rowCount(), 0);
-  ASSERT_TRUE(workspace_.edits().add({BiasEdit{4, 2.0f}, {}, true, {}}));
+  EXPECT_EQ(workbench_.edits().rowCount(), 0);
+  ASSERT_TRUE(workbench_.edits().add({BiasEdit{4, 2.0f}, {}, true, {}}));
   action("suppress").trigger();
   EXPECT_EQ(map().scene().marks.at({1, 4}).bias, 0.0f) << "against an edit of every layer";
   EXPECT_EQ(map().scene().marks.at({2, 4}).bias, 2.0f);
@@ -265,7 +265,7 @@ TEST_F(MainWindowTest, PickingEndsWhenAnotherModelIsOpened) {
   click_cell({1, 4});
   action("reroute").trigger();
   EXPECT_TRUE(map().is_picking());
-  workspace_.close();
+  workbench_.close();
   EXPECT_FALSE(map().is_picking());
 }
 
@@ -290,7 +290,7 @@ TEST_F(MainWindowTest, ClickingATokenShowsItsExpertsInEveryLayer) {
   generate();
   TokenChips& chips = part<TokenChips>("token_chips");
   QTest::mouseClick(&chips, Qt::LeftButton, {}, chips.rect_of(4).center().toPoint());
-  EXPECT_EQ(workspace_.selection().token(), 4);
+  EXPECT_EQ(workbench_.selection().token(), 4);
   QTableView& slots_table = part<QTableView>("token_slots");
   ASSERT_TRUE(wait_until([&] { return slots_table.model()->rowCount() > 0; }));
   EXPECT_EQ(slots_table.model()->rowCount(), 3 * 8);
@@ -301,7 +301,7 @@ TEST_F(MainWindowTest, SelectingACellFillsTheInspector) {
   generate();
   click_cell({2, 7});
   ASSERT_TRUE(wait_until([this] {
-    return workspace_.view()->expert && workspace_.view()->expert->cell == Cell{2, 7};
+    return workbench_.view()->expert && workbench_.view()->expert->cell == Cell{2, 7};
   }));
   EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Layer 2"));
   EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Expert 7"));
@@ -312,11 +312,11 @@ TEST_F(MainWindowTest, SelectingACellFillsTheInspector) {
 TEST_F(MainWindowTest, ASharedExpertIsShownAndCannotBeEdited) {
   open_model(QString::fromStdString(source("tests/data/models/planted_shared_experts").string()));
   generate();
-  window_.heatmap().set_metric(HeatmapMetric::output_max);
+  heatmap().set_metric(HeatmapMetric::output_max);
   const Cell shared{2, kSharedExpert};
   click_cell(shared);
   ASSERT_TRUE(
-      wait_until([&] { return workspace_.view()->expert && workspace_.view()->expert->cell == shared; }));
+      wait_until([&] { return workbench_.view()->expert && workbench_.view()->expert->cell == shared; }));
   EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Layer 2 · Shared expert"));
   EXPECT_TRUE(part<QLabel>("map_reading").text().startsWith("layer 2 · shared expert · "));
   EXPECT_FALSE(part<QLabel>("inspector_neighbours").isVisible());
@@ -333,8 +333,9 @@ TEST_F(MainWindowTest, ASharedExpertIsShownAndCannotBeEdited) {
   EXPECT_FALSE(reason->isEnabled());
   EXPECT_EQ(find_action(*menu, "Prune"), nullptr);
   menu->close();
-  window_.tabs().setCurrentIndex(2);
+  window_.show_view("table");
   EXPECT_EQ(part<QTableView>("expert_table").currentIndex().siblingAtColumn(1).data().toString(), "shared");
+  window_.show_view("map");
   click_cell({2, 30});
   EXPECT_TRUE(action("prune_mask").isEnabled());
   EXPECT_FALSE(action("prune_mask").toolTip().startsWith("Every token"));
@@ -343,30 +344,30 @@ TEST_F(MainWindowTest, ASharedExpertIsShownAndCannotBeEdited) {
 TEST_F(MainWindowTest, TheTableFollowsTheMapAndTheMapTheTable) {
   open_model();
   generate();
-  window_.tabs().setCurrentIndex(2);
-  QTableView& table = part<QTableView>("expert_table");
   click_cell({1, 4});
+  window_.show_view("table");
+  QTableView& table = part<QTableView>("expert_table");
   EXPECT_EQ(table.currentIndex().siblingAtColumn(0).data().toString(), "1");
   EXPECT_EQ(table.currentIndex().siblingAtColumn(1).data().toString(), "4");
   const QModelIndex other = table.model()->index(0, 0);
   QTest::mouseClick(table.viewport(), Qt::LeftButton, {}, table.visualRect(other).center());
   table.scrollToTop();
   QTest::mouseClick(table.viewport(), Qt::LeftButton, {}, table.visualRect(other).center());
-  EXPECT_EQ(workspace_.selection().cell().layer, other.siblingAtColumn(0).data().toInt());
-  EXPECT_EQ(workspace_.selection().cell().expert, other.siblingAtColumn(1).data().toInt());
+  EXPECT_EQ(workbench_.selection().cell().layer, other.siblingAtColumn(0).data().toInt());
+  EXPECT_EQ(workbench_.selection().cell().expert, other.siblingAtColumn(1).data().toInt());
 }
 
 TEST_F(MainWindowTest, TheTableShowsTheSelectedRowWhenItComesIntoView) {
   open_model();
   generate();
   click_cell({2, 15});
-  window_.tabs().setCurrentIndex(2);
+  window_.show_view("table");
   settle();
   QTableView& table = part<QTableView>("expert_table");
   EXPECT_TRUE(table.viewport()->rect().contains(table.visualRect(table.currentIndex())));
   table.scrollToTop();
-  window_.tabs().setCurrentIndex(0);
-  window_.tabs().setCurrentIndex(2);
+  window_.show_view("map");
+  window_.show_view("table");
   EXPECT_EQ(table.verticalScrollBar()->value(), 0) << "who scrolled away stays there";
 }
 
@@ -386,8 +387,8 @@ TEST_F(MainWindowTest, TheMetricIsChosenByKeyAndShown) {
   open_model();
   generate();
   QTest::keyClick(&window_, Qt::Key_4, Qt::ControlModifier);
-  EXPECT_EQ(window_.heatmap().shown_metric(), HeatmapMetric::output_max);
-  EXPECT_EQ(map().scene().data->metric, HeatmapMetric::output_max);
+  EXPECT_EQ(heatmap().shown_metric(), HeatmapMetric::output_max);
+  EXPECT_EQ(map().scene().data->name, metric_name(HeatmapMetric::output_max));
 }
 
 TEST_F(MainWindowTest, ClosedPanelsComeBackWithTheDefaultLayout) {
@@ -404,7 +405,7 @@ TEST_F(MainWindowTest, TheDefaultLayoutIsThatOfTheFirstStart) {
   const auto sizes = [this] {
     settle();
     QList<QSize> found;
-    for (const char* name : {"runs_dock", "edits_dock", "inspector_dock", "generation_dock"}) {
+    for (const char* name : {"runs_dock", "text_dock"}) {
       found << part<QDockWidget>(name).size();
     }
     return found;
@@ -415,7 +416,7 @@ TEST_F(MainWindowTest, TheDefaultLayoutIsThatOfTheFirstStart) {
   action("restore_layout").trigger();
   EXPECT_EQ(sizes(), first);
   part<QDockWidget>("runs_dock").setFloating(true);
-  part<QDockWidget>("generation_dock").close();
+  part<QDockWidget>("text_dock").close();
   settle();
   action("restore_layout").trigger();
   EXPECT_EQ(sizes(), first);
@@ -425,7 +426,7 @@ TEST_F(MainWindowTest, TheLayoutSurvivesARestart) {
   open_model();
   part<QDockWidget>("runs_dock").close();
   window_.close();
-  MainWindow again(workspace_);
+  MainWindow again(workbench_);
   again.show();
   EXPECT_FALSE(again.findChild<QDockWidget*>("runs_dock")->isVisible());
   EXPECT_TRUE(again.findChild<QDockWidget*>("edits_dock")->isVisible());
@@ -434,15 +435,15 @@ TEST_F(MainWindowTest, TheLayoutSurvivesARestart) {
 TEST_F(MainWindowTest, WhatIsOpenedLastIsWhatIsShown) {
   open_model();
   generate();
-  workspace_.save_trace_as(file("trace.db"));
+  workbench_.save_trace_as(file("trace.db"));
   ASSERT_TRUE(wait_until([this] { return !saved_.isEmpty(); })) << first_error();
-  workspace_.open(model());
-  workspace_.open(file("trace.db"));
-  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::trace; }))
+  workbench_.open(model());
+  workbench_.open(file("trace.db"));
+  ASSERT_TRUE(wait_until([this] { return workbench_.content() == Workbench::Content::trace; }))
       << first_error();
   QTest::qWait(50);
-  EXPECT_EQ(workspace_.content(), Workspace::Content::trace);
-  EXPECT_EQ(workspace_.engine().state(), EngineState::no_model);
+  EXPECT_EQ(workbench_.content(), Workbench::Content::trace);
+  EXPECT_EQ(workbench_.engine().state(), EngineState::no_model);
 }
 
 TEST_F(MainWindowTest, CloseGoesBackToTheStartPage) {
@@ -452,7 +453,7 @@ TEST_F(MainWindowTest, CloseGoesBackToTheStartPage) {
   EXPECT_FALSE(map().isVisible());
   EXPECT_EQ(window_.windowTitle(), "Expertscope");
   EXPECT_FALSE(action("export_report").isEnabled());
-  EXPECT_TRUE(workspace_.recent().paths().first().endsWith("top8"));
+  EXPECT_TRUE(workbench_.recent().paths().first().endsWith("top8"));
 }
 
 TEST_F(MainWindowTest, ClosingTheWindowInTheMiddleOfAGenerationIsSafe) {
@@ -461,10 +462,10 @@ TEST_F(MainWindowTest, ClosingTheWindowInTheMiddleOfAGenerationIsSafe) {
   open_model(QString::fromStdString(endless.path().string()));
   PromptRequest request = prompt("a b c", 4000);
   request.tokens_per_second = 100;
-  workspace_.generate(request);
+  workbench_.generate(request);
   ASSERT_TRUE(wait_until([this] { return tokens_seen() > 3; }));
   window_.close();
-  ASSERT_TRUE(wait_until([this] { return workspace_.engine().state() == EngineState::ready; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.engine().state() == EngineState::ready; }));
 }
 
 }  // namespace

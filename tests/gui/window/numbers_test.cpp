@@ -5,6 +5,7 @@
 #include <QDoubleSpinBox>
 #include <QLabel>
 #include <QRegularExpression>
+#include <QToolButton>
 #include <nlohmann/json.hpp>
 
 #include "tests/gui/window/window_fixture.h"
@@ -16,11 +17,13 @@ namespace {
 class NumbersTest : public WindowTest {
  protected:
   void type_temperature(const QString& text) {
+    click(part<QToolButton>("sampling"));
     auto& field = part<QDoubleSpinBox>("temperature");
     field.setFocus();
     field.selectAll();
     QTest::keyClicks(&field, text);
     QTest::keyClick(&field, Qt::Key_Tab);
+    field.window()->close();
   }
 };
 
@@ -28,12 +31,12 @@ TEST_F(NumbersTest, WhatIsTypedIsWhatTheTraceAndTheReportSay) {
   open_model();
   type_temperature("0.7");
   EXPECT_EQ(part<QDoubleSpinBox>("temperature").text(), "0.70");
-  PromptRequest request = window_.generation().prompt().request();
+  PromptRequest request = window_.findChild<PromptBar*>()->request();
   EXPECT_FLOAT_EQ(request.options.sampling.temperature, 0.7f);
   request.options.sampling.top_p = 0.9f;
   request.options.max_tokens = 3;
   generate(request);
-  const auto sampling = nlohmann::json::parse(workspace_.view()->run->run.sampling);
+  const auto sampling = nlohmann::json::parse(workbench_.view()->run->run.sampling);
   EXPECT_EQ(sampling["temperature"], 0.7);
   EXPECT_EQ(sampling["top_p"], 0.9);
   save_by("export_report", file("report.html"));
@@ -64,11 +67,11 @@ TEST_F(NumbersTest, APromptThatDoesNotFitIsRefusedBeforeARunBegins) {
   std::string text;
   for (int i = 0; i < 20000; ++i)
     text += "word ";
-  workspace_.generate(prompt(text));
+  workbench_.generate(prompt(text));
   ASSERT_TRUE(wait_until([this] { return !errors_.empty(); }));
   EXPECT_NE(first_error().find("of the prompt do not fit into the context of"), std::string::npos)
       << first_error();
-  EXPECT_EQ(workspace_.engine().state(), EngineState::ready);
+  EXPECT_EQ(workbench_.engine().state(), EngineState::ready);
   settle();
   EXPECT_EQ(runs_seen(), 1u) << "no failed run is left";
   EXPECT_NE(part<QLabel>("rate").text(), "reading the prompt");

@@ -22,7 +22,7 @@ class RecordingLock : public WindowTest {
     part<QSpinBox>("pace").setValue(200);  // tokens a second: it is not over before it is locked
     click(part<QPushButton>("generate"));
     require(wait_until([this] { return tokens_seen() > 3; }), first_error());
-    auto database = Database::open(workspace_.trace().file(), Database::Mode::read_write);
+    auto database = Database::open(workbench_.trace().file(), Database::Mode::read_write);
     require(database.has_value(), "the recording does not open");
     other_ = std::move(*database);
     // The writer leaves a gap of some milliseconds after a commit: asked for without a pause, it is found.
@@ -34,7 +34,7 @@ class RecordingLock : public WindowTest {
   void unlock() { ASSERT_TRUE(other_->execute("ROLLBACK")); }
   void stop() {
     click(part<QPushButton>("stop"));
-    require(wait_until([this] { return workspace_.engine().can_run(); }), "the generation does not stop");
+    require(wait_until([this] { return workbench_.engine().can_run(); }), "the generation does not stop");
   }
   QString banner() { return window_.banner().message(); }
   bool says_that_it_waits() { return banner().contains("another program has locked it; the run goes on"); }
@@ -59,13 +59,13 @@ TEST_F(RecordingLock, TheWarningGoesWithTheRunThatWaited) {
   generate_into_a_lock();
   click(part<QPushButton>("stop"));
   unlock();
-  ASSERT_TRUE(wait_until([this] { return workspace_.engine().can_run(); }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.engine().can_run(); }));
   EXPECT_FALSE(says_that_it_waits()) << "nothing waits any more";
 }
 
 TEST_F(RecordingLock, AnotherWarningThatCameMeanwhileStays) {
   generate_into_a_lock();
-  Q_EMIT workspace_.warned("about the model's files");
+  Q_EMIT workbench_.warned("about the model's files");
   unlock();
   ASSERT_TRUE(wait_until([this] { return banner().contains("the recording goes on"); }));
   EXPECT_TRUE(banner().startsWith("about the model's files\n")) << banner().toStdString();

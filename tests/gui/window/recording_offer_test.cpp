@@ -20,15 +20,15 @@ class RecordingOfferTest : public WindowTest {
   void restart_after_kill() {
     open_model();
     generate(prompt("In the beginning", 12));
-    file_ = workspace_.trace().file();
+    file_ = workbench_.trace().file();
     tokens_ = tokens_seen();
-    workspace_.close();
+    workbench_.close();
     {
       auto database = Database::open(file_, Database::Mode::read_write);
       ASSERT_TRUE(database) << database.error().message;
       ASSERT_TRUE((*database)->execute("UPDATE run SET status = 'recording', writer = 'gone'"));
     }
-    workspace_.interrupted().look();
+    workbench_.interrupted().look();
     ASSERT_TRUE(wait_until([this] { return part<QWidget>("recording_offer").isVisible(); }));
   }
 
@@ -49,13 +49,13 @@ TEST_F(RecordingOfferTest, SaysWhatItIsAndHowManyTokensAreSafe) {
 TEST_F(RecordingOfferTest, OpenShowsTheRecordingAndItIsNotOfferedAgain) {
   restart_after_kill();
   click(part<QPushButton>("recording_open"));
-  ASSERT_TRUE(wait_until([this] { return workspace_.view() && workspace_.view()->run; }));
-  EXPECT_EQ(workspace_.content(), Workspace::Content::trace);
-  EXPECT_EQ(workspace_.view()->run->run.status, "interrupted");
-  EXPECT_EQ(workspace_.view()->run->run.tokens, tokens_);
-  workspace_.close();
-  QSignalSpy looked(workspace_.interrupted().findChild<JobRunner*>(), &JobRunner::finished);
-  workspace_.interrupted().look();
+  ASSERT_TRUE(wait_until([this] { return workbench_.view() && workbench_.view()->run; }));
+  EXPECT_EQ(workbench_.content(), Workbench::Content::trace);
+  EXPECT_EQ(workbench_.view()->run->run.status, "interrupted");
+  EXPECT_EQ(workbench_.view()->run->run.tokens, tokens_);
+  workbench_.close();
+  QSignalSpy looked(workbench_.interrupted().findChild<JobRunner*>(), &JobRunner::finished);
+  workbench_.interrupted().look();
   ASSERT_TRUE(wait_until([&] { return !looked.empty(); }));
   EXPECT_FALSE(part<QWidget>("recording_offer").isVisible());
 }
@@ -66,7 +66,7 @@ TEST_F(RecordingOfferTest, OneThatDoesNotOpenIsStillOffered) {
   click(part<QPushButton>("recording_open"));
   ASSERT_TRUE(wait_until([this] { return window_.banner().is_error(); }));
   EXPECT_TRUE(part<QWidget>("recording_offer").isVisible());
-  EXPECT_EQ(workspace_.interrupted().list().size(), 1u);
+  EXPECT_EQ(workbench_.interrupted().list().size(), 1u);
 }
 
 TEST_F(RecordingOfferTest, LaterKeepsItForTheNextStart) {
@@ -74,7 +74,7 @@ TEST_F(RecordingOfferTest, LaterKeepsItForTheNextStart) {
   click(part<QPushButton>("recording_later"));
   EXPECT_FALSE(part<QWidget>("recording_offer").isVisible());
   EXPECT_TRUE(std::filesystem::exists(file_));
-  workspace_.interrupted().look();
+  workbench_.interrupted().look();
   ASSERT_TRUE(wait_until([this] { return part<QWidget>("recording_offer").isVisible(); }));
 }
 
@@ -105,15 +105,15 @@ TEST_F(RecordingOfferTest, WhoBeginsWithAModelIsToldToo) {
 
 TEST_F(RecordingOfferTest, AModelWithAWarningDoesNotHideIt) {
   restart_after_kill();
-  QSignalSpy warned(&workspace_, &Workspace::warned);
+  QSignalSpy warned(&workbench_, &Workbench::warned);
   open_model();
-  Q_EMIT workspace_.warned("about the model's files");
+  Q_EMIT workbench_.warned("about the model's files");
   ASSERT_FALSE(warned.empty());
   const QString message = window_.banner().message();
   EXPECT_TRUE(message.startsWith("about the model's files\nA recording was interrupted"))
       << message.toStdString();
   click(part<QPushButton>("banner_offer"));
-  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::trace; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.content() == Workbench::Content::trace; }));
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include <QScrollBar>
 #include <QSpinBox>
 #include <QStatusBar>
-#include <QTabWidget>
 #include <QTableView>
 #include <QTextEdit>
 #include <QToolButton>
@@ -29,7 +28,9 @@ class SteadyWindow : public WindowTest {
   QRect place_of(QWidget& widget) { return {widget.mapTo(&window_, QPoint()), widget.size()}; }
   /// Every button, field and list that can be clicked, and where.
   QHash<QWidget*, QRect> places() {
-    settle();
+    // A text that wraps asks its scroll area, which asks the text again.
+    for (int i = 0; i < 3; ++i)
+      settle();
     QHash<QWidget*, QRect> found;
     for (QWidget* widget : window_.findChildren<QWidget*>()) {
       const bool control =
@@ -72,7 +73,7 @@ TEST_F(SteadyWindow, NoEditMovesAControl) {
   open_model();
   generate();
   click_cell({1, 4});
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->expert != nullptr; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->expert != nullptr; }));
   for (const char* name : {"boost", "prune_mask", "force", "suppress", "remove_edits"}) {
     SCOPED_TRACE(name);
     const auto before = places();
@@ -85,20 +86,20 @@ TEST_F(SteadyWindow, AnotherExpertMovesNoControl) {
   open_model();
   generate();
   click_cell({1, 4});
-  ASSERT_TRUE(wait_until([this] { return workspace_.view()->expert != nullptr; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.view()->expert != nullptr; }));
   const auto before = places();
   for (int expert = 0; expert < 16; ++expert) {
     const Cell cell{1, expert};
-    workspace_.selection().set_cell(cell);
-    ASSERT_TRUE(wait_until([&] { return workspace_.view()->expert->cell == cell; }));
+    workbench_.selection().set_cell(cell);
+    ASSERT_TRUE(wait_until([&] { return workbench_.view()->expert->cell == cell; }));
     expect_same(before, places());
   }
 }
 
 TEST_F(SteadyWindow, NeitherGeneratingNorComparingMovesAControl) {
   open_model();
-  part<QTabWidget>("tabs").setCurrentIndex(1);
-  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  window_.show_view("compare");
+  ASSERT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
   part<QSpinBox>("max_tokens").setValue(8);
   generate();
   auto before = places();
@@ -110,7 +111,7 @@ TEST_F(SteadyWindow, NeitherGeneratingNorComparingMovesAControl) {
     SCOPED_TRACE(button);
     click(part<QPushButton>(button));
     expect_same(before, places());
-    ASSERT_TRUE(wait_until([this] { return workspace_.engine().can_run(); })) << first_error();
+    ASSERT_TRUE(wait_until([this] { return workbench_.engine().can_run(); })) << first_error();
     expect_same(before, places());
   }
 }
@@ -146,13 +147,13 @@ TEST_F(SteadyWindow, OpeningAnotherModelMovesNothingUntilItIsThereAndCancelActsA
   open_model();
   settle();
   const auto before = places();
-  workspace_.open(model());
+  workbench_.open(model());
   EXPECT_TRUE(part<OpeningProgress>("opening").isVisible());
   expect_same(before, places());
-  workspace_.open(model());
+  workbench_.open(model());
   click(part<QToolButton>("opening_cancel"));
   EXPECT_FALSE(part<OpeningProgress>("opening").isVisible());
-  EXPECT_FALSE(workspace_.engine().is_opening());
+  EXPECT_FALSE(workbench_.engine().is_opening());
   EXPECT_TRUE(part<QPushButton>("generate").isEnabled()) << "the old model goes on";
   expect_same(before, places());
   generate();  // the worker does one thing after another: what was cancelled has had its say
@@ -162,29 +163,29 @@ TEST_F(SteadyWindow, OpeningAnotherModelMovesNothingUntilItIsThereAndCancelActsA
 TEST_F(SteadyWindow, AnErrorGoesWhenWhatFailedHasWorked) {
   open_model();
   generate();
-  workspace_.export_report("/nowhere/at/all/report.html");
+  workbench_.export_report("/nowhere/at/all/report.html");
   ASSERT_TRUE(wait_until([this] { return banner().contains("/nowhere/at/all"); }));
-  workspace_.export_table_csv(file("table.csv"));
+  workbench_.export_table_csv(file("table.csv"));
   ASSERT_TRUE(wait_until([this] { return !saved_.isEmpty(); }));
   EXPECT_FALSE(window_.banner().is_error());
   EXPECT_TRUE(banner().startsWith("Written:")) << banner().toStdString();
 
-  workspace_.open(file("gone"));
+  workbench_.open(file("gone"));
   ASSERT_TRUE(window_.banner().is_error());
-  workspace_.export_table_csv(file("again.csv"));
+  workbench_.export_table_csv(file("again.csv"));
   ASSERT_TRUE(wait_until([this] { return saved_.size() == 2; }));
   EXPECT_TRUE(window_.banner().is_error()) << "another task has worked";
-  workspace_.open(model());
+  workbench_.open(model());
   EXPECT_FALSE(window_.banner().is_error()) << "tried again";
-  ASSERT_TRUE(wait_until([this] { return !workspace_.engine().is_opening(); }));
+  ASSERT_TRUE(wait_until([this] { return !workbench_.engine().is_opening(); }));
 
-  ASSERT_FALSE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {77}, true, {}}));
+  ASSERT_FALSE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {77}, true, {}}));
   ASSERT_TRUE(window_.banner().is_error());
-  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  ASSERT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
   EXPECT_FALSE(window_.banner().is_error());
 
-  workspace_.open(file("gone"));
-  workspace_.close();
+  workbench_.open(file("gone"));
+  workbench_.close();
   EXPECT_FALSE(window_.banner().is_error()) << "it was about what is gone";
 }
 
@@ -200,7 +201,7 @@ TEST_F(SteadyWindow, TheKeyboardStaysInThePrompt) {
   part<QPushButton>("generate").setFocus();
   QTest::keyClick(&part<QPushButton>("generate"), Qt::Key_Space);
   EXPECT_TRUE(is_focused("prompt")) << "by keyboard";
-  ASSERT_TRUE(wait_until([this] { return workspace_.engine().can_run(); })) << first_error();
+  ASSERT_TRUE(wait_until([this] { return workbench_.engine().can_run(); })) << first_error();
   EXPECT_TRUE(is_focused("prompt"));
   EXPECT_EQ(part<QDoubleSpinBox>("temperature").value(), temperature);
 }
@@ -227,12 +228,12 @@ TEST_F(SteadyWindow, StopAndCompareHandTheKeyboardOnToWhatBelongsToThem) {
   ASSERT_TRUE(wait_until([this] { return finished_run(); })) << first_error();
   EXPECT_TRUE(is_focused("prompt"));
 
-  ASSERT_TRUE(workspace_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
-  part<QTabWidget>("tabs").setCurrentIndex(1);
+  ASSERT_TRUE(workbench_.edits().add({PruneEdit{3, PruneMode::mask}, {1}, true, {}}));
+  window_.show_view("compare");
   click(part<QPushButton>("compare_run"));
   EXPECT_TRUE(is_focused("compare_cancel"));
   click(part<QPushButton>("compare_cancel"));
-  ASSERT_TRUE(wait_until([this] { return workspace_.engine().can_run(); })) << first_error();
+  ASSERT_TRUE(wait_until([this] { return workbench_.engine().can_run(); })) << first_error();
   EXPECT_TRUE(is_focused("compare_run"));
 }
 
@@ -244,13 +245,13 @@ TEST_F(SteadyWindow, ATokenOfTheInspectorsListIsShownAndTheListStays) {
   ASSERT_TRUE(wait_until([&] { return tokens.isVisible() && tokens.text().contains("token:"); }));
   tokens.setFocus();
   Q_EMIT tokens.linkActivated("token:2");
-  EXPECT_EQ(workspace_.selection().token(), 2);
+  EXPECT_EQ(workbench_.selection().token(), 2);
   settle();
   EXPECT_TRUE(tokens.isVisible()) << "what was clicked is still under the mouse";
 }
 
 TEST_F(SteadyWindow, LinksCanBeReadAfterAChangeOfTheme) {
-  workspace_.recent().add(model());
+  workbench_.recent().add(model());
   const auto link_colours = [this](const char* name) {
     QSet<QRgb> colours;
     const QImage image = part<QWidget>(name).grab().toImage();
@@ -303,7 +304,7 @@ TEST_F(SteadyWindow, OneSeesWhichLookOfTheTextIsChosenInBothThemes) {
   action("theme_0").trigger();
 }
 
-TEST_F(SteadyWindow, TheGeneratedTextIsAsWideAsTheWindow) {
+TEST_F(SteadyWindow, TheGeneratedTextIsAsWideAsTheWindowAndInALargeOneAsTheMap) {
   open_model();
   generate();
   for (const QSize size : {QSize(1920, 1080), QSize(1280, 800), QSize(1024, 700)}) {
@@ -314,11 +315,12 @@ TEST_F(SteadyWindow, TheGeneratedTextIsAsWideAsTheWindow) {
     click(part<QToolButton>("show_text"));
     auto& text = part<QPlainTextEdit>("generated_text");
     EXPECT_TRUE(text.isVisible());
-    EXPECT_GE(text.width(), size.width() - 20);
+    const int wide = size.width() >= 1600 ? map().width() : size.width();
+    EXPECT_GE(text.width(), wide - 20);
     EXPECT_GE(text.height(), 2 * text.fontMetrics().lineSpacing());
     click(part<QToolButton>("show_tokens"));
     EXPECT_FALSE(text.isVisible());
-    EXPECT_GE(part<TokenStrip>("token_strip").width(), size.width() - 20);
+    EXPECT_GE(part<TokenStrip>("token_strip").width(), wide - 20);
     EXPECT_TRUE(window_.rect().contains(place_of(part<QPushButton>("generate"))));
     EXPECT_TRUE(window_.rect().contains(place_of(part<QPushButton>("stop"))));
   }
@@ -327,9 +329,9 @@ TEST_F(SteadyWindow, TheGeneratedTextIsAsWideAsTheWindow) {
 TEST_F(SteadyWindow, SortingTheTableShowsWhatComesFirst) {
   open_model();
   generate();
-  part<QTabWidget>("tabs").setCurrentIndex(2);
-  auto& table = part<QTableView>("expert_table");
   click_cell({2, 15});
+  window_.show_view("table");
+  auto& table = part<QTableView>("expert_table");
   table.scrollToBottom();
   ASSERT_GT(table.verticalScrollBar()->value(), 0);
   QHeaderView& header = *table.horizontalHeader();
@@ -341,7 +343,7 @@ TEST_F(SteadyWindow, SortingTheTableShowsWhatComesFirst) {
     SCOPED_TRACE(times);
     click_header(2);
     EXPECT_EQ(table.verticalScrollBar()->value(), 0);
-    EXPECT_EQ(workspace_.selection().cell(), (Cell{2, 15}));
+    EXPECT_EQ(workbench_.selection().cell(), (Cell{2, 15}));
     EXPECT_EQ(table.currentIndex().siblingAtColumn(1).data().toString(), "15") << "the row goes along";
     table.scrollToBottom();
   }

@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tests/gui/workspace_fixture.h"
+#include "tests/gui/workbench_fixture.h"
 #include "views/widgets/outlier_chart.h"
 
 namespace expertscope::testing {
@@ -44,7 +44,7 @@ TEST(Theme, TextAndLinksCanBeReadOnEveryGround) {
 }
 
 TEST(Theme, AMenuHasAFrameThatStandsOutFromIt) {
-  FramedMenus style(QStringLiteral("Fusion"));
+  WorkbenchStyle style;
   for (const QPalette& palette : {light_palette(), dark_palette()}) {
     QMenu menu;
     menu.addAction("Copy");
@@ -59,10 +59,10 @@ TEST(Theme, AMenuHasAFrameThatStandsOutFromIt) {
   }
 }
 
-class OutlierColours : public WorkspaceTest {};
+class OutlierColours : public WorkbenchTest {};
 
 TEST_F(OutlierColours, LinesAndMarksStandOutFromTheirGround) {
-  OutlierChart outliers(workspace_);
+  OutlierChart outliers(workbench_);
   for (const QPalette& palette : {light_palette(), dark_palette()}) {
     outliers.setPalette(palette);
     const QChart& chart = *outliers.findChild<QChartView*>()->chart();

@@ -14,7 +14,7 @@ class UnsavedEditsTest : public WindowTest {
  protected:
   UnsavedEditsTest() { open_model(); }
 
-  void edit() { require(workspace_.edits().add(kEdit).has_value(), "no edit"); }
+  void edit() { require(workbench_.edits().add(kEdit).has_value(), "no edit"); }
   QMessageBox* question() {
     for (auto* box : window_.findChildren<QMessageBox*>("unsaved_edits")) {
       if (box->isVisible()) return box;
@@ -36,7 +36,7 @@ class UnsavedEditsTest : public WindowTest {
     std::ofstream(name.toStdString()) << R"({"version":1,"edits":[{"op":"force","layer":1,"expert":5}]})";
     return name;
   }
-  bool has_model() { return workspace_.content() == Workspace::Content::model; }
+  bool has_model() { return workbench_.content() == Workbench::Content::model; }
 
   const RoutingEdit kEdit{PruneEdit{3, PruneMode::mask}, {1}, true, {}};
 };
@@ -47,7 +47,7 @@ TEST_F(UnsavedEditsTest, ClosingTheWindowAsksAndCancelKeepsIt) {
   EXPECT_TRUE(window_.isVisible());
   answer(QMessageBox::Cancel);
   EXPECT_TRUE(window_.isVisible());
-  EXPECT_EQ(workspace_.edits().rowCount(), 1);
+  EXPECT_EQ(workbench_.edits().rowCount(), 1);
   window_.close();
   answer(QMessageBox::Discard);
   EXPECT_FALSE(window_.isVisible());
@@ -107,15 +107,15 @@ TEST_F(UnsavedEditsTest, OpeningAndClosingAModelAsks) {
     edit();
     way();
     ASSERT_TRUE(wait_until([this] { return question() != nullptr; }));
-    EXPECT_FALSE(workspace_.engine().is_opening());
+    EXPECT_FALSE(workbench_.engine().is_opening());
     answer(QMessageBox::Cancel);
     EXPECT_TRUE(has_model());
-    EXPECT_EQ(workspace_.edits().rowCount(), 1);
+    EXPECT_EQ(workbench_.edits().rowCount(), 1);
     EXPECT_TRUE(window_.isWindowModified());
   }
   choose("open_trace", file("trace.db"));
   answer(QMessageBox::Discard);
-  ASSERT_TRUE(wait_until([this] { return workspace_.content() == Workspace::Content::trace; }));
+  ASSERT_TRUE(wait_until([this] { return workbench_.content() == Workbench::Content::trace; }));
   EXPECT_FALSE(window_.isWindowModified());
 }
 
@@ -123,13 +123,13 @@ TEST_F(UnsavedEditsTest, LoadingAPolicyAsksAndWhatIsLoadedIsSaved) {
   edit();
   choose("load_policy", policy());
   answer(QMessageBox::Cancel);
-  EXPECT_EQ(workspace_.edits().policy().edits.front().describe(), kEdit.describe());
+  EXPECT_EQ(workbench_.edits().policy().edits.front().describe(), kEdit.describe());
   choose("load_policy", policy());
   answer(QMessageBox::Discard);
   ASSERT_TRUE(wait_until([this] {
-    return std::holds_alternative<ForceEdit>(workspace_.edits().policy().edits.front().action);
+    return std::holds_alternative<ForceEdit>(workbench_.edits().policy().edits.front().action);
   })) << first_error();
-  EXPECT_FALSE(workspace_.edits().has_unsaved());
+  EXPECT_FALSE(workbench_.edits().has_unsaved());
   EXPECT_FALSE(window_.isWindowModified());
 }
 

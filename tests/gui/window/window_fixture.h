@@ -13,13 +13,13 @@
 #include <QWindow>
 #include <string>
 
-#include "tests/gui/workspace_fixture.h"
+#include "tests/gui/workbench_fixture.h"
 #include "tests/support/model_folder.h"
-#include "views/widgets/generation_panel.h"
 #include "views/widgets/heatmap_panel.h"
 #include "views/widgets/message_banner.h"
 #include "views/widgets/token_strip.h"
 #include "views/window/main_window.h"
+#include "views/window/theme.h"
 
 namespace expertscope::testing {
 
@@ -34,7 +34,7 @@ inline void make_endless(const ModelFolder& folder) {
 }
 
 /// The main window on screen (an off-screen one), driven by mouse and keyboard.
-class WindowTest : public WorkspaceTest {
+class WindowTest : public WorkbenchTest {
  protected:
   WindowTest() {
     window_.resize(1280, 860);
@@ -48,7 +48,8 @@ class WindowTest : public WorkspaceTest {
     require(found != nullptr, std::string("there is no ") + name);
     return *found;
   }
-  HeatmapView& map() { return window_.heatmap().map(); }
+  HeatmapPanel& heatmap() { return *window_.findChild<HeatmapPanel*>(); }
+  HeatmapView& map() { return heatmap().map(); }
   QAction& action(const char* name) { return part<QAction>(name); }
 
   void click(QWidget& widget) { QTest::mouseClick(&widget, Qt::LeftButton); }
@@ -114,11 +115,16 @@ class WindowTest : public WorkspaceTest {
     QTest::keyClicks(&prompt, text);
   }
   std::int64_t tokens_seen() {
-    const auto view = workspace_.view();
+    const auto view = workbench_.view();
     return view && view->tokens ? view->tokens->total : 0;
   }
 
-  MainWindow window_{workspace_};
+  /// As the program does it, before the first widget is made.
+  struct Style {
+    Style() { install_style(); }
+  };
+  Style style_;
+  MainWindow window_{workbench_};
 };
 
 }  // namespace expertscope::testing

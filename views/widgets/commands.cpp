@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "views/window/window_actions.h"
+#include "views/widgets/commands.h"
 
 #include <QAction>
 #include <QActionGroup>
 #include <QCoreApplication>
 #include <QKeySequence>
+#include <QUndoStack>
 #include <QWidget>
 
 #include "views/models/heatmap_data.h"
@@ -27,13 +28,14 @@ QAction* make(QWidget* window, const char* name, const QString& text, const QStr
 
 }  // namespace
 
-WindowActions::WindowActions(QWidget* window) {
+Commands::Commands(QWidget* window, QUndoStack& undo_stack) {
   make_file_actions(window);
+  make_edit_actions(window, undo_stack);
   make_view_actions(window);
   make_run_actions(window);
 }
 
-void WindowActions::make_file_actions(QWidget* window) {
+void Commands::make_file_actions(QWidget* window) {
   open_model = make(window, "open_model", tr("Open &model folder…"),
                     tr("A Hugging Face folder with config.json and safetensors"), QKeySequence::Open);
   open_gguf = make(window, "open_gguf", tr("Open a &GGUF file…"),
@@ -57,13 +59,25 @@ void WindowActions::make_file_actions(QWidget* window) {
                      QKeySequence::Save);
   close = make(window, "close", tr("&Close"), tr("Back to the start page"), QKeySequence::Close);
   quit = make(window, "quit", tr("&Quit"), tr("End the program"), QKeySequence(tr("Ctrl+Q")));
+}
+
+void Commands::make_edit_actions(QWidget* window, QUndoStack& undo_stack) {
+  undo = undo_stack.createUndoAction(window, tr("Undo"));
+  undo->setObjectName(QStringLiteral("undo"));
+  undo->setProperty(kCommandProperty, tr("Undo"));
+  undo->setShortcut(QKeySequence::Undo);
+  redo = undo_stack.createRedoAction(window, tr("Redo"));
+  redo->setObjectName(QStringLiteral("redo"));
+  redo->setProperty(kCommandProperty, tr("Redo"));
+  // Both in use, whatever the platform calls its own.
+  redo->setShortcuts({QKeySequence(tr("Ctrl+Shift+Z")), QKeySequence(tr("Ctrl+Y"))});
   clear_edits =
       make(window, "clear_edits", tr("Remove &all edits"), tr("Give every expert back its own routing"));
   copy_picture = make(window, "copy_picture", tr("Copy &picture of the map"),
                       tr("Put the routing map on the clipboard"), QKeySequence(tr("Ctrl+Shift+C")));
 }
 
-void WindowActions::make_view_actions(QWidget* window) {
+void Commands::make_view_actions(QWidget* window) {
   auto* group = new QActionGroup(window);
   for (const HeatmapMetric metric : kHeatmapMetrics) {
     const int number = static_cast<int>(metrics.size()) + 1;
@@ -83,11 +97,9 @@ void WindowActions::make_view_actions(QWidget* window) {
   clear_range =
       make(window, "clear_range", tr("All &tokens"),
            tr("End the time filter set by Shift+click in the token strip"), QKeySequence(tr("Ctrl+Shift+A")));
-  restore_layout =
-      make(window, "restore_layout", tr("&Restore default layout"), tr("Put every panel back in its place"));
 }
 
-void WindowActions::make_run_actions(QWidget* window) {
+void Commands::make_run_actions(QWidget* window) {
   generate = make(window, "run_generate", tr("&Generate"), tr("Run the prompt and record the routing"),
                   QKeySequence(tr("Ctrl+Return")));
   stop = make(window, "run_stop", tr("&Stop"), tr("Stop after the token that is being computed"),

@@ -4,13 +4,18 @@
 #include <QList>
 
 class QAction;
+class QUndoStack;
 class QWidget;
 
 namespace expertscope {
 
-/// Every action of the main window but those on an expert and the undo stack's. Owned by the window.
-struct WindowActions {
-  explicit WindowActions(QWidget* window);
+/// Property of an action whose text changes with what it would do ("Undo prune expert 3"): the command alone.
+inline constexpr const char* kCommandProperty = "command";
+
+/// Every command of the menus but those on an expert (ExpertActions). Owned by the window; a view may offer
+/// them too, or be the one that carries them out.
+struct Commands {
+  Commands(QWidget* window, QUndoStack& undo_stack);
 
   // File
   QAction* open_model;
@@ -27,6 +32,8 @@ struct WindowActions {
   QAction* close;
   QAction* quit;
   // Edit
+  QAction* undo;
+  QAction* redo;
   QAction* clear_edits;
   QAction* copy_picture;
   // View
@@ -40,13 +47,13 @@ struct WindowActions {
   QAction* stop;
   QAction* compare;
   QAction* edit_prompt;
-  // Window, Help
-  QAction* restore_layout;
+  // Help
   QAction* shortcuts;
   QAction* about;
 
  private:
   void make_file_actions(QWidget* window);
+  void make_edit_actions(QWidget* window, QUndoStack& undo_stack);
   void make_view_actions(QWidget* window);
   void make_run_actions(QWidget* window);
 };

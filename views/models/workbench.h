@@ -1,69 +1,49 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include <QObject>
-#include <QSettings>
-#include <QString>
-#include <filesystem>
-#include <memory>
-
 #include "views/models/backend_setting.h"
-#include "views/models/engine_controller.h"
-#include "views/models/expert_table_model.h"
 #include "views/models/interrupted_recordings.h"
 #include "views/models/recent_files.h"
-#include "views/models/routing_edits.h"
-#include "views/models/run_list_model.h"
-#include "views/models/selection.h"
-#include "views/models/trace_source.h"
+#include "views/models/subject.h"
 
 namespace expertscope {
 
 /// Where the program finds and keeps things; decided by main(), isolated in tests.
-struct WorkspacePaths {
+struct ProgramPaths {
   std::filesystem::path demo_model;    ///< folder; empty: none was found
   std::filesystem::path demo_texts;    ///< folder of held-out texts; empty: none
   std::filesystem::path trace_folder;  ///< live recordings go here
 };
 
 /// What one window works on: a model or a trace, its edits, and what is selected. Holds the parts and the
-/// rules between them; no widgets.
-class Workspace final : public QObject {
+/// rules between them; no widgets. Views know it as a Subject.
+class Workbench final : public Subject {
   Q_OBJECT
  public:
-  enum class Content : std::uint8_t { nothing, model, trace };
-
   /// `settings` is not owned and outlives this object.
-  Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent = nullptr);
+  Workbench(ProgramPaths paths, QSettings& settings, QObject* parent = nullptr);
 
-  Selection& selection() { return selection_; }
-  RoutingEdits& edits() { return edits_; }
-  EngineController& engine() { return engine_; }
-  TraceSource& trace() { return trace_; }
-  RunListModel& runs() { return runs_; }
-  ExpertTableModel& table() { return table_; }
+  Selection& selection() override { return selection_; }
+  RoutingEdits& edits() override { return edits_; }
+  RunListModel& runs() override { return runs_; }
+  ExpertTableModel& table() override { return table_; }
+  QSettings& settings() override { return settings_; }
+  const EngineController& engine() const override { return engine_; }
+  const TraceSource& trace() const override { return trace_; }
   RecentFiles& recent() { return recent_; }
   BackendSetting& backend() { return backend_; }
   InterruptedRecordings& interrupted() { return interrupted_; }
-  QSettings& settings() { return settings_; }
-  const WorkspacePaths& paths() const { return paths_; }
+  const ProgramPaths& paths() const { return paths_; }
 
-  Content content() const { return content_; }
+  Content content() const override { return content_; }
   /// "demo | qwen3_moe | 6 layers x 16 experts, top-2 | CPU bf16"; empty without content.
   QString summary() const;
   /// A tooltip for it: what runs, or ran, and why there; empty without content.
   QString summary_details() const;
-  /// The newest answer of the trace; null while there is none.
-  std::shared_ptr<const TraceView> view() const { return trace_.view(); }
-  /// Load table of the selected run; before anything ran, an empty one of the model's shape; else null.
-  std::shared_ptr<const ExpertTable> expert_table() const;
-  /// Marks of the person's edits, or of the policy a stored run ended with.
-  EditMarks marks() const;
-  /// Marks of the policy the shown run ended with.
-  EditMarks run_marks() const;
-  /// True when a person can edit the routing; else explains why not.
-  bool can_edit() const { return edits_.editable(); }
-  static QString why_not_editable();
+  std::shared_ptr<const ExpertTable> expert_table() const override;
+  EditMarks marks() const override;
+  EditMarks run_marks() const override;
+  const std::filesystem::path& sample_texts() const override { return paths_.demo_texts; }
 
   /// A model folder (or a file inside one) or a trace.
   void open(const QString& path);
@@ -78,13 +58,11 @@ class Workspace final : public QObject {
   void open_on_cpu(const QString& folder);
   void move_to_cpu();
 
-  /// Runs a prompt, recording into this model's live trace.
-  void generate(const PromptRequest& request);
-  void compare(ComparisonRequest request);
-
-  /// Deletes a run of the open trace, in a worker; the views then show the newest one. Ends in failed() where
-  /// it is still being recorded or is not there.
-  void delete_run(std::int64_t run);
+  void generate(const PromptRequest& request) override;
+  void compare(ComparisonRequest request) override;
+  void stop() override { engine_.stop(); }
+  /// Ends in failed() where the run is still being recorded or is not there.
+  void delete_run(std::int64_t run) override;
 
   // Files: in a worker; each ends in saved() or failed().
   void export_report(const QString& file);
@@ -97,10 +75,6 @@ class Workspace final : public QObject {
   void save_bytes(const QString& file, const QByteArray& bytes);
 
  Q_SIGNALS:
-  /// Another model or trace, or none: everything shown must be looked at again.
-  void content_changed();
-  /// The edits drawn on the map changed.
-  void marks_changed();
   void opening(const QString& what);
   void opening_progressed(const QString& what, double fraction);
   void opening_ended();
@@ -132,7 +106,7 @@ class Workspace final : public QObject {
                       const Done& done = {});
   void write_in_worker(const QString& file, std::function<Result<std::string>()> make, const Done& done = {});
 
-  WorkspacePaths paths_;
+  ProgramPaths paths_;
   QSettings& settings_;
   Selection selection_;
   RoutingEdits edits_;

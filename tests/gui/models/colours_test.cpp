@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "views/models/colour_map.h"
+#include "views/models/design.h"
 
 #include <gtest/gtest.h>
 
+#include <QColor>
 #include <algorithm>
+#include <cmath>
+
+#include "probes/report/colour_scale.h"
 
 namespace expertscope::testing {
 namespace {
@@ -29,14 +33,32 @@ TEST(ColourTable, DivergingIsBlueBelowLightInTheMiddleAndOrangeAbove) {
   EXPECT_GT(luminance(table[128]), 220);
 }
 
-TEST(CategoryColour, RepeatsAfterSeven) {
-  EXPECT_EQ(category_colour(0), category_colour(7));
-  EXPECT_NE(category_colour(0), category_colour(1));
-}
-
 TEST(ReadableOn, PicksTheColourThatStandsOut) {
   EXPECT_EQ(readable_on(0xff440154), QColor(Qt::white));
   EXPECT_EQ(readable_on(0xfffde725), QColor(Qt::black));
+}
+
+TEST(ReadableOn, HasAContrastOf4AndAHalfOnEveryColour) {
+  for (int grey = 0; grey < 256; ++grey) {
+    const double part = grey / 255.0;
+    const double luminance = part <= 0.04045 ? part / 12.92 : std::pow((part + 0.055) / 1.055, 2.4);
+    const bool black = readable_on(qRgb(grey, grey, grey)) == QColor(Qt::black);
+    EXPECT_GE(black ? (luminance + 0.05) / 0.05 : 1.05 / (luminance + 0.05), 4.5) << grey;
+  }
+}
+
+TEST(ColourScale, WithNegativeValuesALogarithmicOneIsLogarithmicOnBothSidesOfZero) {
+  const ColourScale scale{-100, 100, true};
+  EXPECT_DOUBLE_EQ(scale.position(0), 0.5);
+  EXPECT_DOUBLE_EQ(scale.position(100), 1);
+  EXPECT_DOUBLE_EQ(scale.position(-100), 0);
+  EXPECT_GT(scale.position(10), 0.7) << "a tenth of the largest is far from the middle";
+  EXPECT_NEAR(scale.position(10) + scale.position(-10), 1, 1e-12);
+  for (const double position : {0.1, 0.4, 0.5, 0.8}) {
+    EXPECT_NEAR(scale.position(scale.value_at(position)), position, 1e-12);
+  }
+  const auto ticks = scale.ticks(5);
+  EXPECT_EQ(ticks, (std::vector<double>{-100, -10, 0, 10, 100}));
 }
 
 TEST(ColourScale, MapsLinearlyAndClamps) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "views/models/workspace.h"
+#include "views/models/workbench.h"
 
 #include <QFileInfo>
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "engine/formats/output_file.h"
 #include "probes/analysis/export.h"
 #include "probes/report/report.h"
+#include "probes/report/run_facts.h"
 #include "probes/store/delete_run.h"
 #include "probes/store/trace_copy.h"
 #include "views/models/live_traces.h"
@@ -27,8 +28,8 @@ std::filesystem::path to_path(const QString& text) {
 
 }  // namespace
 
-Workspace::Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent)
-    : QObject(parent),
+Workbench::Workbench(ProgramPaths paths, QSettings& settings, QObject* parent)
+    : Subject(parent),
       paths_(std::move(paths)),
       settings_(settings),
       recent_(settings),
@@ -36,7 +37,7 @@ Workspace::Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent)
       interrupted_(paths_.trace_folder, settings) {
   connect_engine();
   connect_trace();
-  connect(&selection_, &Selection::changed, this, &Workspace::query);
+  connect(&selection_, &Selection::changed, this, &Workbench::query);
   connect(&edits_, &RoutingEdits::policy_changed, this, [this] {
     engine_.set_routing(edits_.table());
     Q_EMIT marks_changed();
@@ -45,21 +46,21 @@ Workspace::Workspace(WorkspacePaths paths, QSettings& settings, QObject* parent)
           [this](const Error& error) { Q_EMIT failed(error, Task::edit); });
 }
 
-void Workspace::connect_engine() {
-  connect(&engine_, &EngineController::opening, this, &Workspace::opening);
-  connect(&engine_, &EngineController::opening_progressed, this, &Workspace::opening_progressed);
-  connect(&engine_, &EngineController::opening_ended, this, &Workspace::opening_ended);
-  connect(&engine_, &EngineController::failed, this, &Workspace::failed);
-  connect(&engine_, &EngineController::remarked, this, &Workspace::warned);
-  connect(&engine_, &EngineController::waits_for_trace, this, &Workspace::waits_for_trace);
-  connect(&engine_, &EngineController::goes_on, this, &Workspace::goes_on);
-  connect(&engine_, &EngineController::failed_on_gpu, this, &Workspace::failed_on_gpu);
-  connect(&engine_, &EngineController::room_needed, this, &Workspace::close);
+void Workbench::connect_engine() {
+  connect(&engine_, &EngineController::opening, this, &Workbench::opening);
+  connect(&engine_, &EngineController::opening_progressed, this, &Workbench::opening_progressed);
+  connect(&engine_, &EngineController::opening_ended, this, &Workbench::opening_ended);
+  connect(&engine_, &EngineController::failed, this, &Workbench::failed);
+  connect(&engine_, &EngineController::remarked, this, &Workbench::warned);
+  connect(&engine_, &EngineController::waits_for_trace, this, &Workbench::waits_for_trace);
+  connect(&engine_, &EngineController::goes_on, this, &Workbench::goes_on);
+  connect(&engine_, &EngineController::failed_on_gpu, this, &Workbench::failed_on_gpu);
+  connect(&engine_, &EngineController::room_needed, this, &Workbench::close);
   connect(&engine_, &EngineController::model_moved, this, [this] { Q_EMIT moved(engine_.backend()); });
   connect(&backend_, &BackendSetting::changed, this, [this] {
     if (engine_.model() && backend_.differs_from(engine_.backend_info())) Q_EMIT move_offered();
   });
-  connect(&engine_, &EngineController::model_opened, this, &Workspace::use_model);
+  connect(&engine_, &EngineController::model_opened, this, &Workbench::use_model);
   connect(&engine_, &EngineController::generation_started, this, [this] {
     if (!trace_.is_open() || trace_.file() != live_trace_) trace_.open(live_trace_);
     selection_.follow_newest();
@@ -71,8 +72,8 @@ void Workspace::connect_engine() {
   });
 }
 
-void Workspace::connect_trace() {
-  connect(&trace_, &TraceSource::failed, this, &Workspace::failed);
+void Workbench::connect_trace() {
+  connect(&trace_, &TraceSource::failed, this, &Workbench::failed);
   connect(&trace_, &TraceSource::opening_ended, this, [this] {
     if (wanted_trace_.isEmpty()) return;
     wanted_trace_.clear();
@@ -102,7 +103,7 @@ void Workspace::connect_trace() {
   });
 }
 
-QString Workspace::summary() const {
+QString Workbench::summary() const {
   if (content_ == Content::model && engine_.model()) {
     const ModelConfig& config = engine_.model()->config();
     return tr("%1 | %2 | %3 layers x %4 experts, top-%5 | %6")
@@ -111,29 +112,29 @@ QString Workspace::summary() const {
              QString::number(config.top_k()), engine_.backend());
   }
   if (content_ == Content::trace && view() && view()->run)
-    return tr("trace of %1").arg(run_summary(view()->run->run));
+    return tr("trace of %1").arg(visible(run_summary(view()->run->run)));
   return {};
 }
 
-QString Workspace::summary_details() const {
+QString Workbench::summary_details() const {
   if (content_ == Content::model && engine_.model())
     return backend_details(engine_.backend(), engine_.backend_info());
   if (content_ == Content::trace && view() && view()->run) return run_details(view()->run->run);
   return {};
 }
 
-std::shared_ptr<const ExpertTable> Workspace::expert_table() const {
+std::shared_ptr<const ExpertTable> Workbench::expert_table() const {
   if (const auto seen = view(); seen && seen->run) {
     return std::shared_ptr<const ExpertTable>(seen->run, &seen->run->table);
   }
   return content_ == Content::model ? blank_table_ : nullptr;
 }
 
-EditMarks Workspace::marks() const {
+EditMarks Workbench::marks() const {
   return content_ == Content::model ? edits_.marks() : run_marks();
 }
 
-EditMarks Workspace::run_marks() const {
+EditMarks Workbench::run_marks() const {
   const auto seen = view();
   if (!seen || !seen->run || seen->run->policy_changes.empty()) return {};
   const auto policy = RoutingPolicy::from_json(seen->run->policy_changes.back().policy_json, "trace");
@@ -141,11 +142,7 @@ EditMarks Workspace::run_marks() const {
   return EditMarks(*policy, seen->run->run.moe_layer, seen->run->run.experts);
 }
 
-QString Workspace::why_not_editable() {
-  return tr("A stored trace cannot be edited. Open the model folder to change its routing.");
-}
-
-void Workspace::open(const QString& path) {
+void Workbench::open(const QString& path) {
   const QFileInfo info(path);
   const QString absolute = info.absoluteFilePath();
   if (!info.exists()) {
@@ -167,11 +164,11 @@ void Workspace::open(const QString& path) {
   trace_.open(to_path(absolute));
 }
 
-void Workspace::open_model(const std::filesystem::path& folder) {
+void Workbench::open_model(const std::filesystem::path& folder) {
   engine_.open_model(folder, backend_.choice());
 }
 
-void Workspace::open_demo() {
+void Workbench::open_demo() {
   if (paths_.demo_model.empty()) {
     Q_EMIT failed(Error{ErrorCode::io, "the demo model was not found beside the program"}, Task::open);
     return;
@@ -179,16 +176,16 @@ void Workspace::open_demo() {
   open(QString::fromStdString(paths_.demo_model.string()));
 }
 
-void Workspace::open_interrupted(const std::filesystem::path& file) {
+void Workbench::open_interrupted(const std::filesystem::path& file) {
   open(QString::fromStdString(file.string()));
 }
 
-void Workspace::cancel_open() {
+void Workbench::cancel_open() {
   engine_.cancel_open();
   trace_.cancel_open();
 }
 
-void Workspace::close() {
+void Workbench::close() {
   content_ = Content::nothing;
   trace_.close();
   engine_.close_model();
@@ -198,19 +195,19 @@ void Workspace::close() {
   set_content(Content::nothing);
 }
 
-void Workspace::move_to_setting() {
+void Workbench::move_to_setting() {
   engine_.move_model(backend_.choice());
 }
 
-void Workspace::open_on_cpu(const QString& folder) {
+void Workbench::open_on_cpu(const QString& folder) {
   engine_.open_model(to_path(folder), kCpu);
 }
 
-void Workspace::move_to_cpu() {
+void Workbench::move_to_cpu() {
   engine_.move_model(kCpu);
 }
 
-void Workspace::use_model() {
+void Workbench::use_model() {
   trace_.close();
   selection_.reset();
   const ModelConfig& config = engine_.model()->config();
@@ -246,13 +243,13 @@ void Workspace::use_model() {
   if (!warnings.isEmpty()) Q_EMIT warned(warnings.join(QLatin1Char('\n')));
 }
 
-void Workspace::set_content(Content content) {
+void Workbench::set_content(Content content) {
   content_ = content;
   Q_EMIT content_changed();
   Q_EMIT marks_changed();
 }
 
-std::int64_t Workspace::wanted_page() const {
+std::int64_t Workbench::wanted_page() const {
   const std::int64_t token = selection_.token();
   const auto seen = view();
   if (token < 0 || !seen || !seen->tokens || seen->tokens->total <= kPageTokens) return -1;
@@ -262,7 +259,7 @@ std::int64_t Workspace::wanted_page() const {
   return std::max<std::int64_t>(0, token - kPageTokens / 2);
 }
 
-void Workspace::query() {
+void Workbench::query() {
   TraceQuery query;
   query.run = selection_.run();
   query.baseline = selection_.baseline();
@@ -273,16 +270,16 @@ void Workspace::query() {
   trace_.set_query(query);
 }
 
-void Workspace::generate(const PromptRequest& request) {
+void Workbench::generate(const PromptRequest& request) {
   engine_.generate(request, live_trace_);
 }
 
-void Workspace::compare(ComparisonRequest request) {
+void Workbench::compare(ComparisonRequest request) {
   request.edited = edits_.table();
   engine_.compare(request);
 }
 
-void Workspace::delete_run(std::int64_t run) {
+void Workbench::delete_run(std::int64_t run) {
   const std::filesystem::path trace = trace_.file();
   files_.run<bool>(
       kFiles + QStringLiteral(" delete %1").arg(run), tr("Deleting run %1").arg(run),
@@ -304,7 +301,7 @@ void Workspace::delete_run(std::int64_t run) {
       });
 }
 
-void Workspace::save_in_worker(const QString& file, const QString& what, std::function<Status()> save,
+void Workbench::save_in_worker(const QString& file, const QString& what, std::function<Status()> save,
                                const Done& done) {
   const std::filesystem::path model = engine_.model() ? engine_.model()->identity().path : std::string();
   files_.run<bool>(
@@ -326,7 +323,7 @@ void Workspace::save_in_worker(const QString& file, const QString& what, std::fu
       });
 }
 
-void Workspace::write_in_worker(const QString& file, std::function<Result<std::string>()> make,
+void Workbench::write_in_worker(const QString& file, std::function<Result<std::string>()> make,
                                 const Done& done) {
   save_in_worker(
       file, tr("Writing %1").arg(file),
@@ -338,7 +335,7 @@ void Workspace::write_in_worker(const QString& file, std::function<Result<std::s
       done);
 }
 
-void Workspace::export_report(const QString& file) {
+void Workbench::export_report(const QString& file) {
   ReportOptions options;
   const auto seen = view();
   options.run = seen && seen->run ? seen->run->run.id : selection_.run();
@@ -352,39 +349,39 @@ void Workspace::export_report(const QString& file) {
   });
 }
 
-void Workspace::export_table_csv(const QString& file) {
+void Workbench::export_table_csv(const QString& file) {
   write_in_worker(file, [table = expert_table()]() -> Result<std::string> {
     if (!table) return fail(ErrorCode::invalid_argument, "there is no table to write yet");
     return to_csv(*table);
   });
 }
 
-void Workspace::export_table_json(const QString& file) {
+void Workbench::export_table_json(const QString& file) {
   write_in_worker(file, [table = expert_table()]() -> Result<std::string> {
     if (!table) return fail(ErrorCode::invalid_argument, "there is no table to write yet");
     return to_json(*table);
   });
 }
 
-void Workspace::save_bytes(const QString& file, const QByteArray& bytes) {
+void Workbench::save_bytes(const QString& file, const QByteArray& bytes) {
   write_in_worker(file, [bytes]() -> Result<std::string> { return bytes.toStdString(); });
 }
 
-void Workspace::save_policy(const QString& file) {
+void Workbench::save_policy(const QString& file) {
   const RoutingPolicy policy = edits_.policy();
   write_in_worker(
       file, [policy]() -> Result<std::string> { return policy.to_text(); },
       [this, policy] { edits_.set_saved(policy); });
 }
 
-void Workspace::save_trace_as(const QString& file) {
+void Workbench::save_trace_as(const QString& file) {
   save_in_worker(file, tr("Copying the trace"), [from = trace_.file(), file]() -> Status {
     if (from.empty()) return fail(ErrorCode::invalid_argument, "there is no trace to save yet");
     return copy_trace(from, to_path(file));
   });
 }
 
-void Workspace::load_policy(const QString& file) {
+void Workbench::load_policy(const QString& file) {
   files_.run<RoutingPolicy>(
       kFiles + file, tr("Reading %1").arg(file),
       [file](const JobContext&) { return RoutingPolicy::load(to_path(file)); },
