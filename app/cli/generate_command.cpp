@@ -36,6 +36,7 @@ struct GenerateArguments {
   bool ignore_eos = false;
   std::string trace;
   bool router_logits = false;
+  bool full = false;
   bool json = false;
 };
 
@@ -155,6 +156,7 @@ Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const Generat
   std::unique_ptr<Recorder> recorder;
   if (!arguments.trace.empty()) {
     RecorderOptions recording;
+    recording.full = arguments.full;
     recording.notice = [](TraceLock, const std::string& message) { note(message); };
     recording.stop = stop.token();
     auto started =
@@ -317,6 +319,7 @@ CommandBody define_generate(Arguments& options) {
       .file();
   options.add_flag("--router-logits", arguments->router_logits,
                    "Also record the full router logits of every token");
+  add_full_option(options, arguments->full);
   options.add_flag("--json", arguments->json, "Print ids, text and timings as JSON at the end");
   return [arguments](const CommandContext& context) { return run_generate(*arguments, context); };
 }

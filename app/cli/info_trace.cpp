@@ -24,13 +24,10 @@ nlohmann::ordered_json embedded(const std::string& text) {
 }
 
 nlohmann::ordered_json probes_json(const CaptureRequest& probes) {
-  return {{"routing", probes.routing},
-          {"expert_output", probes.expert_output},
-          {"hidden", probes.hidden},
-          {"entropy", probes.entropy},
-          {"log_prob", probes.log_prob},
-          {"attention", probes.attention},
-          {"router_logits", probes.router_logits}};
+  nlohmann::ordered_json json;
+  for (const Probe& probe : kProbes)
+    json[probe.name] = probes.*probe.flag;
+  return json;
 }
 
 /// Null for the CPU.

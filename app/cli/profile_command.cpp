@@ -26,6 +26,7 @@ struct ProfileArguments {
   int sequence_length = 2048;
   int sequences = 0;
   bool router_logits = false;
+  bool full = false;
   bool json = false;
 };
 
@@ -89,6 +90,7 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
   }
   options.max_sequences = arguments.sequences;
   options.probes.router_logits = arguments.router_logits;
+  options.full = arguments.full;
   const auto session =
       open_session(std::move(*model), arguments.run, shape_for(options.sequence_length, arguments.sequences));
   if (!session) return forward_error(session);
@@ -123,6 +125,7 @@ CommandBody define_profile(Arguments& options) {
       .show_default();
   options.add_flag("--router-logits", arguments->router_logits,
                    "Also record the full router logits of every token");
+  add_full_option(options, arguments->full);
   options.add_flag("--json", arguments->json, "Print the summary as JSON");
   return [arguments](const CommandContext& context) { return run_profile(*arguments, context); };
 }

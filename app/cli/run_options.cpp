@@ -106,6 +106,13 @@ Argument add_backend_option(Arguments& options, std::string& backend) {
       .show_default();
 }
 
+void add_full_option(Arguments& options, bool& full) {
+  options.add_flag(
+      "--full", full,
+      "Record every number of a token as it was measured, not rounded to one part in 2048: twice "
+      "the size");
+}
+
 ProtectedInput files_of_model(const std::string& model) {
   if (model.empty()) return {};
   const auto found = find_model(model);

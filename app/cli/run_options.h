@@ -36,6 +36,9 @@ void add_run_options(Arguments& options, RunOptions& run);
 /// Face cache is its snapshot.
 ProtectedInput files_of_model(const std::string& model);
 
+/// --full, of commands that record.
+void add_full_option(Arguments& options, bool& full);
+
 /// Refuses a --trace that is a file the command reads: the policy, one of the model, or that of `argument`.
 Status check_trace_output(const std::string& trace, const RunOptions& run, const char* argument,
                           const std::string& input);

@@ -191,8 +191,12 @@ tl::unexpected<Error> not_finite(const Model& model, const std::string& where, i
 void prepare_capture(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,
                      const ModelConfig& config, CaptureBlock& block) {
   const int tokens = static_cast<int>(batch.tokens.size());
-  block.prepare(request, tokens, config.num_layers(), config.num_moe_layers(), table.max_top_k,
-                config.num_experts(), config.has_shared_expert());
+  block.prepare(request, {.tokens = tokens,
+                          .layers = config.num_layers(),
+                          .moe_layers = config.num_moe_layers(),
+                          .slots = table.max_top_k,
+                          .experts = config.num_experts(),
+                          .shared = config.has_shared_expert()});
   std::size_t row = 0;
   for (const SequenceChunk& chunk : batch.chunks) {
     for (int t = 0; t < chunk.count; ++t, ++row) {
@@ -200,6 +204,26 @@ void prepare_capture(const Batch& batch, const RoutingTable& table, const Captur
       block.position[row] = chunk.start + t;
       block.sequence[row] = chunk.sequence;
     }
+  }
+}
+
+void unset_absent(const ModelConfig& config, CaptureBlock& block) {
+  int moe_layer = 0;
+  for (int n = 0; n < config.num_layers(); ++n) {
+    if (!config.is_moe(n)) continue;
+    const LayerSpec& layer = config.layer(n);
+    const auto unset = [&]<class T>(const ProbeColumn& column, std::vector<T>& values) {
+      const auto width = static_cast<std::size_t>(block.width(column.granularity));
+      std::size_t has = width;
+      if (column.granularity == Granularity::shared) has = layer.shared.width > 0 ? 1 : 0;
+      if (column.granularity == Granularity::expert) has = static_cast<std::size_t>(layer.router.experts);
+      if (values.empty() || has >= width) return;
+      for (int token = 0; token < block.tokens; ++token)
+        std::fill_n(values.data() + block.moe_row(moe_layer, token) * width + has, width - has,
+                    CaptureBlock::unset<T>(column.kind));
+    };
+    for_each_column(unset, block);
+    ++moe_layer;
   }
 }
 

@@ -48,4 +48,8 @@ tl::unexpected<Error> not_finite(const Model& model, const std::string& where, i
 void prepare_capture(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,
                      const ModelConfig& config, CaptureBlock& block);
 
+/// Unsets what a layer does not have but a block has room for, where a backend has written over it: the
+/// shared expert, and the logits of experts behind its own.
+void unset_absent(const ModelConfig& config, CaptureBlock& block);
+
 }  // namespace expertscope

@@ -45,7 +45,8 @@ void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const fl
   if (block->request.entropy) block->entropy[at] = router_entropy(moe.rule.model.score, logits);
   if (block->request.router_logits) {
     std::copy(logits.begin(), logits.end(),
-              block->router_logits.begin() + static_cast<std::ptrdiff_t>(at * logits.size()));
+              block->router_logits.begin() +
+                  static_cast<std::ptrdiff_t>(at * static_cast<std::size_t>(block->experts)));
   }
 }
 

@@ -312,7 +312,10 @@ Status CudaBackend::finish(ForwardContext& context, const Batch& batch, CaptureB
   if (auto ok = queue.take_status(); !ok) return ok;
   if (capture == nullptr) return {};
   experts_.report(*capture);
-  return context.decoding() ? capture_.receive(*capture) : Status{};
+  if (context.decoding())
+    if (auto ok = capture_.receive(*capture); !ok) return ok;
+  unset_absent(model_->config(), *capture);
+  return {};
 }
 
 Status CudaBackend::begin(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,

@@ -196,6 +196,7 @@ Result<ProfileResult> profile(Session& session, const Dataset& data, const Profi
     return model->tokenizer()->token_bytes(id);
   };
   recording.remark = [model = session.shared_model()] { return model->rewritten_weights(); };
+  recording.full = options.full;
   recording.notice = options.notice;
   recording.stop = stop;
   auto recorder = Recorder::start(trace, describe(session, data, options), std::move(recording));

@@ -18,7 +18,8 @@ struct ProfileOptions {
   int sequence_length = 2048;  ///< tokens of one sequence, BOS included where the tokenizer adds one
   int max_sequences = 0;       ///< 0: all the data gives
   CaptureRequest probes = CaptureRequest::standard();
-  RecorderNotice notice;  ///< as in RecorderOptions; may be empty
+  bool full = false;      ///< as in RecorderOptions, like the next
+  RecorderNotice notice;  ///< may be empty
 };
 
 struct ProfileResult {

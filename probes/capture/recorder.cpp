@@ -194,7 +194,7 @@ void Recorder::Impl::give_up(Error failure) {
 
 Status Recorder::Impl::begin(const RunInfo& info) {
   no_memory.message = file.string() + ": not enough memory to record on";
-  auto started = TraceWriter::start(file, info, options.token_bytes);
+  auto started = TraceWriter::start(file, info, options.token_bytes, options.full);
   if (!started) return forward_error(started);
   writer = std::move(*started);
   writer->database().set_on_busy([this] { return wait_for_lock(); });

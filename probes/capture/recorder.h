@@ -35,6 +35,9 @@ struct RecorderOptions {
   Backpressure backpressure = Backpressure::wait;
   int queue_blocks = 64;                           ///< blocks in flight
   std::chrono::milliseconds commit_interval{250};  ///< at most this much is lost by a kill -9
+  /// Keeps every number of a token as it was measured, in about twice the room; else magnitudes are rounded
+  /// by at most kRoundingError. Statistics are exact either way.
+  bool full = false;
   /// Bytes a token stands for, so that the trace reads without the model; may be empty.
   std::function<std::string(std::int32_t)> token_bytes;
   /// Told, by the thread that delivers, when it has to wait (or to drop tokens) because another program has

@@ -7,38 +7,30 @@
 #include <vector>
 
 #include "probes/store/run_info.h"
+#include "probes/store/stored_columns.h"
 
 namespace expertscope {
 
 /// Channel of a maximum that was not measured, as blobs store it.
 inline constexpr std::uint16_t kNoChannel = 0xffff;
 
-/// The slots of consecutive tokens of one MoE layer, as the blobs of one slot_block row hold them.
-/// Every span is [tokens, slots], or empty where it was not measured.
-struct SlotColumns {
+template <class T>
+using ProbeSpan = std::span<const T>;
+
+/// What a trace knows of consecutive tokens in one decoder layer, or (kTokenLayer) in none: the columns of
+/// for_each_stored_column() without the index of the layer, each of them empty where it was not measured.
+struct LayerColumns : StoredArrays<ProbeSpan> {
   std::int64_t first_token = 0;  ///< run token index
   int tokens = 0;
   int slots = 0;
-  std::span<const std::uint16_t> expert;
-  std::span<const float> weight;
-  std::span<const float> probability;
-  std::span<const float> output_norm;
-  std::span<const float> output_max;
-  std::span<const std::uint16_t> output_channel;
 
   /// Tokens [begin, end) of these.
-  SlotColumns part(int begin, int end) const;
+  LayerColumns part(int begin, int end) const;
+  /// The shared expert as expert 0 of a single slot; nothing where it was not measured.
+  LayerColumns of_shared() const;
 };
-
-/// The per-(layer, token) values of one layer_block row. Spans are [tokens], or empty.
-struct LayerColumns {
-  std::int64_t first_token = 0;
-  int tokens = 0;
-  std::span<const float> entropy;
-  std::span<const float> hidden_max;
-  std::span<const std::uint16_t> hidden_channel;
-  std::span<const float> first_token_attention;
-};
+/// A column of numbers of them.
+using LayerNumbers = std::span<const float> ProbeArrays<ProbeSpan>::*;
 
 /// Which experts of one layer a sequence has met already: what first_row_max counts is the first token that
 /// reaches an expert in a sequence.
@@ -58,8 +50,8 @@ class FirstRows {
 
 /// Adds slots to the statistics of one layer ([experts]), in token order: the recorder and the reader sum
 /// with this one function, so aggregates and sums over blobs agree to the last bit. `sequence` is [tokens].
-/// False: an expert id is out of range, and nothing was added from that slot on.
-bool add_slots(const SlotColumns& columns, std::span<const std::int32_t> sequence, FirstRows& first_rows,
+/// False: an expert id is out of range, and nothing was added.
+bool add_slots(const LayerColumns& columns, std::span<const std::int32_t> sequence, FirstRows& first_rows,
                std::span<ExpertStats> experts);
 
 /// Adds the tokens of one layer to its statistics. What is not a finite number does not count for minima and

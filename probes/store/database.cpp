@@ -329,6 +329,16 @@ Result<Statement> Database::prepare(std::string_view sql) const {
   return statement;
 }
 
+Result<Statement*> Database::kept(std::string_view sql) {
+  auto found = kept_.find(sql);
+  if (found == kept_.end()) {
+    auto statement = prepare(sql);
+    if (!statement) return forward_error(statement);
+    found = kept_.emplace(sql, std::move(*statement)).first;
+  }
+  return &found->second;
+}
+
 Result<std::optional<std::int64_t>> Database::integer(std::string_view sql) const {
   auto statement = prepare(sql);
   if (!statement) return forward_error(statement);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -41,6 +42,11 @@ class Statement {
   /// The bytes are not copied and must live until the statement is reset or stepped to its end.
   void bind_blob(int parameter, std::span<const std::byte> bytes);
   void bind_null(int parameter);
+  void bind(int parameter, std::span<const std::byte> bytes) { bind_blob(parameter, bytes); }
+  template <class Value>
+  void bind(int parameter, const std::optional<Value>& value) {
+    value ? bind(parameter, *value) : bind_null(parameter);
+  }
 
   /// True: a row is there. False: done, and the statement is reset for the next use.
   /// A file that makes it work, or gives it more bytes, than a sound one of its size could is
@@ -88,6 +94,17 @@ class Database {
   /// One or more statements without parameters; rows are ignored.
   Status execute(const char* sql);
   Result<Statement> prepare(std::string_view sql) const;
+  /// Runs a statement that returns no rows with ?1, ?2, ... = `values`; it stays prepared for the next time.
+  template <class... Values>
+  Status write(std::string_view sql, const Values&... values) {
+    auto statement = kept(sql);
+    if (!statement) return forward_error(statement);
+    int parameter = 0;
+    ((*statement)->bind(++parameter, values), ...);
+    return (*statement)->run();
+  }
+  /// The statement, prepared once for the life of the connection.
+  Result<Statement*> kept(std::string_view sql);
   /// First column of the first row of a query without parameters; empty where there is no row.
   Result<std::optional<std::int64_t>> integer(std::string_view sql) const;
   std::int64_t last_insert_id() const;
@@ -127,6 +144,7 @@ class Database {
   std::int64_t length_ = -1;  ///< bytes, as noted; -1: not known
   std::function<bool()> on_busy_;
   std::unique_ptr<sqlite3, Close> handle_;
+  std::map<std::string, Statement, std::less<>> kept_;
   mutable std::int64_t steps_ = 0;  ///< of the statement that runs
   mutable bool exhausted_ = false;  ///< it was stopped because it takes too many
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "probes/store/delete_run.h"
 
-#include <array>
 #include <limits>
 
 #include "probes/store/schema.h"
@@ -10,21 +9,6 @@
 
 namespace expertscope {
 namespace {
-
-// Every table whose rows belong to a run, by the column that says to which.
-struct Rows {
-  const char* table;
-  const char* column;
-};
-constexpr std::array kRows = {
-    Rows{"policy_change", "run"}, Rows{"sequence", "run"},
-    Rows{"dropped", "run"},       Rows{"vocabulary", "run"},
-    Rows{"expert_stats", "run"},  Rows{"layer_stats", "run"},
-    Rows{"token_block", "run"},   Rows{"slot_block", "run"},
-    Rows{"layer_block", "run"},   Rows{"run", "id"},
-};
-// And those that not every trace has.
-constexpr std::array kOptional = {"shared_expert_stats", "shared_expert_block"};
 
 Status check_deletable(const Database& database, std::int64_t run) {
   const std::string file = database.file().string();
@@ -39,13 +23,6 @@ Status check_deletable(const Database& database, std::int64_t run) {
   if (!recorded) return {};
   return fail(ErrorCode::invalid_argument,
               "{}: run {} is still being recorded; stop the recording, then delete it", file, run);
-}
-
-Status run_with(const Database& database, const char* sql, std::int64_t run) {
-  auto statement = database.prepare(sql);
-  if (!statement) return forward_error(statement);
-  statement->bind(1, run);
-  return statement->run();
 }
 
 }  // namespace
@@ -64,19 +41,16 @@ Status delete_run(const std::filesystem::path& file, std::int64_t run) {
   database.note_length();
   if (auto status = database.check_in_place(); !status) return status;
   if (auto status = check_deletable(database, run); !status) return status;
-  for (const Rows& rows : kRows) {
-    const auto sql = fmt::format("DELETE FROM {} WHERE {} = ?1", rows.table, rows.column);
-    if (auto gone = run_with(database, sql.c_str(), run); !gone) return gone;
-  }
-  for (const char* table : kOptional) {
-    auto there = has_table(database, table);
+  for (const TraceTable& table : trace_tables()) {
+    auto there = has_table(database, table.name);
     if (!there) return forward_error(there);
-    const auto sql = fmt::format("DELETE FROM {} WHERE run = ?1", table);
-    if (auto gone = *there ? run_with(database, sql.c_str(), run) : Status(); !gone) return gone;
+    if (!*there || table.run == nullptr) continue;
+    auto gone = database.write(fmt::format("DELETE FROM {} WHERE {} = ?1", table.name, table.run), run);
+    if (!gone) return gone;
   }
   // Last, so that it finds room in the pages that became free.
   if (auto made = make_optional_table(database, "deleted_run"); !made) return made;
-  if (auto kept = run_with(database, "INSERT OR IGNORE INTO deleted_run VALUES(?1)", run); !kept) return kept;
+  if (auto kept = database.write("INSERT OR IGNORE INTO deleted_run VALUES(?1)", run); !kept) return kept;
   return transaction->commit();
 }
 

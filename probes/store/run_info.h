@@ -13,14 +13,16 @@
 
 namespace expertscope {
 
-/// What a run was made with; one row of the table `run`.
+/// What a run was made with; one row of the table `run` (run_columns.h).
 struct RunInfo {
   std::int64_t id = 0;
-  std::string kind;        ///< "generate" or "profile"
-  std::string started_at;  ///< ISO 8601, UTC
+  std::string kind;         ///< "generate" or "profile"
+  std::string started_at;   ///< ISO 8601, UTC
+  std::string finished_at;  ///< the same; empty until it is closed
   std::string
       status;  ///< "recording", "finished", "stopped", "failed", "interrupted" (found unfinished on opening)
   std::string message;  ///< why it failed or was stopped; else empty
+  std::string writer;   ///< writer_identity() of the thread that records it
 
   ModelIdentity model;
   std::string architecture;

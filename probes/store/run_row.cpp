@@ -12,28 +12,14 @@
 #include <type_traits>
 #include <utility>
 
-#include "probes/store/aggregates.h"
 #include "probes/store/delete_run.h"
+#include "probes/store/run_columns.h"
 #include "probes/store/schema.h"
 #include "probes/store/trace_tables.h"
 #include "probes/store/writer_identity.h"
 
 namespace expertscope {
 namespace {
-
-struct ProbeName {
-  const char* name;
-  bool CaptureRequest::*flag;
-};
-constexpr ProbeName kProbes[] = {
-    {"routing", &CaptureRequest::routing},
-    {"expert_output", &CaptureRequest::expert_output},
-    {"hidden", &CaptureRequest::hidden},
-    {"entropy", &CaptureRequest::entropy},
-    {"log_prob", &CaptureRequest::log_prob},
-    {"attention", &CaptureRequest::attention},
-    {"router_logits", &CaptureRequest::router_logits},
-};
 
 std::string now_utc() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
@@ -44,12 +30,18 @@ CaptureRequest parse_probes(std::string_view text) {
   while (!text.empty()) {
     const auto comma = text.find(',');
     const std::string_view name = text.substr(0, comma);
-    for (const ProbeName& probe : kProbes) {
+    for (const Probe& probe : kProbes)
       if (name == probe.name) probes.*probe.flag = true;
-    }
     text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
   }
   return probes;
+}
+
+std::string column_names() {
+  std::vector<const char*> names;
+  for (const RunColumn& column : run_columns())
+    names.push_back(column.name);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 std::string moe_layers_text(const std::vector<std::uint8_t>& moe_layer) {
@@ -71,112 +63,91 @@ bool parse_moe_layers(const std::string& text, int layers, std::vector<std::uint
   return true;
 }
 
-bool within(std::int64_t value, std::int64_t min, std::int64_t max) {
-  return value >= min && value <= max;
+template <class Info, class Value>
+auto& at(Info& run, Value RunInfo::*member) {
+  return run.*member;
+}
+template <class Info, class Value>
+auto& at(Info& run, Value ModelIdentity::*member) {
+  return run.model.*member;
 }
 
-// What a run row says about the model, before it is taken for true.
-struct Claims {
-  std::int64_t layers = 0;
-  std::int64_t experts = 0;
-  std::int64_t top_k = 0;
-  std::int64_t hidden_size = 0;
-};
-
-Status accept(const std::string& file, const Claims& claims, RunInfo& run) {
-  const bool model = within(claims.layers, 1, kMaxLayers) && within(claims.experts, 0, kMaxExperts) &&
-                     claims.layers * claims.experts <= kMaxCells && within(claims.top_k, 0, claims.experts) &&
-                     within(claims.hidden_size, 0, kNoChannel - 1);
-  if (!model) {
-    return fail(ErrorCode::format,
-                "{}: damaged trace: run {} claims {} layers, {} experts, {} of them per token, and a hidden "
-                "size of {}",
-                file, run.id, claims.layers, claims.experts, claims.top_k, claims.hidden_size);
-  }
-  if (!within(run.tokens, 0, kMaxTokens) || !within(run.dropped_tokens, 0, kMaxTokens)) {
-    return fail(ErrorCode::format, "{}: damaged trace: run {} claims {} tokens, and {} that were dropped",
-                file, run.id, run.tokens, run.dropped_tokens);
-  }
-  if (run.device_memory < 0) {
-    return fail(ErrorCode::format, "{}: damaged trace: run {} claims a device with {} bytes of memory", file,
-                run.id, run.device_memory);
-  }
-  run.layers = static_cast<int>(claims.layers);
-  run.experts = static_cast<int>(claims.experts);
-  run.top_k = static_cast<int>(claims.top_k);
-  run.hidden_size = static_cast<int>(claims.hidden_size);
-  return {};
+std::string as_text(const std::string& value) {
+  return value;
+}
+std::string as_text(const std::vector<std::uint8_t>& moe_layer) {
+  return moe_layers_text(moe_layer);
+}
+std::string as_text(const CaptureRequest& probes) {
+  return probes_text(probes);
 }
 
-// The columns of one row, read one after the other; remembers the first text that is too long.
-class RunReader {
- public:
-  explicit RunReader(const Statement& row) : row_(row) {}
-  std::int64_t integer() { return row_.integer(column_++); }
-  std::string text(std::size_t most = kMaxText) {
-    std::string text = row_.text(column_++);
-    if (text.size() > most && too_long_ == 0) too_long_ = text.size();
-    return text;
-  }
-  /// Bytes of that text; 0: all is well.
-  std::size_t too_long() const { return too_long_; }
+void bind(Statement& row, int parameter, const RunColumn& column, const RunInfo& run) {
+  const auto bind_value = [&](auto member) {
+    const auto& value = at(run, member);
+    if constexpr (std::is_integral_v<std::decay_t<decltype(value)>>) {
+      const bool null = column.null != RunColumn::Null::never && value == 0;
+      null ? row.bind_null(parameter) : row.bind(parameter, value);
+    } else {
+      const std::string text = as_text(value);
+      const bool null = column.null != RunColumn::Null::never && text.empty();
+      null ? row.bind_null(parameter)
+           : row.bind(parameter, bounded_text(text, static_cast<std::size_t>(column.most)));
+    }
+  };
+  std::visit(bind_value, column.member);
+}
 
- private:
-  const Statement& row_;
-  int column_ = 0;
-  std::size_t too_long_ = 0;
-};
+// Takes a text of a row for what it says; false where it says nothing of the kind.
+bool take(std::string text, std::string& value, const RunInfo&) {
+  value = std::move(text);
+  return true;
+}
+bool take(const std::string& text, std::vector<std::uint8_t>& moe_layer, const RunInfo& run) {
+  return parse_moe_layers(text, run.layers, moe_layer);
+}
+bool take(const std::string& text, CaptureRequest& probes, const RunInfo&) {
+  probes = parse_probes(text);
+  return true;
+}
 
-// Column order of the SELECT in read_run_rows.
+// One column of a row, within its bounds; else what is wrong with it.
+std::string read(const Statement& row, int index, const RunColumn& column, RunInfo& run) {
+  const auto read_value = [&](auto member) -> std::string {
+    auto& value = at(run, member);
+    using Value = std::decay_t<decltype(value)>;
+    if constexpr (std::is_integral_v<Value>) {
+      const std::int64_t number = row.integer(index);
+      if (number < column.least || number > column.most)
+        return fmt::format("{}, not {} .. {}", number, column.least, column.most);
+      value = static_cast<Value>(number);
+    } else {
+      std::string text = row.text(index);
+      if (text.size() > static_cast<std::size_t>(column.most))
+        return fmt::format("a text of {} bytes where none has more than {}", text.size(), column.most);
+      if (!take(std::move(text), value, run)) return fmt::format("no list of layers below {}", run.layers);
+    }
+    return {};
+  };
+  return std::visit(read_value, column.member);
+}
+
 Result<RunInfo> read_row(const std::string& file, const Statement& row) {
   RunInfo run;
-  RunReader read(row);
-  const auto text = [&] { return read.text(); };
-  const auto integer = [&] { return read.integer(); };
-  run.id = integer();
-  run.kind = text();
-  run.started_at = text();
-  run.status = text();
-  run.message = text();
-  const std::string writer = text();
-  run.model.path = text();
-  run.model.name = text();
-  run.model.config_sha256 = text();
-  run.model.tensor_count = integer();
-  run.model.total_bytes = integer();
-  run.architecture = text();
-  Claims claims;
-  claims.layers = integer();
-  claims.experts = integer();
-  claims.top_k = integer();
-  claims.hidden_size = integer();
-  const std::string moe_layers = text();
-  run.program_version = text();
-  run.backend = text();
-  run.math = text();
-  run.sampling = text();
-  run.dataset = text();
-  run.dataset_sha256 = text();
-  run.prompt = read.text(kMaxLongText);
-  run.text = read.text(kMaxLongText);
-  run.probes = parse_probes(text());
-  run.tokens = integer();
-  run.dropped_tokens = integer();
-  run.backend_reason = text();
-  run.device = text();
-  run.device_uuid = text();
-  run.driver = text();
-  run.device_memory = integer();
-  if (read.too_long() > 0) {
-    return fail(ErrorCode::format, "{}: damaged trace: run {} has a text of {} bytes where none is so long",
-                file, run.id, read.too_long());
+  int index = 0;
+  for (const RunColumn& column : run_columns()) {
+    const std::string problem = read(row, index++, column, run);
+    if (!problem.empty())
+      return fail(ErrorCode::format, "{}: damaged trace: run {}: {} is {}", file, run.id, column.name,
+                  problem);
   }
-  if (auto status = accept(file, claims, run); !status) return forward_error(status);
-  if (!parse_moe_layers(moe_layers, run.layers, run.moe_layer)) {
-    return fail(ErrorCode::format, "{}: damaged trace: run {}: moe_layers is not a list of layers below {}",
-                file, run.id, run.layers);
+  // Each of them is within bounds; together they say how much memory a run asks for.
+  if (std::int64_t{run.layers} * run.experts > kMaxCells || run.top_k > run.experts) {
+    return fail(ErrorCode::format,
+                "{}: damaged trace: run {} claims {} layers, {} experts, {} of them per token", file, run.id,
+                run.layers, run.experts, run.top_k);
   }
-  if (run.status == "recording" && writer_state(writer) == WriterState::gone) run.status = "interrupted";
+  if (run.status == "recording" && writer_state(run.writer) == WriterState::gone) run.status = "interrupted";
   return run;
 }
 
@@ -240,85 +211,53 @@ Result<std::vector<std::int64_t>> interrupted_runs(const Database& database) {
 
 std::string probes_text(const CaptureRequest& probes) {
   std::vector<std::string> names;
-  for (const ProbeName& probe : kProbes) {
+  for (const Probe& probe : kProbes)
     if (probes.*probe.flag) names.emplace_back(probe.name);
-  }
   return fmt::format("{}", fmt::join(names, ","));
 }
 
 Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info) {
   const auto id = id_behind_deleted_runs(database);
   if (!id) return forward_error(id);
+  RunInfo run = info;
+  run.id = id->value_or(0);
+  if (run.started_at.empty()) run.started_at = now_utc();
+  run.status = "recording";
+  run.writer = writer_identity();
+  run.finished_at = run.message = run.text = {};
+  run.tokens = run.dropped_tokens = 0;
+  std::vector<std::string> places;
+  for (std::size_t i = 1; i <= run_columns().size(); ++i)
+    places.push_back(fmt::format("?{}", i));
   auto row = database.prepare(
-      "INSERT INTO run(kind, started_at, status, writer, model_path, model_name, config_sha256, "
-      "tensor_count, "
-      "total_bytes, architecture, layers, experts, top_k, hidden_size, moe_layers, program_version, backend, "
-      "math, sampling, dataset, dataset_sha256, prompt, probes, backend_reason, device, device_uuid, driver, "
-      "device_memory, id) VALUES(?1, ?2, 'recording', ?3, ?4, ?5, ?6, "
-      "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, "
-      "nullif(?27, 0), ?28)");
+      fmt::format("INSERT INTO run({}) VALUES({})", column_names(), fmt::join(places, ", ")));
   if (!row) return forward_error(row);
   int parameter = 0;
-  const auto bind = [&](const auto& value) {
-    if constexpr (std::is_convertible_v<decltype(value), std::string_view>) {
-      row->bind(++parameter, bounded_text(value));
-    } else {
-      row->bind(++parameter, value);
-    }
-  };
-  bind(info.kind);
-  bind(info.started_at.empty() ? now_utc() : info.started_at);
-  bind(writer_identity());
-  bind(info.model.path);
-  bind(info.model.name);
-  bind(info.model.config_sha256);
-  bind(info.model.tensor_count);
-  bind(info.model.total_bytes);
-  bind(info.architecture);
-  bind(info.layers);
-  bind(info.experts);
-  bind(info.top_k);
-  bind(info.hidden_size);
-  bind(moe_layers_text(info.moe_layer));
-  bind(info.program_version);
-  bind(info.backend);
-  bind(info.math);
-  bind(info.sampling);
-  bind(info.dataset);
-  bind(info.dataset_sha256);
-  row->bind(++parameter, bounded_text(info.prompt, kMaxLongText));
-  bind(probes_text(info.probes));
-  bind(info.backend_reason);
-  bind(info.device);
-  bind(info.device_uuid);
-  bind(info.driver);
-  bind(info.device_memory);
-  if (*id) bind(**id);
+  for (const RunColumn& column : run_columns())
+    bind(*row, ++parameter, column, run);
   if (auto status = row->run(); !status) return forward_error(status);
   return database.last_insert_id();
 }
 
+Status update_run_row(Database& database, const RunInfo& run) {
+  return database.write("UPDATE run SET tokens = ?2, dropped_tokens = ?3, probes = ?4 WHERE id = ?1", run.id,
+                        run.tokens, run.dropped_tokens, probes_text(run.probes));
+}
+
 Status finish_run_row(Database& database, std::int64_t run, const RunEnd& end) {
-  auto row = database.prepare(
-      "UPDATE run SET status = ?2, message = ?3, finished_at = ?4, text = coalesce(?5, text) WHERE id = ?1");
-  if (!row) return forward_error(row);
-  row->bind(1, run);
-  row->bind(2, end.status);
-  row->bind(3, bounded_text(end.message));
-  row->bind(4, now_utc());
-  if (end.text) row->bind(5, bounded_text(*end.text, kMaxLongText));
-  return row->run();
+  const auto text = end.text ? std::optional(bounded_text(*end.text, kMaxLongText)) : std::nullopt;
+  return database.write(
+      "UPDATE run SET status = ?2, message = ?3, finished_at = ?4, text = coalesce(?5, text) WHERE id = ?1",
+      run, end.status, bounded_text(end.message), now_utc(), text);
 }
 
 Status mark_interrupted_runs(Database& database) {
   auto ids = interrupted_runs(database);
   if (!ids) return forward_error(ids);
   if (ids->empty()) return {};
-  auto update = database.prepare("UPDATE run SET status = 'interrupted' WHERE id = ?1");
-  if (!update) return forward_error(update);
   for (const std::int64_t id : *ids) {
-    update->bind(1, id);
-    if (auto status = update->run(); !status) return status;
+    auto status = database.write("UPDATE run SET status = 'interrupted' WHERE id = ?1", id);
+    if (!status) return status;
   }
   return {};
 }
@@ -331,11 +270,7 @@ Result<bool> has_interrupted_runs(const Database& database) {
 
 Result<std::vector<RunInfo>> read_run_rows(const Database& database, std::optional<std::int64_t> id) {
   auto query = database.prepare(
-      "SELECT id, kind, started_at, status, message, writer, model_path, model_name, config_sha256, "
-      "tensor_count, total_bytes, architecture, layers, experts, top_k, hidden_size, moe_layers, "
-      "program_version, backend, math, sampling, dataset, dataset_sha256, prompt, text, probes, tokens, "
-      "dropped_tokens, backend_reason, device, device_uuid, driver, device_memory FROM run WHERE ?1 IS NULL "
-      "OR id = ?1 ORDER BY id");
+      fmt::format("SELECT {} FROM run WHERE ?1 IS NULL OR id = ?1 ORDER BY id", column_names()));
   if (!query) return forward_error(query);
   if (id) query->bind(1, *id);
   std::vector<RunInfo> runs;

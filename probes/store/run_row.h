@@ -18,6 +18,9 @@ std::string probes_text(const CaptureRequest& probes);
 /// Adds a row with status "recording" and this thread as its writer; the id of the run.
 Result<std::int64_t> insert_run_row(Database& database, const RunInfo& info);
 
+/// Notes how far it is: its tokens, dropped tokens and probes.
+Status update_run_row(Database& database, const RunInfo& run);
+
 struct RunEnd {
   std::string status;
   std::string message;

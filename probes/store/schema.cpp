@@ -24,7 +24,7 @@ Status create_schema(Database& database) {
   auto id = database.integer("PRAGMA application_id");
   if (!id) return forward_error(id);
   if (id->value_or(0) == kTraceApplicationId) return {};
-  if (auto status = database.execute(trace_schema()); !status) return status;
+  if (auto status = database.execute(trace_schema().c_str()); !status) return status;
   const auto marks =
       fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kTraceApplicationId, kTraceVersion);
   if (auto status = database.execute(marks.c_str()); !status) return status;

@@ -14,9 +14,11 @@ namespace expertscope {
 /// "XSCP": the application_id of a trace; SPEC.md describes the file.
 inline constexpr std::int32_t kTraceApplicationId = 0x58534350;
 /// user_version of the traces this program writes and reads; any other is refused by name.
-inline constexpr int kTraceVersion = 2;
+inline constexpr int kTraceVersion = 3;
 /// Tokens of a full blob.
 inline constexpr int kBlockTokens = 256;
+/// Where column_block has the columns of tokens, which belong to no layer.
+inline constexpr int kTokenLayer = -1;
 
 // Bounds on what a trace may claim; a file beyond them is damaged. The largest models have some 60 layers and
 // 23 000 experts in all (Kimi K2: 61 x 384).

@@ -7,10 +7,11 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "probes/store/aggregate_rows.h"
-#include "probes/store/block_rows.h"
+#include "probes/store/block_reader.h"
 #include "probes/store/run_row.h"
 #include "probes/store/schema.h"
 
@@ -31,71 +32,83 @@ ClampedRange clamp(const TokenRange& range) {
   return {begin, std::clamp<std::int64_t>(range.end, begin, kMaxTokens)};
 }
 
-SlotRow slot_row(SlotTable table, const SlotColumns& columns, int layer, std::size_t token,
-                 std::size_t slot) {
+bool has_shared(const RunInfo& run, int layer) {
+  return !run.shared_layer.empty() && run.shared_layer[index(layer)] != 0;
+}
+
+template <class T>
+T value_or(std::span<const T> values, std::size_t at, T otherwise) {
+  return values.empty() ? otherwise : values[at];
+}
+
+SlotRow slot_row(const LayerColumns& columns, int layer, std::size_t token, std::size_t slot) {
   const std::size_t at = token * index(columns.slots) + slot;
   SlotRow row;
   row.layer = layer;
   row.slot = static_cast<int>(slot);
   row.expert = columns.expert[at];
-  if (table == SlotTable::shared) {
-    row.slot = -1;
-    row.expert = kSharedExpert;
-    row.probability = row.weight = std::numeric_limits<float>::quiet_NaN();
-  }
-  if (!columns.weight.empty()) {
-    row.weight = columns.weight[at];
-    row.probability = columns.probability[at];
-  }
-  if (!columns.output_norm.empty()) {
-    row.output_norm = columns.output_norm[at];
-    row.output_max = columns.output_max[at];
-    if (columns.output_channel[at] != kNoChannel) row.output_channel = columns.output_channel[at];
-  }
+  row.probability = value_or(columns.probability, at, 0.0f);
+  row.weight = value_or(columns.weight, at, 0.0f);
+  row.output_norm = value_or(columns.output_norm, at, 0.0f);
+  row.output_max = value_or(columns.output_max, at, 0.0f);
+  row.output_channel = value_or(columns.output_channel, at, -1);
   return row;
 }
 
-using Sequences =
-    std::map<std::int64_t, std::vector<std::int32_t>>;  // by first token of a row of token_block
+SlotRow shared_row(const LayerColumns& columns, int layer, std::size_t token) {
+  SlotRow row = slot_row(columns.of_shared(), layer, token, 0);
+  row.slot = -1;
+  row.expert = kSharedExpert;
+  row.probability = row.weight = std::numeric_limits<float>::quiet_NaN();
+  return row;
+}
 
-struct SlotSource {
-  SlotTable table = SlotTable::routed;
-  int layer = 0;
+constexpr ColumnFilter kTokens = [](const ProbeColumn& column) {
+  return column.granularity == Granularity::token;
+};
+constexpr ColumnFilter kSlots = [](const ProbeColumn& column) {
+  return column.granularity == Granularity::slot || column.granularity == Granularity::shared;
+};
+constexpr ColumnFilter kExperts = [](const ProbeColumn& column) {
+  return std::string_view(column.name) == "expert";
+};
+constexpr ColumnFilter kWeighedExperts = [](const ProbeColumn& column) {
+  return kExperts(column) || std::string_view(column.name) == "weight";
+};
+constexpr ColumnFilter kPerLayer = [](const ProbeColumn& column) {
+  return column.granularity == Granularity::layer || column.granularity == Granularity::moe_layer;
+};
+constexpr ColumnFilter kLogits = [](const ProbeColumn& column) {
+  return column.granularity == Granularity::expert;
 };
 
-// Adds what the experts of a layer did in a range of tokens.
-Status add_range(const Database& database, const RunInfo& run, const SlotSource& source,
-                 const ClampedRange& tokens, const Sequences& sequences, std::span<ExpertStats> experts) {
-  FirstRows first_rows(static_cast<int>(experts.size()));
-  bool good = true;
-  const auto add = [&](const SlotColumns& columns) {
+using Sequences = std::map<std::int64_t, std::vector<std::int32_t>>;  // by first token of a block
+
+// What the experts of a layer did in a range of tokens.
+struct LayerSums {
+  explicit LayerSums(std::span<ExpertStats> cells, ExpertStats* shared_cell)
+      : experts(cells), shared(shared_cell), first_rows(static_cast<int>(cells.size())) {}
+
+  std::span<ExpertStats> experts;
+  ExpertStats* shared;  // null: the layer has none
+  FirstRows first_rows;
+  FirstRows first_shared{1};
+
+  // Tokens of the range; false where they are not those of the run, or an expert is none of the layer.
+  bool add(const LayerColumns& columns, const ClampedRange& tokens, const Sequences& sequences) {
     const auto found = sequences.find(columns.first_token);
-    good = found != sequences.end() && found->second.size() == index(columns.tokens);
-    if (!good) return false;
+    if (found == sequences.end() || found->second.size() != index(columns.tokens)) return false;
     const int begin = static_cast<int>(std::max<std::int64_t>(tokens.begin - columns.first_token, 0));
     const int end =
         static_cast<int>(std::min<std::int64_t>(tokens.end - columns.first_token, columns.tokens));
-    const auto part = std::span(found->second).subspan(index(begin), index(end - begin));
-    good = add_slots(columns.part(begin, end), part, first_rows, experts);
-    return good;
-  };
-  auto status = for_each_slot_block(database, run, source.table, source.layer, tokens, add);
-  if (!status || good) return status;
-  return fail(ErrorCode::format,
-              "{}: damaged trace: {} of run {}, layer {}: an expert id is too large, or its tokens are not "
-              "those of token_block",
-              database.file().string(), slot_table_name(source.table), run.id, source.layer);
-}
+    const auto sequence = std::span(found->second).subspan(index(begin), index(end - begin));
+    const LayerColumns part = columns.part(begin, end);
+    if (shared != nullptr) add_slots(part.of_shared(), sequence, first_shared, std::span(shared, 1));
+    return add_slots(part, sequence, first_rows, experts);
+  }
+};
 
 constexpr const char* kWord = "SELECT bytes FROM vocabulary WHERE run = ?1 AND token_id = ?2";
-
-// The tables that have the slots of a layer.
-std::span<const SlotTable> slot_tables(const RunInfo& run, int layer) {
-  static constexpr SlotTable kBoth[] = {SlotTable::routed, SlotTable::shared};
-  if (run.moe_layer[index(layer)] == 0) return {};
-  const bool shared = !run.shared_layer.empty() && run.shared_layer[index(layer)] != 0;
-  return std::span(kBoth).first(shared ? 2 : 1);
-}
 
 }  // namespace
 
@@ -127,7 +140,7 @@ struct TraceReader::Impl {
   }
 
   Result<std::vector<float>> layer_values(std::int64_t run, int layer, const TokenRange& range,
-                                          const char* column) const;
+                                          LayerNumbers column) const;
 };
 
 TraceReader::TraceReader() : impl_(std::make_unique<Impl>()) {}
@@ -234,22 +247,34 @@ Result<ExpertTable> TraceReader::expert_table(std::int64_t run, const TokenRange
   ExpertTable& table = *empty;
   const ClampedRange tokens = clamp(range);
   Sequences sequences;
-  auto status = for_each_token_block(*impl_->database, run, tokens, [&](const TokenBlockRow& block) {
-    sequences[block.first_token] = block.sequence;
-    table.tokens += std::min(block.end(), tokens.end) - std::max(block.first_token, tokens.begin);
+  auto blocks = BlockReader::open(*impl_->database, run, info->experts, kTokens);
+  if (!blocks) return forward_error(blocks);
+  auto status = blocks->for_each_tokens(tokens, [&](const LayerColumns& block) {
+    sequences[block.first_token].assign(block.sequence.begin(), block.sequence.end());
+    table.tokens +=
+        std::min(block.first_token + block.tokens, tokens.end) - std::max(block.first_token, tokens.begin);
     return true;
   });
-  const auto add = [&](const SlotSource& source, std::span<ExpertStats> experts) {
-    return add_range(*impl_->database, *info, source, tokens, sequences, experts);
-  };
-  for (int layer = 0; status && layer < info->layers; ++layer) {
-    if (info->moe_layer[index(layer)] == 0) continue;
-    status = add({SlotTable::routed, layer},
-                 std::span(table.cells).subspan(index(layer) * index(info->experts), index(info->experts)));
-    if (status && table.has_shared(layer))
-      status = add({SlotTable::shared, layer}, std::span(&table.shared[index(layer)], 1));
-  }
   if (!status) return forward_error(status);
+  auto slots = BlockReader::open(*impl_->database, run, info->experts, kSlots);
+  if (!slots) return forward_error(slots);
+  for (int layer = 0; layer < info->layers; ++layer) {
+    if (info->moe_layer[index(layer)] == 0) continue;
+    LayerSums sums(std::span(table.cells).subspan(index(layer) * index(info->experts), index(info->experts)),
+                   table.has_shared(layer) ? &table.at(layer, kSharedExpert) : nullptr);
+    bool good = true;
+    status = slots->for_each(layer, tokens, [&](const LayerColumns& columns) {
+      good = sums.add(columns, tokens, sequences);
+      return good;
+    });
+    if (!status) return forward_error(status);
+    if (!good) {
+      return fail(ErrorCode::format,
+                  "{}: damaged trace: column_block of run {}, layer {}: an expert id is too large, or its "
+                  "tokens are not those of the run",
+                  file().string(), run, layer);
+    }
+  }
   return empty;
 }
 
@@ -269,13 +294,15 @@ Result<std::string> TraceReader::token_bytes(std::int64_t run, std::int32_t id) 
 Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenRange& range,
                                                   TokenWords with_words) const {
   const Snapshot snapshot(*this);
+  auto blocks = BlockReader::open(*impl_->database, run, 0, kTokens);
+  if (!blocks) return forward_error(blocks);
   auto words = impl_->database->prepare(kWord);
   if (!words) return forward_error(words);
   const ClampedRange wanted = clamp(range);
   std::vector<TokenRow> rows;
   Status inner;
-  const auto add = [&](const TokenBlockRow& block) {
-    const std::int64_t end = std::min(block.end(), wanted.end);
+  const auto add = [&](const LayerColumns& block) {
+    const std::int64_t end = std::min(block.first_token + block.tokens, wanted.end);
     for (std::int64_t token = std::max(block.first_token, wanted.begin); token < end; ++token) {
       const std::size_t at = index(token - block.first_token);
       TokenRow row;
@@ -297,7 +324,7 @@ Result<std::vector<TokenRow>> TraceReader::tokens(std::int64_t run, const TokenR
     }
     return true;
   };
-  auto status = for_each_token_block(*impl_->database, run, wanted, add);
+  auto status = blocks->for_each_tokens(wanted, add);
   if (!status) return forward_error(status);
   if (!inner) return forward_error(inner);
   return rows;
@@ -309,20 +336,22 @@ Result<std::vector<SlotRow>> TraceReader::token_slots(std::int64_t run, std::int
   if (!info) return forward_error(info);
   std::vector<SlotRow> rows;
   if (token < 0 || token >= info->tokens) return rows;
-  const ClampedRange range{token, token + 1};
+  auto blocks = BlockReader::open(*impl_->database, run, info->experts, kSlots);
+  if (!blocks) return forward_error(blocks);
   for (int layer = 0; layer < info->layers; ++layer) {
-    for (const SlotTable table : slot_tables(*info, layer)) {
-      const auto add = [&](const SlotColumns& columns) {
-        const std::size_t at = index(token - columns.first_token);
-        for (std::size_t slot = 0; slot < index(columns.slots); ++slot) {
-          if (columns.expert[at * index(columns.slots) + slot] == kNoExpert) continue;
-          rows.push_back(slot_row(table, columns, layer, at, slot));
-        }
-        return true;
-      };
-      auto status = for_each_slot_block(*impl_->database, *info, table, layer, range, add);
-      if (!status) return forward_error(status);
-    }
+    if (info->moe_layer[index(layer)] == 0) continue;
+    auto status = blocks->for_each(layer, {token, token + 1}, [&](const LayerColumns& columns) {
+      const std::size_t at = index(token - columns.first_token);
+      const std::size_t slots = columns.expert.empty() ? 0 : index(columns.slots);
+      for (std::size_t slot = 0; slot < slots; ++slot) {
+        if (columns.expert[at * slots + slot] != kNoExpert)
+          rows.push_back(slot_row(columns, layer, at, slot));
+      }
+      if (has_shared(*info, layer) && !columns.shared_max.empty())
+        rows.push_back(shared_row(columns, layer, at));
+      return true;
+    });
+    if (!status) return forward_error(status);
   }
   return rows;
 }
@@ -334,17 +363,20 @@ Status TraceReader::visit_expert(
   auto info = this->run(run);
   if (!info) return forward_error(info);
   const ClampedRange wanted = clamp(range);
-  const SlotTable table = expert == kSharedExpert ? SlotTable::shared : SlotTable::routed;
-  const bool has_shared = layer >= 0 && layer < info->layers && slot_tables(*info, layer).size() > 1;
-  if (table == SlotTable::shared && !has_shared) return {};
-  const int number = std::max(expert, 0);  // what the one slot of the shared expert has
-  return for_each_slot_block(*impl_->database, *info, table, layer, wanted, [&](const SlotColumns& columns) {
+  const bool shared = expert == kSharedExpert;
+  if (layer < 0 || layer >= info->layers || (shared && !has_shared(*info, layer))) return {};
+  auto blocks = BlockReader::open(*impl_->database, run, info->experts, kSlots);
+  if (!blocks) return forward_error(blocks);
+  return blocks->for_each(layer, wanted, [&](const LayerColumns& columns) {
     const std::int64_t end = std::min(columns.first_token + columns.tokens, wanted.end);
+    const std::size_t slots = columns.expert.empty() || shared ? 0 : index(columns.slots);
     for (std::int64_t token = std::max(columns.first_token, wanted.begin); token < end; ++token) {
       const std::size_t at = index(token - columns.first_token);
-      for (std::size_t slot = 0; slot < index(columns.slots); ++slot) {
-        if (columns.expert[at * index(columns.slots) + slot] != number || number == kNoExpert) continue;
-        if (!visit(token, slot_row(table, columns, layer, at, slot))) return false;
+      if (shared && !columns.shared_max.empty() && !visit(token, shared_row(columns, layer, at)))
+        return false;
+      for (std::size_t slot = 0; slot < slots; ++slot) {
+        if (columns.expert[at * slots + slot] != expert || expert == kNoExpert) continue;
+        if (!visit(token, slot_row(columns, layer, at, slot))) return false;
       }
     }
     return true;
@@ -357,56 +389,63 @@ Status TraceReader::visit_slots(std::int64_t run, int layer, const TokenRange& r
   auto info = this->run(run);
   if (!info) return forward_error(info);
   const ClampedRange wanted = clamp(range);
-  return for_each_slot_block(
-      *impl_->database, *info, SlotTable::routed, layer, wanted, [&](const SlotColumns& columns) {
-        const std::int64_t begin = std::max<std::int64_t>(wanted.begin - columns.first_token, 0);
-        const std::int64_t end = std::min<std::int64_t>(wanted.end - columns.first_token, columns.tokens);
-        const SlotColumns part = columns.part(static_cast<int>(begin), static_cast<int>(end));
-        SlotBlock block{part.first_token, part.tokens, part.slots, part.expert, {}};
-        if (weights == SlotWeights::with) block.weight = part.weight;
-        return visit(block);
-      });
+  if (layer < 0) return {};
+  const bool weighed = weights == SlotWeights::with;
+  auto blocks = BlockReader::open(*impl_->database, run, info->experts, weighed ? kWeighedExperts : kExperts);
+  if (!blocks) return forward_error(blocks);
+  return blocks->for_each(layer, wanted, [&](const LayerColumns& columns) {
+    const std::int64_t begin = std::max<std::int64_t>(wanted.begin - columns.first_token, 0);
+    const std::int64_t end = std::min<std::int64_t>(wanted.end - columns.first_token, columns.tokens);
+    const LayerColumns part = columns.part(static_cast<int>(begin), static_cast<int>(end));
+    return visit({part.first_token, part.tokens, part.slots, part.expert, part.weight});
+  });
 }
 
 // One value a token: as many as there are recorded tokens in the range.
 Result<std::vector<float>> TraceReader::Impl::layer_values(std::int64_t run, int layer,
                                                            const TokenRange& range,
-                                                           const char* column) const {
+                                                           LayerNumbers column) const {
   const ClampedRange wanted = clamp(range);
+  auto tokens = BlockReader::open(*database, run, 0, kTokens);
+  if (!tokens) return forward_error(tokens);
   std::int64_t count = 0;
-  auto status = for_each_token_block(*database, run, wanted, [&](const TokenBlockRow& block) {
-    count += std::min(block.end(), wanted.end) - std::max(block.first_token, wanted.begin);
+  auto status = tokens->for_each_tokens(wanted, [&](const LayerColumns& block) {
+    count +=
+        std::min(block.first_token + block.tokens, wanted.end) - std::max(block.first_token, wanted.begin);
     return true;
   });
   if (!status) return forward_error(status);
   std::vector<float> values(index(count), std::numeric_limits<float>::quiet_NaN());
-  const auto take = [&](std::int64_t first_token, int tokens, std::span<const float> row) {
-    for (int i = 0; i < tokens; ++i) {
-      const std::int64_t at = first_token + i - wanted.begin;
-      if (at >= 0 && at < count) values[index(at)] = row[index(i)];
+  if (layer < 0) return values;
+  auto blocks = BlockReader::open(*database, run, 0, kPerLayer);
+  if (!blocks) return forward_error(blocks);
+  status = blocks->for_each(layer, wanted, [&](const LayerColumns& block) {
+    const auto found = block.*column;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const std::int64_t at = block.first_token + static_cast<std::int64_t>(i) - wanted.begin;
+      if (at >= 0 && at < count) values[index(at)] = found[i];
     }
     return true;
-  };
-  status = for_each_layer_column(*database, run, {column, layer, 1}, wanted, take);
+  });
   if (!status) return forward_error(status);
   return values;
 }
 
 Result<std::vector<float>> TraceReader::entropy(std::int64_t run, int layer, const TokenRange& range) const {
   const Snapshot snapshot(*this);
-  return impl_->layer_values(run, layer, range, "entropy");
+  return impl_->layer_values(run, layer, range, &LayerColumns::entropy);
 }
 
 Result<std::vector<float>> TraceReader::hidden_max(std::int64_t run, int layer,
                                                    const TokenRange& range) const {
   const Snapshot snapshot(*this);
-  return impl_->layer_values(run, layer, range, "hidden_max");
+  return impl_->layer_values(run, layer, range, &LayerColumns::hidden_max);
 }
 
 Result<std::vector<float>> TraceReader::first_token_attention(std::int64_t run, int layer,
                                                               const TokenRange& range) const {
   const Snapshot snapshot(*this);
-  return impl_->layer_values(run, layer, range, "first_token_attention");
+  return impl_->layer_values(run, layer, range, &LayerColumns::first_token_attention);
 }
 
 Result<std::vector<float>> TraceReader::router_logits(std::int64_t run, int layer, std::int64_t token) const {
@@ -414,16 +453,15 @@ Result<std::vector<float>> TraceReader::router_logits(std::int64_t run, int laye
   auto info = this->run(run);
   if (!info) return forward_error(info);
   std::vector<float> logits;
-  if (token < 0 || token >= info->tokens) return logits;
-  const ClampedRange range{token, token + 1};
+  if (token < 0 || token >= info->tokens || layer < 0) return logits;
+  auto blocks = BlockReader::open(*impl_->database, run, info->experts, kLogits);
+  if (!blocks) return forward_error(blocks);
   const std::size_t width = index(info->experts);
-  const auto take = [&](std::int64_t first_token, int, std::span<const float> row) {
-    const auto part = row.subspan(index(token - first_token) * width, width);
+  const auto status = blocks->for_each(layer, {token, token + 1}, [&](const LayerColumns& block) {
+    const auto part = block.router_logits.subspan(index(token - block.first_token) * width, width);
     logits.assign(part.begin(), part.end());
     return false;
-  };
-  auto status =
-      for_each_layer_column(*impl_->database, run, {"router_logits", layer, info->experts}, range, take);
+  });
   if (!status) return forward_error(status);
   return logits;
 }

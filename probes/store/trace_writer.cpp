@@ -27,16 +27,6 @@ std::string policy_text(const RoutingTable* table) {
   return empty ? kNoPolicy : table->policy_json;
 }
 
-CaptureRequest either(const CaptureRequest& a, const CaptureRequest& b) {
-  return {a.routing || b.routing,
-          a.expert_output || b.expert_output,
-          a.hidden || b.hidden,
-          a.entropy || b.entropy,
-          a.log_prob || b.log_prob,
-          a.attention || b.attention,
-          a.router_logits || b.router_logits};
-}
-
 Status check_info(const std::filesystem::path& file, const RunInfo& info) {
   const bool sizes = info.layers > 0 && info.layers <= kMaxLayers && info.experts >= 0 &&
                      info.experts <= kMaxExperts &&
@@ -56,15 +46,17 @@ Status check_info(const std::filesystem::path& file, const RunInfo& info) {
 
 }  // namespace
 
-Result<std::unique_ptr<TraceWriter>> TraceWriter::start(
-    const std::filesystem::path& file, const RunInfo& info,
-    std::function<std::string(std::int32_t)> token_bytes) {
+Result<std::unique_ptr<TraceWriter>> TraceWriter::start(const std::filesystem::path& file,
+                                                        const RunInfo& info,
+                                                        std::function<std::string(std::int32_t)> token_bytes,
+                                                        bool full) {
   if (auto status = check_info(file, info); !status) return forward_error(status);
   auto database = open_trace_for_writing(file);
   if (!database) return forward_error(database);
   std::unique_ptr<TraceWriter> writer(new TraceWriter());
   writer->database_ = std::move(*database);
   writer->token_bytes_ = std::move(token_bytes);
+  writer->full_ = full;
   writer->experts_ = info.experts;
   writer->probes_ = info.probes;
   for (int layer = 0; layer < info.layers; ++layer) {
@@ -83,7 +75,6 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::start(
   writer->shared_stats_.resize(writer->moe_layers_.size());
   writer->shared_rows_.assign(writer->moe_layers_.size(), FirstRows(1));
   if (auto status = writer->insert_run(info); !status) return forward_error(status);
-  if (auto status = writer->prepare(); !status) return forward_error(status);
   writer->database_->note_length();
   if (auto status = writer->check_in_place(); !status) return forward_error(status);  // notes the size
   writer->reserve_.take(file);
@@ -98,112 +89,20 @@ Status TraceWriter::insert_run(const RunInfo& info) {
   if (!id) return forward_error(id);
   run_ = *id;
   if (auto status = insert_stats(info); !status) return status;
-  if (auto status = insert_shared_stats(info); !status) return status;
   return transaction->commit();
 }
 
 // Every cell has a row from the start, so that experts nothing was routed to show up in a SELECT.
 Status TraceWriter::insert_stats(const RunInfo& info) {
-  auto expert = database_->prepare(
-      "INSERT INTO expert_stats(run, layer, expert, probability_sum, weight_sum, norm_sum, "
-      "weighted_norm_sum) "
-      "VALUES(?1, ?2, ?3, ?4, ?4, ?5, ?6)");
-  if (!expert) return forward_error(expert);
-  auto layers = database_->prepare("INSERT INTO layer_stats(run, layer, moe) VALUES(?1, ?2, ?3)");
-  if (!layers) return forward_error(layers);
-  const auto zero_if = [&](int parameter, bool measured) {
-    return measured ? expert->bind(parameter, 0.0) : expert->bind_null(parameter);
-  };
-  for (int layer = 0; layer < info.layers; ++layer) {
-    const bool moe = moe_index_[index(layer)] >= 0;
-    layers->bind(1, run_);
-    layers->bind(2, layer);
-    layers->bind(3, moe ? 1 : 0);
-    if (auto status = layers->run(); !status) return status;
-    for (int e = 0; moe && e < info.experts; ++e) {
-      expert->bind(1, run_);
-      expert->bind(2, layer);
-      expert->bind(3, e);
-      zero_if(4, info.probes.routing);
-      zero_if(5, info.probes.expert_output);
-      zero_if(6, info.probes.routing && info.probes.expert_output);
-      if (auto status = expert->run(); !status) return status;
-    }
+  for (std::size_t layer = 0; layer < moe_index_.size(); ++layer) {
+    if (auto status = write_layer_row(layer, info.probes); !status) return status;
   }
-  return {};
-}
-
-Status TraceWriter::insert_shared_stats(const RunInfo& info) {
+  for (std::size_t cell = 0; cell < experts_stats_.size(); ++cell) {
+    if (auto status = write_expert_row(cell, info.probes); !status) return status;
+  }
   if (shared_.empty()) return {};
-  for (const char* table : {"shared_expert_stats", "shared_expert_block"}) {
-    if (auto made = make_optional_table(*database_, table); !made) return made;
-  }
-  auto row = database_->prepare("INSERT INTO shared_expert_stats(run, layer, norm_sum) VALUES(?1, ?2, ?3)");
-  if (!row) return forward_error(row);
-  for (const int moe : shared_) {
-    row->bind(1, run_);
-    row->bind(2, moe_layers_[index(moe)]);
-    info.probes.expert_output ? row->bind(3, 0.0) : row->bind_null(3);
-    if (auto status = row->run(); !status) return status;
-  }
-  return {};
-}
-
-Status TraceWriter::prepare() {
-  struct Entry {
-    Statement* statement;
-    const char* sql;
-  };
-  const Entry entries[] = {
-      {&insert_token_block_,
-       "INSERT INTO token_block(run, first_token, tokens, token_id, sequence, position, generated, log_prob) "
-       "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
-      {&insert_slot_block_,
-       "INSERT INTO slot_block(run, layer, first_token, tokens, slots, expert, weight, probability, "
-       "output_norm, "
-       "output_max, output_channel) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
-      {&insert_layer_block_,
-       "INSERT INTO layer_block(run, layer, first_token, tokens, entropy, hidden_max, hidden_channel, "
-       "router_logits, first_token_attention) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
-      {&delete_token_block_, "DELETE FROM token_block WHERE run = ?1 AND first_token >= ?2"},
-      {&delete_slot_block_, "DELETE FROM slot_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3"},
-      {&delete_layer_block_, "DELETE FROM layer_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3"},
-      {&update_expert_,
-       "UPDATE expert_stats SET count = ?4, probability_sum = ?5, weight_sum = ?6, norm_sum = ?7, "
-       "weighted_norm_sum = ?8, output_max = ?9, output_channel = ?10, output_token = ?11, "
-       "first_row_max = ?12, first_row_channel = ?13, first_row_token = ?14 WHERE run = ?1 AND layer = ?2 "
-       "AND expert = ?3"},
-      {&update_layer_,
-       "UPDATE layer_stats SET tokens = ?3, entropy_sum = ?4, entropy_min = ?5, entropy_max = ?6, "
-       "hidden_max = ?7, hidden_channel = ?8, hidden_token = ?9, attention_tokens = ?10, attention_sum = "
-       "?11, "
-       "attention_min = ?12, attention_max = ?13, cache_hits = ?14, cache_misses = ?15, cache_bytes = ?16 "
-       "WHERE run = ?1 AND layer = ?2"},
-      {&update_run_, "UPDATE run SET tokens = ?2, dropped_tokens = ?3, probes = ?4 WHERE id = ?1"},
-      {&insert_sequence_, "INSERT INTO sequence VALUES(?1, ?2, ?3, ?4)"},
-      {&insert_dropped_, "INSERT INTO dropped VALUES(?1, ?2, ?3, ?4, ?5)"},
-      {&insert_policy_, "INSERT OR REPLACE INTO policy_change VALUES(?1, ?2, ?3)"},
-      {&insert_word_, "INSERT OR IGNORE INTO vocabulary VALUES(?1, ?2, ?3)"},
-  };
-  const Entry shared[] = {
-      {&insert_shared_block_,
-       "INSERT INTO shared_expert_block(run, layer, first_token, tokens, output_norm, output_max, "
-       "output_channel) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
-      {&delete_shared_block_,
-       "DELETE FROM shared_expert_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3"},
-      {&update_shared_,
-       "UPDATE shared_expert_stats SET count = ?3, norm_sum = ?4, output_max = ?5, output_channel = ?6, "
-       "output_token = ?7, first_row_max = ?8, first_row_channel = ?9, first_row_token = ?10 "
-       "WHERE run = ?1 AND layer = ?2"},
-  };
-  std::vector<Entry> all(std::begin(entries), std::end(entries));
-  if (!shared_.empty()) all.insert(all.end(), std::begin(shared), std::end(shared));
-  for (const Entry& entry : all) {
-    auto statement = database_->prepare(entry.sql);
-    if (!statement) return forward_error(statement);
-    *entry.statement = std::move(*statement);
-  }
-  return {};
+  if (auto made = make_optional_table(*database_, "shared_expert_stats"); !made) return made;
+  return write_shared_stats(info.probes);
 }
 
 Status TraceWriter::begin_transaction() {
@@ -217,36 +116,24 @@ Status TraceWriter::begin_transaction() {
 }
 
 Status TraceWriter::check(const CaptureBlock& block, const BlockTags& tags) const {
-  const bool shape = block.tokens >= 0 && block.layers == static_cast<int>(moe_index_.size()) &&
-                     block.moe_layers == static_cast<int>(moe_layers_.size()) && block.experts == experts_ &&
-                     block.slots >= 0 && block.slots <= std::max(experts_, 1);
-  const std::size_t tokens = index(block.tokens);
-  const std::size_t slots = index(block.moe_layers) * tokens * index(block.slots);
-  const auto sized = [](const auto& values, bool measured, std::size_t size) {
-    return values.size() == (measured ? size : 0);
-  };
-  const CaptureRequest& what = block.request;
-  const std::size_t moe = index(block.moe_layers) * tokens;
-  const std::size_t layers = index(block.layers) * tokens;
-  const bool shared = what.expert_output && !shared_.empty();
-  const bool sizes =
-      block.token_id.size() == tokens && block.position.size() == tokens && tags.sequence.size() == tokens &&
-      sized(block.log_prob, what.log_prob, tokens) &&
-      sized(block.expert, what.routing || what.expert_output, slots) &&
-      sized(block.weight, what.routing, slots) && sized(block.probability, what.routing, slots) &&
-      sized(block.output_norm, what.expert_output, slots) &&
-      sized(block.output_max, what.expert_output, slots) &&
-      sized(block.output_channel, what.expert_output, slots) && sized(block.shared_norm, shared, moe) &&
-      sized(block.shared_max, shared, moe) && sized(block.shared_channel, shared, moe) &&
-      sized(block.entropy, what.entropy, moe) && sized(block.hidden_max, what.hidden, layers) &&
-      sized(block.hidden_channel, what.hidden, layers) &&
-      sized(block.first_token_attention, what.attention, layers) &&
-      sized(block.router_logits, what.router_logits, moe * index(block.experts));
+  const BlockShape run{.tokens = std::max(block.tokens, 0),
+                       .layers = static_cast<int>(moe_index_.size()),
+                       .moe_layers = static_cast<int>(moe_layers_.size()),
+                       .slots = std::clamp(block.slots, 0, std::max(experts_, 1)),
+                       .experts = experts_,
+                       .shared = !shared_.empty()};
+  const std::size_t tokens = run.values(Granularity::token);
+  bool sizes = run == static_cast<const BlockShape&>(block) && block.token_id.size() == tokens &&
+               block.position.size() == tokens && tags.sequence.size() == tokens;
+  for_each_column(
+      [&](const ProbeColumn& column, const auto& values) {
+        sizes = sizes && values.size() == run.values(column, block.request);
+      },
+      block);
   const bool cache = !block.cache_hits.empty();
-  const bool counters = sized(block.cache_hits, cache, index(block.moe_layers)) &&
-                        sized(block.cache_misses, cache, index(block.moe_layers)) &&
-                        sized(block.cache_bytes, cache, index(block.moe_layers));
-  if (shape && sizes && counters) return {};
+  for (const auto* counters : {&block.cache_hits, &block.cache_misses, &block.cache_bytes})
+    sizes = sizes && counters->size() == (cache ? moe_layers_.size() : 0);
+  if (sizes) return {};
   return fail(ErrorCode::mismatch,
               "{}: a capture block of {} tokens, {} layers ({} MoE) and {} experts does not fit the run's {} "
               "layers ({} MoE) and {} experts",
@@ -288,20 +175,15 @@ Status TraceWriter::note(const BlockTags& tags) {
       rows.forget(start.ended);
     for (FirstRows& rows : shared_rows_)
       rows.forget(start.ended);
-    insert_sequence_.bind(1, run_);
-    insert_sequence_.bind(2, start.number);
-    insert_sequence_.bind(3, tokens_ + start.block_row);
-    insert_sequence_.bind(4, bounded_text(start.domain));
-    if (auto status = insert_sequence_.run(); !status) return status;
+    auto status = database_->write("INSERT INTO sequence VALUES(?1, ?2, ?3, ?4)", run_, start.number,
+                                   tokens_ + start.block_row, bounded_text(start.domain));
+    if (!status) return status;
   }
   for (const DroppedTokens& gap : tags.dropped) {
     dropped_ += gap.tokens;
-    insert_dropped_.bind(1, run_);
-    insert_dropped_.bind(2, tokens_);
-    insert_dropped_.bind(3, gap.sequence);
-    insert_dropped_.bind(4, gap.position);
-    insert_dropped_.bind(5, gap.tokens);
-    if (auto status = insert_dropped_.run(); !status) return status;
+    auto status = database_->write("INSERT INTO dropped VALUES(?1, ?2, ?3, ?4, ?5)", run_, tokens_,
+                                   gap.sequence, gap.position, gap.tokens);
+    if (!status) return status;
   }
   return {};
 }
@@ -323,10 +205,7 @@ Status TraceWriter::note_policy(const CaptureBlock& block) {
   table_ = block.table;
   policy_ = policy;
   if (policy == before) return {};
-  insert_policy_.bind(1, run_);
-  insert_policy_.bind(2, tokens_);
-  insert_policy_.bind(3, policy);
-  return insert_policy_.run();
+  return database_->write("INSERT OR REPLACE INTO policy_change VALUES(?1, ?2, ?3)", run_, tokens_, policy);
 }
 
 void TraceWriter::note_cache(const CaptureBlock& block) {
@@ -348,33 +227,30 @@ Status TraceWriter::note_vocabulary(std::span<const std::int32_t> ids) {
     if (known_token_[index(id)] != 0) continue;
     known_token_[index(id)] = 1;
     const std::string word = token_bytes_(id);
-    insert_word_.bind(1, run_);
-    insert_word_.bind(2, id);
-    insert_word_.bind_blob(3,
-                           std::as_bytes(std::span<const char>(word)).first(std::min(word.size(), kMaxText)));
-    if (auto status = insert_word_.run(); !status) return status;
+    auto status =
+        database_->write("INSERT OR IGNORE INTO vocabulary VALUES(?1, ?2, ?3)", run_, id,
+                         std::as_bytes(std::span<const char>(word)).first(std::min(word.size(), kMaxText)));
+    if (!status) return status;
   }
   return {};
 }
 
 Status TraceWriter::aggregate(int begin, int end) {
   const auto sequence = block_.sequence(begin, end);
-  for (std::size_t m = 0; m < moe_layers_.size(); ++m) {
-    const SlotColumns columns = block_.slots(static_cast<int>(m), begin, end);
-    if (columns.expert.empty()) continue;
-    const auto cells = std::span(experts_stats_).subspan(m * index(experts_), index(experts_));
-    if (!add_slots(columns, sequence, first_rows_[m], cells)) {
+  for (std::size_t layer = 0; layer < layer_stats_.size(); ++layer) {
+    const int moe = moe_index_[layer];
+    const LayerColumns columns = block_.layer(static_cast<int>(layer), moe, begin, end);
+    add_layer(columns, layer_stats_[layer]);
+    if (moe < 0) continue;
+    const auto cells = std::span(experts_stats_).subspan(index(moe) * index(experts_), index(experts_));
+    if (!add_slots(columns, sequence, first_rows_[index(moe)], cells)) {
       return fail(ErrorCode::mismatch, "{}: the capture of layer {} names an expert the model does not have",
-                  database_->file().string(), moe_layers_[m]);
+                  database_->file().string(), layer);
     }
   }
   for (const int moe : shared_) {
-    const SlotColumns columns = block_.shared(moe, begin, end);
-    if (columns.expert.empty()) continue;
+    const LayerColumns columns = block_.layer(moe_layers_[index(moe)], moe, begin, end).of_shared();
     add_slots(columns, sequence, shared_rows_[index(moe)], std::span(&shared_stats_[index(moe)], 1));
-  }
-  for (std::size_t layer = 0; layer < layer_stats_.size(); ++layer) {
-    add_layer(block_.layer(static_cast<int>(layer), moe_index_[layer], begin, end), layer_stats_[layer]);
   }
   return {};
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -13,6 +14,7 @@
 #include "engine/backend/capture.h"
 #include "engine/error.h"
 #include "probes/store/aggregates.h"
+#include "probes/store/column_codec.h"
 #include "probes/store/database.h"
 #include "probes/store/disk_reserve.h"
 #include "probes/store/open_block.h"
@@ -47,8 +49,10 @@ struct BlockTags {
 class TraceWriter {
  public:
   /// Creates the file or opens an existing trace, marks runs whose writer died, and adds the run.
+  /// `full`: magnitudes are kept as they are, not rounded.
   static Result<std::unique_ptr<TraceWriter>> start(const std::filesystem::path& file, const RunInfo& info,
-                                                    std::function<std::string(std::int32_t)> token_bytes);
+                                                    std::function<std::string(std::int32_t)> token_bytes,
+                                                    bool full);
 
   std::int64_t run_id() const { return run_; }
   Database& database() { return *database_; }
@@ -74,8 +78,6 @@ class TraceWriter {
   TraceWriter() = default;
   Status insert_run(const RunInfo& info);
   Status insert_stats(const RunInfo& info);
-  Status insert_shared_stats(const RunInfo& info);
-  Status prepare();
   Status begin_transaction();
   Status check_in_place();
   Status check(const CaptureBlock& block, const BlockTags& tags) const;
@@ -87,12 +89,14 @@ class TraceWriter {
   Status close_block();
   Status write_rows();
   Status delete_rows();
-  Status write_tokens(int begin, int end);
-  Status write_slots(int moe_layer, int begin, int end);
-  Status write_shared(int moe_layer, int begin, int end);
+  Result<std::int64_t> column_id(std::size_t number);
+  Status write_column(std::size_t number, int layer, const LayerColumns& columns, std::size_t values,
+                      std::span<const std::byte> data);
   Status write_layer(int layer, int begin, int end);
+  Status write_expert_row(std::size_t cell, const CaptureRequest& what);
+  Status write_layer_row(std::size_t layer, const CaptureRequest& what);
   Status write_expert_stats();
-  Status write_shared_stats();
+  Status write_shared_stats(const CaptureRequest& what);
   Status write_layer_stats();
   Status write_run_tokens();
 
@@ -106,6 +110,9 @@ class TraceWriter {
   std::vector<int> moe_layers_;  ///< decoder layer of each MoE layer
   std::vector<int> shared_;      ///< MoE layers with a shared expert, as indices among the MoE layers
 
+  bool full_ = false;
+  std::array<std::int64_t, kStoredColumns> column_ids_{};  ///< in table column; 0: not looked up yet
+  ColumnEncoder encoder_;
   OpenBlock block_;
   bool block_open_ = false;
   int written_ = 0;          ///< tokens of the open block that have rows already
@@ -127,12 +134,6 @@ class TraceWriter {
   std::shared_ptr<const RoutingTable> table_;
   std::string policy_;
   bool any_block_ = false;
-
-  Statement insert_token_block_, insert_slot_block_, insert_layer_block_;
-  Statement delete_token_block_, delete_slot_block_, delete_layer_block_;
-  Statement update_expert_, update_layer_, update_run_;
-  Statement insert_shared_block_, delete_shared_block_, update_shared_;  ///< empty without a shared expert
-  Statement insert_sequence_, insert_dropped_, insert_policy_, insert_word_;
 };
 
 }  // namespace expertscope

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The half of TraceWriter that turns the open block and the statistics into rows.
-#include <cmath>
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
 
 #include "probes/store/run_row.h"
 #include "probes/store/schema.h"
+#include "probes/store/stat_table.h"
 #include "probes/store/trace_writer.h"
 
 namespace expertscope {
@@ -16,109 +17,59 @@ std::size_t index(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
-// Binds a blob, or NULL for what was not measured.
-template <class T>
-void bind_measured(Statement& statement, int parameter, std::span<const T> values) {
-  if (values.empty()) return statement.bind_null(parameter);
-  statement.bind_blob(parameter, std::as_bytes(values));
-}
-
-// SQLite has no NaN, and a reader takes infinity for damage: NULL stands for both.
-void bind_finite(Statement& row, int parameter, double value) {
-  if (!std::isfinite(value)) return row.bind_null(parameter);
-  row.bind(parameter, value);
-}
-
-struct Maximum {
-  double value;
-  int channel;         ///< -1: not known
-  std::int64_t token;  ///< -1: nothing was measured
-};
-
-// Four columns: tokens, sum, min, max.
-void bind_attention(Statement& row, int parameter, const LayerStats& stats) {
-  row.bind(parameter, stats.attention_tokens);
-  bind_finite(row, parameter + 1, stats.attention_sum);
-  if (stats.attention_tokens == 0) return;
-  row.bind(parameter + 2, stats.attention_min);
-  row.bind(parameter + 3, stats.attention_max);
-}
-
-// Three columns: value, channel, token.
-void bind_maximum(Statement& row, int parameter, const Maximum& maximum) {
-  for (int i = 0; i < 3; ++i)
-    row.bind_null(parameter + i);
-  if (maximum.token < 0) return;
-  row.bind(parameter, maximum.value);
-  if (maximum.channel >= 0) row.bind(parameter + 1, maximum.channel);
-  row.bind(parameter + 2, maximum.token);
-}
-
 }  // namespace
 
-Status TraceWriter::write_tokens(int begin, int end) {
-  Statement& row = insert_token_block_;
-  row.bind(1, run_);
-  row.bind(2, block_.first_token() + begin);
-  row.bind(3, end - begin);
-  row.bind_blob(4, std::as_bytes(block_.token_id(begin, end)));
-  row.bind_blob(5, std::as_bytes(block_.sequence(begin, end)));
-  row.bind_blob(6, std::as_bytes(block_.position(begin, end)));
-  row.bind_blob(7, std::as_bytes(block_.generated(begin, end)));
-  bind_measured(row, 8, block_.log_prob(begin, end));
-  return row.run();
+// The id of a column as this run encodes it; described where the trace does not know it yet.
+Result<std::int64_t> TraceWriter::column_id(std::size_t number) {
+  std::int64_t& id = column_ids_[number];
+  if (id != 0) return id;
+  const ProbeColumn& column = kStored[number];
+  const char* granularity = name_of(column.granularity);
+  const char* encoding = name_of(encoding_of(column, full_));
+  auto described = database_->write(
+      "INSERT INTO column(name, granularity, encoding, unit, meaning) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT "
+      "EXISTS (SELECT 1 FROM column WHERE name = ?1 AND granularity = ?2 AND encoding = ?3)",
+      column.name, granularity, encoding, column.unit, column.meaning);
+  if (!described) return forward_error(described);
+  auto query = database_->prepare(
+      "SELECT id FROM column WHERE name = ?1 AND granularity = ?2 AND encoding = ?3 ORDER BY id LIMIT 1");
+  if (!query) return forward_error(query);
+  query->bind(1, column.name);
+  query->bind(2, granularity);
+  query->bind(3, encoding);
+  auto row = query->step();
+  if (!row) return forward_error(row);
+  if (!*row) return fail(ErrorCode::format, "{}: column {} is gone", database_->file().string(), column.name);
+  return id = query->integer(0);
 }
 
-Status TraceWriter::write_slots(int moe_layer, int begin, int end) {
-  const SlotColumns columns = block_.slots(moe_layer, begin, end);
-  if (columns.expert.empty()) return {};
-  Statement& row = insert_slot_block_;
-  row.bind(1, run_);
-  row.bind(2, moe_layers_[index(moe_layer)]);
-  row.bind(3, columns.first_token);
-  row.bind(4, columns.tokens);
-  row.bind(5, columns.slots);
-  row.bind_blob(6, std::as_bytes(columns.expert));
-  bind_measured(row, 7, columns.weight);
-  bind_measured(row, 8, columns.probability);
-  bind_measured(row, 9, columns.output_norm);
-  bind_measured(row, 10, columns.output_max);
-  bind_measured(row, 11, columns.output_channel);
-  return row.run();
+Status TraceWriter::write_column(std::size_t number, int layer, const LayerColumns& columns,
+                                 std::size_t values, std::span<const std::byte> data) {
+  auto id = column_id(number);
+  if (!id) return forward_error(id);
+  return database_->write(
+      "INSERT INTO column_block(run, layer, first_token, column, tokens, width, data) "
+      "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+      run_, layer, columns.first_token, *id, columns.tokens,
+      static_cast<std::int64_t>(values / index(columns.tokens)), data);
 }
 
-Status TraceWriter::write_shared(int moe_layer, int begin, int end) {
-  const SlotColumns columns = block_.shared(moe_layer, begin, end);
-  if (columns.expert.empty()) return {};
-  Statement& row = insert_shared_block_;
-  row.bind(1, run_);
-  row.bind(2, moe_layers_[index(moe_layer)]);
-  row.bind(3, columns.first_token);
-  row.bind(4, columns.tokens);
-  row.bind_blob(5, std::as_bytes(columns.output_norm));
-  row.bind_blob(6, std::as_bytes(columns.output_max));
-  row.bind_blob(7, std::as_bytes(columns.output_channel));
-  return row.run();
-}
-
+// A row for every column of a layer that was measured.
 Status TraceWriter::write_layer(int layer, int begin, int end) {
-  const int moe = moe_index_[index(layer)];
+  const int moe = layer == kTokenLayer ? -1 : moe_index_[index(layer)];
+  const bool shared = std::find(shared_.begin(), shared_.end(), moe) != shared_.end();
   const LayerColumns columns = block_.layer(layer, moe, begin, end);
-  const auto logits = moe >= 0 ? block_.router_logits(moe, begin, end) : std::span<const float>();
-  const bool measured = !columns.entropy.empty() || !columns.hidden_max.empty() ||
-                        !columns.first_token_attention.empty() || !logits.empty();
-  if (!measured) return {};
-  Statement& row = insert_layer_block_;
-  row.bind(1, run_);
-  row.bind(2, layer);
-  row.bind(3, columns.first_token);
-  row.bind(4, columns.tokens);
-  bind_measured(row, 5, columns.entropy);
-  bind_measured(row, 6, columns.hidden_max);
-  bind_measured(row, 7, columns.hidden_channel);
-  bind_measured(row, 8, logits);
-  bind_measured(row, 9, columns.first_token_attention);
-  return row.run();
+  Status status;
+  std::size_t number = 0;
+  const auto write = [&](const ProbeColumn& column, const auto& values) {
+    const std::size_t own = number++;
+    const bool absent = column.granularity == Granularity::shared && !shared;
+    if (!status || values.data() == nullptr || absent) return;
+    status =
+        write_column(own, layer, columns, values.size(), encoder_.encode(encoding_of(column, full_), values));
+  };
+  for_each_stored_column(write, columns);
+  return status;
 }
 
 // Rows for the tokens of the open block that have none yet.
@@ -127,15 +78,8 @@ Status TraceWriter::write_rows() {
   const int end = block_.tokens();
   if (!block_open_ || begin == end) return {};
   if (auto status = begin_transaction(); !status) return status;
-  if (auto status = write_tokens(begin, end); !status) return status;
-  for (std::size_t m = 0; m < moe_layers_.size(); ++m) {
-    if (auto status = write_slots(static_cast<int>(m), begin, end); !status) return status;
-  }
-  for (const int moe : shared_) {
-    if (auto status = write_shared(moe, begin, end); !status) return status;
-  }
-  for (std::size_t layer = 0; layer < moe_index_.size(); ++layer) {
-    if (auto status = write_layer(static_cast<int>(layer), begin, end); !status) return status;
+  for (int layer = kTokenLayer; layer < static_cast<int>(moe_index_.size()); ++layer) {
+    if (auto status = write_layer(layer, begin, end); !status) return status;
   }
   written_ = end;
   ++pieces_;
@@ -143,17 +87,11 @@ Status TraceWriter::write_rows() {
 }
 
 Status TraceWriter::delete_rows() {
-  delete_token_block_.bind(1, run_);
-  delete_token_block_.bind(2, block_.first_token());
-  if (auto status = delete_token_block_.run(); !status) return status;
-  for (std::size_t layer = 0; layer < moe_index_.size(); ++layer) {
-    for (Statement* statement : {&delete_slot_block_, &delete_layer_block_, &delete_shared_block_}) {
-      if (!*statement) continue;
-      statement->bind(1, run_);
-      statement->bind(2, static_cast<int>(layer));
-      statement->bind(3, block_.first_token());
-      if (auto status = statement->run(); !status) return status;
-    }
+  for (int layer = kTokenLayer; layer < static_cast<int>(moe_index_.size()); ++layer) {
+    auto status =
+        database_->write("DELETE FROM column_block WHERE run = ?1 AND layer = ?2 AND first_token >= ?3", run_,
+                         layer, block_.first_token());
+    if (!status) return status;
   }
   return {};
 }
@@ -173,82 +111,49 @@ Status TraceWriter::close_block() {
   return {};
 }
 
+Status TraceWriter::write_expert_row(std::size_t cell, const CaptureRequest& what) {
+  const std::int64_t key[] = {run_, moe_layers_[cell / index(experts_)],
+                              static_cast<std::int64_t>(cell % index(experts_))};
+  return expert_stats_table().write(*database_, key, experts_stats_[cell], what);
+}
+
+Status TraceWriter::write_layer_row(std::size_t layer, const CaptureRequest& what) {
+  const std::int64_t key[] = {run_, static_cast<std::int64_t>(layer), moe_index_[layer] >= 0 ? 1 : 0};
+  return layer_stats_table().write(*database_, key, layer_stats_[layer], what);
+}
+
 Status TraceWriter::write_expert_stats() {
-  Statement& row = update_expert_;
   for (std::size_t cell = 0; cell < experts_stats_.size(); ++cell) {
-    const ExpertStats& stats = experts_stats_[cell];
-    if (stats.count == written_count_[cell]) continue;
-    written_count_[cell] = stats.count;
-    const CaptureRequest& what = measured_;
-    const auto sum = [&](int parameter, double value, bool measured) {
-      return measured ? bind_finite(row, parameter, value) : row.bind_null(parameter);
-    };
-    row.bind(1, run_);
-    row.bind(2, moe_layers_[cell / index(experts_)]);
-    row.bind(3, static_cast<std::int64_t>(cell % index(experts_)));
-    row.bind(4, stats.count);
-    sum(5, stats.probability_sum, what.routing);
-    sum(6, stats.weight_sum, what.routing);
-    sum(7, stats.norm_sum, what.expert_output);
-    sum(8, stats.weighted_norm_sum, what.routing && what.expert_output);
-    bind_maximum(row, 9, {stats.output_max, stats.output_channel, stats.output_token});
-    bind_maximum(row, 12, {stats.first_row_max, stats.first_row_channel, stats.first_row_token});
-    if (auto status = row.run(); !status) return status;
+    if (experts_stats_[cell].count == written_count_[cell]) continue;
+    written_count_[cell] = experts_stats_[cell].count;
+    if (auto status = write_expert_row(cell, measured_); !status) return status;
   }
   return {};
 }
 
-Status TraceWriter::write_shared_stats() {
-  Statement& row = update_shared_;
+Status TraceWriter::write_shared_stats(const CaptureRequest& what) {
   for (const int moe : shared_) {
-    const ExpertStats& stats = shared_stats_[index(moe)];
-    row.bind(1, run_);
-    row.bind(2, moe_layers_[index(moe)]);
-    row.bind(3, stats.count);
-    measured_.expert_output ? bind_finite(row, 4, stats.norm_sum) : row.bind_null(4);
-    bind_maximum(row, 5, {stats.output_max, stats.output_channel, stats.output_token});
-    bind_maximum(row, 8, {stats.first_row_max, stats.first_row_channel, stats.first_row_token});
-    if (auto status = row.run(); !status) return status;
+    const std::int64_t key[] = {run_, moe_layers_[index(moe)]};
+    auto status = shared_expert_stats_table().write(*database_, key, shared_stats_[index(moe)], what);
+    if (!status) return status;
   }
   return {};
 }
 
 Status TraceWriter::write_layer_stats() {
-  Statement& row = update_layer_;
-  const CaptureRequest& what = measured_;
   for (std::size_t layer = 0; layer < layer_stats_.size(); ++layer) {
-    const LayerStats& stats = layer_stats_[layer];
-    const bool entropy = what.entropy && moe_index_[layer] >= 0;
-    for (int parameter = 4; parameter <= 6; ++parameter)
-      row.bind_null(parameter);
-    row.bind(1, run_);
-    row.bind(2, static_cast<std::int64_t>(layer));
-    row.bind(3, entropy && stats.entropy_tokens > 0 ? stats.entropy_tokens : stats.tokens);
-    if (entropy) bind_finite(row, 4, stats.entropy_sum);
-    if (entropy && stats.entropy_tokens > 0) {
-      row.bind(5, stats.entropy_min);
-      row.bind(6, stats.entropy_max);
-    }
-    bind_maximum(row, 7, {stats.hidden_max, stats.hidden_channel, stats.hidden_token});
-    for (int parameter = 10; parameter <= 16; ++parameter)
-      row.bind_null(parameter);
-    if (what.attention) bind_attention(row, 10, stats);
-    if (stats.cache) {
-      row.bind(14, stats.cache->hits);
-      row.bind(15, stats.cache->misses);
-      row.bind(16, stats.cache->bytes);
-    }
-    if (auto status = row.run(); !status) return status;
+    if (auto status = write_layer_row(layer, measured_); !status) return status;
   }
   return {};
 }
 
 Status TraceWriter::write_run_tokens() {
-  update_run_.bind(1, run_);
-  update_run_.bind(2, tokens_);
-  update_run_.bind(3, dropped_);
-  update_run_.bind(4, probes_text(probes_));
-  return update_run_.run();
+  RunInfo run;
+  run.id = run_;
+  run.tokens = tokens_;
+  run.dropped_tokens = dropped_;
+  run.probes = probes_;
+  return update_run_row(*database_, run);
 }
 
 Status TraceWriter::commit() {
@@ -256,7 +161,7 @@ Status TraceWriter::commit() {
   if (auto status = begin_transaction(); !status) return status;
   if (auto status = write_rows(); !status) return status;
   if (auto status = write_expert_stats(); !status) return status;
-  if (auto status = write_shared_stats(); !status) return status;
+  if (auto status = write_shared_stats(measured_); !status) return status;
   if (auto status = write_layer_stats(); !status) return status;
   if (auto status = write_run_tokens(); !status) return status;
   if (auto status = transaction_->commit(); !status) return status;

@@ -17,6 +17,7 @@
 #include "engine/run/session.h"
 #include "probes/capture/recorder.h"
 #include "tests/bench/machine_limits.h"
+#include "tests/bench/recording_bench.h"
 #include "tests/support/random_model.h"
 #include "tests/support/recycler.h"
 #include "tests/support/temporary_folder.h"
@@ -34,6 +35,7 @@ struct Options {
   std::filesystem::path demo;
   int pairs = 10;
   bool random = true;
+  bool recording_only = false;
 };
 
 double seconds_since(Clock::time_point start) {
@@ -241,8 +243,11 @@ Options parse(int argc, char** argv) {
       options.pairs = std::max(1, std::atoi(argv[++i]));
     } else if (argument == "--no-random") {
       options.random = false;
+    } else if (argument == "--recording") {
+      options.recording_only = true;
     } else {
-      fmt::print(stderr, "usage: expertscope-bench [--demo FOLDER] [--pairs N] [--no-random]\n");
+      fmt::print(stderr,
+                 "usage: expertscope-bench [--demo FOLDER] [--pairs N] [--no-random] [--recording]\n");
       std::exit(2);
     }
   }
@@ -256,6 +261,10 @@ int main(int argc, char** argv) {
   using namespace expertscope;
   using namespace expertscope::bench;
   const Options options = parse(argc, argv);
+  if (options.recording_only) {
+    bench_recording();
+    return 0;
+  }
   const cpu::CpuLevel level = cpu::choose_cpu_level();
   cpu::ThreadPool pool;
   LimitsProbe limits(pool, level, std::size_t{512} << 20);
@@ -270,6 +279,7 @@ int main(int argc, char** argv) {
     if (!model) must(fail(ErrorCode::out_of_memory, "no memory for a model of 1.7 GB"));
     bench_model("OLMoE-1B-7B / 8, random", std::move(model), options.pairs, limits);
   }
+  bench_recording();
   fmt::print("\n");
   print_limits("machine, best of all rounds", limits.best());
   return 0;

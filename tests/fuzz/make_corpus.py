@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes tests/fuzz/corpus anew from the test data; Python's standard library is enough.
+"""Writes tests/fuzz/corpus anew from the test data; Python's standard library is enough, and for the traces
+expertscope-cli, which records them: make_corpus.py [build/dev/app/expertscope-cli]
 
 Files whose names begin with "good" must be opened (replay_test.cpp). What a fuzzer finds is added here, as an "odd"
 input or a "good" one.
@@ -10,6 +11,8 @@ import json
 import re
 import sqlite3
 import struct
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -185,43 +188,67 @@ def insert(table, row):
     return f"INSERT INTO {table}({','.join(row)}) VALUES({','.join(map(literal, row.values()))});\n"
 
 
-def run_sql():
-    """The rows of a run that was recorded once: models/top1, ids 1,2,3,4, 8 greedy tokens."""
-    return (ROOT / "tests/fuzz/corpus/trace_sql/good").read_text()
+def record(program, model, folder):
+    """A trace of a short generation, with what depends on day and machine left out."""
+    file = Path(folder) / "recorded.db"
+    file.unlink(missing_ok=True)
+    subprocess.run([program, "generate", DATA / "models" / model, "--ids", "1,2,3,4", "--max-tokens", "8", "--ignore-eos",
+                    "--temperature", "0", "--math", "f32", "--backend", "cpu", "--threads", "1", "--trace", file],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    database = sqlite3.connect(file)
+    database.execute("UPDATE run SET started_at = '2026-11-22T10:13:16Z', finished_at = '2026-11-22T10:13:16Z', "
+                     "model_path = 'models/' || model_name, backend = 'CPU f32 (SCALAR, 1 threads)', backend_reason = 'asked for', "
+                     "writer = '91cbb8c0-7dc1-4383-8a6b-5dff248f5828/pid:[4026531836]/891/895/2528562'")
+    return database
 
 
-def shared_experts():
-    """The tables of a run with a shared expert in layer 1, and what it did."""
-    source = (ROOT / "probes/store/trace_tables.cpp").read_text()
-    tables = re.findall(r'OptionalTable\{"(shared_\w+)", R"sql\((.*?)\)sql"\}', source, re.S)
-    sql = "".join(f"CREATE TABLE {name}{columns};\n" for name, columns in tables)
-    maximum = {"output_max": 6.0, "output_channel": 3, "output_token": 4}
-    first = {"first_row_max": 2.0, "first_row_channel": 1, "first_row_token": 0}
-    sql += insert("shared_expert_stats", {"run": 1, "layer": 1, "count": 11, "norm_sum": 22.0, **maximum, **first})
-    floats = struct.pack("<11f", *([2.0] * 11))
-    return sql + insert("shared_expert_block", {"run": 1, "layer": 1, "first_token": 0, "tokens": 11, "output_norm": floats,
-                                                "output_max": floats, "output_channel": struct.pack("<11H", *range(11))})
+OPTIONAL = ("deleted_run", "shared_expert_stats")
 
 
-def traces():
-    run = run_sql()
+def tables(database):
+    rows = database.execute("SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'")
+    return dict(rows.fetchall())
+
+
+def rows_sql(database):
+    """What makes a trace with nothing in it this one."""
+    sql = ""
+    for name, create in tables(database).items():
+        if create.startswith("CREATE VIEW"):
+            continue
+        if name in OPTIONAL:
+            sql += create + ";\n"
+        cursor = database.execute(f"SELECT * FROM {name}")
+        columns = [column[0] for column in cursor.description]
+        sql += "".join(insert(name, dict(zip(columns, row))) for row in cursor)
+    return sql
+
+
+def traces(program):
     more = (insert("policy_change", {"run": 1, "token": 4, "policy": '{"version":1,"edits":[]}'}) +
             insert("dropped", {"run": 1, "token": 5, "sequence": 0, "position": 5, "tokens": 2}) +
             "UPDATE run SET dropped_tokens = 2;\nDELETE FROM vocabulary WHERE token_id > 9;\n")
-    put("trace_sql", "good-more", run + more)
-    put("trace_sql", "good-shared", run + shared_experts())
     put("trace_sql", "odd-view", "DROP TABLE run;\nCREATE VIEW run AS WITH RECURSIVE r(id) AS (SELECT 1 UNION ALL SELECT id + 1 "
         "FROM r) SELECT * FROM r;\n")
     put("trace_sql", "odd-column", "ALTER TABLE run ADD COLUMN more TEXT AS (hex(zeroblob(id << 20)));\n"
-        "CREATE INDEX i ON slot_block(length(expert) + run);\nCREATE TRIGGER t AFTER INSERT ON run BEGIN SELECT 1; END;\n")
+        "CREATE INDEX i ON column_block(length(data) + run);\nCREATE TRIGGER t AFTER INSERT ON run BEGIN SELECT 1; END;\n")
     put("trace_sql", "odd-values", "UPDATE run SET layers = 1 << 40, moe_layers = printf('%.*c', 9999, '[');\n"
-        "UPDATE slot_block SET expert = zeroblob(2), slots = -1, tokens = 1e9;\nPRAGMA user_version = 9;\n")
-    schema = re.search(r'R"sql\((.*?)\)sql"', (ROOT / "probes/store/trace_tables.cpp").read_text(), re.S).group(1)
+        "UPDATE column_block SET data = zeroblob(5), width = 1 << 14, tokens = 256;\nPRAGMA user_version = 9;\n")
     version = re.search(r"kTraceVersion = (\d+)", (ROOT / "probes/store/schema.h").read_text()).group(1)
     with tempfile.TemporaryDirectory() as folder:
+        shared = record(program, "qwen2_moe", folder)
+        put("trace_sql", "good-shared", rows_sql(shared))
+        shared.close()
+        database = record(program, "top1", folder)
+        run = rows_sql(database)
+        put("trace_sql", "good", run)
+        put("trace_sql", "good-more", run + more)
+        schema = ";\n".join(sql for name, sql in tables(database).items() if name not in OPTIONAL)
+        database.close()
+        # Small pages, so that a mutation hits something.
         file = Path(folder) / "trace.db"
         database = sqlite3.connect(file)
-        database.executescript(f"PRAGMA page_size = 512;{schema}{run}{more}"
+        database.executescript(f"PRAGMA page_size = 512;{schema};{run}{more}"
                                f"PRAGMA application_id = {0x58534350}; PRAGMA user_version = {version};")
         database.close()
         put("trace", "good", file.read_bytes())
@@ -231,4 +258,4 @@ if __name__ == "__main__":
     model_files()
     gguf_files()
     texts()
-    traces()
+    traces(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/dev/app/expertscope-cli")

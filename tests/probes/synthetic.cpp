@@ -7,14 +7,15 @@
 namespace expertscope::testing {
 namespace {
 
-// Some number in [0, 1) that differs from cell to cell.
+// Some number in [0, 1) that differs from cell to cell, in whole 1024ths: what is made of it below has no
+// more bits than a trace keeps of a number that it rounds.
 float noise(int a, int b, int c) {
   auto x = static_cast<std::uint32_t>(a) * 2654435761u ^ static_cast<std::uint32_t>(b) * 40503u ^
            static_cast<std::uint32_t>(c) * 2246822519u;
   x ^= x >> 15;
   x *= 2246822519u;
   x ^= x >> 13;
-  return static_cast<float>(x & 0xffffffu) / 16777216.0f;
+  return static_cast<float>(x & 0x3ffu) / 1024.0f;
 }
 
 }  // namespace
@@ -56,22 +57,22 @@ float weight_of(int token, int moe_layer, int slot) {
   return 0.25f + 0.5f * noise(token, moe_layer, slot);
 }
 float probability_of(int token, int moe_layer, int slot) {
-  return 0.1f * noise(token, moe_layer, slot + 100);
+  return 0.125f * noise(token, moe_layer, slot + 100);
 }
 float norm_of(int token, int moe_layer, int slot) {
   return 1.0f + noise(token, moe_layer, slot + 200);
 }
 float output_max_of(int token, int moe_layer, int slot) {
-  return 10.0f * noise(token, moe_layer, slot + 300);
+  return 8.0f * noise(token, moe_layer, slot + 300);
 }
 int channel_of(const Shape& shape, int token, int moe_layer, int slot) {
   return (token + 7 * moe_layer + slot) % shape.hidden_size;
 }
 float shared_norm_of(int token, int moe_layer) {
-  return 2.0f + noise(token, moe_layer, 800);
+  return 2.0f + 2.0f * noise(token, moe_layer, 800);
 }
 float shared_max_of(int token, int moe_layer) {
-  return 20.0f * noise(token, moe_layer, 900);
+  return 16.0f * noise(token, moe_layer, 900);
 }
 int shared_channel_of(const Shape& shape, int token, int moe_layer) {
   return (3 * token + moe_layer) % shape.hidden_size;
@@ -80,7 +81,7 @@ float entropy_of(int token, int moe_layer) {
   return 1.0f + noise(token, moe_layer, 400);
 }
 float hidden_max_of(int token, int layer) {
-  return 100.0f * noise(token, layer, 500);
+  return 128.0f * noise(token, layer, 500);
 }
 float attention_of(int token, int layer) {
   return noise(token, layer, 700);
@@ -112,8 +113,12 @@ std::unique_ptr<CaptureBlock> make_block(const Shape& shape, const CaptureReques
                                          const BlockSpec& spec, std::unique_ptr<CaptureBlock> reuse) {
   auto block = reuse != nullptr ? std::move(reuse) : std::make_unique<CaptureBlock>();
   const int layers = static_cast<int>(shape.moe_layer.size());
-  block->prepare(probes, spec.tokens, layers, shape.moe_layers(), shape.slots, shape.experts,
-                 !shape.shared_layer.empty());
+  block->prepare(probes, {.tokens = spec.tokens,
+                          .layers = layers,
+                          .moe_layers = shape.moe_layers(),
+                          .slots = shape.slots,
+                          .experts = shape.experts,
+                          .shared = !shape.shared_layer.empty()});
   fill_shared(shape, spec.first, *block);
   const auto tokens = static_cast<std::size_t>(spec.tokens);
   for (std::size_t t = 0; t < tokens; ++t) {

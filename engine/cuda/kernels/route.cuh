@@ -277,7 +277,8 @@ __device__ inline void note_logits(const DeviceStep& step, RouterSpec::Score sco
   }
   if (captured_logits == nullptr) return;
   for (int e = lane_index(); e < experts; e += kWarp)
-    captured_logits[row * static_cast<std::size_t>(experts) + static_cast<std::size_t>(e)] = logits[e];
+    captured_logits[row * static_cast<std::size_t>(step.capture.experts) + static_cast<std::size_t>(e)] =
+        logits[e];
 }
 
 }  // namespace expertscope::cuda

@@ -240,8 +240,7 @@ void Layer::routed(const float* x, float* sum) {
   product(weights_.router, input, room_.router_logits);
   see(named::kRouterLogits, room_.router_logits, spec.experts);
   threads(queue_, &plain::route, values(1), rule, rows);
-  threads(queue_, &note_routing, values(1), rule, rows, moe_row_, step_.config.num_experts(),
-          step_.input.capture);
+  threads(queue_, &note_routing, values(1), rule, rows, moe_row_, step_.input.capture);
   see(named::kRouterScore, room_.router_score, spec.experts);
   see(named::kExpertWeight, room_.weight, rows.top_k);
   queue_.clear(sum, values(width_) * sizeof(float));

@@ -189,9 +189,9 @@ __global__ void route(std::size_t count, const RouterRule* rule_at, RoutedRows r
   }
 }
 
-/// What the probes ask of that. `row`: moe_layer * tokens; `experts`: of CaptureBlock.
+/// What the probes ask of that. `row`: moe_layer * tokens.
 __global__ void note_routing(std::size_t count, const RouterRule* rule, RoutedRows rows, std::size_t row,
-                             int experts, DeviceCapture capture) {
+                             DeviceCapture capture) {
   const std::size_t t = this_thread();
   if (t >= count) return;
   const float* logits = rows.logits + at(t, rows.experts);
@@ -208,9 +208,8 @@ __global__ void note_routing(std::size_t count, const RouterRule* rule, RoutedRo
   if (capture.entropy != nullptr)
     capture.entropy[row + t] = rules::entropy(rule->model.score, logits, rows.experts);
   if (capture.router_logits == nullptr) return;
-  for (int e = 0; e < experts; ++e)
-    capture.router_logits[at(row + t, experts) + static_cast<std::size_t>(e)] =
-        e < rows.experts ? logits[e] : 0.0f;
+  for (int e = 0; e < rows.experts; ++e)
+    capture.router_logits[at(row + t, capture.experts) + static_cast<std::size_t>(e)] = logits[e];
 }
 
 /// Where a probe of rows writes: of token t at [t * stride]. `norm` may be null.

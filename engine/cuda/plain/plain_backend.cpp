@@ -171,8 +171,10 @@ Status PlainBackend::run_step(const Batch& batch, const std::shared_ptr<const Ro
   run_layers(step);
   if (capture != nullptr) capture_.send_all(queue);
   if (auto ok = explain(queue); !ok) return ok;
-  if (capture != nullptr)
+  if (capture != nullptr) {
     if (auto ok = capture_.receive(*capture); !ok) return ok;
+    unset_absent(config, *capture);
+  }
   return take_head(step, batch, output);
 }
 

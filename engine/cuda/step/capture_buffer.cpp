@@ -7,24 +7,20 @@
 namespace expertscope::cuda {
 namespace {
 
-/// fn(array of the block, member of DeviceCapture, whether its first index counts MoE layers only) for every
-/// array a kernel fills.
+/// fn(array of the block, member of a DeviceCapture, its row of the table) for every array a kernel fills.
+template <class Block, class Fn>
+void for_each_array(Block& block, DeviceCapture& capture, Fn&& fn) {
+  for_each_column(
+      [&](const ProbeColumn& column, auto& values, auto& pointer) {
+        if (column.granularity != Granularity::token) fn(values, pointer, column.granularity);
+      },
+      block, capture);
+}
 template <class Block, class Fn>
 void for_each_array(Block& block, Fn&& fn) {
-  fn(block.expert, &DeviceCapture::expert, true);
-  fn(block.probability, &DeviceCapture::probability, true);
-  fn(block.weight, &DeviceCapture::weight, true);
-  fn(block.output_norm, &DeviceCapture::output_norm, true);
-  fn(block.output_max, &DeviceCapture::output_max, true);
-  fn(block.output_channel, &DeviceCapture::output_channel, true);
-  fn(block.shared_norm, &DeviceCapture::shared_norm, true);
-  fn(block.shared_max, &DeviceCapture::shared_max, true);
-  fn(block.shared_channel, &DeviceCapture::shared_channel, true);
-  fn(block.entropy, &DeviceCapture::entropy, true);
-  fn(block.hidden_max, &DeviceCapture::hidden_max, false);
-  fn(block.hidden_channel, &DeviceCapture::hidden_channel, false);
-  fn(block.first_token_attention, &DeviceCapture::first_token_attention, false);
-  fn(block.router_logits, &DeviceCapture::router_logits, true);
+  DeviceCapture nowhere;
+  for_each_array(block, nowhere,
+                 [&](auto& values, auto&, Granularity granularity) { fn(values, granularity); });
 }
 
 template <class Values>
@@ -42,7 +38,7 @@ constexpr const char* kWhat = "copying what the probes saw";
 
 std::size_t CaptureBuffer::bytes(const CaptureBlock& block) {
   std::size_t sum = 0;
-  for_each_array(block, [&](const auto& values, auto, bool) { sum += aligned(array_bytes(values)); });
+  for_each_array(block, [&](const auto& values, Granularity) { sum += aligned(array_bytes(values)); });
   return sum;
 }
 
@@ -61,20 +57,20 @@ Result<DeviceCapture> CaptureBuffer::begin(const CaptureBlock& block) {
   }
   DeviceCapture capture;
   std::size_t offset = 0;
-  for_each_array(block, [&](const auto& values, auto member, bool) {
-    using Pointer = std::decay_t<decltype(capture.*member)>;
-    if (!values.empty()) capture.*member = reinterpret_cast<Pointer>(device_.data() + offset);
+  capture.experts = block.experts;
+  for_each_array(block, capture, [&]<class T>(const auto& values, T*& pointer, Granularity) {
+    if (!values.empty()) pointer = reinterpret_cast<T*>(device_.data() + offset);
     offset += aligned(array_bytes(values));
   });
   return capture;
 }
 
-CaptureBuffer::Slice CaptureBuffer::slice_of(const CaptureBlock& block, const Piece& piece, bool moe,
-                                             std::size_t array_bytes) const {
-  const int all = moe ? block.moe_layers : block.layers;
+CaptureBuffer::Slice CaptureBuffer::slice_of(const CaptureBlock& block, const Piece& piece,
+                                             Granularity granularity, std::size_t array_bytes) const {
+  const int all = block.groups(granularity);
   if (all == 0) return {};
   const std::size_t layer = array_bytes / static_cast<std::size_t>(all);
-  const int* range = moe ? piece.moe_layers : piece.layers;
+  const int* range = granularity == Granularity::layer ? piece.layers : piece.moe_layers;
   return {static_cast<std::size_t>(range[0]) * layer, static_cast<std::size_t>(range[1] - range[0]) * layer};
 }
 
@@ -108,8 +104,8 @@ Status CaptureBuffer::send(cudaStream_t compute, int layers, int moe_layers) {
                              stream_.get());
   };
   std::size_t offset = 0;
-  for_each_array(*block_, [&](const auto& values, auto, bool moe) {
-    const Slice slice = slice_of(*block_, piece, moe, array_bytes(values));
+  for_each_array(*block_, [&](const auto& values, Granularity granularity) {
+    const Slice slice = slice_of(*block_, piece, granularity, array_bytes(values));
     copy(offset + slice.offset, slice.bytes);
     offset += aligned(array_bytes(values));
   });
@@ -125,8 +121,8 @@ void CaptureBuffer::send_all(Queue& queue) {
 
 void CaptureBuffer::take(const Piece& piece, CaptureBlock& block) const {
   std::size_t offset = 0;
-  for_each_array(block, [&](auto& values, auto, bool moe) {
-    const Slice slice = slice_of(block, piece, moe, array_bytes(values));
+  for_each_array(block, [&](auto& values, Granularity granularity) {
+    const Slice slice = slice_of(block, piece, granularity, array_bytes(values));
     if (slice.bytes > 0)
       std::memcpy(reinterpret_cast<std::uint8_t*>(values.data()) + slice.offset,
                   host_.data() + offset + slice.offset, slice.bytes);

@@ -47,7 +47,8 @@ class CaptureBuffer {
     std::size_t offset = 0;
     std::size_t bytes = 0;
   };
-  Slice slice_of(const CaptureBlock& block, const Piece& piece, bool moe, std::size_t array_bytes) const;
+  Slice slice_of(const CaptureBlock& block, const Piece& piece, Granularity granularity,
+                 std::size_t array_bytes) const;
   Result<Piece*> next_piece();
   void take(const Piece& piece, CaptureBlock& block) const;
 

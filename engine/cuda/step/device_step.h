@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/backend/probe_columns.h"
 #include "engine/backend/routing_rules.h"
 #include "engine/cuda/device_type.h"
 
@@ -39,23 +40,13 @@ struct DeviceExperts {
 /// LayerRouting (engine/backend/routing_table.h) as a kernel reads it; arrays are [experts].
 using DeviceRouting = RouterRule;
 
+template <class T>
+using DevicePointer = T*;
+
 /// Where the probes of a step write: the arrays of a CaptureBlock behind each other in one buffer. Null where
-/// a probe is off.
-struct DeviceCapture {
-  std::uint16_t* expert = nullptr;
-  float* probability = nullptr;
-  float* weight = nullptr;
-  float* output_norm = nullptr;
-  float* output_max = nullptr;
-  std::int32_t* output_channel = nullptr;
-  float* shared_norm = nullptr;
-  float* shared_max = nullptr;
-  std::int32_t* shared_channel = nullptr;
-  float* entropy = nullptr;
-  float* hidden_max = nullptr;
-  std::int32_t* hidden_channel = nullptr;
-  float* first_token_attention = nullptr;
-  float* router_logits = nullptr;
+/// a probe is off, and for what the host knows (Granularity::token).
+struct DeviceCapture : ProbeArrays<DevicePointer> {
+  std::int32_t experts = 0;  ///< of the block: logits of a MoE layer and token
 };
 
 /// One step: what is not known before it begins.

@@ -78,6 +78,7 @@ Routed route_on_device(const std::vector<float>& logits, const LayerRouting& tab
   step.capture.weight = captured_weight.data();
   step.capture.entropy = entropy.data();
   step.capture.router_logits = router_logits.data();
+  step.capture.experts = experts;
   Array<DeviceStep> device_step(std::vector{step});
   OnDevice routing(table, correction_bias);
   const std::size_t scratch =

@@ -92,7 +92,7 @@ TEST(TidyTrace, AFileThatSomebodyTidiedUpIsNotLost) {
   {
     const auto other = value_of(Database::open(file, Database::Mode::read_write));
     ASSERT_OK(
-        other->execute("DELETE FROM slot_block WHERE run = 1; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"));
+        other->execute("DELETE FROM column_block WHERE run = 1; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"));
   }
   EXPECT_LT(std::filesystem::file_size(file), before);
   // More than a page of them, in one transaction.

@@ -60,6 +60,7 @@ class PlantedProfile : public ::testing::TestWithParam<PlantedCase> {
     ASSERT_NE(session_, nullptr);
     ProfileOptions options;
     options.sequence_length = 320;
+    options.full = true;
     const auto profiled = profile(*session_, planted_texts(golden_), options, folder_ / "t.db");
     ASSERT_OK(profiled);
     result_ = *profiled;

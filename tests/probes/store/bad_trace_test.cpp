@@ -86,8 +86,8 @@ TEST(BadTrace, AnotherVersionIsRefusedByName) {
     ASSERT_FALSE(recorder) << "nothing is recorded into it either";
     EXPECT_EQ(recorder.error().code, ErrorCode::unsupported);
   };
-  expect_unsupported(3, "trace version 3, this program reads up to 2");
-  expect_unsupported(1, "has trace version 1, from before the first release");
+  expect_unsupported(4, "trace version 4, this program reads up to 3");
+  expect_unsupported(2, "has trace version 2, from before the first release");
 }
 
 TEST(BadTrace, NothingIsRecordedIntoAForeignFile) {
@@ -176,31 +176,77 @@ TEST(BadTrace, ReadsCompletelyWhenNothingIsDamaged) {
   EXPECT_EQ(damaged_by("SELECT 1"), "");
 }
 
+// Changes the rows of one column in one layer.
+std::string change(const char* column, int layer, const std::string& set) {
+  return fmt::format(
+      "UPDATE column_block SET {} WHERE layer = {} AND column = (SELECT id FROM column WHERE name = '{}')",
+      set, layer, column);
+}
+
 TEST(BadTrace, BlobsThatDoNotFitTheirRow) {
-  for (const char* sql : {
-           "UPDATE slot_block SET expert = zeroblob(3) WHERE layer = 2",
-           "UPDATE slot_block SET weight = zeroblob(4) WHERE layer = 2",
-           "UPDATE slot_block SET output_channel = NULL WHERE layer = 2",
-           "UPDATE slot_block SET slots = 5 WHERE layer = 2",
-           "UPDATE slot_block SET slots = 4611686018427387904 WHERE layer = 2",
-           "UPDATE slot_block SET tokens = -1 WHERE layer = 2",
-           "UPDATE slot_block SET tokens = 1000000000000 WHERE layer = 2",
-           "UPDATE slot_block SET first_token = first_token + 1 WHERE layer = 2 AND first_token > 0",
-           "UPDATE token_block SET tokens = 9223372036854775807",
-           "UPDATE token_block SET token_id = zeroblob(0)",
-           "UPDATE token_block SET first_token = first_token + 7 WHERE first_token > 0",
-           "UPDATE layer_block SET entropy = zeroblob(5) WHERE layer = 0",
-           "UPDATE layer_block SET hidden_max = zeroblob(2000) WHERE layer = 1",
-           "UPDATE layer_block SET first_token_attention = zeroblob(12) WHERE layer = 1",
-           "UPDATE layer_block SET router_logits = zeroblob(8) WHERE layer = 2",
-           "UPDATE shared_expert_block SET output_max = zeroblob(3) WHERE layer = 2",
-           "UPDATE shared_expert_block SET output_norm = zeroblob(0) WHERE layer = 2",
-           "UPDATE shared_expert_block SET tokens = 1000000000000 WHERE layer = 2",
-           "UPDATE shared_expert_block SET tokens = -1 WHERE layer = 2",
-           "UPDATE shared_expert_block SET first_token = first_token + 1 WHERE layer = 2 AND first_token > 0",
+  for (const std::string& sql : {
+           change("expert", 2, "data = zeroblob(3)"),
+           change("expert", 2, "data = CAST(x'21' || substr(data, 2) AS BLOB)"),
+           change("expert", 2, "data = zeroblob(5)"),
+           change("expert", 2, "width = 5"),
+           change("expert", 2, "width = 4611686018427387904"),
+           change("expert", 2, "width = -1"),
+           change("weight", 2, "data = zeroblob(4)"),
+           change("weight", 2, "data = CAST(substr(data, 1, 1) || x'FFFFFFFF' || substr(data, 6) AS BLOB)"),
+           change("weight", 2, "data = CAST(data || x'00' AS BLOB)"),
+           change("weight", 2, "tokens = tokens - 1"),
+           change("output_norm", 2, "layer = 1"),
+           change("entropy", 0, "data = zeroblob(6)"),
+           change("entropy", 0, "width = 2"),
+           change("hidden_max", 1, "data = zeroblob(2000)"),
+           change("hidden_channel", 1, "data = CAST(x'20' || zeroblob(4) || substr(data, 6) AS BLOB)"),
+           change("first_token_attention", 1, "data = zeroblob(12)"),
+           change("router_logits", 2, "data = zeroblob(8)"),
+           change("router_logits", 2, "width = 5"),
+           change("shared_max", 2, "data = zeroblob(3)"),
+           change("shared_norm", 2, "data = zeroblob(0)"),
+           change("token_id", -1, "data = zeroblob(0)"),
+           change("generated", -1, "data = CAST(x'00FF010000' AS BLOB)"),
+           std::string("DELETE FROM column_block WHERE column = (SELECT id FROM column WHERE name = "
+                       "'output_channel')"),
+           std::string(
+               "DELETE FROM column_block WHERE column = (SELECT id FROM column WHERE name = 'expert')"),
+           std::string("DELETE FROM column_block WHERE column = (SELECT id FROM column WHERE name = "
+                       "'token_id')"),
+           std::string("UPDATE column_block SET tokens = -1 WHERE layer = 2"),
+           std::string("UPDATE column_block SET tokens = 1000000000000 WHERE layer = 2"),
+           std::string("UPDATE column_block SET first_token = first_token + 1 WHERE layer = 2 AND "
+                       "first_token > 0"),
+           std::string("UPDATE column_block SET tokens = 9223372036854775807 WHERE layer = -1"),
+           std::string("UPDATE column_block SET first_token = first_token + 7 WHERE layer = -1 AND "
+                       "first_token > 0"),
        }) {
     EXPECT_NE(damaged_by(sql).find("t.db: damaged trace: "), std::string::npos) << sql;
   }
+}
+
+TEST(BadTrace, ColumnsThatAreNotWhatTheyAreCalled) {
+  for (const char* sql : {
+           "UPDATE column SET granularity = 'token' WHERE name = 'weight'",
+           "UPDATE column SET encoding = 'packed' WHERE name = 'weight'",
+           "UPDATE column SET encoding = 'rounded' WHERE name = 'expert'",
+           "UPDATE column SET name = 'weight' WHERE name = 'output_norm'",
+           "INSERT INTO column(name, granularity, encoding, unit, meaning) WITH RECURSIVE r(i) AS "
+           "(SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 5000) SELECT 'x', 'y', 'z', '', '' FROM r",
+       }) {
+    EXPECT_NE(damaged_by(sql).find("t.db: damaged trace: "), std::string::npos) << sql;
+  }
+  EXPECT_NE(damaged_by("UPDATE column SET encoding = 'zlib' WHERE name = 'weight'")
+                .find("t.db: column weight is encoded as zlib, which this program does not read"),
+            std::string::npos);
+}
+
+TEST(BadTrace, AColumnOfALaterProgramIsPassedOver) {
+  EXPECT_EQ(
+      damaged_by("INSERT INTO column VALUES(99, 'more', 'head', 'lz', 'mm', 'of a later program');"
+                 "INSERT INTO column_block SELECT run, layer, first_token, 99, tokens, 1 << 40, x'0102' "
+                 "FROM column_block WHERE layer = 2 GROUP BY first_token"),
+      "");
 }
 
 TEST(BadTrace, NumbersOutOfRange) {
@@ -232,7 +278,9 @@ TEST(BadTrace, NumbersOutOfRange) {
            "UPDATE policy_change SET token = 9223372036854775807",
            "UPDATE sequence SET first_token = 9223372036854775807",
            "UPDATE sequence SET number = 4294967296",
-           "UPDATE slot_block SET expert = CAST(substr(expert, 3) || x'FE00' AS BLOB) WHERE layer = 2",
+           "UPDATE column_block SET data = CAST(substr(data, 1, 1) || x'F0000000' || substr(data, 6) AS "
+           "BLOB) "
+           "WHERE layer = 2 AND column = (SELECT id FROM column WHERE name = 'expert')",
        }) {
     EXPECT_NE(damaged_by(sql).find("t.db: damaged trace: "), std::string::npos) << sql;
   }
@@ -274,8 +322,8 @@ TEST(BadTrace, AggregatesThatTheRunCannotHave) {
         << set << ": " << message;
   }
   for (const char* set : {
-           "tokens = 301",
-           "tokens = -1",
+           "entropy_tokens = 301",
+           "entropy_tokens = -1",
            "entropy_sum = 9e999",
            "entropy_min = -9e999",
            "hidden_max = 9e999",
@@ -300,11 +348,12 @@ TEST(BadTrace, AggregatesThatTheRunCannotHave) {
 
 TEST(BadTrace, ASizeThatNoRowsStandForIsNotAllocated) {
   const std::string sizes = "UPDATE run SET layers = 64, experts = ";
-  EXPECT_NE(damaged_by(sizes + "65534").find("claims 64 layers, 65534 experts"), std::string::npos);
+  EXPECT_NE(damaged_by(sizes + "65534").find("run 1: experts is 65534, not 0 .. 16384"), std::string::npos);
   EXPECT_NE(damaged_by(sizes + "8193").find("claims 64 layers, 8193 experts"), std::string::npos);
   EXPECT_NE(damaged_by(sizes + "8192").find("expert_stats of run 1 has 12 rows, not one for each of 8192"),
             std::string::npos);
-  EXPECT_NE(damaged_by("UPDATE run SET layers = 1025").find("claims 1025 layers"), std::string::npos);
+  EXPECT_NE(damaged_by("UPDATE run SET layers = 1025").find("run 1: layers is 1025, not 1 .. 1024"),
+            std::string::npos);
   EXPECT_NE(damaged_by("DELETE FROM expert_stats WHERE layer = 2 AND expert = 3").find("has 11 rows"),
             std::string::npos);
   EXPECT_NE(
@@ -318,10 +367,8 @@ TEST(BadTrace, ATokenThatTheRunDoesNotHaveIsNotLookedFor) {
   {
     // Blocks at the end of all numbers, where the sum of two wraps around.
     auto database = value_of(Database::open(folder / "t.db", Database::Mode::read_write));
-    for (const char* table : {"slot_block", "layer_block"})
-      EXPECT_OK(database->execute(
-          ("UPDATE " + std::string(table) + " SET first_token = 4611686018427387900 WHERE first_token > 0")
-              .c_str()));
+    EXPECT_OK(database->execute(
+        "UPDATE column_block SET first_token = 4611686018427387900 WHERE first_token > 0 AND layer >= 0"));
   }
   const auto trace = open_trace(folder / "t.db");
   for (const std::int64_t token : {std::int64_t{-1}, std::int64_t{300}, std::int64_t{1} << 48,
@@ -332,14 +379,15 @@ TEST(BadTrace, ATokenThatTheRunDoesNotHaveIsNotLookedFor) {
 }
 
 TEST(BadTrace, TablesThatAreMissingOrViews) {
-  EXPECT_NE(damaged_by("DROP TABLE slot_block").find("table slot_block is missing"), std::string::npos);
+  EXPECT_NE(damaged_by("DROP TABLE column_block").find("table column_block is missing"), std::string::npos);
   EXPECT_NE(
       damaged_by("DROP TABLE run; CREATE VIEW run AS WITH RECURSIVE r(id) AS (SELECT 1 UNION ALL SELECT "
                  "id + 1 FROM r) SELECT * FROM r")
           .find("table run is missing"),
       std::string::npos);
-  EXPECT_NE(damaged_by("ALTER TABLE slot_block DROP COLUMN weight").find("table slot_block is not made like"),
-            std::string::npos);
+  EXPECT_NE(
+      damaged_by("ALTER TABLE column_block DROP COLUMN width").find("table column_block is not made like"),
+      std::string::npos);
 }
 
 TEST(BadTrace, ATruncatedFileIsRefusedOrReadAsFarAsItGoes) {

@@ -8,6 +8,7 @@
 
 #include "probes/store/database.h"
 #include "probes/store/delete_run.h"
+#include "probes/store/schema.h"
 #include "tests/probes/synthetic.h"
 
 namespace expertscope::testing {
@@ -66,7 +67,7 @@ TEST(DeleteRun, LeavesNoRowOfTheRunInAnyTableAndTheOthersUntouched) {
     EXPECT_EQ(value_of(database->integer(from + "1")), 0);
     EXPECT_GT(value_of(database->integer(from + "2")).value_or(0), 0);
   }
-  EXPECT_EQ(count, 11) << "every table that has rows of a run";
+  EXPECT_EQ(count, 8) << "every table that has rows of a run";
 }
 
 TEST(DeleteRun, TheNumberOfADeletedRunIsNeverGivenAgain) {
@@ -88,7 +89,7 @@ TEST(DeleteRun, ATraceOfTheSameVersionIsLeft) {
   record(file);
   ASSERT_OK(delete_run(file, 1));
   const auto database = value_of(Database::open(file, Database::Mode::read_only));
-  EXPECT_EQ(value_of(database->integer("PRAGMA user_version")), 2);
+  EXPECT_EQ(value_of(database->integer("PRAGMA user_version")), kTraceVersion);
 }
 
 TEST(DeleteRun, TheNextRecordingUsesTheRoomThatBecameFree) {

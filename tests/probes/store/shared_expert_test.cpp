@@ -89,7 +89,10 @@ TEST(SharedExperts, ARangeCutsInsideABlock) {
 TEST(SharedExperts, ARunCommittedTokenByTokenHasFullBlocksInTheEnd) {
   const TemporaryFolder folder;
   record(folder / "t.db", 300, 1, CaptureRequest::standard(), true);
-  EXPECT_EQ(rows(folder / "t.db", "shared_expert_block"), 2);
+  EXPECT_EQ(rows(folder / "t.db",
+                 "column_block WHERE column = (SELECT id FROM column WHERE name = "
+                 "'shared_max')"),
+            2);
   const auto trace = open_trace(folder / "t.db");
   expect_same_table(value_of(trace->expert_table(1)), value_of(trace->expert_table(1, TokenRange{})));
 }
