@@ -18,15 +18,48 @@ std::int64_t bin_of(const TokenRange& covered, std::size_t bins, std::int64_t to
   return (token - covered.begin) * static_cast<std::int64_t>(bins) / (covered.end - covered.begin);
 }
 
-/// A heap whose front is the lightest.
-void keep_if_heavy(const UsedSlot& slot, std::size_t most, std::vector<UsedSlot>& top) {
-  if (most == 0 || (top.size() == most && !heavier(slot, top.front()))) return;
-  top.push_back(slot);
-  std::push_heap(top.begin(), top.end(), heavier);
-  if (top.size() <= most) return;
-  std::pop_heap(top.begin(), top.end(), heavier);
-  top.pop_back();
-}
+/// Takes slots one after the other.
+class Collector {
+ public:
+  explicit Collector(const ExpertUseQuery& query) : query_(query) {
+    const std::int64_t tokens = std::max<std::int64_t>(query.covered.end - query.covered.begin, 0);
+    use_.load_in_time.assign(std::min(query.bins, static_cast<std::size_t>(tokens)), 0.0f);
+  }
+
+  void add(const UsedSlot& slot) {
+    const std::size_t bins = use_.load_in_time.size();
+    if (bins > 0) use_.load_in_time[bin_of(query_.covered, bins, slot.token)] += 1.0f;
+    keep_if_heavy(slot);
+  }
+
+  /// Counts become shares of the tokens of each bin; the heaviest come first.
+  ExpertUse finish() {
+    const std::size_t bins = use_.load_in_time.size();
+    for (std::size_t bin = 0; bin < bins; ++bin) {
+      const std::int64_t tokens =
+          bin_begin(query_.covered, bins, bin + 1) - bin_begin(query_.covered, bins, bin);
+      use_.load_in_time[bin] /= static_cast<float>(tokens);
+    }
+    std::sort(use_.top.begin(), use_.top.end(), heavier);
+    return std::move(use_);
+  }
+
+ private:
+  /// A heap whose front is the lightest.
+  void keep_if_heavy(const UsedSlot& slot) {
+    auto& top = use_.top;
+    const std::size_t most = query_.most_tokens;
+    if (most == 0 || (top.size() == most && !heavier(slot, top.front()))) return;
+    top.push_back(slot);
+    std::push_heap(top.begin(), top.end(), heavier);
+    if (top.size() <= most) return;
+    std::pop_heap(top.begin(), top.end(), heavier);
+    top.pop_back();
+  }
+
+  const ExpertUseQuery& query_;
+  ExpertUse use_;
+};
 
 /// Gives every slot of the expert to `take`, which returns false to stop.
 Status visit_used(const TraceReader& reader, std::int64_t run, const ExpertUseQuery& query,
@@ -75,29 +108,27 @@ std::int64_t bin_begin(const TokenRange& covered, std::size_t bins, std::size_t 
   return covered.begin + (static_cast<std::int64_t>(bin) * tokens + count - 1) / count;
 }
 
+ExpertUse add_up(std::span<const UsedSlot> slots, const ExpertUseQuery& query) {
+  Collector collector(query);
+  for (const UsedSlot& slot : slots)
+    collector.add(slot);
+  return collector.finish();
+}
+
 Result<ExpertUse> read_expert_use(const TraceReader& reader, std::int64_t run, const ExpertUseQuery& query,
                                   const std::stop_token& stop,
                                   const std::function<void(const UsedSlot& slot)>& visit) {
-  ExpertUse use;
-  const TokenRange& covered = query.covered;
-  if (covered.end <= covered.begin) return use;
-  const std::size_t bins = std::min(query.bins, static_cast<std::size_t>(covered.end - covered.begin));
-  use.load_in_time.assign(bins, 0.0f);
+  if (query.covered.end <= query.covered.begin) return ExpertUse{};
+  Collector collector(query);
   const auto take = [&](const UsedSlot& slot) {
-    if (bins > 0) use.load_in_time[bin_of(covered, bins, slot.token)] += 1.0f;
-    keep_if_heavy(slot, query.most_tokens, use.top);
+    collector.add(slot);
     if (visit) visit(slot);
     return !stop.stop_requested();
   };
   const auto status = visit_used(reader, run, query, take);
   if (!status) return forward_error(status);
   if (auto wanted = go_on(stop); !wanted) return forward_error(wanted);
-  for (std::size_t bin = 0; bin < bins; ++bin) {
-    const std::int64_t tokens = bin_begin(covered, bins, bin + 1) - bin_begin(covered, bins, bin);
-    use.load_in_time[bin] /= static_cast<float>(tokens);
-  }
-  std::sort(use.top.begin(), use.top.end(), heavier);
-  return use;
+  return collector.finish();
 }
 
 Result<SlotRow> read_slot(const TraceReader& reader, std::int64_t run, int layer, int expert,

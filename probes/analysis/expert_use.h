@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -46,12 +47,13 @@ struct ExpertUse {
 /// First token of bin `bin` of `bins` over a range.
 std::int64_t bin_begin(const TokenRange& covered, std::size_t bins, std::size_t bin);
 
-/// `visit` sees every slot on the way; may be empty. Of the slots, only what is asked for here is read: a
-/// layer's experts and weights.
+/// Of slots of the expert, by token, all inside `query.covered`.
+ExpertUse add_up(std::span<const UsedSlot> slots, const ExpertUseQuery& query);
+/// The same of a trace, of which only what is asked for here is read: a layer's experts and weights. `visit`
+/// sees every slot on the way; may be empty.
 Result<ExpertUse> read_expert_use(const TraceReader& reader, std::int64_t run, const ExpertUseQuery& query,
                                   const std::stop_token& stop,
                                   const std::function<void(const UsedSlot& slot)>& visit = {});
-
 /// All numbers of one slot.
 Result<SlotRow> read_slot(const TraceReader& reader, std::int64_t run, int layer, int expert,
                           std::int64_t token);

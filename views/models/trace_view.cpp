@@ -69,9 +69,26 @@ Result<std::shared_ptr<const TokenPage>> read_page(const TraceReader& reader, co
   return page;
 }
 
-/// The expert's weights of the page's tokens, the load in time and the heaviest tokens.
-Status read_slots(const TraceReader& reader, std::int64_t run, std::size_t page_tokens,
-                  ExpertDetail& detail) {
+/// When and for what the expert runs, and its weights of the page's tokens. A layer that fits into memory is
+/// read once for all its experts.
+Result<ExpertUse> read_use(const TraceReader& reader, const RunInfo& run, const ExpertUseQuery& query,
+                           ExpertDetail& detail, std::shared_ptr<const LayerUse>& layer_use) {
+  const auto on_page = [&detail](const UsedSlot& used) {
+    const std::int64_t at = used.token - detail.first_token;
+    if (at >= 0 && at < static_cast<std::int64_t>(detail.weights.size())) detail.weights[at] += used.weight;
+  };
+  if (query.expert == kSharedExpert || !LayerUse::fits(run))
+    return read_expert_use(reader, run.id, query, {}, on_page);
+  auto layer = LayerUse::read(reader, run, query.layer, layer_use, {});
+  if (!layer) return forward_error(layer);
+  layer_use = std::move(*layer);
+  const std::vector<UsedSlot> slots = layer_use->of(query.expert, query.covered);
+  std::for_each(slots.begin(), slots.end(), on_page);
+  return add_up(slots, query);
+}
+
+Status read_slots(const TraceReader& reader, const RunInfo& run, std::size_t page_tokens,
+                  ExpertDetail& detail, std::shared_ptr<const LayerUse>& layer_use) {
   detail.weights.assign(page_tokens, 0.0f);
   ExpertUseQuery query;
   query.layer = detail.cell.layer;
@@ -79,17 +96,13 @@ Status read_slots(const TraceReader& reader, std::int64_t run, std::size_t page_
   query.covered = detail.covered;
   query.bins = detail.cell.is_shared() ? 0 : kTimeBins;
   query.most_tokens = kTopTokens;
-  const auto on_page = [&detail](const UsedSlot& used) {
-    const std::int64_t at = used.token - detail.first_token;
-    if (at >= 0 && at < static_cast<std::int64_t>(detail.weights.size())) detail.weights[at] += used.weight;
-  };
-  auto use = read_expert_use(reader, run, query, {}, on_page);
+  auto use = read_use(reader, run, query, detail, layer_use);
   if (!use) return forward_error(use);
   detail.load_in_time = std::move(use->load_in_time);
   for (const UsedSlot& used : use->top) {
-    auto context = token_context(reader, run, used.token);
+    auto context = token_context(reader, run.id, used.token);
     if (!context) return forward_error(context);
-    const auto slot = read_slot(reader, run, query.layer, query.expert, used.token);
+    const auto slot = read_slot(reader, run.id, query.layer, query.expert, used.token);
     if (!slot) return forward_error(slot);
     detail.top.push_back({used.token, *slot, std::move(context->before), std::move(context->bytes),
                           std::move(context->after)});
@@ -98,7 +111,8 @@ Status read_slots(const TraceReader& reader, std::int64_t run, std::size_t page_
 }
 
 Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reader, const TraceQuery& query,
-                                                        const RunSnapshot& snapshot, const TokenPage& page) {
+                                                        const RunSnapshot& snapshot, const TokenPage& page,
+                                                        std::shared_ptr<const LayerUse>& layer_use) {
   const auto load = std::find_if(snapshot.load.layers.begin(), snapshot.load.layers.end(),
                                  [&](const LayerLoad& layer) { return layer.layer == query.cell.layer; });
   const bool there = load != snapshot.load.layers.end() && query.cell.expert < snapshot.table.experts &&
@@ -122,7 +136,7 @@ Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reade
                      std::clamp<std::int64_t>(query.range.end, 0, snapshot.run.tokens)};
   const std::int64_t run = snapshot.run.id;
   if (detail->covered.end > detail->covered.begin) {
-    if (const auto read = read_slots(reader, run, page.tokens.size(), *detail); !read)
+    if (const auto read = read_slots(reader, snapshot.run, page.tokens.size(), *detail, layer_use); !read)
       return forward_error(read);
   }
   if (const std::int64_t token = detail->stats.output_token; token >= 0) {
@@ -215,11 +229,12 @@ Result<TraceView> read_trace_view(const TraceReader& reader, const TraceQuery& q
     if (!page) return forward_error(page);
     view.tokens = std::move(*page);
   }
+  if (previous != nullptr) view.layer_use = previous->layer_use;
   if (query.cell.valid()) {
     if (same_filter && same_page && previous->expert != nullptr && previous->expert->cell == query.cell) {
       view.expert = previous->expert;
     } else {
-      auto expert = read_expert(reader, query, *view.run, *view.tokens);
+      auto expert = read_expert(reader, query, *view.run, *view.tokens, view.layer_use);
       if (!expert) return forward_error(expert);
       view.expert = std::move(*expert);
     }

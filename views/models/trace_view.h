@@ -8,6 +8,7 @@
 
 #include "engine/error.h"
 #include "probes/analysis/analysis.h"
+#include "probes/analysis/layer_use.h"
 #include "probes/report/run_differences.h"
 #include "probes/store/run_info.h"
 #include "probes/store/trace_reader.h"
@@ -88,6 +89,8 @@ struct TraceView {
   std::shared_ptr<const TokenPage> tokens;     ///< null: no run
   std::shared_ptr<const ExpertDetail> expert;  ///< null: none asked for, or not in this run
   std::shared_ptr<const TokenDetail> token;    ///< null: none asked for
+  std::shared_ptr<const LayerUse>
+      layer_use;  ///< of the cell's layer, for the next one; null: none, or too large
 };
 
 /// Reads what the query asks for; blocking, for a worker. `previous` (may be null) lends the parts of a

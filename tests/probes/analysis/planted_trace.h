@@ -17,7 +17,7 @@ class PlantedTrace {
   PlantedTrace();
 
   const nlohmann::json& golden() const { return golden_; }
-  RunData& data() { return *data_; }
+  RunData& data() const { return *data_; }
   /// Runs an analysis with options as words; a failure ends in an empty result.
   AnalysisResult run(const std::string& analysis,
                      const std::vector<std::pair<std::string, std::string>>& options = {},
