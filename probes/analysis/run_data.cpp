@@ -196,7 +196,7 @@ Result<RunTokens> RunData::read_tokens(const TokenRange& range) {
     }
   }
   if (tokens.id.size() != static_cast<std::size_t>(range.end - range.begin)) {
-    return fail(ErrorCode::format, "{}: damaged trace: token_block of run {} holds {} tokens from {} to {}",
+    return fail(ErrorCode::format, "{}: damaged trace: column_block of run {} holds {} tokens from {} to {}",
                 reader_->file().string(), info_.id, tokens.id.size(), range.begin, range.end);
   }
   set_domains(**sequences, tokens);
@@ -218,7 +218,7 @@ Status RunData::visit_slots(int layer, const TokenRange& range, SlotWeights weig
   if (!status) return status;
   if (!good) {
     return fail(ErrorCode::format,
-                "{}: damaged trace: slot_block of run {}, layer {}: an expert id is too large",
+                "{}: damaged trace: column_block of run {}, layer {}: an expert id is too large",
                 reader_->file().string(), info_.id, layer);
   }
   return go_on(stop);

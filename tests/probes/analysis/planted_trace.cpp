@@ -18,7 +18,11 @@ void fill(const nlohmann::json& golden, int begin, int end, CaptureBlock& block)
   const int layers = static_cast<int>(golden["moe_layer"].size());
   const int moe_layers = static_cast<int>(golden["expert"].size());
   const int slots = golden["slots"];
-  block.prepare(CaptureRequest::standard(), end - begin, layers, moe_layers, slots, golden["experts"]);
+  block.prepare(CaptureRequest::standard(), {.tokens = end - begin,
+                                             .layers = layers,
+                                             .moe_layers = moe_layers,
+                                             .slots = slots,
+                                             .experts = golden["experts"]});
   for (int t = 0; t < end - begin; ++t) {
     const auto& token = golden["tokens"][begin + t];
     block.sequence[t] = token[0];
@@ -74,6 +78,7 @@ void PlantedTrace::record() {
   RunInfo info = run_info(shape);
   info.top_k = golden_["top_k"];
   RecorderOptions options;
+  options.full = true;
   options.token_bytes = [](std::int32_t id) { return "t" + std::to_string(id); };
   auto recorder = value_of(Recorder::start(folder_ / "planted.db", info, options));
   const auto& tokens = golden_["tokens"];
