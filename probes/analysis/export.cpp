@@ -35,7 +35,7 @@ struct ToJson {
 };
 
 std::string csv_text(const std::string& text) {
-  const std::string shown = visible_text(text);
+  std::string shown = visible_text(text);
   if (shown.find_first_of(",\"") == std::string::npos) return shown;
   std::string quoted = "\"";
   for (const char c : shown)

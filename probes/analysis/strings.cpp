@@ -218,14 +218,33 @@ Status add_examples(const Source& source, int layer, const std::vector<Listed>& 
   return {};
 }
 
-Status add_strings(const Source& source, int layer, const std::vector<Listed>& listed, Table& table) {
+/// What token ids stand for, each read once.
+class Words {
+ public:
+  explicit Words(const RunData& data) : data_(&data) {}
+
+  Result<std::string> of(std::int32_t id) {
+    const auto known = words_.find(id);
+    if (known != words_.end()) return known->second;
+    auto word = data_->reader().token_bytes(data_->info().id, id);
+    if (word) words_.emplace(id, *word);
+    return word;
+  }
+
+ private:
+  const RunData* data_;
+  std::unordered_map<std::int32_t, std::string> words_;
+};
+
+Status add_strings(const Source& source, int layer, const std::vector<Listed>& listed, Words& words,
+                   Table& table) {
   for (const Listed& string : listed) {
     const std::int32_t id = source.ids.id[string.number];
-    auto bytes = source.data.reader().token_bytes(source.data.info().id, id);
-    if (!bytes) return forward_error(bytes);
+    auto word = words.of(id);
+    if (!word) return forward_error(word);
     const auto count = static_cast<double>(string.cell.count);
     const bool weighed = source.data.info().probes.routing;
-    table.add_row(layer, string.expert, id, std::move(*bytes), string.cell.count,
+    table.add_row(layer, string.expert, id, std::move(*word), string.cell.count,
                   count / static_cast<double>(source.ids.occurrences[string.number]),
                   weighed ? string.cell.weight / count : NAN);
   }
@@ -251,13 +270,14 @@ Result<AnalysisResult> run(RunData& data, const TokenRange& range, const Options
     return fail(ErrorCode::unsupported, "strings of {} layers x {} experts are too many; ask for one layer",
                 layers->size(), experts);
   const Source source{data, **tokens, ids, request, stop};
+  Words words(data);
   Table strings = string_table();
   Table examples = example_table();
   const bool one = layers->size() == 1 && request.expert >= 0;
   for (const int layer : *layers) {
     const auto listed = strings_of_layer(source, layer);
     if (!listed) return forward_error(listed);
-    auto status = add_strings(source, layer, *listed, strings);
+    auto status = add_strings(source, layer, *listed, words, strings);
     if (status && one) status = add_examples(source, layer, *listed, examples);
     if (!status) return forward_error(status);
     if (strings.rows() > kMostRows)
