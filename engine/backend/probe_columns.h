@@ -11,13 +11,13 @@ namespace expertscope {
 
 /// Which probes run. A probe that is off costs nothing; none changes a logit.
 struct CaptureRequest {
-  bool routing = false;        ///< what the router chose, slot by slot
-  bool expert_output = false;  ///< how large the experts' outputs are
-  bool hidden = false;         ///< how large the residual stream is
-  bool entropy = false;        ///< how sure the router is
-  bool log_prob = false;       ///< what the tokens were worth
-  bool attention = false;      ///< how much attention the first position takes
-  bool router_logits = false;  ///< all router logits as the model computed them, unedited
+  bool routing = false;
+  bool expert_output = false;
+  bool hidden = false;
+  bool entropy = false;
+  bool log_prob = false;
+  bool attention = false;
+  bool router_logits = false;
 
   constexpr bool operator==(const CaptureRequest&) const = default;
   constexpr bool any() const;
@@ -29,16 +29,17 @@ struct CaptureRequest {
 struct Probe {
   const char* name;
   bool CaptureRequest::*flag;
-  bool standard = true;  ///< on unless somebody says otherwise
+  const char* meaning;
+  bool standard = true;  ///< on unless somebody says otherwise; the others are options of the command line
 };
 inline constexpr std::array kProbes = {
-    Probe{"routing", &CaptureRequest::routing},
-    Probe{"expert_output", &CaptureRequest::expert_output},
-    Probe{"hidden", &CaptureRequest::hidden},
-    Probe{"entropy", &CaptureRequest::entropy},
-    Probe{"log_prob", &CaptureRequest::log_prob},
-    Probe{"attention", &CaptureRequest::attention},
-    Probe{"router_logits", &CaptureRequest::router_logits, false},
+    Probe{"routing", &CaptureRequest::routing, "what the router chose, slot by slot"},
+    Probe{"expert_output", &CaptureRequest::expert_output, "how large the experts' outputs are"},
+    Probe{"hidden", &CaptureRequest::hidden, "how large the residual stream is"},
+    Probe{"entropy", &CaptureRequest::entropy, "how sure the router is"},
+    Probe{"log_prob", &CaptureRequest::log_prob, "how likely each token was"},
+    Probe{"attention", &CaptureRequest::attention, "how much attention the first position takes"},
+    Probe{"router_logits", &CaptureRequest::router_logits, "the full router logits of every token", false},
 };
 
 constexpr bool CaptureRequest::any() const {

@@ -26,8 +26,9 @@ void append(std::vector<std::vector<To>>& lists, const std::vector<From>& values
 }  // namespace
 
 CaptureRequest all_probes() {
-  CaptureRequest request = CaptureRequest::standard();
-  request.router_logits = true;
+  CaptureRequest request;
+  for (const Probe& probe : kProbes)
+    request.*probe.flag = true;
   return request;
 }
 
