@@ -17,6 +17,7 @@ struct CaptureRequest {
   bool entropy = false;
   bool log_prob = false;
   bool attention = false;
+  bool contribution = false;
   bool router_logits = false;
 
   constexpr bool operator==(const CaptureRequest&) const = default;
@@ -39,6 +40,7 @@ inline constexpr std::array kProbes = {
     Probe{"entropy", &CaptureRequest::entropy, "how sure the router is"},
     Probe{"log_prob", &CaptureRequest::log_prob, "how likely each token was"},
     Probe{"attention", &CaptureRequest::attention, "how much attention the first position takes"},
+    Probe{"contribution", &CaptureRequest::contribution, "which share of a layer's sum each slot is", false},
     Probe{"router_logits", &CaptureRequest::router_logits, "the full router logits of every token", false},
 };
 
@@ -80,7 +82,7 @@ struct ProbeColumn {
   const char* name = "";
   Granularity granularity = Granularity::token;
   ColumnKind kind = ColumnKind::number;
-  std::array<bool CaptureRequest::*, 2> probes = {};  ///< each of which asks for it
+  std::array<bool CaptureRequest::*, 3> probes = {};  ///< each of which asks for it
   const char* unit = "";
   const char* meaning = "";
 
@@ -101,6 +103,7 @@ struct ProbeArrays {
   Of<float> output_norm{};
   Of<float> output_max{};
   Of<std::int32_t> output_channel{};
+  Of<float> contribution{};
   Of<float> shared_norm{};
   Of<float> shared_max{};
   Of<std::int32_t> shared_channel{};
@@ -121,7 +124,12 @@ constexpr void for_each_column(Visit&& visit, Sets&&... sets) {
   using C = ProbeColumn;
   visit(C{"log_prob", G::token, K::number, {&P::log_prob}, "nats", "log-probability given the prefix"},
         sets.log_prob...);
-  visit(C{"expert", G::slot, K::index, {&P::routing, &P::expert_output}, "", "expert that ran"},
+  visit(C{"expert",
+          G::slot,
+          K::index,
+          {&P::routing, &P::expert_output, &P::contribution},
+          "",
+          "expert that ran"},
         sets.expert...);
   visit(C{"probability", G::slot, K::magnitude, {&P::routing}, "", "score at selection: RouterSpec::Score"},
         sets.probability...);
@@ -132,6 +140,13 @@ constexpr void for_each_column(Visit&& visit, Sets&&... sets) {
         sets.output_max...);
   visit(C{"output_channel", G::slot, K::index, {&P::expert_output}, "", "channel of output_max"},
         sets.output_channel...);
+  visit(C{"contribution",
+          G::slot,
+          K::magnitude,
+          {&P::contribution},
+          "",
+          "L2 norm of what the slot adds over that of the sum over the slots; 0 where the sum is 0"},
+        sets.contribution...);
   visit(C{"shared_norm", G::shared, K::magnitude, {&P::expert_output}, "", "L2 norm of f_e"},
         sets.shared_norm...);
   visit(C{"shared_max", G::shared, K::magnitude, {&P::expert_output}, "", "largest absolute value of f_e"},

@@ -134,6 +134,7 @@ void expect_agreement(const SequenceRecord& actual, const SequenceRecord& expect
   expect_close(actual.weight, expected.weight, math, "weight");
   expect_close(actual.output_norm, expected.output_norm, math, "output_norm");
   expect_close(actual.output_max, expected.output_max, math, "output_max");
+  expect_close(actual.contribution, expected.contribution, math, "contribution");
   expect_close(actual.shared_norm, expected.shared_norm, math, "shared_norm");
   expect_close(actual.shared_max, expected.shared_max, math, "shared_max");
   if (math == MathMode::bf16) return;
