@@ -35,8 +35,7 @@ struct GenerateArguments {
   std::uint64_t seed = 1;
   bool ignore_eos = false;
   std::string trace;
-  bool router_logits = false;
-  bool full = false;
+  RecordingOptions recording;
   bool json = false;
 };
 
@@ -151,12 +150,11 @@ Result<Outcome> run_prompt(Session& session, const Prompt& prompt, const Generat
                            const GenerateArguments& arguments, const CommandContext& context) {
   if (auto fits = check_prompt(session, prompt.ids); !fits) return forward_error(fits);
   const GracefulStop stop(context.interrupts);  // the recording is closed, the text so far is the result
-  CaptureRequest probes = CaptureRequest::standard();
-  probes.router_logits = arguments.router_logits;
+  const CaptureRequest& probes = arguments.recording.probes;
   std::unique_ptr<Recorder> recorder;
   if (!arguments.trace.empty()) {
     RecorderOptions recording;
-    recording.full = arguments.full;
+    recording.full = arguments.recording.full;
     recording.notice = [](TraceLock, const std::string& message) { note(message); };
     recording.stop = stop.token();
     auto started =
@@ -317,9 +315,7 @@ CommandBody define_generate(Arguments& options) {
            "Record the routing into this trace; a run is added to one that exists")
       .value_name("FILE.db")
       .file();
-  options.add_flag("--router-logits", arguments->router_logits,
-                   "Also record the full router logits of every token");
-  add_full_option(options, arguments->full);
+  add_recording_options(options, arguments->recording);
   options.add_flag("--json", arguments->json, "Print ids, text and timings as JSON at the end");
   return [arguments](const CommandContext& context) { return run_generate(*arguments, context); };
 }

@@ -25,8 +25,7 @@ struct ProfileArguments {
   std::string trace;
   int sequence_length = 2048;
   int sequences = 0;
-  bool router_logits = false;
-  bool full = false;
+  RecordingOptions recording;
   bool json = false;
 };
 
@@ -89,8 +88,8 @@ Status run_profile(const ProfileArguments& arguments, const CommandContext& cont
     options.sequence_length = longest;
   }
   options.max_sequences = arguments.sequences;
-  options.probes.router_logits = arguments.router_logits;
-  options.full = arguments.full;
+  options.probes = arguments.recording.probes;
+  options.full = arguments.recording.full;
   const auto session =
       open_session(std::move(*model), arguments.run, shape_for(options.sequence_length, arguments.sequences));
   if (!session) return forward_error(session);
@@ -123,9 +122,7 @@ CommandBody define_profile(Arguments& options) {
   options.add("--sequences", arguments->sequences, "At most this many sequences; 0: all of the data")
       .range(0, 1e9)
       .show_default();
-  options.add_flag("--router-logits", arguments->router_logits,
-                   "Also record the full router logits of every token");
-  add_full_option(options, arguments->full);
+  add_recording_options(options, arguments->recording);
   options.add_flag("--json", arguments->json, "Print the summary as JSON");
   return [arguments](const CommandContext& context) { return run_profile(*arguments, context); };
 }

@@ -106,9 +106,15 @@ Argument add_backend_option(Arguments& options, std::string& backend) {
       .show_default();
 }
 
-void add_full_option(Arguments& options, bool& full) {
+void add_recording_options(Arguments& options, RecordingOptions& recording) {
+  for (const Probe& probe : kProbes) {
+    if (probe.standard) continue;
+    std::string name = std::string("--") + probe.name;
+    std::replace(name.begin(), name.end(), '_', '-');
+    options.add_flag(name.c_str(), recording.probes.*probe.flag, std::string("Also record ") + probe.meaning);
+  }
   options.add_flag(
-      "--full", full,
+      "--full", recording.full,
       "Record every number of a token as it was measured, not rounded to one part in 2048: twice "
       "the size");
 }

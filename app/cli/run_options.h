@@ -36,8 +36,13 @@ void add_run_options(Arguments& options, RunOptions& run);
 /// Face cache is its snapshot.
 ProtectedInput files_of_model(const std::string& model);
 
-/// --full, of commands that record.
-void add_full_option(Arguments& options, bool& full);
+/// How commands record.
+struct RecordingOptions {
+  CaptureRequest probes = CaptureRequest::standard();
+  bool full = false;  ///< RecorderOptions::full
+};
+/// An option for every probe that is not one of the standard ones, and --full.
+void add_recording_options(Arguments& options, RecordingOptions& recording);
 
 /// Refuses a --trace that is a file the command reads: the policy, one of the model, or that of `argument`.
 Status check_trace_output(const std::string& trace, const RunOptions& run, const char* argument,

@@ -11,13 +11,14 @@ namespace expertscope {
 
 /// Which probes run. A probe that is off costs nothing; none changes a logit.
 struct CaptureRequest {
-  bool routing = false;        ///< what the router chose, slot by slot
-  bool expert_output = false;  ///< how large the experts' outputs are
-  bool hidden = false;         ///< how large the residual stream is
-  bool entropy = false;        ///< how sure the router is
-  bool log_prob = false;       ///< what the tokens were worth
-  bool attention = false;      ///< how much attention the first position takes
-  bool router_logits = false;  ///< all router logits as the model computed them, unedited
+  bool routing = false;
+  bool expert_output = false;
+  bool hidden = false;
+  bool entropy = false;
+  bool log_prob = false;
+  bool attention = false;
+  bool contribution = false;
+  bool router_logits = false;
 
   constexpr bool operator==(const CaptureRequest&) const = default;
   constexpr bool any() const;
@@ -29,16 +30,18 @@ struct CaptureRequest {
 struct Probe {
   const char* name;
   bool CaptureRequest::*flag;
-  bool standard = true;  ///< on unless somebody says otherwise
+  const char* meaning;
+  bool standard = true;  ///< on unless somebody says otherwise; the others are options of the command line
 };
 inline constexpr std::array kProbes = {
-    Probe{"routing", &CaptureRequest::routing},
-    Probe{"expert_output", &CaptureRequest::expert_output},
-    Probe{"hidden", &CaptureRequest::hidden},
-    Probe{"entropy", &CaptureRequest::entropy},
-    Probe{"log_prob", &CaptureRequest::log_prob},
-    Probe{"attention", &CaptureRequest::attention},
-    Probe{"router_logits", &CaptureRequest::router_logits, false},
+    Probe{"routing", &CaptureRequest::routing, "what the router chose, slot by slot"},
+    Probe{"expert_output", &CaptureRequest::expert_output, "how large the experts' outputs are"},
+    Probe{"hidden", &CaptureRequest::hidden, "how large the residual stream is"},
+    Probe{"entropy", &CaptureRequest::entropy, "how sure the router is"},
+    Probe{"log_prob", &CaptureRequest::log_prob, "how likely each token was"},
+    Probe{"attention", &CaptureRequest::attention, "how much attention the first position takes"},
+    Probe{"contribution", &CaptureRequest::contribution, "which share of a layer's sum each slot is", false},
+    Probe{"router_logits", &CaptureRequest::router_logits, "the full router logits of every token", false},
 };
 
 constexpr bool CaptureRequest::any() const {
@@ -79,7 +82,7 @@ struct ProbeColumn {
   const char* name = "";
   Granularity granularity = Granularity::token;
   ColumnKind kind = ColumnKind::number;
-  std::array<bool CaptureRequest::*, 2> probes = {};  ///< each of which asks for it
+  std::array<bool CaptureRequest::*, 3> probes = {};  ///< each of which asks for it
   const char* unit = "";
   const char* meaning = "";
 
@@ -100,6 +103,7 @@ struct ProbeArrays {
   Of<float> output_norm{};
   Of<float> output_max{};
   Of<std::int32_t> output_channel{};
+  Of<float> contribution{};
   Of<float> shared_norm{};
   Of<float> shared_max{};
   Of<std::int32_t> shared_channel{};
@@ -120,7 +124,12 @@ constexpr void for_each_column(Visit&& visit, Sets&&... sets) {
   using C = ProbeColumn;
   visit(C{"log_prob", G::token, K::number, {&P::log_prob}, "nats", "log-probability given the prefix"},
         sets.log_prob...);
-  visit(C{"expert", G::slot, K::index, {&P::routing, &P::expert_output}, "", "expert that ran"},
+  visit(C{"expert",
+          G::slot,
+          K::index,
+          {&P::routing, &P::expert_output, &P::contribution},
+          "",
+          "expert that ran"},
         sets.expert...);
   visit(C{"probability", G::slot, K::magnitude, {&P::routing}, "", "score at selection: RouterSpec::Score"},
         sets.probability...);
@@ -131,6 +140,13 @@ constexpr void for_each_column(Visit&& visit, Sets&&... sets) {
         sets.output_max...);
   visit(C{"output_channel", G::slot, K::index, {&P::expert_output}, "", "channel of output_max"},
         sets.output_channel...);
+  visit(C{"contribution",
+          G::slot,
+          K::magnitude,
+          {&P::contribution},
+          "",
+          "L2 norm of what the slot adds over that of the sum over the slots; 0 where the sum is 0"},
+        sets.contribution...);
   visit(C{"shared_norm", G::shared, K::magnitude, {&P::expert_output}, "", "L2 norm of f_e"},
         sets.shared_norm...);
   visit(C{"shared_max", G::shared, K::magnitude, {&P::expert_output}, "", "largest absolute value of f_e"},

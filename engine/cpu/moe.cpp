@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <span>
 
@@ -214,18 +215,42 @@ void capture_output(const MoeLayer& moe, std::size_t slot_index, const float* ou
   block.output_channel[slot_index] = stats.channel;
 }
 
+/// ||sum of weight * f_e|| of a token, piece by piece: the sum itself goes into the hidden state.
+float routed_norm(const MoeLayer& moe, std::int64_t token) {
+  constexpr std::int64_t kPiece = 256;
+  const std::int64_t width = moe.context.config.hidden_size;
+  const auto slots = moe.slots(token);
+  double squares = 0;
+  for (std::int64_t first = 0; first < width; first += kPiece) {
+    const std::int64_t count = std::min(kPiece, width - first);
+    std::array<float, kPiece> sum{};
+    for (std::size_t s = 0; s < slots.size(); ++s) {
+      const std::int32_t row = moe.work().row_of_slot[static_cast<std::size_t>(token) * slots.size() + s];
+      if (slots[s].expert < 0 || row < 0) continue;
+      const float scale = moe.routing.output_scale[slots[s].expert];
+      moe.context.kernels.axpy(slots[s].weight * scale, moe.work().expert_output.data() + row * width + first,
+                               count, sum.data());
+    }
+    const double norm = moe.context.kernels.row_stats(sum.data(), count).norm;
+    squares += norm * norm;
+  }
+  return static_cast<float>(std::sqrt(squares));
+}
+
 /// hidden += sum of weight * f_e in the order of the slots: the same sum whatever the number of threads.
 void combine(const MoeLayer& moe, std::int64_t token) {
   ForwardContext& context = moe.context;
   Workspace& work = moe.work();
   const std::int64_t width = context.config.hidden_size;
   const auto slots = moe.slots(token);
-  const bool outputs = context.capture != nullptr && context.capture->request.expert_output;
+  const CaptureRequest probes = context.capture != nullptr ? context.capture->request : CaptureRequest{};
+  const bool outputs = probes.expert_output;
+  const float whole = probes.contribution ? routed_norm(moe, token) : 0.0f;
   for (std::size_t s = 0; s < slots.size(); ++s) {
     if (slots[s].expert < 0) continue;
-    const std::size_t at =
-        outputs ? context.capture->slot_index(moe.moe_layer, static_cast<int>(token), static_cast<int>(s))
-                : 0;
+    const std::size_t at = probes.any() ? context.capture->slot_index(moe.moe_layer, static_cast<int>(token),
+                                                                      static_cast<int>(s))
+                                        : 0;
     const std::int32_t row = work.row_of_slot[static_cast<std::size_t>(token) * slots.size() + s];
     if (row < 0) {
       if (outputs) context.capture->output_channel[at] = 0;  // silent: norm and maximum are 0
@@ -234,6 +259,9 @@ void combine(const MoeLayer& moe, std::int64_t token) {
     const float* output = work.expert_output.data() + row * width;
     const float scale = moe.routing.output_scale[slots[s].expert];
     if (outputs) capture_output(moe, at, output, scale);
+    if (whole > 0)
+      context.capture->contribution[at] =
+          std::abs(slots[s].weight * scale) * context.kernels.row_stats(output, width).norm / whole;
     context.kernels.axpy(slots[s].weight * scale, output, width, work.hidden.data() + token * width);
   }
   if (moe.spec.shared.width == 0) capture_hidden(context, moe.layer, token);

@@ -185,9 +185,11 @@ Rows Layer::routed(const Rows& x) {
           Rows(rows, x.columns)};
   const RouterRule rule = rule_of(routing, weights_.correction_bias);
   std::vector<RoutedSlot> chosen(slots);
+  std::vector<float> terms(slots);  // norms of what the slots add
   for (std::size_t t = 0; t < x.count; ++t) {
     route(logits[t], rule, scores[t], chosen);
     probes_.routing(t, spec.score, logits[t], chosen);
+    std::fill(terms.begin(), terms.end(), 0.0f);
     for (std::size_t s = 0; s < slots; ++s) {
       if (chosen[s].expert < 0) continue;
       const auto expert = static_cast<std::size_t>(chosen[s].expert);
@@ -199,8 +201,13 @@ Rows Layer::routed(const Rows& x) {
         if ((all.*member).count > 0) add(1.0f, (one.*member).values, (all.*member)[t * slots + s]);
       const float scale = routing.output_scale[expert];
       probes_.output(t, s, one.down[0], scale);
-      if (scale != 0) add((spec.weighs_input ? 1.0f : weights[t][s]) * scale, one.down[0], sum[t]);
+      const float factor = (spec.weighs_input ? 1.0f : weights[t][s]) * scale;
+      if (scale != 0) add(factor, one.down[0], sum[t]);
+      if (scale != 0) terms[s] = std::abs(factor) * std::sqrt(dot(one.down[0], one.down[0]));
     }
+    const float whole = std::sqrt(dot(sum[t], sum[t]));
+    for (std::size_t s = 0; s < slots; ++s)
+      probes_.contribution(t, s, terms[s], whole);
   }
   see(named::kRouterScore, scores);
   see(named::kExpertWeight, weights);

@@ -43,6 +43,12 @@ void LayerProbes::output(std::size_t token, std::size_t slot, std::span<const fl
   block_->output_channel[at] = channel;
 }
 
+void LayerProbes::contribution(std::size_t token, std::size_t slot, float term_norm, float sum_norm) const {
+  if (block_ == nullptr || !block_->request.contribution) return;
+  const std::size_t at = moe_row(token) * static_cast<std::size_t>(block_->slots) + slot;
+  block_->contribution[at] = sum_norm > 0 ? term_norm / sum_norm : 0.0f;
+}
+
 void LayerProbes::shared(const Rows& outputs) const {
   if (block_ == nullptr || block_->shared_norm.empty()) return;
   for (std::size_t t = 0; t < outputs.count; ++t) {

@@ -26,6 +26,8 @@ class LayerProbes {
                std::span<const RoutedSlot> slots) const;
   /// f_e of a slot, which an edit multiplies by `scale`.
   void output(std::size_t token, std::size_t slot, std::span<const float> output, float scale) const;
+  /// What a slot adds to the sum over the slots of the token, by their norms.
+  void contribution(std::size_t token, std::size_t slot, float term_norm, float sum_norm) const;
   /// Outputs of the shared expert, of all tokens, before its gate.
   void shared(const Rows& outputs) const;
   /// The residual stream after the layer, of all tokens.

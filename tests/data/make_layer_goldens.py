@@ -231,19 +231,22 @@ class Forward:
         spec = self.spec
         into = self.see("router_norm", self.norm(x, "router_norm")) if spec["input_norm"] else x
         logits = self.see("router_logits", F.linear(into, self.w["router"], self.w.get("router_bias")))
-        sums, all_ids, all_weights, outputs = [], [], [], []
+        sums, all_ids, all_weights, outputs, shares = [], [], [], [], []
         for token, row in zip(x, logits):
             ids, weights = self.route(row)
             inputs = [token * weight if spec["weighs_input"] else token for weight in weights]
             down = torch.stack([self.mlp(t, f"experts.{e}", spec["width"])
                                 for t, e in zip(inputs, ids.tolist())])
-            sums.append(down.sum(0) if spec["weighs_input"] else (weights[:, None] * down).sum(0))
+            terms = down if spec["weighs_input"] else weights[:, None] * down
+            sums.append(terms.sum(0))
+            shares.append(terms.norm(dim=-1) / sums[-1].norm())
             all_ids.append(ids)
             all_weights.append(weights)
             outputs.append(down)
         self.seen["expert"] = torch.stack(all_ids)
         self.see("expert_weight", torch.stack(all_weights))
         self.see("expert_down", torch.stack(outputs))
+        self.see("contribution", torch.stack(shares))
         return self.see("expert_sum", torch.stack(sums))
 
     def mlps(self, x):

@@ -153,6 +153,7 @@ class Backends : public testing::TestWithParam<std::string> {
     compare("weight", actual.weight, expected.weight);
     compare("output_norm", actual.output_norm, expected.output_norm);
     compare("output_max", actual.output_max, expected.output_max);
+    compare("contribution", actual.contribution, expected.contribution);
     compare("shared_norm", actual.shared_norm, expected.shared_norm);
     compare("shared_max", actual.shared_max, expected.shared_max);
     compare_choices("expert", actual.expert, expected.expert);

@@ -188,6 +188,7 @@ class Everything final : public TensorObserver, public CaptureSink {
     expert.insert(expert.end(), block->expert.begin(), block->expert.end());
     weight.insert(weight.end(), block->weight.begin(), block->weight.end());
     norm.insert(norm.end(), block->output_norm.begin(), block->output_norm.end());
+    contribution.insert(contribution.end(), block->contribution.begin(), block->contribution.end());
     first.insert(first.end(), block->first_token_attention.begin(), block->first_token_attention.end());
     return {};
   }
@@ -196,7 +197,7 @@ class Everything final : public TensorObserver, public CaptureSink {
   std::vector<float> logits;
   std::map<std::string, std::vector<float>> seen;
   std::vector<std::int32_t> expert;
-  std::vector<float> weight, norm, first;
+  std::vector<float> weight, norm, contribution, first;
 };
 
 class Layers : public testing::TestWithParam<std::string> {
@@ -271,6 +272,7 @@ class Layers : public testing::TestWithParam<std::string> {
     if (!file_.has("out.expert")) return;
     EXPECT_EQ(actual.expert, file_.ints("out.expert"));
     expect_close(actual.weight, file_.floats("out.expert_weight"), kTolerance, "weight");
+    expect_close(actual.contribution, file_.floats("out.contribution"), kTolerance, "contribution");
     const auto outputs = file_.floats("out.expert_down");
     std::vector<float> norms;
     for (std::size_t first = 0; first < outputs.size(); first += kHidden) {

@@ -26,8 +26,9 @@ void append(std::vector<std::vector<To>>& lists, const std::vector<From>& values
 }  // namespace
 
 CaptureRequest all_probes() {
-  CaptureRequest request = CaptureRequest::standard();
-  request.router_logits = true;
+  CaptureRequest request;
+  for (const Probe& probe : kProbes)
+    request.*probe.flag = true;
   return request;
 }
 
@@ -93,6 +94,7 @@ void Recording::take_block(const CaptureBlock& block, std::size_t row, SequenceR
   append(record.output_norm, block.output_norm, moe, rows, row, slots);
   append(record.output_max, block.output_max, moe, rows, row, slots);
   append(record.output_channel, block.output_channel, moe, rows, row, slots);
+  append(record.contribution, block.contribution, moe, rows, row, slots);
   append(record.shared_norm, block.shared_norm, moe, rows, row, 1);
   append(record.shared_max, block.shared_max, moe, rows, row, 1);
   append(record.shared_channel, block.shared_channel, moe, rows, row, 1);

@@ -27,6 +27,7 @@ struct SequenceRecord {
   std::vector<std::vector<float>> output_norm;    ///< [moe layer][tokens, slots]
   std::vector<std::vector<float>> output_max;     ///< [moe layer][tokens, slots]
   std::vector<std::vector<int>> output_channel;   ///< [moe layer][tokens, slots]
+  std::vector<std::vector<float>> contribution;   ///< [moe layer][tokens, slots]
   std::vector<std::vector<float>> shared_norm;    ///< [moe layer][tokens]; empty without a shared expert
   std::vector<std::vector<float>> shared_max;     ///< [moe layer][tokens]
   std::vector<std::vector<int>> shared_channel;   ///< [moe layer][tokens]

@@ -144,6 +144,8 @@ std::unique_ptr<CaptureBlock> make_block(const Shape& shape, const CaptureReques
           block->output_channel[at] = channel_of(shape, token, m, s);
         }
       }
+      for (int s = 0; probes.contribution && s < shape.slots; ++s)
+        block->contribution[block->slot_index(m, static_cast<int>(t), s)] = weight_of(token, m, s);
       for (int e = 0; probes.router_logits && e < shape.experts; ++e) {
         block->router_logits[(static_cast<std::size_t>(m) * tokens + t) *
                                  static_cast<std::size_t>(shape.experts) +

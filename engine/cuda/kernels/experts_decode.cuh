@@ -118,6 +118,18 @@ __device__ inline void note_hidden(RowPart* parts, int token, Peak peak, Peak* s
   __syncthreads();
 }
 
+/// ||sum over the slots||^2 over the channels of this block: parts[token][block]. `sum` of a warp's channel.
+__device__ inline void note_sum(float* parts, int token, float sum, float* scratch) {
+  if (lane_index() == 0) scratch[warp_index()] = sum * sum;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    float squares = 0;
+    for (int warp = 0; warp < warps_per_block(); ++warp)
+      squares += scratch[warp];
+    parts[static_cast<std::size_t>(token) * gridDim.x + blockIdx.x] = squares;
+  }
+}
+
 /// A part of the second product: some elements of the inputs of some slots, in shared memory, and what a warp
 /// has asked for of the weights they meet.
 template <DeviceType kType, class X>
@@ -185,10 +197,12 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
   __shared__ SlotWeights expert[kDecodeSlots + Tile::kSlots];
   __shared__ float outputs[kDecodeSlots][kProductWarps];
   __shared__ Peak scratch[kProductWarps];
+  __shared__ float squares[kProductWarps];
   const int token = static_cast<int>(blockIdx.y);
   const StepSlots of = step_slots(*step, *routing, token);
   if (of.used <= 0) return;
-  const bool note_output = step->capture.output_norm != nullptr;
+  const bool note_share = parts.sum != nullptr && step->capture.contribution != nullptr;
+  const bool note_output = step->capture.output_norm != nullptr || note_share;
   const bool note_state = step->capture.hidden_max != nullptr;
   const int stride = experts.inner_stride;
   const X* from = inner + static_cast<std::size_t>(of.first) * static_cast<std::size_t>(stride);
@@ -203,6 +217,7 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
   const bool mine = n < experts.hidden;
   float* to = hidden + static_cast<std::size_t>(token) * static_cast<std::size_t>(experts.hidden) + n;
   float total = mine ? *to : 0.0f;
+  float added = 0;
   __syncthreads();
   int buffer = 0;
   for (int first = 0; first < of.used; first += Tile::kSlots) {
@@ -231,11 +246,13 @@ __global__ void __launch_bounds__(kProductThreads, sizeof(X) == 2 ? 2 : 1)
       // What nobody has computed may be anything, and its sum is left out.
       const float output = rows[i] != nullptr ? warp_sum(sum[i]) : 0.0f;
       if (rows[i] != nullptr) total += expert[first + i].scale * output;
+      if (note_share && rows[i] != nullptr) added += expert[first + i].scale * output;
       if (lane_index() == 0 && first + i < of.used) outputs[first + i][warp_index()] = output;
     }
   }
   if (mine && lane_index() == 0) *to = total;
   if (note_output) note_outputs(outputs, of.used, parts.alone ? token : of.first, parts.output);
+  if (note_share) note_sum(parts.sum, token, added, squares);
   if (note_state) note_hidden(parts.hidden, token, Peak{mine ? fabsf(total) : 0.0f, n}, scratch);
 }
 

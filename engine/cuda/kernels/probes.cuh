@@ -21,6 +21,14 @@ __device__ inline OutputSum sum_parts(const RowPart* parts, int blocks) {
   return {warp_sum(sum.squares), warp_peak(sum.peak)};
 }
 
+/// ||sum over the slots of a token||, by one warp.
+__device__ inline float slots_norm(const LayerParts& layer, int token) {
+  float squares = 0;
+  for (int b = lane_index(); b < layer.output_blocks; b += kWarp)
+    squares += layer.parts.sum[token * layer.output_blocks + b];
+  return sqrtf(warp_sum(squares));
+}
+
 /// One slot by one warp. A silenced expert has norm and maximum 0 at channel 0, an empty slot channel -1.
 __device__ inline void finish_output(const DeviceStep& step, const LayerParts& layer, int token, int slot) {
   const int index = token * step.slots + slot;
@@ -31,12 +39,18 @@ __device__ inline void finish_output(const DeviceStep& step, const LayerParts& l
     const RowPart* parts = layer.parts.output + static_cast<std::size_t>(index * layer.output_blocks);
     sum = sum_parts(parts, layer.output_blocks);
   }
+  const bool shares = step.capture.contribution != nullptr;
+  const float whole = shares ? slots_norm(layer, token) : 0.0f;
   if (lane_index() != 0) return;
   const std::size_t at = (static_cast<std::size_t>(layer.moe_layer) * static_cast<std::size_t>(step.tokens) +
                           static_cast<std::size_t>(token)) *
                              static_cast<std::size_t>(step.slots) +
                          static_cast<std::size_t>(slot);
   OutputProbe::routed(step.capture).store(at, sum.squares, sum.peak, scale);
+  const bool adds = scale != 0.0f && whole > 0.0f;
+  if (shares)
+    step.capture.contribution[at] =
+        adds ? fabsf(layer.slots.weight[index]) * scale * sqrtf(sum.squares) / whole : 0.0f;
 }
 
 /// The shared expert by one warp.
@@ -69,7 +83,8 @@ __global__ void finish_probes(const DeviceStep* step, const LayerParts* layers) 
   const LayerParts& layer = layers[layer_index];
   const DeviceCapture& capture = step->capture;
   const int at = layer_index * step->tokens + token;
-  if (capture.output_norm != nullptr && layer.routing != nullptr) {
+  const bool outputs = capture.output_norm != nullptr || capture.contribution != nullptr;
+  if (outputs && layer.routing != nullptr) {
     for (int slot = warp_index(); slot < step->slots; slot += warps_per_block())
       finish_output(*step, layer, token, slot);
     if (layer.shared != nullptr && warp_index() == warps_per_block() - 1) finish_shared(*step, layer, token);

@@ -136,7 +136,7 @@ __device__ inline Peak block_peak(Peak peak, Peak* scratch) {
   return peak;
 }
 
-/// Where the probes of an expert's outputs write: ||f_e||, max |f_e| and its channel.
+/// Where the probes of an expert's outputs write: ||f_e||, max |f_e| and its channel; null: the probe is off.
 struct OutputProbe {
   float* norm;
   float* most;
@@ -150,6 +150,7 @@ struct OutputProbe {
   }
   /// An edit multiplies the output by `scale`.
   __device__ void store(std::size_t at, float squares, const Peak& peak, float scale) const {
+    if (norm == nullptr) return;
     norm[at] = sqrtf(squares) * scale;
     most[at] = peak.value * scale;
     channel[at] = peak.channel;

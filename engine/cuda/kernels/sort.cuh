@@ -157,6 +157,31 @@ __device__ inline void store_output(const OutputProbe& probe, const WarpParts& p
   if (lane_index() == 0) probe.store(to, squares, peak, fabsf(scale));
 }
 
+/// The probe of what one slot adds to the sum of the slots, whose norm is `whole`, by one warp.
+__device__ inline void store_share(float* share, const WarpParts& parts, int at, float factor, float whole,
+                                   std::size_t to) {
+  float squares = 0;
+  if (factor != 0.0f)
+    squares = warp_sum(lane_index() < kPartsOfASlot ? parts.squares[at][lane_index()] : 0.0f);
+  if (lane_index() == 0) share[to] = whole > 0.0f ? fabsf(factor) * sqrtf(squares) / whole : 0.0f;
+}
+
+/// ||sum over slots of factor * output[row]||, by the whole block. `row_of(slot)` is null where the slot adds
+/// nothing.
+template <class RowOf, class FactorOf>
+__device__ inline float sum_norm(int slots, int width, float* scratch, RowOf&& row_of, FactorOf&& factor_of) {
+  float squares = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads) {
+    float sum = 0;
+    for (int slot = 0; slot < slots; ++slot) {
+      const float* row = row_of(slot);
+      if (row != nullptr) sum += factor_of(slot) * row[i];
+    }
+    squares += sum * sum;
+  }
+  return sqrtf(block_sum<kPartsOfASlot>(squares, scratch));
+}
+
 /// hidden[token] += sum over slots, in their order, of weight * scale * output[row]; the probes of the
 /// outputs and of the hidden state are taken where the values pass anyway. Blocks: tokens from `first_token`
 /// on. Dynamic shared memory: `width` floats.
@@ -166,29 +191,36 @@ __global__ void __launch_bounds__(kRowThreads)
   __shared__ float squares[kMeasuredSlots][kPartsOfASlot];
   __shared__ Peak peak[kMeasuredSlots][kPartsOfASlot];
   __shared__ Peak peaks[kPartsOfASlot];
+  __shared__ float total[kPartsOfASlot];
   const WarpParts parts{squares, peak};
   auto* sums = reinterpret_cast<float*>(dynamic_shared());
   const int token = first_token + static_cast<int>(blockIdx.x);
   if (token >= step->tokens) return;
   const DeviceCapture& capture = step->capture;
-  const bool measured = capture.output_norm != nullptr;
+  const bool measured = capture.output_norm != nullptr || capture.contribution != nullptr;
   const int first_slot = token * step->slots;
   const auto expert_of = [&](int slot) {
     return slot < routing->top_k ? slots.expert[first_slot + slot] : -1;
   };
   const auto scale_of = [&](int expert) { return expert >= 0 ? routing->output_scale[expert] : 0.0f; };
+  const auto factor_of = [&](int slot) {
+    return slots.weight[first_slot + slot] * scale_of(expert_of(slot));
+  };
+  const auto output_of = [&](int slot) -> const float* {
+    if (scale_of(expert_of(slot)) == 0.0f) return nullptr;
+    return output +
+           static_cast<std::size_t>(sorted.row_of_slot[first_slot + slot]) * static_cast<std::size_t>(width);
+  };
+  const float whole =
+      capture.contribution != nullptr ? sum_norm(step->slots, width, total, output_of, factor_of) : 0.0f;
   float* row = hidden + static_cast<std::size_t>(token) * static_cast<std::size_t>(width);
   for (int i = static_cast<int>(threadIdx.x); i < width; i += kRowThreads)
     sums[i] = row[i];
   for (int first = 0; first < step->slots; first += kMeasuredSlots) {
     const int end = min(first + kMeasuredSlots, step->slots);
     for (int slot = first; slot < end; ++slot) {
-      const float scale = scale_of(expert_of(slot));
-      if (scale == 0.0f) continue;
-      const int index = first_slot + slot;
-      add_output(
-          output + static_cast<std::size_t>(sorted.row_of_slot[index]) * static_cast<std::size_t>(width),
-          slots.weight[index] * scale, width, sums, slot - first, parts, measured);
+      if (const float* from = output_of(slot); from != nullptr)
+        add_output(from, factor_of(slot), width, sums, slot - first, parts, measured);
     }
     if (!measured) continue;
     __syncthreads();
@@ -199,6 +231,9 @@ __global__ void __launch_bounds__(kRowThreads)
                                  static_cast<std::size_t>(step->slots) +
                              static_cast<std::size_t>(slot);
       store_output(OutputProbe::routed(capture), parts, slot - first, expert, scale_of(expert), to);
+      if (capture.contribution != nullptr)
+        store_share(capture.contribution, parts, slot - first, expert >= 0 ? factor_of(slot) : 0.0f, whole,
+                    to);
     }
     __syncthreads();
   }

@@ -75,6 +75,7 @@ class Layer {
   void take_slot(int slot, int slots, SeenSlots& seen) const;
   void see_slots(int slots, const SeenSlots& seen) const;
   void measure_slot(int slot, const Choice& choice);
+  void measure_sum(const RoutedRows& rows, const float* sum);
   void measure_shared();
   void see(const char* name, const float* values, int columns) const {
     step_.see(name, index_, values, tokens_, columns);
@@ -202,12 +203,25 @@ void Layer::see_slots(int slots, const SeenSlots& seen) const {
 /// f_e of a slot of every token; those behind the layer's own slots are empty.
 void Layer::measure_slot(int slot, const Choice& choice) {
   const DeviceCapture& capture = step_.input.capture;
-  if (capture.output_norm == nullptr) return;
   const std::size_t first =
       moe_row_ * static_cast<std::size_t>(choice.stride) + static_cast<std::size_t>(slot);
+  if (capture.contribution != nullptr)
+    warps(queue_, &measure, values(1), room_.down, width_, choice, nullptr,
+          Measures{capture.contribution + first, nullptr, nullptr, choice.stride});
+  if (capture.output_norm == nullptr) return;
   warps(queue_, &measure, values(1), room_.down, width_, choice, step_.routing.layer(index_),
         Measures{capture.output_norm + first, capture.output_max + first, capture.output_channel + first,
                  choice.stride});
+}
+
+/// What the slots add to the sum, whose norms measure_slot() has left.
+void Layer::measure_sum(const RoutedRows& rows, const float* sum) {
+  float* contribution = step_.input.capture.contribution;
+  if (contribution == nullptr) return;
+  warps(queue_, &measure, values(1), sum, width_, Choice{}, nullptr,
+        Measures{room_.sum_norm, nullptr, nullptr, 1});
+  threads(queue_, &share, values(rows.slots), rows.factor, rows.top_k, rows.slots, room_.sum_norm,
+          contribution + moe_row_ * static_cast<std::size_t>(rows.slots));
 }
 
 void Layer::measure_shared() {
@@ -260,6 +274,7 @@ void Layer::routed(const float* x, float* sum) {
     }
     measure_slot(slot, choice);
   }
+  measure_sum(rows, sum);
   if (step_.observer != nullptr) see_slots(rows.top_k, seen);
   see(named::kExpertSum, sum, width_);
 }
@@ -401,6 +416,7 @@ Room Room::place(const ModelConfig& config, const BackendOptions& options, Arena
   room.slots = arena.take<RoutedSlot>(CheckedSize(batch) * CheckedSize(most.experts));
   room.expert = arena.take<std::int32_t>(CheckedSize(batch) * CheckedSize(most.experts));
   room.shared_weight = take(1);
+  room.sum_norm = take(1);
   room.first_token = take(most.heads);
   room.scores = arena.take<float>(CheckedSize(room.attended) * CheckedSize(of_a_token));
   room.logits = arena.take<float>(CheckedSize(room.head_rows) * CheckedSize(config.vocab_size));

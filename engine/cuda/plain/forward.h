@@ -22,6 +22,7 @@ struct Room {
   std::int32_t* expert;
   float *weight, *factor;
   float* shared_weight;  ///< [B]
+  float* sum_norm;       ///< [B] of the sum over a token's slots, for a probe
   float* logits;         ///< [head_rows, vocab]
   unsigned* not_finite;  ///< [1 + layers] of the embedding and after each layer
   int attended = 1;      ///< tokens whose heads attend at a time

@@ -212,7 +212,8 @@ __global__ void note_routing(std::size_t count, const RouterRule* rule, RoutedRo
     capture.router_logits[at(row + t, capture.experts) + static_cast<std::size_t>(e)] = logits[e];
 }
 
-/// Where a probe of rows writes: of token t at [t * stride]. `norm` may be null.
+/// Where a probe of rows writes: of token t at [t * stride]. `norm` may be null, and so may `most` with
+/// `channel`.
 struct Measures {
   float* norm = nullptr;
   float* most = nullptr;
@@ -243,8 +244,21 @@ __global__ void measure(std::size_t count, const float* x, int columns, Choice c
   if (lane_index() != 0) return;
   const std::size_t place = at(t, to.stride);
   if (to.norm != nullptr) to.norm[place] = sqrtf(squares) * scale;
+  if (to.most == nullptr) return;
   to.most[place] = peak.value * scale;
   to.channel[place] = peak.channel;
+}
+
+/// norm[t, slot] = norm of what the slot adds over that of the sum; a slot behind the layer's own adds
+/// nothing. `factor`: [tokens, top_k].
+__global__ void share(std::size_t count, const float* factor, int top_k, int slots, const float* whole,
+                      float* norm) {
+  const std::size_t i = this_thread();
+  if (i >= count) return;
+  const std::size_t t = i / static_cast<std::size_t>(slots);
+  const int slot = static_cast<int>(i % static_cast<std::size_t>(slots));
+  const float of = slot < top_k ? fabsf(factor[at(t, top_k) + static_cast<std::size_t>(slot)]) : 0.0f;
+  norm[i] = whole[t] > 0 && of > 0 ? of * norm[i] / whole[t] : 0.0f;
 }
 
 /// Raises the flag when a value is NaN or infinite.

@@ -152,6 +152,7 @@ struct OutputParts {
   RowPart* output = nullptr;  ///< [tokens][slots][blocks]
   RowPart* hidden = nullptr;  ///< [tokens][blocks]
   bool alone = false;         ///< one expert a token: output is [tokens][blocks]
+  float* sum = nullptr;       ///< [tokens][blocks] squares of the sum over the slots; null: nobody asks
 };
 
 /// What the kernels of one decoder layer left for the probes of a decode step.

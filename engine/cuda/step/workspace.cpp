@@ -92,6 +92,7 @@ void Workspace::place(const ModelConfig& config, const BackendOptions& options, 
   const CheckedSize shared(config.has_shared_expert() ? 1 : 0);
   shared_expert_parts = arena.take<RowPart>(shared * decoding * CheckedSize(output_blocks));
   hidden_parts = arena.take<RowPart>(decoding * CheckedSize(output_blocks));
+  sum_parts = arena.take<float>(decoding * CheckedSize(output_blocks));
   layer_parts = arena.take<LayerParts>(CheckedSize(layers));
   logits = arena.take<float>(CheckedSize(head_rows) * CheckedSize(config.vocab_size));
   candidate_parts = place_candidates(arena, CheckedSize(head_rows) * CheckedSize(shares));

@@ -62,6 +62,7 @@ struct Workspace {
   RowPart* output_parts = nullptr;         ///< [layers, D, decode_slots, output_blocks]
   RowPart* shared_expert_parts = nullptr;  ///< [layers, D, output_blocks]
   RowPart* hidden_parts = nullptr;         ///< [layers, D, output_blocks]
+  float* sum_parts = nullptr;              ///< [layers, D, output_blocks]
   LayerParts* layer_parts = nullptr;       ///< [layers]
   unsigned* arrived = nullptr;             ///< [1] blocks of the router
   unsigned* not_finite = nullptr;          ///< [2] hidden state, logits: raised by check_finite
@@ -82,7 +83,7 @@ struct Workspace {
     const std::size_t tokens = static_cast<std::size_t>(layer) * kDecodeTokens;
     const auto blocks = static_cast<std::size_t>(output_blocks);
     return {output_parts + tokens * static_cast<std::size_t>(decode_slots) * blocks,
-            hidden_parts + tokens * blocks};
+            hidden_parts + tokens * blocks, false, sum_parts + tokens * blocks};
   }
 
   /// Where its shared expert does.

@@ -54,6 +54,42 @@ TEST(CpuBackend, TheNumberOfThreadsDoesNotChangeALogit) {
   }
 }
 
+/// Takes what the probes see.
+class Blocks final : public CaptureSink {
+ public:
+  std::unique_ptr<CaptureBlock> acquire() override { return std::make_unique<CaptureBlock>(); }
+  Status deliver(std::unique_ptr<CaptureBlock> block) override {
+    last = std::move(block);
+    return {};
+  }
+  std::unique_ptr<CaptureBlock> last;
+};
+
+TEST(CpuBackend, LayersOfDifferentWidthKeepTheirRouterLogitsWhereTheReferenceDoes) {
+  ModelConfig config = testing::tiny_config();
+  config.layers[0].router.experts = 5;
+  const auto model = testing::random_model(config, FormatId::f32);
+  Blocks fast;
+  Blocks plain;
+  for (Blocks* blocks : {&fast, &plain}) {
+    BackendOptions options = options_for(MathMode::f32, 1);
+    options.plain = blocks == &plain;
+    auto session = Session::create(model, options);
+    ASSERT_TRUE(session) << session.error().message;
+    (*session)->set_capture({.router_logits = true}, blocks);
+    ASSERT_TRUE((*session)->step({tokens(3), {{0, 0, 3}}, LogitsWanted::all}));
+  }
+  const std::vector<float>& logits = fast.last->router_logits;
+  ASSERT_EQ(logits.size(), std::size_t{2 * 3 * 8});
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const bool absent = i < 3 * 8 && i % 8 >= 5;
+    EXPECT_EQ(std::isnan(logits[i]), absent) << i;
+    if (!absent) {
+      EXPECT_NEAR(logits[i], plain.last->router_logits[i], 1e-4) << i;
+    }
+  }
+}
+
 TEST(CpuBackend, RunningTwiceGivesTheSameBits) {
   const auto model = testing::random_model(testing::tiny_config(), FormatId::bf16);
   const auto options = options_for(MathMode::bf16, 2);

@@ -84,21 +84,9 @@ void expect_bits(const std::vector<T>& actual, const std::vector<T>& expected, c
 }
 
 void expect_same_block(const CaptureBlock& actual, const CaptureBlock& expected) {
-  expect_bits(actual.expert, expected.expert, "expert");
-  expect_bits(actual.probability, expected.probability, "probability");
-  expect_bits(actual.weight, expected.weight, "weight");
-  expect_bits(actual.output_norm, expected.output_norm, "output_norm");
-  expect_bits(actual.output_max, expected.output_max, "output_max");
-  expect_bits(actual.output_channel, expected.output_channel, "output_channel");
-  expect_bits(actual.shared_norm, expected.shared_norm, "shared_norm");
-  expect_bits(actual.shared_max, expected.shared_max, "shared_max");
-  expect_bits(actual.shared_channel, expected.shared_channel, "shared_channel");
-  expect_bits(actual.entropy, expected.entropy, "entropy");
-  expect_bits(actual.hidden_max, expected.hidden_max, "hidden_max");
-  expect_bits(actual.hidden_channel, expected.hidden_channel, "hidden_channel");
-  expect_bits(actual.first_token_attention, expected.first_token_attention, "first_token_attention");
-  expect_bits(actual.router_logits, expected.router_logits, "router_logits");
-  expect_bits(actual.log_prob, expected.log_prob, "log_prob");
+  for_each_column(
+      [](const ProbeColumn& column, const auto& a, const auto& b) { expect_bits(a, b, column.name); }, actual,
+      expected);
 }
 
 void expect_close(const std::vector<float>& actual, const std::vector<float>& expected, MathMode math,
@@ -146,6 +134,7 @@ void expect_agreement(const SequenceRecord& actual, const SequenceRecord& expect
   expect_close(actual.weight, expected.weight, math, "weight");
   expect_close(actual.output_norm, expected.output_norm, math, "output_norm");
   expect_close(actual.output_max, expected.output_max, math, "output_max");
+  expect_close(actual.contribution, expected.contribution, math, "contribution");
   expect_close(actual.shared_norm, expected.shared_norm, math, "shared_norm");
   expect_close(actual.shared_max, expected.shared_max, math, "shared_max");
   if (math == MathMode::bf16) return;
