@@ -113,8 +113,11 @@ void record(const Options& options, const std::filesystem::path& file) {
     recorder->set_domain(0, domains[first / kSequence % 4]);
     auto block = recorder->acquire();
     const auto tokens = static_cast<int>(std::min<std::int64_t>(kSequence, options.tokens - first));
-    block->prepare(CaptureRequest::standard(), tokens, options.layers, options.layers, options.top_k,
-                   options.experts);
+    block->prepare(CaptureRequest::standard(), {.tokens = tokens,
+                                                .layers = options.layers,
+                                                .moe_layers = options.layers,
+                                                .slots = options.top_k,
+                                                .experts = options.experts});
     fill(options, first, random, *block);
     must(recorder->deliver(std::move(block)));
   }
