@@ -173,7 +173,10 @@ TEST(Spec, ItsTableOfProbesIsThatOfTheProgramAndOfTheFile) {
                                         query.text(2), query.text(3), query.text(4));
     EXPECT_NE(std::find(rows.begin(), rows.end(), row), rows.end()) << row;
   }
-  EXPECT_EQ(described, rows.size() - 1) << "once for both runs, and without the router's logits";
+  const auto recorded = std::count_if(kStored.begin(), kStored.end(), [](const ProbeColumn& column) {
+    return column.probes[0] == nullptr || column.measured(CaptureRequest::standard());
+  });
+  EXPECT_EQ(described, static_cast<std::size_t>(recorded)) << "once for both runs";
 }
 
 TEST(Spec, TheFileSaysWhatItIs) {
