@@ -9,6 +9,7 @@
 #include "views/widgets/generation_panel.h"
 #include "views/widgets/heatmap_panel.h"
 #include "views/widgets/inspector.h"
+#include "views/widgets/layers_view.h"
 #include "views/widgets/outlier_chart.h"
 #include "views/widgets/runs_panel.h"
 #include "views/widgets/table_panel.h"
@@ -35,6 +36,7 @@ constexpr ViewRow kViews[] = {
     {"compare", QT_TRANSLATE_NOOP("View", "Compare"), ViewArea::main, "Ctrl+Shift+K", make<CompareView>},
     {"runs", QT_TRANSLATE_NOOP("View", "Runs"), ViewArea::column, "Ctrl+R", make<RunsPanel>},
     {"edits", QT_TRANSLATE_NOOP("View", "Edits"), ViewArea::column, "Ctrl+Shift+E", make<EditsPanel>},
+    {"layers", QT_TRANSLATE_NOOP("View", "Layers"), ViewArea::column, "Ctrl+Shift+L", make<LayersView>},
     {"expert", QT_TRANSLATE_NOOP("View", "Expert"), ViewArea::details, "Ctrl+I", make<Inspector>},
     {"token", QT_TRANSLATE_NOOP("View", "Token"), ViewArea::details, "Ctrl+Shift+I", make<TokenPanel>},
     {"text", QT_TRANSLATE_NOOP("View", "Text"), ViewArea::text, "", make<GenerationPanel>},
