@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "views/widgets/compare_view.h"
+#include "views/widgets/domains_view.h"
 #include "views/widgets/edits_panel.h"
 #include "views/widgets/generation_panel.h"
 #include "views/widgets/heatmap_panel.h"
@@ -32,6 +33,7 @@ QWidget* make(ViewContext& context) {
 constexpr ViewRow kViews[] = {
     {"map", QT_TRANSLATE_NOOP("View", "Routing map"), ViewArea::main, "Ctrl+M", make<HeatmapPanel>},
     {"table", QT_TRANSLATE_NOOP("View", "Table"), ViewArea::main, "Ctrl+T", make<TablePanel>},
+    {"domains", QT_TRANSLATE_NOOP("View", "Domains"), ViewArea::main, "Ctrl+Shift+D", make<DomainsView>},
     {"outliers", QT_TRANSLATE_NOOP("View", "Outliers"), ViewArea::main, "Ctrl+U", make<OutlierChart>},
     {"compare", QT_TRANSLATE_NOOP("View", "Compare"), ViewArea::main, "Ctrl+Shift+K", make<CompareView>},
     {"runs", QT_TRANSLATE_NOOP("View", "Runs"), ViewArea::column, "Ctrl+R", make<RunsPanel>},
