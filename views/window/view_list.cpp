@@ -13,6 +13,7 @@
 #include "views/widgets/layers_view.h"
 #include "views/widgets/outlier_chart.h"
 #include "views/widgets/runs_panel.h"
+#include "views/widgets/strings_view.h"
 #include "views/widgets/table_panel.h"
 #include "views/widgets/token_panel.h"
 #include "views/widgets/view_context.h"
@@ -40,6 +41,7 @@ constexpr ViewRow kViews[] = {
     {"edits", QT_TRANSLATE_NOOP("View", "Edits"), ViewArea::column, "Ctrl+Shift+E", make<EditsPanel>},
     {"layers", QT_TRANSLATE_NOOP("View", "Layers"), ViewArea::column, "Ctrl+Shift+L", make<LayersView>},
     {"expert", QT_TRANSLATE_NOOP("View", "Expert"), ViewArea::details, "Ctrl+I", make<Inspector>},
+    {"strings", QT_TRANSLATE_NOOP("View", "Strings"), ViewArea::more, "Ctrl+J", make<StringsView>},
     {"token", QT_TRANSLATE_NOOP("View", "Token"), ViewArea::details, "Ctrl+Shift+I", make<TokenPanel>},
     {"text", QT_TRANSLATE_NOOP("View", "Text"), ViewArea::text, "", make<GenerationPanel>},
 };

@@ -4,6 +4,7 @@
 
 #include <QComboBox>
 #include <QDockWidget>
+#include <QLabel>
 #include <QTableView>
 
 #include "engine/run/session.h"
@@ -125,6 +126,27 @@ TEST_F(DomainsTest, ARunWithoutDomainsSaysWhatIsMissing) {
   auto& domain = part<QComboBox>("domain");
   EXPECT_TRUE(wait_until([&] { return !domain.isEnabled(); }));
   EXPECT_FALSE(has_values());
+}
+
+class StringsTest : public DomainTrace {};
+
+TEST_F(StringsTest, AreThoseOfTheSelectedExpertWithExamples) {
+  open_domains();
+  EXPECT_FALSE(part<QDockWidget>("strings_dock").isVisible()) << "nothing is selected";
+  workbench_.selection().set_cell({1, 4});
+  ASSERT_TRUE(wait_until([this] { return part<QDockWidget>("strings_dock").isVisible(); }));
+  window_.show_view("strings");
+  auto& table = part<QTableView>("strings");
+  ASSERT_TRUE(wait_until([&] { return table.model()->rowCount() > 0; }));
+  EXPECT_TRUE(table.isColumnHidden(0)) << "the layer is the selected one";
+  auto& examples = part<QLabel>("string_examples");
+  EXPECT_TRUE(wait_until([&] { return examples.text().contains("<a href="); }));
+  Q_EMIT examples.linkActivated("3");
+  EXPECT_EQ(workbench_.selection().token(), 3);
+  const QString first = examples.text();
+  const int cells = table.model()->rowCount();
+  workbench_.selection().set_cell({2, 9});
+  EXPECT_TRUE(wait_until([&] { return table.model()->rowCount() != cells || examples.text() != first; }));
 }
 
 }  // namespace
