@@ -33,6 +33,8 @@ QString number_row(const QString& name, const QString& value) {
 
 const QString kNothing = QStringLiteral("–");
 constexpr int kNumberRows = 9;
+constexpr int kBeside = 480;             // pixels: from here on lists stand beside each other
+constexpr int kWidestNumbers = 320;      // pixels: a name and its number belong together
 constexpr qsizetype kLongestToken = 24;  // characters in the table
 
 QLabel* make_label() {
@@ -65,6 +67,7 @@ QWidget* Inspector::make_content() {
   numbers_->setObjectName(QStringLiteral("inspector_numbers"));
   // As high for every expert, whatever script its token is in: the links below stay in their place.
   numbers_->setWordWrap(false);
+  numbers_->setMaximumWidth(kWidestNumbers);
   numbers_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
   numbers_->setFixedHeight(kNumberRows * (numbers_->fontMetrics().lineSpacing() + 2) + 4);
   measured_ = make_measured();
@@ -114,17 +117,31 @@ QWidget* Inspector::make_measured() {
     connect(label, &QLabel::linkActivated, this, &Inspector::follow_link);
   }
   auto* box = new QWidget;
-  auto* layout = new QVBoxLayout(box);
-  layout->setContentsMargins(0, 0, 0, 0);
-  layout->setSpacing(6);
-  routed_ = {add_heading(*layout, tr("Share of tokens over time")), load_};
-  layout->addWidget(load_);
-  routed_.insert(routed_.end(), {add_heading(*layout, tr("Neighbours in the ranking")), neighbours_});
-  layout->addWidget(neighbours_);
-  tokens_heading_ = add_heading(*layout, tr("Tokens with the largest weight"));
-  layout->addWidget(tokens_);
-  layout->addStretch(1);  // room that is left over is below, and spreads nothing
+  halves_ = new QBoxLayout(QBoxLayout::TopToBottom, box);
+  halves_->setContentsMargins(0, 0, 0, 0);
+  halves_->setSpacing(6);
+  auto* when = new QVBoxLayout;
+  routed_ = {add_heading(*when, tr("Share of tokens over time")), load_};
+  when->addWidget(load_);
+  routed_.insert(routed_.end(), {add_heading(*when, tr("Neighbours in the ranking")), neighbours_});
+  when->addWidget(neighbours_);
+  auto* which = new QVBoxLayout;
+  tokens_heading_ = add_heading(*which, tr("Tokens with the largest weight"));
+  which->addWidget(tokens_);
+  // Room that is left over is below, and spreads nothing.
+  for (QVBoxLayout* half : {when, which}) {
+    half->setSpacing(6);
+    half->addStretch(1);
+    halves_->addLayout(half, half == when ? 2 : 3);
+  }
   return box;
+}
+
+/// Beside each other in the wide column of a large window.
+void Inspector::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  halves_->setDirection(width() >= kBeside ? QBoxLayout::LeftToRight : QBoxLayout::TopToBottom);
+  halves_->setSpacing(width() >= kBeside ? 24 : 6);
 }
 
 QWidget* Inspector::make_buttons(ExpertActions& actions) {

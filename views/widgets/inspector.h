@@ -7,7 +7,7 @@
 
 #include "views/models/trace_view.h"
 
-class QGridLayout;
+class QBoxLayout;
 class QLabel;
 class QVBoxLayout;
 
@@ -25,6 +25,9 @@ class Inspector final : public QWidget {
   Q_OBJECT
  public:
   explicit Inspector(ViewContext& context);
+
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
 
  private:
   QWidget* make_content();
@@ -47,6 +50,7 @@ class Inspector final : public QWidget {
   QLabel* neighbours_ = nullptr;
   QLabel* tokens_heading_ = nullptr;
   QLabel* tokens_ = nullptr;
+  QBoxLayout* halves_ = nullptr;
   std::vector<QWidget*> routed_;  ///< what a shared expert has not
   QWidget* measured_ = nullptr;   ///< what needs a recorded run
   QLabel* comparison_ = nullptr;  ///< with a baseline; last, so that it moves nothing

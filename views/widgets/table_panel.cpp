@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "views/models/subject.h"
+#include "views/widgets/table_look.h"
 
 namespace expertscope {
 
@@ -24,14 +25,7 @@ TablePanel::TablePanel(Subject& subject, QWidget* parent)
   table_->setModel(sorted_);
   table_->setSortingEnabled(true);
   table_->sortByColumn(ExpertTableModel::kLayer, Qt::AscendingOrder);
-  table_->setSelectionBehavior(QAbstractItemView::SelectRows);
-  table_->setAlternatingRowColors(true);
-  table_->setFrameShape(QFrame::NoFrame);
-  table_->setShowGrid(false);
-  table_->verticalHeader()->hide();
-  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 6);
-  table_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
-  table_->horizontalHeader()->setResizeContentsPrecision(40);  // rows measured: 6144 would take a while
+  look_like_a_table(*table_);
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->addWidget(table_);

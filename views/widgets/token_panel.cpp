@@ -10,6 +10,7 @@
 #include "views/models/numbers.h"
 #include "views/models/subject.h"
 #include "views/models/token_text.h"
+#include "views/widgets/table_look.h"
 
 namespace expertscope {
 
@@ -21,15 +22,7 @@ TokenPanel::TokenPanel(Subject& subject, QWidget* parent)
   table_->setObjectName(QStringLiteral("token_slots"));
   table_->setAccessibleName(tr("Experts of the selected token"));
   table_->setModel(&slots_);
-  table_->setSelectionBehavior(QAbstractItemView::SelectRows);
-  table_->setFrameShape(QFrame::NoFrame);
-  table_->setShowGrid(false);
-  table_->setAlternatingRowColors(true);
-  table_->verticalHeader()->hide();
-  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 6);
-  table_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
-  table_->horizontalHeader()->setResizeContentsPrecision(40);  // rows measured: 6144 would take a while
-  table_->horizontalHeader()->setMinimumSectionSize(30);
+  look_like_a_table(*table_);
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(0);

@@ -26,6 +26,11 @@ QString title_of(const char* title) {
   return QCoreApplication::translate("View", title);
 }
 
+/// There only while something is selected.
+bool comes_and_goes(const ViewRow& row) {
+  return row.area == ViewArea::details || row.area == ViewArea::more;
+}
+
 /// In front of a preset other than the first, which shows all that are in front of none.
 bool leads_a_preset(const char* id) {
   return std::any_of(presets().begin(), presets().end(), [id](const Preset& preset) {
@@ -116,7 +121,8 @@ void Frame::place_docks() {
   window_.addDockWidget(Qt::RightDockWidgetArea, head(ViewArea::details), Qt::Vertical);
   window_.addDockWidget(Qt::BottomDockWidgetArea, head(ViewArea::text));
   for (const Panel& panel : panels_) {
-    QDockWidget* first = head(panel.row->area);
+    const ViewArea area = panel.row->area;
+    QDockWidget* first = head(area == ViewArea::more ? ViewArea::details : area);
     if (panel.dock != nullptr && panel.dock != first) window_.tabifyDockWidget(first, panel.dock);
   }
   for (const ViewArea area : {ViewArea::column, ViewArea::details}) {
@@ -131,8 +137,8 @@ void Frame::make_actions() {
     action->setShortcut(QKeySequence(QLatin1String(panel.row->shortcut)));
     connect(action, &QAction::triggered, this, [this, id = panel.row->id] { raise(QLatin1String(id)); });
     view_actions_ << action;
-    const bool comes_and_goes = panel.row->area == ViewArea::details;
-    if (panel.dock != nullptr && !comes_and_goes) window_actions_ << panel.dock->toggleViewAction();
+    if (panel.dock != nullptr && !comes_and_goes(*panel.row))
+      window_actions_ << panel.dock->toggleViewAction();
   }
   auto* separator = new QAction(&window_);
   separator->setSeparator(true);
@@ -192,11 +198,12 @@ void Frame::follow_title(const Panel& panel) {
   const auto show = [this, panel] {
     const QString title = panel.view->windowTitle();
     panel.dock->setWindowTitle(title.isEmpty() ? title_of(panel.row->title) : title);
-    if (panel.row->area != ViewArea::details) return;
+    if (!comes_and_goes(*panel.row)) return;
     show_details();
+    if (panel.row->area == ViewArea::more) return;
     // What was selected comes to the front, but not from under the mouse: a list of details leads to others.
     const bool used = std::any_of(panels_.begin(), panels_.end(), [this](const Panel& other) {
-      return other.row->area == ViewArea::details && other.dock->isAncestorOf(window_.focusWidget());
+      return comes_and_goes(*other.row) && other.dock->isAncestorOf(window_.focusWidget());
     });
     if (!title.isEmpty() && !used) panel.dock->raise();
   };
@@ -208,7 +215,7 @@ void Frame::follow_title(const Panel& panel) {
 void Frame::show_details() {
   bool any = false;
   for (const Panel& panel : panels_) {
-    if (panel.row->area != ViewArea::details) continue;
+    if (!comes_and_goes(*panel.row)) continue;
     const bool says = content_ && column_->isChecked() && !panel.view->windowTitle().isEmpty();
     any = any || (says && panel.dock->isHidden());
     panel.dock->setVisible(says);
@@ -228,7 +235,7 @@ void Frame::raise(const QString& id) {
   for (const Panel& panel : panels_) {
     if (panel.row->id != id) continue;
     if (panel.dock != nullptr) {
-      if (panel.row->area != ViewArea::details) panel.dock->show();
+      if (!comes_and_goes(*panel.row)) panel.dock->show();
       panel.dock->raise();
       panel.view->setFocus();
       return;
@@ -288,7 +295,7 @@ void Frame::restore_default() {
   window_.restoreState(default_state_, kStateVersion);
   column_->setChecked(true);
   for (const Panel& panel : panels_) {
-    if (panel.dock != nullptr && panel.row->area != ViewArea::details) panel.dock->show();
+    if (panel.dock != nullptr && !comes_and_goes(*panel.row)) panel.dock->show();
   }
   head(ViewArea::column)->raise();
   show_details();

@@ -5,12 +5,15 @@
 #include <type_traits>
 
 #include "views/widgets/compare_view.h"
+#include "views/widgets/domains_view.h"
 #include "views/widgets/edits_panel.h"
 #include "views/widgets/generation_panel.h"
 #include "views/widgets/heatmap_panel.h"
 #include "views/widgets/inspector.h"
+#include "views/widgets/layers_view.h"
 #include "views/widgets/outlier_chart.h"
 #include "views/widgets/runs_panel.h"
+#include "views/widgets/strings_view.h"
 #include "views/widgets/table_panel.h"
 #include "views/widgets/token_panel.h"
 #include "views/widgets/view_context.h"
@@ -31,11 +34,14 @@ QWidget* make(ViewContext& context) {
 constexpr ViewRow kViews[] = {
     {"map", QT_TRANSLATE_NOOP("View", "Routing map"), ViewArea::main, "Ctrl+M", make<HeatmapPanel>},
     {"table", QT_TRANSLATE_NOOP("View", "Table"), ViewArea::main, "Ctrl+T", make<TablePanel>},
+    {"domains", QT_TRANSLATE_NOOP("View", "Domains"), ViewArea::main, "Ctrl+Shift+D", make<DomainsView>},
     {"outliers", QT_TRANSLATE_NOOP("View", "Outliers"), ViewArea::main, "Ctrl+U", make<OutlierChart>},
     {"compare", QT_TRANSLATE_NOOP("View", "Compare"), ViewArea::main, "Ctrl+Shift+K", make<CompareView>},
     {"runs", QT_TRANSLATE_NOOP("View", "Runs"), ViewArea::column, "Ctrl+R", make<RunsPanel>},
     {"edits", QT_TRANSLATE_NOOP("View", "Edits"), ViewArea::column, "Ctrl+Shift+E", make<EditsPanel>},
+    {"layers", QT_TRANSLATE_NOOP("View", "Layers"), ViewArea::column, "Ctrl+Shift+L", make<LayersView>},
     {"expert", QT_TRANSLATE_NOOP("View", "Expert"), ViewArea::details, "Ctrl+I", make<Inspector>},
+    {"strings", QT_TRANSLATE_NOOP("View", "Strings"), ViewArea::more, "Ctrl+J", make<StringsView>},
     {"token", QT_TRANSLATE_NOOP("View", "Token"), ViewArea::details, "Ctrl+Shift+I", make<TokenPanel>},
     {"text", QT_TRANSLATE_NOOP("View", "Text"), ViewArea::text, "", make<GenerationPanel>},
 };

@@ -15,8 +15,10 @@ struct ViewContext;
 enum class ViewArea : std::uint8_t {
   main,     ///< a tab over the map's place
   column,   ///< a tab of the side column
-  details,  ///< below these: about what is selected, gone while its window title is empty
-  text,     ///< along the lower edge
+  details,  ///< below these: about what is selected, which brings it to the front; gone while its window
+            ///< title is empty
+  more,  ///< behind the details, the same without coming to the front
+  text,  ///< along the lower edge
 };
 
 /// A view: the window makes it, places it, lists it in its menus and on the sheet of shortcuts.

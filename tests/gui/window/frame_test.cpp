@@ -104,7 +104,7 @@ TEST_F(FrameTest, PanelsHaveTitleBarsOnlyWhileTheLayoutIsUnlocked) {
 
 TEST_F(FrameTest, AnArrangementHasItsViewsAsTabs) {
   open_model();
-  EXPECT_EQ(tabs(), (QStringList{"Routing map", "Table"}));
+  EXPECT_EQ(tabs(), (QStringList{"Routing map", "Table", "Domains"}));
   QTest::keyClick(&window_, Qt::Key_2, Qt::AltModifier);
   EXPECT_EQ(tabs(), (QStringList{"Outliers", "Table", "Routing map"}));
   window_.show_view("compare");
