@@ -313,9 +313,7 @@ Analysis strings_analysis() {
         0,
         {"count", "share"}}},
       {string_table(), example_table()},
-      run,
-      {},
-      true};
+      run};
 }
 
 }  // namespace expertscope
