@@ -12,15 +12,15 @@ namespace expertscope {
 namespace {
 
 std::string shape(const RunInfo& run) {
-  return fmt::format("{} layers x {} experts, top-{}", run.layers, run.experts, run.top_k);
+  const bool shared = std::count(run.shared_layer.begin(), run.shared_layer.end(), 1) > 0;
+  return fmt::format("{} layers x {} experts{}, top-{}", run.layers, run.experts,
+                     shared ? " and a shared one" : "", run.top_k);
 }
 
 std::string architecture(const RunInfo& run) {
   const auto moe = std::count(run.moe_layer.begin(), run.moe_layer.end(), 1);
-  const auto shared = std::count(run.shared_layer.begin(), run.shared_layer.end(), 1);
   std::string text = fmt::format("{}: {}", run.architecture, shape(run));
   if (moe != run.layers) text += fmt::format(", {} of the layers with a router", moe);
-  if (shared > 0) text += fmt::format(", a shared expert in {}", shared);
   return text + fmt::format(", hidden size {}", run.hidden_size);
 }
 

@@ -229,7 +229,7 @@ TEST_F(CliBackend, ATraceSaysWhatRanAndWhy) {
   EXPECT_EQ(runs[1]["backend_reason"], "asked for");
   EXPECT_TRUE(runs[1]["device"].is_null());
   EXPECT_THAT(run_cli({"info", scratch_ / "t.db"}).out,
-              HasSubstr("NVIDIA Fake, 8.0 GiB, GPU-fake-0, driver 999.1, CUDA 13.0"));
+              HasSubstr("NVIDIA Fake, 8.0 GiB of memory, driver 999.1, CUDA 13.0"));
 
   ASSERT_EQ(run_cli({"report", scratch_ / "t.db", "--run", "1", "--out", scratch_ / "r.html"}).exit_code, 0);
   const std::string html = read_file(scratch_ / "r.html");

@@ -50,9 +50,10 @@ TEST(RunFacts, SayDenseLayersSharedExpertsAndDroppedTokens) {
   other.moe_layer = {0, 1, 1, 1, 1, 1};
   other.shared_layer = {0, 1, 1, 1, 1, 1};
   other.dropped_tokens = 5;
-  EXPECT_EQ(value(other, "architecture"),
-            "Qwen3MoeForCausalLM: 6 layers x 16 experts, top-2, 5 of the layers with a router, "
-            "a shared expert in 5, hidden size 64");
+  EXPECT_EQ(
+      value(other, "architecture"),
+      "Qwen3MoeForCausalLM: 6 layers x 16 experts and a shared one, top-2, 5 of the layers with a router, "
+      "hidden size 64");
   EXPECT_EQ(value(other, "tokens"), "12\u202f345, and 5 dropped");
 }
 
