@@ -26,10 +26,13 @@ struct CaptureRequest {
   static constexpr CaptureRequest standard();
 };
 
+/// Which of the flags; by a name of its own, as nvcc writes what it stands for in another way than g++ wants.
+using ProbeFlag = bool CaptureRequest::*;
+
 /// A probe by the name that traces, options and exports know it by.
 struct Probe {
   const char* name;
-  bool CaptureRequest::*flag;
+  ProbeFlag flag;
   const char* meaning;
   bool standard = true;  ///< on unless somebody says otherwise; the others are options of the command line
 };
@@ -82,7 +85,7 @@ struct ProbeColumn {
   const char* name = "";
   Granularity granularity = Granularity::token;
   ColumnKind kind = ColumnKind::number;
-  std::array<bool CaptureRequest::*, 3> probes = {};  ///< each of which asks for it
+  std::array<ProbeFlag, 3> probes = {};  ///< each of which asks for it
   const char* unit = "";
   const char* meaning = "";
 

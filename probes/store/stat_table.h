@@ -38,7 +38,7 @@ struct StatColumn {
   StatKind kind;
   Member member;
   const char* meaning;
-  std::array<bool CaptureRequest::*, 2> probes = {};  ///< which measure it together; none: it is always there
+  std::array<ProbeFlag, 2> probes = {};  ///< which measure it together; none: it is always there
   std::array<LayerNumbers, 2> from = {};              ///< a sum over slots: of these, multiplied
   bool (*known)(const Stats&) = nullptr;              ///< whether a number came; null: 0 is one
   std::int64_t (*most)(const RunInfo&) = nullptr;     ///< of a count; null: the run's tokens
