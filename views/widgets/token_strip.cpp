@@ -71,6 +71,10 @@ void TokenChips::lay_out(int width) {
   }
 }
 
+double TokenChips::line_height() const {
+  return chip_height(font()) + kGap;
+}
+
 int TokenChips::heightForWidth(int width) const {
   const double height = chip_height(font());
   double x = kSide;
@@ -289,7 +293,11 @@ void TokenStrip::resizeEvent(QResizeEvent* event) {
 
 void TokenStrip::fit_height() {
   const int width = viewport()->width();
-  chips_->resize(width, std::max(chips_->heightForWidth(width), viewport()->height()));
+  const int height = viewport()->height();
+  // At the end the first line in sight is a whole one.
+  const double line = chips_->line_height();
+  const double lines_above = std::ceil(std::max(0, chips_->heightForWidth(width) - height) / line);
+  chips_->resize(width, height + static_cast<int>(std::lround(lines_above * line)));
 }
 
 }  // namespace expertscope

@@ -33,6 +33,8 @@ class TokenChips final : public QWidget {
   /// While it tells of a click: the token is under the mouse.
   bool is_clicked() const { return clicked_; }
 
+  /// From one line of chips to the next.
+  double line_height() const;
   bool hasHeightForWidth() const override { return true; }
   int heightForWidth(int width) const override;
 

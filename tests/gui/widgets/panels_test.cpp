@@ -323,6 +323,20 @@ class TokenStripTest : public ::testing::Test {
   TokenStrip strip_;
 };
 
+TEST_F(TokenStripTest, AtTheEndNoLineIsCutAboveOrBelow) {
+  for (const int height : {66, 80, 93, 105}) {
+    strip_.resize(300, height);
+    strip_.verticalScrollBar()->setValue(strip_.verticalScrollBar()->maximum());
+    const int top = strip_.verticalScrollBar()->value();
+    EXPECT_GT(top, 0);
+    for (std::int64_t token = 0; token < kPageTokens; ++token) {
+      const QRectF chip = strip_.chips().rect_of(token);
+      EXPECT_TRUE(chip.bottom() <= top || chip.top() >= top) << token << " in " << height;
+    }
+    EXPECT_LE(strip_.chips().rect_of(kPageTokens - 1).bottom(), top + strip_.viewport()->height());
+  }
+}
+
 TEST_F(TokenStripTest, ATokenOfAnotherPageIsShownWhenThePageArrives) {
   for (const bool from_end : {true, false}) {
     SCOPED_TRACE(from_end);
