@@ -52,8 +52,8 @@ bool together(const ProbeColumn& a, const ProbeColumn& b) {
 
 Result<BlockReader> BlockReader::open(const Database& database, std::int64_t run, int experts,
                                       ColumnFilter wanted) {
-  BlockReader reader(database, run, experts);
-  if (auto status = reader.read_columns(wanted); !status) return forward_error(status);
+  BlockReader reader(database, run, experts, wanted);
+  if (auto status = reader.read_columns(); !status) return forward_error(status);
   if (auto status = reader.prepare(); !status) return forward_error(status);
   return reader;
 }
@@ -64,7 +64,7 @@ tl::unexpected<Error> BlockReader::damaged(int layer, std::int64_t token, const 
               database_->file().string(), run_, where, token, what);
 }
 
-Status BlockReader::read_columns(ColumnFilter wanted) {
+Status BlockReader::read_columns() {
   auto query =
       database_->prepare("SELECT id, name, granularity, encoding FROM column ORDER BY id LIMIT 4097");
   if (!query) return forward_error(query);
@@ -81,7 +81,7 @@ Status BlockReader::read_columns(ColumnFilter wanted) {
       return fail(ErrorCode::format, "{}: damaged trace: column {} is one of a {}, not of a {}", file, name,
                   bounded_text(row.text(2), 64), name_of(kStored[column].granularity));
     }
-    if (!wanted(kStored[column])) return {};
+    if (!wanted_(kStored[column])) return {};
     for (const Encoding encoding : {Encoding::f32, Encoding::packed, Encoding::rounded}) {
       if (row.text(3) != name_of(encoding)) continue;
       known_.push_back({id, column, encoding});
@@ -137,11 +137,12 @@ std::string BlockReader::decode_column(const Statement& row, const Known& known,
 // The columns of a block that are measured together have to be there together.
 std::string BlockReader::check(const LayerColumns& block) const {
   const auto there = present(block);
-  for (const Known& a : known_) {
-    const bool slot = kStored[a.column].granularity == Granularity::slot;
-    if (slot && there[a.column] && !there[kExpertColumn]) return "there is no expert";
-    for (const Known& b : known_) {
-      if (there[a.column] != there[b.column] && together(kStored[a.column], kStored[b.column]))
+  // Of those that are wanted, also such as table `column` says nothing of.
+  for (std::size_t a = 0; a < kStoredColumns; ++a) {
+    if (!there[a]) continue;
+    if (kStored[a].granularity == Granularity::slot && !there[kExpertColumn]) return "there is no expert";
+    for (std::size_t b = 0; b < kStoredColumns; ++b) {
+      if (wanted_(kStored[b]) && !there[b] && together(kStored[a], kStored[b]))
         return "columns that are measured together are not all there";
     }
   }

@@ -51,9 +51,9 @@ class BlockReader {
     std::int64_t column = -1;
     auto operator<=>(const Place&) const = default;
   };
-  BlockReader(const Database& database, std::int64_t run, int experts)
-      : database_(&database), run_(run), experts_(experts) {}
-  Status read_columns(ColumnFilter wanted);
+  BlockReader(const Database& database, std::int64_t run, int experts, ColumnFilter wanted)
+      : database_(&database), run_(run), experts_(experts), wanted_(wanted) {}
+  Status read_columns();
   Status prepare();
   Status take_row(const Statement& row, int layer, LayerColumns& block);
   std::string decode_column(const Statement& row, const Known& known, LayerColumns& block);
@@ -63,6 +63,7 @@ class BlockReader {
   const Database* database_;
   std::int64_t run_;
   int experts_;
+  ColumnFilter wanted_;
   std::vector<Known> known_;  ///< by id
   Statement query_;
   StoredArrays<ProbeVector> buffers_;

@@ -241,6 +241,14 @@ TEST(BadTrace, ColumnsThatAreNotWhatTheyAreCalled) {
             std::string::npos);
 }
 
+TEST(BadTrace, AColumnThatTheTableOfColumnsLeavesOut) {
+  for (const char* name : {"generated", "sequence", "output_max", "weight", "expert", "hidden_channel"}) {
+    const auto sql = fmt::format("UPDATE column SET name = 'unheard of' WHERE name = '{}'", name);
+    EXPECT_NE(damaged_by(sql.c_str()).find("t.db: damaged trace: column_block of run "), std::string::npos)
+        << name;
+  }
+}
+
 TEST(BadTrace, AColumnOfALaterProgramIsPassedOver) {
   EXPECT_EQ(
       damaged_by("INSERT INTO column VALUES(99, 'more', 'head', 'lz', 'mm', 'of a later program');"
