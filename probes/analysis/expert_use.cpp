@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "probes/analysis/analysis.h"
 #include "probes/analysis/run_data.h"
 
 namespace expertscope {
@@ -82,6 +83,17 @@ Status visit_used(const TraceReader& reader, std::int64_t run, const ExpertUseQu
 }
 
 }  // namespace
+
+Result<ExpertUseQuery> ask_for_expert(const RunData& data, const TokenRange& range, const Options& options) {
+  const std::int64_t layer = options.integer("layer");
+  const std::int64_t expert = options.integer("expert");
+  if (auto there = data.check_expert(layer, expert); !there) return forward_error(there);
+  ExpertUseQuery query;
+  query.layer = static_cast<int>(layer);
+  query.expert = static_cast<int>(expert);
+  query.covered = data.covered(range);
+  return query;
+}
 
 LoadRank rank_in_layer(const LayerLoad& load, int expert) {
   constexpr std::ptrdiff_t kNeighbours = 5;

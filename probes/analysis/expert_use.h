@@ -32,6 +32,11 @@ struct ExpertUseQuery {
   std::size_t most_tokens = 0;  ///< of the heaviest
 };
 
+class RunData;
+class Options;
+/// What the options `layer` and `expert` ask for over a range; the error says what there is.
+Result<ExpertUseQuery> ask_for_expert(const RunData& data, const TokenRange& range, const Options& options);
+
 /// A slot of the expert, and what tokens are ranked by: the combine weight; of a shared expert, which has
 /// none, max |output|.
 struct UsedSlot {

@@ -19,12 +19,9 @@ Table empty_table() {
 
 Result<AnalysisResult> run(RunData& data, const TokenRange& range, const Options& options,
                            const std::stop_token& stop) {
-  const std::int64_t layer = options.integer("layer");
-  if (auto there = data.check_expert(layer, options.integer("expert")); !there) return forward_error(there);
-  ExpertUseQuery query;
-  query.layer = static_cast<int>(layer);
-  query.expert = static_cast<int>(options.integer("expert"));
-  query.covered = data.covered(range);
+  auto asked = ask_for_expert(data, range, options);
+  if (!asked) return forward_error(asked);
+  ExpertUseQuery& query = *asked;
   query.bins = static_cast<std::size_t>(options.integer("bins"));
   const auto use = read_expert_use(data.reader(), data.info().id, query, stop);
   if (!use) return forward_error(use);

@@ -36,7 +36,6 @@ class ExpertTableModel final : public QAbstractTableModel {
   /// is left out.
   void set_snapshot(std::shared_ptr<const RunSnapshot> snapshot,
                     std::shared_ptr<const ExpertTable> baseline = nullptr, std::int64_t baseline_run = 0);
-  bool has_baseline() const { return baseline_ != nullptr; }
   /// The column whose number a baseline's column belongs to; its own for the others.
   static int compared_column(int column);
   Cell cell_of(int row) const;
