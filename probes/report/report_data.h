@@ -34,7 +34,7 @@ struct ReportedRun {
   AttentionResult attention;
   RecordedLikelihood likelihood;
   std::vector<TokenRow> outlier_tokens;  ///< of the first kMostRowsOfATable of paper.super_experts
-  std::vector<AnalysisResult> results;  ///< for the page's JSON
+  std::vector<AnalysisResult> results;   ///< for the page's JSON
   std::vector<AnalysisSection> sections;
 
   /// The first of this analysis; null: it was not run.

@@ -38,10 +38,10 @@ struct StatColumn {
   StatKind kind;
   Member member;
   const char* meaning;
-  std::array<ProbeFlag, 2> probes = {};  ///< which measure it together; none: it is always there
-  std::array<LayerNumbers, 2> from = {};              ///< a sum over slots: of these, multiplied
-  bool (*known)(const Stats&) = nullptr;              ///< whether a number came; null: 0 is one
-  std::int64_t (*most)(const RunInfo&) = nullptr;     ///< of a count; null: the run's tokens
+  std::array<ProbeFlag, 2> probes = {};            ///< which measure it together; none: it is always there
+  std::array<LayerNumbers, 2> from = {};           ///< a sum over slots: of these, multiplied
+  bool (*known)(const Stats&) = nullptr;           ///< whether a number came; null: 0 is one
+  std::int64_t (*most)(const RunInfo&) = nullptr;  ///< of a count; null: the run's tokens
 
   bool measured(const CaptureRequest& what) const {
     for (const auto probe : probes)
