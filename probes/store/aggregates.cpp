@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <vector>
 
 #include "engine/backend/capture.h"
 #include "probes/store/schema.h"
@@ -17,17 +18,36 @@ bool is_larger(double value, double maximum, std::int64_t token) {
   return std::isfinite(value) && (token < 0 || value > maximum);
 }
 
-void add_sum(const LayerColumns& columns, const StatColumn<ExpertStats>& column,
-             std::span<ExpertStats> experts) {
-  const auto sum = std::get<double ExpertStats::*>(column.member);
-  const auto values = columns.*column.from[0];
-  const auto factors = column.from[1] != nullptr ? columns.*column.from[1] : ProbeSpan<float>();
-  if (values.empty() || (column.from[1] != nullptr && factors.empty())) return;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::uint16_t expert = columns.expert[i];
-    if (expert == kNoExpert) continue;
-    const double value = values[i];
-    experts[expert].*sum += factors.empty() ? value : factors[i] * value;
+// One of the sums over slots, where it was measured.
+struct SlotSum {
+  double ExpertStats::*to;
+  const float* values;
+  const float* factors;  // null: of the values alone
+};
+
+std::vector<SlotSum> measured_sums(const LayerColumns& columns) {
+  std::vector<SlotSum> sums;
+  for (const auto& column : expert_stats_table().columns) {
+    if (column.kind != StatKind::sum) continue;
+    const auto values = columns.*column.from[0];
+    const auto factors = column.from[1] != nullptr ? columns.*column.from[1] : ProbeSpan<float>();
+    if (values.empty() || (column.from[1] != nullptr && factors.empty())) continue;
+    sums.push_back({std::get<double ExpertStats::*>(column.member), values.data(), factors.data()});
+  }
+  return sums;
+}
+
+// In one pass: an expert's numbers are close to each other, the columns are not.
+void add_sums(const LayerColumns& columns, std::span<ExpertStats> experts) {
+  const auto sums = measured_sums(columns);
+  for (std::size_t i = 0; i < columns.expert.size(); ++i) {
+    if (columns.expert[i] == kNoExpert) continue;
+    ExpertStats& stats = experts[columns.expert[i]];
+    ++stats.count;
+    for (const SlotSum& sum : sums) {
+      const double value = sum.values[i];
+      stats.*sum.to += sum.factors != nullptr ? sum.factors[i] * value : value;
+    }
   }
 }
 
@@ -128,10 +148,7 @@ bool add_slots(const LayerColumns& columns, std::span<const std::int32_t> sequen
                std::span<ExpertStats> experts) {
   for (const std::uint16_t expert : columns.expert)
     if (expert != kNoExpert && expert >= experts.size()) return false;
-  for (const std::uint16_t expert : columns.expert)
-    if (expert != kNoExpert) ++experts[expert].count;
-  for (const auto& column : expert_stats_table().columns)
-    if (column.kind == StatKind::sum) add_sum(columns, column, experts);
+  add_sums(columns, experts);
   if (!columns.output_max.empty()) add_peaks(columns, sequence, first_rows, experts);
   return true;
 }
