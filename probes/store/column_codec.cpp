@@ -2,6 +2,7 @@
 #include "probes/store/column_codec.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -51,32 +52,32 @@ bool open(std::span<const std::byte> blob, std::size_t count, Packed& packed) {
   return packed.bits >= least && packed.bits <= kRaw && blob.size() == packed_size(count, packed.bits);
 }
 
-// take(index, bits) for every value; false ends it.
+// The code that begins `bit` bits behind `data`. Its byte and the 7 behind it are read: it begins inside the
+// byte and has at most 32 bits.
+std::uint32_t code_at(const std::byte* data, std::size_t bit, std::uint64_t mask) {
+  std::uint64_t held = 0;
+  std::memcpy(&held, data + bit / 8, sizeof held);
+  return static_cast<std::uint32_t>((held >> (bit % 8)) & mask);
+}
+
+// take(index, code) for every value; whether all were taken. No value waits for the one before it.
 template <class Take>
 bool unpack(const Packed& packed, std::size_t count, Take&& take) {
-  const std::uint64_t mask = (std::uint64_t{1} << packed.bits) - 1;
-  const std::byte* next = packed.data.data();
-  const std::byte* const end = next + packed.data.size();
-  std::uint64_t held = 0;
-  int filled = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (filled < packed.bits) {
-      std::uint32_t more = 0;
-      if (end - next >= static_cast<std::ptrdiff_t>(sizeof more)) {
-        std::memcpy(&more, next, sizeof more);
-        next += sizeof more;
-      } else {
-        std::memcpy(&more, next, static_cast<std::size_t>(end - next));
-        next = end;
-      }
-      held |= std::uint64_t{more} << filled;
-      filled += 32;
-    }
-    if (!take(i, static_cast<std::uint32_t>(held & mask))) return false;
-    held >>= packed.bits;
-    filled -= packed.bits;
-  }
-  return true;
+  const auto bits = static_cast<std::size_t>(packed.bits);
+  const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  const std::size_t size = packed.data.size();
+  // Those whose word lies in the blob; the others are in its last bytes, of which there is a longer copy.
+  const std::size_t whole = size < kWord ? 0 : std::min(count, ((size - kWord) * 8 + 7) / bits + 1);
+  bool good = true;
+  for (std::size_t i = 0; i < whole; ++i)
+    good &= take(i, code_at(packed.data.data(), i * bits, mask));
+  std::array<std::byte, 2 * kWord> last{};
+  const std::size_t begin = size - std::min(size, kWord);
+  std::copy(packed.data.begin() + static_cast<std::ptrdiff_t>(begin), packed.data.end(), last.begin());
+  for (std::size_t i = whole; i < count; ++i)
+    good &= take(i, code_at(last.data(), i * bits - 8 * begin, mask));
+  return good;
 }
 
 template <class T>
