@@ -179,17 +179,35 @@ const Value* AnalysisResult::find_value(std::string_view value_id) const {
   return found == values.end() ? nullptr : &found->value;
 }
 
+namespace {
+
+/// An analysis of aggregates runs on those of a run.
+std::vector<Analysis> with_run(std::vector<Analysis> all) {
+  for (Analysis& analysis : all) {
+    if (!analysis.of_aggregates) continue;
+    analysis.run = [of = analysis.of_aggregates](RunData& data, const TokenRange& range, const Options&,
+                                                 const std::stop_token&) -> Result<AnalysisResult> {
+      const auto experts = data.expert_table(range);
+      if (!experts) return forward_error(experts);
+      return of(**experts);
+    };
+  }
+  return all;
+}
+
+}  // namespace
+
 const OptionInfo* Analysis::find_option(std::string_view option_id) const {
   const auto found = find_by_id(options, option_id);
   return found == options.end() ? nullptr : &*found;
 }
 
 const std::vector<Analysis>& analyses() {
-  static const std::vector<Analysis> kAll = {
+  static const std::vector<Analysis> kAll = with_run({
 #define ANALYSIS(name) name##_analysis(),
 #include "probes/analysis/analyses.def"
 #undef ANALYSIS
-  };
+  });
   return kAll;
 }
 

@@ -96,7 +96,8 @@ struct Analysis {
   std::vector<Input> inputs;
   std::vector<OptionInfo> options;
   std::vector<Table> tables;  ///< empty ones: those of the result, and their columns
-  /// Over the tokens of `range` that the run has. Blocking; ErrorCode::cancelled when stopped.
+  /// Over the tokens of `range` that the run has. Blocking; ErrorCode::cancelled when stopped. May be left
+  /// empty where there is `of_aggregates`.
   std::function<Result<AnalysisResult>(RunData& data, const TokenRange& range, const Options& options,
                                        const std::stop_token& stop)>
       run;
@@ -106,6 +107,8 @@ struct Analysis {
                                        const std::stop_token& stop)>
       extend = {};
   bool in_report = false;  ///< a section of its own, of runs that have the inputs
+  /// What needs nothing but aggregates, and no option: at once, also of a run that is being recorded.
+  std::function<AnalysisResult(const ExpertTable& experts)> of_aggregates = {};
 
   const OptionInfo* find_option(std::string_view option_id) const;
 };

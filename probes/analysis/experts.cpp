@@ -19,12 +19,17 @@ std::vector<ColumnInfo> columns() {
       {"weight_sum", "weight sum", kNumber, "", "Combine weights, added up."},
       {"norm_sum", "norm sum", kNumber, "", "L2 norms of the expert's output f_e, added up."},
       {"weighted_norm_sum", "weighted norm sum", kNumber, "", "Combine weight x norm, added up."},
-      {"output_max", "output max", kNumber, "", "Largest |f_e|."},
+      {"output_max", "max |down_proj|", kNumber, "",
+       "Largest absolute value in the expert's output f_e, over all tokens and channels."},
       {"output_channel", "channel", kInteger, "channel", "Its channel."},
       {"output_token", "at token", kInteger, "token index", "Its run token index."},
       {"first_row_max", "first-row max", kNumber, "", "Largest |f_e| over the first token of each sequence."},
       {"first_row_channel", "first-row channel", kInteger, "channel", "Its channel."},
-      {"first_row_token", "first-row token", kInteger, "token index", "Its run token index."}};
+      {"first_row_token", "first-row token", kInteger, "token index", "Its run token index."},
+      {"weight_per_token", "weight per token", kNumber, "",
+       "Combine weights of the expert's slots, added up and divided by all tokens."},
+      {"mean_norm", "mean norm", kNumber, "",
+       "Mean L2 norm of the expert's output f_e over its slots, before the combine weight."}};
 }
 
 Table empty_table() {
@@ -35,10 +40,17 @@ void add_cell(const ExpertTable& experts, int layer, int expert, Table& table) {
   constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
   const ExpertStats& stats = experts.at(layer, expert);
   const auto if_routed = [expert](double sum) { return expert == kSharedExpert ? kNoNumber : sum; };
+  const auto per = [](double sum, std::int64_t count) {
+    return count > 0 ? sum / static_cast<double>(count) : kNoNumber;
+  };
+  const bool measured = stats.output_channel >= 0;
   table.add_row(layer, expert, stats.count, if_routed(stats.probability_sum), if_routed(stats.weight_sum),
-                stats.norm_sum, if_routed(stats.weighted_norm_sum), stats.output_max,
-                Index{stats.output_channel}, Index{stats.output_token}, stats.first_row_max,
-                Index{stats.first_row_channel}, Index{stats.first_row_token});
+                stats.norm_sum, if_routed(stats.weighted_norm_sum), measured ? stats.output_max : kNoNumber,
+                Index{stats.output_channel}, Index{stats.output_token},
+                stats.first_row_channel >= 0 ? stats.first_row_max : kNoNumber,
+                Index{stats.first_row_channel}, Index{stats.first_row_token},
+                if_routed(per(stats.weight_sum, experts.tokens)),
+                measured ? per(stats.norm_sum, stats.count) : kNoNumber);
 }
 
 NamedValue size(const char* id, const char* meaning, std::int64_t value) {
@@ -58,12 +70,6 @@ AnalysisResult result_of(const ExpertTable& experts) {
       add_cell(experts, layer, expert, table);
   }
   return result;
-}
-
-Result<AnalysisResult> run(RunData& data, const TokenRange& range, const Options&, const std::stop_token&) {
-  const auto experts = data.expert_table(range);
-  if (!experts) return forward_error(experts);
-  return result_of(**experts);
 }
 
 }  // namespace
@@ -87,7 +93,10 @@ Analysis experts_analysis() {
       {Input::selections},
       {},
       {empty_table()},
-      run};
+      {},
+      {},
+      false,
+      result_of};
 }
 
 }  // namespace expertscope

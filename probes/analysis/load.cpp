@@ -73,21 +73,20 @@ Table layer_table() {
 }
 
 Table expert_table() {
-  return {"experts",
-          "Load per expert",
-          TableKey::layer_expert,
-          {layer_column(),
-           expert_column(),
-           {"count", "slots", ColumnType::integer, "slots", "Slots routed to the expert."},
-           {"share", "share", ColumnType::number, "share", "Of the layer's slots."},
-           {"weight_sum", "weight sum", ColumnType::number, "", "Combine weights of these slots, added up."}},
-          "share"};
+  return {
+      "experts",
+      "Load per expert",
+      TableKey::layer_expert,
+      {layer_column(),
+       expert_column(),
+       {"count", "slots", ColumnType::integer, "slots", "Slots the expert ran in; of a shared one, tokens."},
+       {"share", "load", ColumnType::number, "share", "Of the layer's slots, those of the expert."},
+       {"weight_sum", "weight sum", ColumnType::number, "", "Combine weights, added up."}},
+      "share"};
 }
 
-Result<AnalysisResult> run(RunData& data, const TokenRange& range, const Options&, const std::stop_token&) {
-  const auto experts = data.expert_table(range);
-  if (!experts) return forward_error(experts);
-  const LoadResult load = analyze_load(**experts);
+AnalysisResult of_aggregates(const ExpertTable& aggregates) {
+  const LoadResult load = analyze_load(aggregates);
   AnalysisResult result;
   result.values.push_back(
       {{"tokens", "tokens", ColumnType::integer, "tokens", "Tokens that are counted."}, load.tokens});
@@ -117,7 +116,10 @@ Analysis load_analysis() {
       {Input::selections},
       {},
       {layer_table(), expert_table()},
-      run};
+      {},
+      {},
+      false,
+      of_aggregates};
 }
 
 }  // namespace expertscope

@@ -59,6 +59,14 @@ struct Listed {
   Cell cell;
 };
 
+/// What the strings of one expert say together.
+struct Summary {
+  int expert = 0;
+  std::int64_t slots = 0;
+  std::int64_t strings = 0;
+  double known = 0;  ///< sum of count x share
+};
+
 /// The strings of experts [begin, end) of one layer.
 class Pass {
  public:
@@ -77,6 +85,20 @@ class Pass {
         if (!slots.weight.empty()) cell.weight += slots.weight[at];
       }
     }
+  }
+
+  Summary sum_up(std::size_t expert) const {
+    Summary summary;
+    summary.expert = static_cast<int>(expert);
+    for (std::size_t number = 0; number < ids_->id.size(); ++number) {
+      const std::int64_t slots = cells_[(expert - begin_) * ids_->id.size() + number].count;
+      if (slots == 0) continue;
+      const auto count = static_cast<double>(slots);
+      summary.slots += slots;
+      ++summary.strings;
+      summary.known += count * count / static_cast<double>(ids_->occurrences[number]);
+    }
+    return summary;
   }
 
   void list(std::size_t expert, const Request& request, std::vector<Listed>& listed) const {
@@ -116,7 +138,13 @@ struct Source {
   const std::stop_token& stop;
 };
 
-Result<std::vector<Listed>> strings_of_layer(const Source& source, int layer) {
+/// What is found in one layer.
+struct Found {
+  std::vector<Listed> listed;
+  std::vector<Summary> summaries;
+};
+
+Result<Found> strings_of_layer(const Source& source, int layer) {
   const Request& request = source.request;
   const bool one = request.expert >= 0;
   const std::size_t first = one ? static_cast<std::size_t>(request.expert) : 0;
@@ -127,21 +155,45 @@ Result<std::vector<Listed>> strings_of_layer(const Source& source, int layer) {
     return fail(ErrorCode::unsupported, "strings: {} experts x {} different tokens are too many; ask for one",
                 end - first, ids);
   }
-  std::vector<Listed> listed;
+  Found found;
   for (std::size_t begin = first; begin < end; begin += step) {
     Pass pass(source.tokens, source.ids, begin, std::min(begin + step, end));
     const auto add = [&pass](const SlotBlock& slots) { pass.add(slots); };
     auto status = source.data.visit_slots(layer, request.range, SlotWeights::with, source.stop, add);
     if (!status) return forward_error(status);
-    for (std::size_t expert = begin; expert < std::min(begin + step, end); ++expert)
-      pass.list(expert, request, listed);
+    for (std::size_t expert = begin; expert < std::min(begin + step, end); ++expert) {
+      found.summaries.push_back(pass.sum_up(expert));
+      pass.list(expert, request, found.listed);
+    }
   }
-  return listed;
+  return found;
 }
 
 std::vector<ColumnInfo> key_infos() {
   return {
       layer_column(), expert_column(), {"token_id", "id", ColumnType::integer, "token id", "Of the token."}};
+}
+
+Table summary_table() {
+  return {
+      "experts",
+      "How surely tokens are routed to an expert",
+      TableKey::layer_expert,
+      {layer_column(),
+       expert_column(),
+       {"count", "slots", ColumnType::integer, "slots", "Slots the expert ran in; of a shared one, tokens."},
+       {"strings", "strings", ColumnType::integer, "strings", "Different tokens among them."},
+       {"known_from_token", "known from token", ColumnType::number, "share",
+        "Mean over the expert's slots of how often their token is routed to it: sum of count x share / "
+        "slots. 1: the token alone decides."}},
+      "known_from_token"};
+}
+
+void add_summaries(int layer, const std::vector<Summary>& summaries, Table& table) {
+  for (const Summary& summary : summaries) {
+    const double known = summary.slots > 0 ? summary.known / static_cast<double>(summary.slots) : NAN;
+    table.add_row(layer, summary.expert, summary.slots, summary.strings, known);
+  }
 }
 
 Table string_table() {
@@ -271,19 +323,22 @@ Result<AnalysisResult> run(RunData& data, const TokenRange& range, const Options
                 layers->size(), experts);
   const Source source{data, **tokens, ids, request, stop};
   Words words(data);
+  Table summaries = summary_table();
   Table strings = string_table();
   Table examples = example_table();
   const bool one = layers->size() == 1 && request.expert >= 0;
   for (const int layer : *layers) {
-    const auto listed = strings_of_layer(source, layer);
-    if (!listed) return forward_error(listed);
-    auto status = add_strings(source, layer, *listed, words, strings);
-    if (status && one) status = add_examples(source, layer, *listed, examples);
+    const auto found = strings_of_layer(source, layer);
+    if (!found) return forward_error(found);
+    add_summaries(layer, found->summaries, summaries);
+    auto status = add_strings(source, layer, found->listed, words, strings);
+    if (status && one) status = add_examples(source, layer, found->listed, examples);
     if (!status) return forward_error(status);
     if (strings.rows() > kMostRows)
       return fail(ErrorCode::unsupported, "these are more than {} strings; ask for fewer", kMostRows);
   }
   AnalysisResult result;
+  result.tables.push_back(std::move(summaries));
   result.tables.push_back(std::move(strings));
   if (one) result.tables.push_back(std::move(examples));
   return result;
@@ -297,7 +352,8 @@ Analysis strings_analysis() {
       "strings",
       "Token strings of an expert",
       "Which tokens an expert runs for: count, its slots with a token; share, count / how often the token "
-      "comes in the run; mean_weight, over these slots. Of one expert (--layer and --expert), each string "
+      "comes in the run; mean_weight, over these slots; known_from_token, their mean share, each slot "
+      "weighing alike. Of one expert (--layer and --expert), each string "
       "also has an example for each domain: the place with the largest combine weight.",
       "token specialisation: N. Muennighoff et al. 2024 (OLMoE), arXiv 2409.02060",
       {Input::selections},
@@ -312,7 +368,7 @@ Analysis strings_analysis() {
         0,
         0,
         {"count", "share"}}},
-      {string_table(), example_table()},
+      {summary_table(), string_table(), example_table()},
       run};
 }
 

@@ -13,6 +13,11 @@ constexpr std::int64_t kNoInteger = std::numeric_limits<std::int64_t>::min();
 
 }  // namespace
 
+bool ColumnInfo::is_name() const {
+  return unit == "layer" || unit == "expert" || unit == "channel" || unit == "token index" ||
+         unit == "token id";
+}
+
 ColumnInfo layer_column() {
   return {"layer", "layer", ColumnType::integer, "layer", "Decoder layer, from 0."};
 }

@@ -25,6 +25,10 @@ struct ColumnInfo {
   std::string unit = {};  ///< "share" (0 .. 1, people read percent), "nats", "tokens", ...; "expert": -1 is
                           ///< the shared one; "layer"; empty: none
   std::string meaning = {};  ///< a sentence, with the formula where there is one
+
+  bool operator==(const ColumnInfo&) const = default;
+  /// Whether its numbers name something (a layer, an expert, a channel, a token) and measure nothing.
+  bool is_name() const;
 };
 
 /// Two columns that most tables begin with.

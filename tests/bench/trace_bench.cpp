@@ -16,7 +16,8 @@
 #include "probes/analysis/run_data.h"
 #include "probes/capture/recorder.h"
 #include "tests/support/temporary_folder.h"
-#include "views/models/heatmap_data.h"
+#include "views/models/map_metrics.h"
+#include "views/models/table_map.h"
 #include "views/models/trace_view.h"
 
 namespace expertscope::bench {
@@ -185,8 +186,13 @@ void measure_window(const Options& options, const TraceReader& reader) {
   query.range = {options.tokens / 4, options.tokens / 2};
   report("a quarter of the tokens", {select(0, 1)});
   std::vector<Taken> metrics;
-  for (const HeatmapMetric metric : kHeatmapMetrics)
-    metrics.push_back(milliseconds([&] { (void)make_heatmap(view.run->table, metric); }));
+  for (int i = 0; i < kMetricsWithKeys; ++i) {
+    const MapMetric& metric = map_metrics()[static_cast<std::size_t>(i)];
+    metrics.push_back(milliseconds([&] {
+      const AnalysisResult found = metric.analysis->of_aggregates(view.run->table);
+      (void)map_of(*found.find(metric.table), metric.column, view.run->table, false);
+    }));
+  }
   report("switch the metric", metrics);
 }
 

@@ -141,6 +141,19 @@ def strings(layer, experts, weights, tokens):
     return rows
 
 
+def known_from_token(layer, experts, tokens):
+    """Of each expert: slots, different tokens, mean over its slots of P(expert | token)."""
+    ids = np.array([token for _, _, token, _ in tokens])
+    chosen = one_hot(experts)
+    of_id = np.array([chosen[ids == i].mean(0) if (ids == i).any() else np.zeros(EXPERTS)
+                      for i in range(VOCABULARY)])  # [ids, experts]
+    rows = []
+    for e in range(EXPERTS):
+        mine = ids[chosen[:, e] == 1]
+        rows.append([layer, e, len(mine), len(set(mine.tolist())), of_id[mine, e].mean() if len(mine) else None])
+    return rows
+
+
 def examples(experts, weights, tokens, expert):
     """Of one expert: id, domain, count, the token with the largest weight."""
     rows = {}
@@ -193,6 +206,7 @@ def main():
         "coactivation_upstream": sum((coactivation(layer, e, True) for layer, (e, _) in each), []),
         "load_by_domain": sum((domains(layer, e, tokens) for layer, (e, _) in each), []),
         "strings": sum((strings(layer, e, w, tokens) for layer, (e, w) in each), []),
+        "known_from_token": sum((known_from_token(layer, e, tokens) for layer, (e, _) in each), []),
         "examples": examples(*routed[1], tokens, 3),
         "layers": layers([e for e, _ in routed], entropy, attention, hidden, channel),
     }

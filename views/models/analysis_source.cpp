@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/models/analysis_source.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "probes/analysis/analysis_cache.h"
@@ -24,10 +25,10 @@ struct AnalysisSource::Request {
   std::string id;
   std::vector<std::pair<std::string, Value>> options;
 
-  bool operator==(const Request& other) const {
-    return file == other.file && run == other.run && tokens == other.tokens &&
-           range.begin == other.range.begin && range.end == other.range.end && id == other.id &&
-           options == other.options;
+  bool operator==(const Request& other) const { return tokens == other.tokens && is_but_for_tokens(other); }
+  bool is_but_for_tokens(const Request& other) const {
+    return file == other.file && run == other.run && range.begin == other.range.begin &&
+           range.end == other.range.end && id == other.id && options == other.options;
   }
 };
 
@@ -65,20 +66,30 @@ AnalysisSource::AnalysisSource(Subject& subject, QObject* parent)
   connect(&subject.trace(), &TraceSource::closed, this, &AnalysisSource::forget);
 }
 
-void AnalysisSource::ask(const std::string& id, std::vector<std::pair<std::string, Value>> options) {
+void AnalysisSource::ask(const std::string& id, std::vector<std::pair<std::string, Value>> options,
+                         std::int64_t run) {
   id_ = id;
   options_ = std::move(options);
+  run_ = run;
   read();
 }
 
 void AnalysisSource::rest() {
   id_.clear();
+  if (!runner_.is_busy(kChannel)) return;
+  asked_.reset();  // and will never be answered
   runner_.cancel_all();
+}
+
+bool AnalysisSource::is_current() const {
+  const auto request = wanted();
+  return answered_ && request && answered_->is_but_for_tokens(*request);
 }
 
 void AnalysisSource::forget() {
   runner_.cancel_all();
   asked_.reset();
+  answered_.reset();
   result_.reset();
   problem_.clear();
   Q_EMIT changed();
@@ -87,16 +98,19 @@ void AnalysisSource::forget() {
 std::optional<AnalysisSource::Request> AnalysisSource::wanted() const {
   const auto view = subject_.view();
   if (id_.empty() || !view || !view->run) return std::nullopt;
-  const RunInfo& run = view->run->run;
-  return Request{subject_.trace().file(), run.id, run.tokens, view->query.range, id_, options_};
+  const std::int64_t wanted = run_ != 0 ? run_ : view->run->run.id;
+  const auto run = std::find_if(view->runs->begin(), view->runs->end(),
+                                [wanted](const RunInfo& each) { return each.id == wanted; });
+  if (run == view->runs->end()) return std::nullopt;
+  const TokenRange range = run_ != 0 ? TokenRange{} : view->query.range;
+  return Request{subject_.trace().file(), run->id, run->tokens, range, id_, options_};
 }
 
 void AnalysisSource::read() {
   auto request = wanted();
   if (!request || (asked_ && *asked_ == *request)) return;
   // A run that grows is read again when the last answer is there, not on top of it.
-  const bool grows = asked_ && asked_->run == request->run && asked_->id == request->id &&
-                     asked_->options == request->options && asked_->tokens < request->tokens;
+  const bool grows = asked_ && asked_->is_but_for_tokens(*request) && asked_->tokens < request->tokens;
   if (grows && runner_.is_busy(kChannel)) return;
   asked_ = std::make_shared<const Request>(std::move(*request));
   runner_.run<std::shared_ptr<const AnalysisResult>>(
@@ -113,6 +127,7 @@ void AnalysisSource::read() {
       },
       [this](Result<std::shared_ptr<const AnalysisResult>> result) {
         if (!result && result.error().code == ErrorCode::cancelled) return;
+        answered_ = asked_;
         result_ = result ? std::move(*result) : nullptr;
         problem_ = result ? QString() : visible(result.error().message);
         Q_EMIT changed();

@@ -13,7 +13,7 @@ namespace expertscope {
 
 class Subject;
 
-/// One analysis of the shown run, for one view: runs in a worker while the view can be seen, again when run,
+/// One analysis of a run, for one view: runs in a worker while the view can be seen, again when run,
 /// range or options are others, and is stopped when they change meanwhile. What it says stays until the next
 /// answer is there.
 class AnalysisSource final : public QObject {
@@ -22,13 +22,17 @@ class AnalysisSource final : public QObject {
   /// `subject` outlives this object.
   explicit AnalysisSource(Subject& subject, QObject* parent = nullptr);
 
-  /// Options that are not named keep their standard values.
-  void ask(const std::string& id, std::vector<std::pair<std::string, Value>> options = {});
+  /// Options that are not named keep their standard values. `run`: all of that one; 0: what is shown of the
+  /// shown one.
+  void ask(const std::string& id, std::vector<std::pair<std::string, Value>> options = {},
+           std::int64_t run = 0);
   /// Asks for nothing: no view shows it.
   void rest();
 
-  /// The newest answer; null while there is none, or none to the analysis asked for.
+  /// The newest answer; null while there is none. It may be to what was asked before.
   std::shared_ptr<const AnalysisResult> result() const { return result_; }
+  /// Whether it is to what is asked now; the run may have grown since.
+  bool is_current() const;
   /// Why there is none; empty while it is being computed.
   QString problem() const { return problem_; }
 
@@ -46,8 +50,10 @@ class AnalysisSource final : public QObject {
   JobRunner runner_;
   std::string id_;  ///< empty: nothing is asked for
   std::vector<std::pair<std::string, Value>> options_;
+  std::int64_t run_ = 0;
   std::shared_ptr<Reading> reading_;  ///< the worker's: an open trace with what was read of a run
   std::shared_ptr<const Request> asked_;
+  std::shared_ptr<const Request> answered_;
   std::shared_ptr<const AnalysisResult> result_;
   QString problem_;
 };

@@ -16,13 +16,6 @@ bool is_share(const Column& column) {
   return column.info().unit == "share";
 }
 
-/// Layers, experts, channels and ids: numbers that name something.
-bool is_name(const Column& column) {
-  const std::string& unit = column.info().unit;
-  return unit == "layer" || unit == "expert" || unit == "channel" || unit == "token index" ||
-         unit == "token id";
-}
-
 }  // namespace
 
 QString column_text(const Column& column, std::size_t row) {
@@ -34,7 +27,7 @@ QString column_text(const Column& column, std::size_t row) {
       return column.integer(row) != 0 ? QStringLiteral("✓") : QString();
     case ColumnType::integer:
       if (column.info().unit == "expert") return expert_number_text(static_cast<int>(column.integer(row)));
-      return is_name(column) ? QString::number(column.integer(row)) : count_text(column.integer(row));
+      return column.info().is_name() ? QString::number(column.integer(row)) : count_text(column.integer(row));
     case ColumnType::number:
       return is_share(column) ? percent_text(column.number(row)) : number_text(column.number(row));
   }

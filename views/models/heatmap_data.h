@@ -11,24 +11,10 @@
 
 namespace expertscope {
 
-/// What a cell of the routing map shows.
-enum class HeatmapMetric : std::uint8_t {
-  load,         ///< share of the layer's routed slots
-  weight,       ///< combine weight per token of the run: the sum over its slots / tokens
-  output_norm,  ///< mean ||f_e||_2 over the slots the expert ran in
-  output_max,   ///< max |down_proj output|
-};
-inline constexpr HeatmapMetric kHeatmapMetrics[] = {HeatmapMetric::load, HeatmapMetric::weight,
-                                                    HeatmapMetric::output_norm, HeatmapMetric::output_max};
-
-QString metric_name(HeatmapMetric metric);
-/// One sentence: what is measured, for tooltips.
-QString metric_explanation(HeatmapMetric metric);
-
 /// One immutable picture of (layer, expert) values.
 struct HeatmapData {
   QString name;             ///< of the number
-  QString unit;             ///< beside the colour scale: "% of layer"
+  QString unit;             ///< beside the colour scale: "Load, %"
   bool share = false;       ///< values are shares, which people read in percent
   bool difference = false;  ///< values are signed differences
   int layers = 0;
@@ -82,9 +68,7 @@ struct HeatmapData {
   ColourScale scale(bool logarithmic) const;
 };
 
-HeatmapData make_heatmap(const ExpertTable& table, HeatmapMetric metric);
-/// table - baseline, cell by cell; NaN where either was not measured. The shapes must agree, else it is
-/// empty.
-HeatmapData make_difference(const ExpertTable& table, const ExpertTable& baseline, HeatmapMetric metric);
+/// map - baseline, cell by cell; NaN where either was not measured. Empty where the shapes do not agree.
+HeatmapData difference_of(HeatmapData map, const HeatmapData& baseline);
 
 }  // namespace expertscope

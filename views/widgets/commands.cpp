@@ -8,7 +8,7 @@
 #include <QUndoStack>
 #include <QWidget>
 
-#include "views/models/heatmap_data.h"
+#include "views/models/map_metrics.h"
 
 namespace expertscope {
 namespace {
@@ -79,13 +79,13 @@ void Commands::make_edit_actions(QWidget* window, QUndoStack& undo_stack) {
 
 void Commands::make_view_actions(QWidget* window) {
   auto* group = new QActionGroup(window);
-  for (const HeatmapMetric metric : kHeatmapMetrics) {
-    const int number = static_cast<int>(metrics.size()) + 1;
-    QAction* action = make(window, "metric", metric_name(metric), metric_explanation(metric),
+  for (int number = 1; number <= kMetricsWithKeys; ++number) {
+    const MapMetric& metric = map_metrics()[static_cast<std::size_t>(number - 1)];
+    QAction* action = make(window, "metric", metric.name, metric.explanation(),
                            QKeySequence(QStringLiteral("Ctrl+%1").arg(number)));
     action->setObjectName(QStringLiteral("metric_%1").arg(number));
     action->setCheckable(true);
-    action->setData(static_cast<int>(metric));
+    action->setData(metric.id());
     group->addAction(action);
     metrics << action;
   }

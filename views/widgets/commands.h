@@ -37,7 +37,7 @@ struct Commands {
   QAction* clear_edits;
   QAction* copy_picture;
   // View
-  QList<QAction*> metrics;  ///< one per HeatmapMetric, exclusive
+  QList<QAction*> metrics;  ///< one for each of the first kMetricsWithKeys
   QAction* zoom_in;
   QAction* zoom_out;
   QAction* fit;

@@ -117,8 +117,9 @@ void DomainsView::update_map() {
   }
   const bool difference = against_->currentData().toBool();
   const std::string domain = domain_->currentData().toString().toStdString();
-  map_->set_data(std::make_shared<const HeatmapData>(
-      map_of(*table, difference ? "difference" : "share", *shape, difference, domain)));
+  const Column& column = *table->find(difference ? "difference" : "share");
+  map_->set_data(
+      std::make_shared<const HeatmapData>(map_of(*table, column.info(), *shape, difference, domain)));
   const Table* domains = result->find("domains");
   const auto row = static_cast<std::size_t>(std::max(0, domain_->currentIndex()));
   if (row < domains->rows()) {

@@ -53,7 +53,7 @@ QString difference_names(const std::vector<RunDifference>& differences) {
 }  // namespace
 
 HeatmapPanel::HeatmapPanel(ViewContext& context)
-    : context_(context), subject_(context.subject), map_(new HeatmapView) {
+    : context_(context), subject_(context.subject), source_(context.subject), map_(new HeatmapView) {
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(0);
@@ -63,8 +63,19 @@ HeatmapPanel::HeatmapPanel(ViewContext& context)
   map_->set_logarithmic(scale_->currentData().toBool());
   connect_subject();
   connect_commands();
-  update_data();
+  choose_metric(metric_->currentIndex());
+  source_.update();
+}
+
+void HeatmapPanel::showEvent(QShowEvent* event) {
+  QWidget::showEvent(event);
+  source_.set_visible(true);
   update_hint();
+}
+
+void HeatmapPanel::hideEvent(QHideEvent* event) {
+  QWidget::hideEvent(event);
+  source_.set_visible(false);
 }
 
 QWidget* HeatmapPanel::make_tool_bar() {
@@ -72,12 +83,12 @@ QWidget* HeatmapPanel::make_tool_bar() {
   metric_ = new QComboBox;
   metric_->setObjectName(QStringLiteral("metric"));
   metric_->setAccessibleName(tr("Metric of the routing map"));
-  for (const HeatmapMetric metric : kHeatmapMetrics) {
-    metric_->addItem(metric_name(metric), static_cast<int>(metric));
-    metric_->setItemData(metric_->count() - 1, metric_explanation(metric), Qt::ToolTipRole);
+  for (const MapMetric& metric : map_metrics()) {
+    metric_->addItem(metric.name, metric.id());
+    metric_->setItemData(metric_->count() - 1, metric.explanation(), Qt::ToolTipRole);
   }
-  metric_->setCurrentIndex(
-      std::clamp(subject_.settings().value(kMetricKey, 0).toInt(), 0, metric_->count() - 1));
+  metric_->insertSeparator(kMetricsWithKeys);
+  metric_->setCurrentIndex(std::max(0, metric_->findData(subject_.settings().value(kMetricKey).toString())));
   scale_ = new QComboBox;
   scale_->setObjectName(QStringLiteral("scale"));
   scale_->setAccessibleName(tr("Colour scale"));
@@ -101,11 +112,7 @@ QWidget* HeatmapPanel::make_tool_bar() {
   bar->add_stretch();
   bar->add(bar->make_button(*context_.commands.fit, tr("Fit")));
   bar->add(bar->make_button(*context_.commands.export_picture, tr("Export…")));
-  connect(metric_, &QComboBox::currentIndexChanged, this, [this](int index) {
-    subject_.settings().setValue(kMetricKey, index);
-    context_.commands.metrics[index]->setChecked(true);
-    update_data();
-  });
+  connect(metric_, &QComboBox::currentIndexChanged, this, &HeatmapPanel::choose_metric);
   connect(scale_, &QComboBox::currentIndexChanged, this, [this] {
     const bool logarithmic = scale_->currentData().toBool();
     subject_.settings().setValue(kLogKey, logarithmic);
@@ -117,9 +124,8 @@ QWidget* HeatmapPanel::make_tool_bar() {
 void HeatmapPanel::connect_commands() {
   const Commands& commands = context_.commands;
   for (QAction* action : commands.metrics) {
-    action->setChecked(action->data().toInt() == static_cast<int>(shown_metric()));
     connect(action, &QAction::triggered, this,
-            [this, action] { set_metric(static_cast<HeatmapMetric>(action->data().toInt())); });
+            [this, action] { metric_->setCurrentIndex(metric_->findData(action->data())); });
   }
   connect(commands.zoom_in, &QAction::triggered, map_, &HeatmapView::zoom_in);
   connect(commands.zoom_out, &QAction::triggered, map_, &HeatmapView::zoom_out);
@@ -152,6 +158,7 @@ void HeatmapPanel::show_menu(const QPoint& global) {
 
 void HeatmapPanel::connect_subject() {
   Selection& selection = subject_.selection();
+  connect(&source_, &MapSource::changed, this, &HeatmapPanel::show_map);
   connect(map_, &HeatmapView::cell_selected, &selection, &Selection::set_cell);
   connect(&selection, &Selection::cell_changed, map_, &HeatmapView::set_selected);
   connect(&selection, &Selection::cell_changed, this, &HeatmapPanel::update_reading);
@@ -159,7 +166,9 @@ void HeatmapPanel::connect_subject() {
           [this](Cell cell) { update_reading(cell.valid() ? cell : subject_.selection().cell()); });
   connect(&subject_.trace(), &TraceSource::view_changed, this, [this] {
     update_baselines();
-    update_data();
+    source_.update();
+    update_super_cells();
+    update_figure();
     update_warning();
     update_token_cells();
   });
@@ -169,7 +178,9 @@ void HeatmapPanel::connect_subject() {
     map_->set_data(nullptr);
     map_->fit();
     update_baselines();
-    update_data();
+    source_.update();
+    update_super_cells();
+    update_figure();
     update_warning();
     update_hint();
   });
@@ -183,26 +194,23 @@ void HeatmapPanel::connect_subject() {
   update_baselines();
 }
 
-HeatmapMetric HeatmapPanel::shown_metric() const {
-  return static_cast<HeatmapMetric>(metric_->currentData().toInt());
-}
-
-void HeatmapPanel::set_metric(HeatmapMetric metric) {
-  metric_->setCurrentIndex(metric_->findData(static_cast<int>(metric)));
-}
-
-void HeatmapPanel::update_data() {
-  const auto table = subject_.expert_table();
-  if (!table) {
-    map_->set_data(nullptr);
-    return;
+void HeatmapPanel::choose_metric(int index) {
+  const QVariant id = metric_->itemData(index);
+  const auto& metrics = map_metrics();
+  const auto metric = std::find_if(metrics.begin(), metrics.end(),
+                                   [&](const MapMetric& each) { return each.id() == id.toString(); });
+  if (metric == metrics.end()) return;
+  subject_.settings().setValue(kMetricKey, id);
+  metric_->setToolTip(metric->explanation());
+  for (QAction* action : context_.commands.metrics) {
+    action->setChecked(action->data() == id);
   }
-  HeatmapData values;
-  const auto view = subject_.view();
-  if (view && view->baseline && view->run) values = make_difference(*table, *view->baseline, shown_metric());
-  if (values.empty()) values = make_heatmap(*table, shown_metric());
-  map_->set_data(std::make_shared<const HeatmapData>(std::move(values)));
-  update_super_cells();
+  source_.set_metric(*metric);
+}
+
+void HeatmapPanel::show_map() {
+  map_->set_data(source_.map());
+  update_hint();
   update_figure();
   const Cell hovered = map_->scene().hovered.value_or(Cell{});
   update_reading(hovered.valid() ? hovered : subject_.selection().cell());
@@ -211,13 +219,13 @@ void HeatmapPanel::update_data() {
 void HeatmapPanel::update_figure() {
   const auto view = subject_.view();
   if (!view || !view->run) {
-    map_->set_figure({}, metric_name(shown_metric()));
+    map_->set_figure({}, shown_metric().name);
     return;
   }
   const RunInfo& run = view->run->run;
   QString caption = tr("%1 · run %2 of %3, %4 tokens")
                         // In one go: a name may contain "%1" itself.
-                        .arg(metric_name(shown_metric()), QString::number(run.id), visible(run.model.name),
+                        .arg(shown_metric().name, QString::number(run.id), visible(run.model.name),
                              QString::number(view->run->table.tokens));
   const auto shown = map_->scene().data;
   if (shown && shown->difference) {
@@ -250,7 +258,9 @@ void HeatmapPanel::update_token_cells() {
 }
 
 void HeatmapPanel::update_hint() {
-  if (subject_.content() == Subject::Content::trace) {
+  if (const QString reason = source_.reason(); !reason.isEmpty()) {
+    map_->set_hint(reason);
+  } else if (subject_.content() == Subject::Content::trace) {
     map_->set_hint(tr("This run has no measurements"));
   } else if (subject_.engine().state() == EngineState::generating) {
     map_->set_hint({});
@@ -342,25 +352,19 @@ QString HeatmapPanel::tooltip(Cell cell) const {
   if (!table->has(cell.layer, cell.expert)) return {};
   const ExpertStats& stats = table->at(cell.layer, cell.expert);
   QString rows;
-  const auto value = [&](HeatmapMetric metric) {
-    const double number = make_heatmap(*table, metric).at(cell);
-    return metric == HeatmapMetric::load ? all_digits(number * 100) + QStringLiteral(" %")
-                                         : all_digits(number);
-  };
   if (table->tokens == 0) {
     rows = row(tr("not measured yet"), {});
   } else if (cell.is_shared()) {
     rows += row(tr("runs for"), tr("every token"));
     rows += row(tr("load and weight"), tr("not measured"));
   } else {
-    rows += row(tr("routed slots"), count_text(stats.count));
-    rows += row(tr("share of the layer"), value(HeatmapMetric::load));
+    rows += row(tr("slots"), count_text(stats.count));
     rows += row(tr("rank by load"), tr("%1 of %2").arg(load_rank(*table, cell)).arg(table->experts));
-    rows += row(tr("weight per token"), value(HeatmapMetric::weight));
+  }
+  for (const MapSource::Number& number : source_.numbers(cell)) {
+    rows += row(number.name.toLower(), number.text);
   }
   if (stats.output_channel >= 0) {
-    rows += row(tr("mean output norm"), value(HeatmapMetric::output_norm));
-    rows += row(tr("max |down_proj|"), value(HeatmapMetric::output_max));
     rows += row(tr("in channel"), QString::number(stats.output_channel));
     rows += row(tr("at token"), QString::number(stats.output_token));
   }

@@ -3,7 +3,7 @@
 
 #include <QWidget>
 
-#include "views/models/heatmap_data.h"
+#include "views/models/map_source.h"
 #include "views/widgets/heatmap_view.h"
 
 class QComboBox;
@@ -21,14 +21,18 @@ class HeatmapPanel final : public QWidget {
   explicit HeatmapPanel(ViewContext& context);
 
   HeatmapView& map() { return *map_; }
-  HeatmapMetric shown_metric() const;
-  void set_metric(HeatmapMetric metric);
+  const MapMetric& shown_metric() const { return source_.metric(); }
+
+ protected:
+  void showEvent(QShowEvent* event) override;
+  void hideEvent(QHideEvent* event) override;
 
  private:
   QWidget* make_tool_bar();
   void connect_subject();
   void connect_commands();
-  void update_data();
+  void choose_metric(int index);
+  void show_map();
   void update_super_cells();
   void update_token_cells();
   void update_hint();
@@ -43,6 +47,7 @@ class HeatmapPanel final : public QWidget {
 
   ViewContext& context_;
   Subject& subject_;
+  MapSource source_;
   HeatmapView* map_;
   QComboBox* metric_ = nullptr;
   QComboBox* scale_ = nullptr;

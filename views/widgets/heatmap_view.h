@@ -34,6 +34,7 @@ class HeatmapView final : public QWidget {
   void set_tooltip(std::function<QString(Cell)> tooltip) { tooltip_ = std::move(tooltip); }
   /// Shown in the middle of a map without values.
   void set_hint(const QString& hint);
+  const QString& hint() const { return hint_; }
 
   /// The next click in the layer of `source` is the target of a reroute; Esc and whatever takes the focus end
   /// it, so that no later click is taken for an answer.

@@ -32,12 +32,20 @@ ExpertTable shape() {
   shape.layers = 3;
   shape.experts = 2;
   shape.moe_layer = {1, 0, 1};
+  shape.tokens = 9;
   shape.cells.resize(6);
+  shape.at(2, 1).count = 3;
   return shape;
 }
 
+ColumnInfo column(const std::string& id) {
+  const Table all = table();
+  const Column* found = all.find(id);
+  return found != nullptr ? found->info() : ColumnInfo{id, id};
+}
+
 TEST(TableMap, ShowsTheRowsOfOneDomainAndLeavesOthersUnmeasured) {
-  const HeatmapData data = map_of(table(), "difference", shape(), true, "c");
+  const HeatmapData data = map_of(table(), column("difference"), shape(), true, "c");
   EXPECT_DOUBLE_EQ(data.at({0, 0}), 0.25);
   EXPECT_TRUE(std::isnan(data.at({2, 1})));
   EXPECT_TRUE(data.never_used({0, 1}));
@@ -48,17 +56,42 @@ TEST(TableMap, ShowsTheRowsOfOneDomainAndLeavesOthersUnmeasured) {
 }
 
 TEST(TableMap, AColumnThatIsNotThereIsAMapWithoutValues) {
-  EXPECT_FALSE(map_of(table(), "no_such", shape(), false).has_values());
+  EXPECT_FALSE(map_of(table(), column("no_such"), shape(), false).has_values());
 }
 
 TEST(TableMap, RowsOutsideOfTheShapeAreLeftOut) {
   Table far = table();
   far.add_row(7, 0, "c", 1, 0.5, 0.5);
   far.add_row(0, 9, "c", 1, 0.5, 0.5);
-  const HeatmapData data = map_of(far, "share", shape(), false, "c");
+  const HeatmapData data = map_of(far, column("share"), shape(), false, "c");
   EXPECT_EQ(data.values.size(), 6u);
   EXPECT_EQ(std::count_if(data.values.begin(), data.values.end(), [](double v) { return std::isfinite(v); }),
             2);
+}
+
+TEST(TableMap, HasTheSharedExpertAndAsksTheShapeWhoNeverRan) {
+  Table norms("cells", "", TableKey::layer_expert,
+              {layer_column(), expert_column(), {"norm", "mean norm", ColumnType::number, "", ""}});
+  norms.add_row(2, kSharedExpert, 7.0);
+  norms.add_row(2, 0, NAN);
+  norms.add_row(2, 1, 3.0);
+  ExpertTable with = shape();
+  with.shared_layer = {0, 0, 1};
+  with.shared.resize(3);
+  const HeatmapData data = map_of(norms, norms.columns.back().info(), with, false);
+  EXPECT_DOUBLE_EQ(data.at({2, kSharedExpert}), 7.0);
+  EXPECT_TRUE(data.never_used({2, 0}));
+  EXPECT_FALSE(data.never_used({2, 1}));
+  EXPECT_EQ(data.name, "Mean norm");
+  EXPECT_EQ(data.unit, "Mean norm");
+}
+
+TEST(TableMap, OfAShapeWithoutTokensNothingWasMeasured) {
+  ExpertTable blank = shape();
+  blank.tokens = 0;
+  const HeatmapData data = map_of(table(), column("share"), blank, false, "c");
+  EXPECT_EQ(data.values.size(), 6u);
+  EXPECT_FALSE(data.has_values());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <QComboBox>
 #include <QDockWidget>
 #include <QLabel>
+#include <QRegularExpression>
 #include <QTableView>
 
 #include "engine/run/session.h"
@@ -126,6 +127,59 @@ TEST_F(DomainsTest, ARunWithoutDomainsSaysWhatIsMissing) {
   auto& domain = part<QComboBox>("domain");
   EXPECT_TRUE(wait_until([&] { return !domain.isEnabled(); }));
   EXPECT_FALSE(has_values());
+}
+
+/// A metric that aggregates do not have.
+class SlowMetricTest : public DomainTrace {
+ protected:
+  void choose(const QString& name) {
+    auto& metric = part<QComboBox>("metric");
+    metric.setCurrentIndex(metric.findText(name));
+  }
+  bool has_values() { return map().scene().data->has_values(); }
+  void open_map() {
+    open_domains();
+    ASSERT_TRUE(wait_until([this] { return map().scene().data && has_values(); }));
+  }
+};
+
+TEST_F(SlowMetricTest, IsComputedOnceItIsChosenAndTheMapSaysSo) {
+  open_map();
+  choose("Known from token");
+  EXPECT_FALSE(has_values()) << "nothing of another metric under its name";
+  EXPECT_EQ(map().hint(), "Computing: known from token…");
+  ASSERT_TRUE(wait_until([this] { return has_values(); }));
+  EXPECT_EQ(map().scene().data->name, "Known from token");
+  const double value = map().scene().data->at({1, 4});
+  EXPECT_TRUE(value > 0 && value <= 1) << value;
+  click_cell({1, 4});
+  EXPECT_TRUE(has_values()) << "and not computed again for a selection";
+}
+
+TEST_F(SlowMetricTest, IsStoppedByAnotherAndComesWhenItIsChosenAgain) {
+  open_map();
+  choose("Known from token");
+  choose("Load");
+  EXPECT_TRUE(has_values()) << "what aggregates say is there at once";
+  choose("Known from token");
+  EXPECT_TRUE(wait_until([this] { return has_values(); }));
+}
+
+TEST_F(SlowMetricTest, HasADifferenceFromABaseline) {
+  open_model();
+  generate();
+  generate(prompt("And God said", 20));
+  choose("Known from token");
+  ASSERT_TRUE(wait_until([this] { return has_values(); }));
+  workbench_.selection().set_baseline(1);
+  ASSERT_TRUE(wait_until([this] { return map().scene().data->difference && has_values(); }));
+}
+
+TEST_F(SlowMetricTest, IsRememberedAndSaysWhatTheRunLacks) {
+  choose("Known from token");
+  EXPECT_EQ(settings_.value("map/metric").toString(), "strings/experts/known_from_token");
+  for (QAction* action : window_.findChildren<QAction*>(QRegularExpression("metric_[1-4]")))
+    EXPECT_FALSE(action->isChecked());
 }
 
 class StringsTest : public DomainTrace {};

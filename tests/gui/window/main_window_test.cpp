@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <QComboBox>
 #include <QDockWidget>
 #include <QDropEvent>
 #include <QLabel>
@@ -312,7 +313,7 @@ TEST_F(MainWindowTest, SelectingACellFillsTheInspector) {
 TEST_F(MainWindowTest, ASharedExpertIsShownAndCannotBeEdited) {
   open_model(QString::fromStdString(source("tests/data/models/planted_shared_experts").string()));
   generate();
-  heatmap().set_metric(HeatmapMetric::output_max);
+  action("metric_4").trigger();
   const Cell shared{2, kSharedExpert};
   click_cell(shared);
   ASSERT_TRUE(
@@ -386,9 +387,10 @@ TEST_F(MainWindowTest, CtrlWheelZoomsAndCtrlZeroShowsTheWholeMap) {
 TEST_F(MainWindowTest, TheMetricIsChosenByKeyAndShown) {
   open_model();
   generate();
+  EXPECT_EQ(part<QComboBox>("metric").currentText(), "Load");
   QTest::keyClick(&window_, Qt::Key_4, Qt::ControlModifier);
-  EXPECT_EQ(heatmap().shown_metric(), HeatmapMetric::output_max);
-  EXPECT_EQ(map().scene().data->name, metric_name(HeatmapMetric::output_max));
+  EXPECT_EQ(heatmap().shown_metric().column.id, "output_max");
+  EXPECT_EQ(map().scene().data->name, "Max |down_proj|");
 }
 
 TEST_F(MainWindowTest, ClosedPanelsComeBackWithTheDefaultLayout) {

@@ -48,9 +48,12 @@ TEST(Experts, AsCsvHasOneRowPerExpertOfTheMoeLayers) {
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[0],
             "layer,expert,count,probability_sum,weight_sum,norm_sum,weighted_norm_sum,output_max,"
-            "output_channel,output_token,first_row_max,first_row_channel,first_row_token");
-  EXPECT_EQ(rows[1], "1,0,3,0.1,0.3333333333333333,12.5,4.25,99.5,17,4,1e-07,5,0");
-  EXPECT_EQ(rows[2], "1,1,0,0,0,0,0,0,,,0,,") << "what was not measured is empty";
+            "output_channel,output_token,first_row_max,first_row_channel,first_row_token,weight_per_token,"
+            "mean_norm");
+  EXPECT_EQ(
+      rows[1],
+      "1,0,3,0.1,0.3333333333333333,12.5,4.25,99.5,17,4,1e-07,5,0,0.037037037037037035,4.166666666666667");
+  EXPECT_EQ(rows[2], "1,1,0,0,0,0,0,,,,,,,0,") << "what was not measured is empty";
 }
 
 TEST(Experts, AsJsonHasTheSameNumbers) {
@@ -77,7 +80,7 @@ TEST(Experts, ASharedExpertIsExpertMinusOneWithoutRoutingNumbers) {
   stats.first_row_token = 0;
   const auto rows = lines(to_csv(table));
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(rows[1], "1,-1,9,,,36,,200,3,8,5,2,0");
+  EXPECT_EQ(rows[1], "1,-1,9,,,36,,200,3,8,5,2,0,,4");
   const auto cell = nlohmann::json::parse(to_json(table))["cells"][0];
   EXPECT_EQ(cell["expert"], -1);
   EXPECT_EQ(cell["norm_sum"], 36);
@@ -88,7 +91,7 @@ TEST(Experts, NumbersThatAreNoneAreMissing) {
   ExpertTable table = small_table();
   table.at(1, 0).weight_sum = std::numeric_limits<double>::quiet_NaN();
   table.at(1, 0).norm_sum = std::numeric_limits<double>::infinity();
-  EXPECT_EQ(lines(to_csv(table))[1], "1,0,3,0.1,,,4.25,99.5,17,4,1e-07,5,0");
+  EXPECT_EQ(lines(to_csv(table))[1], "1,0,3,0.1,,,4.25,99.5,17,4,1e-07,5,0,,");
   EXPECT_TRUE(nlohmann::json::parse(to_json(table))["cells"][0]["weight_sum"].is_null());
 }
 

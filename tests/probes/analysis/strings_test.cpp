@@ -15,6 +15,17 @@ TEST(Strings, AreCountedAndWeighedAsNumpyDoes) {
   EXPECT_EQ(table.find("token")->text(0), "t" + std::to_string(table.find("token_id")->integer(0)));
 }
 
+TEST(Strings, SayTogetherHowSurelyATokenIsRoutedToTheExpert) {
+  PlantedTrace trace;
+  const AnalysisResult all = trace.run("strings", {{"most", "1"}});
+  expect_rows(*all.find("experts"), trace.golden()["known_from_token"],
+              {"layer", "expert", "count", "strings", "known_from_token"});
+  const AnalysisResult one = trace.run("strings", {{"layer", "2"}, {"expert", "3"}});
+  ASSERT_EQ(one.find("experts")->rows(), 1u);
+  EXPECT_EQ(one.find("experts")->find("known_from_token")->number(0),
+            all.find("experts")->find("known_from_token")->number(8 + 3));
+}
+
 TEST(Strings, OfAnExpertAreCutAtTheMostFrequent) {
   PlantedTrace trace;
   const Table table = trace.run("strings", {{"layer", "2"}, {"most", "2"}}).main();
