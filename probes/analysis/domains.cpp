@@ -176,13 +176,15 @@ void list_domains(const RunTokens& tokens, Table& table) {
     table.add_row(tokens.domains[domain], count[domain], sequences[domain]);
 }
 
-Result<AnalysisResult> run(RunData& data, const TokenRange& range, const Options&,
+Result<AnalysisResult> run(RunData& data, const TokenRange& range, const Options& options,
                            const std::stop_token& stop) {
+  const auto chosen = data.moe_layers(options.integer("layer"));
+  if (!chosen) return forward_error(chosen);
   const auto found = data.tokens(range);
   if (!found) return forward_error(found);
   const RunTokens& tokens = **found;
   const RunInfo& info = data.info();
-  const std::vector<int> layers = data.moe_layers();
+  const std::vector<int>& layers = *chosen;
   const std::size_t cells = tokens.domains.size() * static_cast<std::size_t>(info.experts);
   if (cells > kMostCells || cells * layers.size() > kMostRows) {
     return fail(ErrorCode::unsupported, "domains: {} domains x {} experts x {} layers are too many rows",
@@ -220,7 +222,7 @@ Analysis domains_analysis() {
       "N. Muennighoff et al. 2024 (OLMoE), arXiv 2409.02060; interval: W. G. Cochran, Sampling Techniques, "
       "1977",
       {Input::selections, Input::domains},
-      {},
+      {{"layer", ColumnType::integer, std::int64_t{-1}, "The layer; -1: all.", -1, 1e6}},
       {domain_table(), expert_table()},
       run,
       {},

@@ -202,8 +202,8 @@ Table string_table() {
       infos.end(),
       {{"token", "token", ColumnType::text, "token", "What it stands for."},
        {"count", "slots", ColumnType::integer, "slots", "Slots of the expert with this token."},
-       {"share", "of its occurrences", ColumnType::number, "share",
-        "count / how often the token comes: how surely it is routed here."},
+       {"share", "of them", ColumnType::number, "share",
+        "Of the token's occurrences: count / how often it comes. How surely it is routed here."},
        {"mean_weight", "mean weight", ColumnType::number, "", "Of the combine weights of these slots."}});
   return {"strings", "Token strings", TableKey::expert_string, infos, "count"};
 }

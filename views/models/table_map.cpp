@@ -2,6 +2,7 @@
 #include "views/models/table_map.h"
 
 #include <QCoreApplication>
+#include <algorithm>
 #include <limits>
 
 namespace expertscope {
@@ -37,6 +38,20 @@ QString column_name(const ColumnInfo& info) {
   QString name = QString::fromStdString(info.title);
   if (!name.isEmpty()) name[0] = name[0].toUpper();
   return name;
+}
+
+std::vector<std::size_t> largest_rows_of(const Table& table, Cell cell, const Column& column,
+                                         std::size_t most) {
+  const Column* layers = table.find("layer");
+  const Column* experts = table.find("expert");
+  std::vector<std::size_t> rows;
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    if (layers->integer(row) == cell.layer && experts->integer(row) == cell.expert) rows.push_back(row);
+  }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&column](std::size_t a, std::size_t b) { return column.number(a) > column.number(b); });
+  rows.resize(std::min(rows.size(), most));
+  return rows;
 }
 
 std::optional<std::size_t> row_of(const Table& table, Cell cell) {

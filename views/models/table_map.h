@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "probes/analysis/table.h"
 #include "views/models/heatmap_data.h"
@@ -21,5 +22,8 @@ HeatmapData map_of(const Table& table, const ColumnInfo& column, const ExpertTab
                    std::string_view domain = {});
 /// The row of a layer and an expert, the first where there are more.
 std::optional<std::size_t> row_of(const Table& table, Cell cell);
+/// At most `most` rows of an expert, those with the largest values of a column first.
+std::vector<std::size_t> largest_rows_of(const Table& table, Cell cell, const Column& column,
+                                         std::size_t most);
 
 }  // namespace expertscope

@@ -34,7 +34,7 @@ ExpertActions::ExpertActions(Subject& subject, QWidget* window)
                  tr("Give the expert back its own routing"), QKeySequence(tr("Ctrl+Backspace")));
   connect_actions();
   connect(&subject.selection(), &Selection::cell_changed, this, &ExpertActions::update_state);
-  connect(&subject.edits(), &RoutingEdits::policy_changed, this, &ExpertActions::update_state);
+  connect(&subject, &Subject::marks_changed, this, &ExpertActions::update_state);
   connect(&subject, &Subject::content_changed, this, &ExpertActions::update_state);
   update_state();
 }
@@ -72,18 +72,24 @@ QList<QAction*> ExpertActions::all() const {
 void ExpertActions::connect_actions() {
   const auto cell = [this] { return subject_.selection().cell(); };
   for (const PruneMode mode : {PruneMode::mask, PruneMode::zero, PruneMode::drop}) {
-    connect(prune(mode), &QAction::triggered, this, [this, cell, mode] {
+    connect_edit(prune(mode), [this, cell, mode] {
       add({PruneEdit{cell().expert, mode}, {cell().layer}, true, {}});
     });
   }
-  connect(reroute_, &QAction::triggered, this, &ExpertActions::pick_wanted);
-  connect(boost_, &QAction::triggered, this, [this] { add_bias(kBiasStep); });
-  connect(suppress_, &QAction::triggered, this, [this] { add_bias(-kBiasStep); });
+  connect_edit(reroute_, [this] { Q_EMIT pick_wanted(); });
+  connect_edit(boost_, [this] { add_bias(kBiasStep); });
+  connect_edit(suppress_, [this] { add_bias(-kBiasStep); });
   connect(other_bias_, &QAction::triggered, this, &ExpertActions::ask_bias);
-  connect(force_, &QAction::triggered, this, [this, cell] {
-    add({ForceEdit{cell().expert}, {cell().layer}, true, {}});
-  });
+  connect_edit(force_, [this, cell] { add({ForceEdit{cell().expert}, {cell().layer}, true, {}}); });
   connect(remove_, &QAction::triggered, this, [this, cell] { (void)subject_.edits().remove_on(cell()); });
+}
+
+void ExpertActions::connect_edit(QAction* action, std::function<void()> edit) {
+  action->setCheckable(true);
+  connect(action, &QAction::triggered, this, [this, edit = std::move(edit)](bool checked) {
+    if (checked) edit();
+    update_state();  // a click has turned the check mark, whatever came of it
+  });
 }
 
 void ExpertActions::add(const RoutingEdit& edit) {
@@ -209,6 +215,15 @@ void ExpertActions::update_state() {
     action->setToolTip(cell.is_shared() ? why_not_routed() : action->statusTip());
   }
   remove_->setEnabled(enabled && subject_.edits().has_edit_on(cell));
+  const EditMarks all_marks = in_model ? subject_.marks() : EditMarks();
+  const CellMarks& marks = all_marks.at(cell);
+  for (const PruneMode mode : {PruneMode::mask, PruneMode::zero, PruneMode::drop}) {
+    prune(mode)->setChecked(marks.prune == mode);
+  }
+  reroute_->setChecked(marks.reroute_to >= 0);
+  boost_->setChecked(marks.bias > 0);
+  suppress_->setChecked(marks.bias < 0);
+  force_->setChecked(marks.force);
 }
 
 }  // namespace expertscope

@@ -4,6 +4,7 @@
 #include <QAction>
 #include <QList>
 #include <QObject>
+#include <functional>
 
 #include "engine/run/routing_policy.h"
 #include "views/models/selection.h"
@@ -16,7 +17,7 @@ namespace expertscope {
 class Subject;
 
 /// What a person can do to the selected expert: the same actions in the Edit menu, on the map's context menu
-/// and on the inspector's buttons.
+/// and on the buttons of the expert page. What is in force is checked, and doing it again changes nothing.
 class ExpertActions final : public QObject {
   Q_OBJECT
  public:
@@ -46,6 +47,8 @@ class ExpertActions final : public QObject {
   void make_prune_actions();
   void connect_actions();
   void add(const RoutingEdit& edit);
+  /// What `action` does, unless it is in force.
+  void connect_edit(QAction* action, std::function<void()> edit);
   void add_bias(float logit);
   /// Row of the cell's bias when it is the only one in force and of this cell alone; else -1.
   int only_bias(Cell cell) const;

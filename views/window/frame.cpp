@@ -28,7 +28,7 @@ QString title_of(const char* title) {
 
 /// There only while something is selected.
 bool comes_and_goes(const ViewRow& row) {
-  return row.area == ViewArea::details || row.area == ViewArea::more;
+  return row.area == ViewArea::details;
 }
 
 /// In front of a preset other than the first, which shows all that are in front of none.
@@ -122,7 +122,7 @@ void Frame::place_docks() {
   window_.addDockWidget(Qt::BottomDockWidgetArea, head(ViewArea::text));
   for (const Panel& panel : panels_) {
     const ViewArea area = panel.row->area;
-    QDockWidget* first = head(area == ViewArea::more ? ViewArea::details : area);
+    QDockWidget* first = head(area);
     if (panel.dock != nullptr && panel.dock != first) window_.tabifyDockWidget(first, panel.dock);
   }
   for (const ViewArea area : {ViewArea::column, ViewArea::details}) {
@@ -200,7 +200,6 @@ void Frame::follow_title(const Panel& panel) {
     panel.dock->setWindowTitle(title.isEmpty() ? title_of(panel.row->title) : title);
     if (!comes_and_goes(*panel.row)) return;
     show_details();
-    if (panel.row->area == ViewArea::more) return;
     // What was selected comes to the front, but not from under the mouse: a list of details leads to others.
     const bool used = std::any_of(panels_.begin(), panels_.end(), [this](const Panel& other) {
       return comes_and_goes(*other.row) && other.dock->isAncestorOf(window_.focusWidget());

@@ -7,13 +7,12 @@
 #include "views/widgets/compare_view.h"
 #include "views/widgets/domains_view.h"
 #include "views/widgets/edits_panel.h"
+#include "views/widgets/expert_page.h"
 #include "views/widgets/generation_panel.h"
 #include "views/widgets/heatmap_panel.h"
-#include "views/widgets/inspector.h"
 #include "views/widgets/layers_view.h"
 #include "views/widgets/outlier_chart.h"
 #include "views/widgets/runs_panel.h"
-#include "views/widgets/strings_view.h"
 #include "views/widgets/table_panel.h"
 #include "views/widgets/token_panel.h"
 #include "views/widgets/view_context.h"
@@ -40,8 +39,7 @@ constexpr ViewRow kViews[] = {
     {"runs", QT_TRANSLATE_NOOP("View", "Runs"), ViewArea::column, "Ctrl+R", make<RunsPanel>},
     {"edits", QT_TRANSLATE_NOOP("View", "Edits"), ViewArea::column, "Ctrl+Shift+E", make<EditsPanel>},
     {"layers", QT_TRANSLATE_NOOP("View", "Layers"), ViewArea::column, "Ctrl+Shift+L", make<LayersView>},
-    {"expert", QT_TRANSLATE_NOOP("View", "Expert"), ViewArea::details, "Ctrl+I", make<Inspector>},
-    {"strings", QT_TRANSLATE_NOOP("View", "Strings"), ViewArea::more, "Ctrl+J", make<StringsView>},
+    {"expert", QT_TRANSLATE_NOOP("View", "Expert"), ViewArea::details, "Ctrl+I", make<ExpertPage>},
     {"token", QT_TRANSLATE_NOOP("View", "Token"), ViewArea::details, "Ctrl+Shift+I", make<TokenPanel>},
     {"text", QT_TRANSLATE_NOOP("View", "Text"), ViewArea::text, "", make<GenerationPanel>},
 };

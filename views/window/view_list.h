@@ -17,7 +17,6 @@ enum class ViewArea : std::uint8_t {
   column,   ///< a tab of the side column
   details,  ///< below these: about what is selected, which brings it to the front; gone while its window
             ///< title is empty
-  more,     ///< behind the details, the same without coming to the front
   text,     ///< along the lower edge
 };
 

@@ -7,11 +7,14 @@
 #include <QLabel>
 #include <QRegularExpression>
 #include <QTableView>
+#include <QToolButton>
+#include <cstdlib>
 
 #include "engine/run/session.h"
 #include "probes/capture/profile.h"
 #include "tests/gui/window/window_fixture.h"
 #include "views/widgets/domains_view.h"
+#include "views/widgets/expert_charts.h"
 
 namespace expertscope::testing {
 namespace {
@@ -182,25 +185,91 @@ TEST_F(SlowMetricTest, IsRememberedAndSaysWhatTheRunLacks) {
     EXPECT_FALSE(action->isChecked());
 }
 
-class StringsTest : public DomainTrace {};
+class ExpertPageTest : public DomainTrace {
+ protected:
+  QTableView& strings() { return part<QTableView>("expert_strings"); }
+  QString tokens() { return part<QLabel>("expert_tokens").text(); }
+  void select(Cell cell) {
+    workbench_.selection().set_cell(cell);
+    const auto is_shown = [&] {
+      return workbench_.view()->expert && workbench_.view()->expert->cell == cell;
+    };
+    ASSERT_TRUE(wait_until(is_shown));
+    ASSERT_TRUE(wait_until([&] { return strings().isVisible() && strings().isEnabled(); }));
+  }
+};
 
-TEST_F(StringsTest, AreThoseOfTheSelectedExpertWithExamples) {
+TEST_F(ExpertPageTest, IsThereWhileAnExpertIsSelected) {
   open_domains();
-  EXPECT_FALSE(part<QDockWidget>("strings_dock").isVisible()) << "nothing is selected";
-  workbench_.selection().set_cell({1, 4});
-  ASSERT_TRUE(wait_until([this] { return part<QDockWidget>("strings_dock").isVisible(); }));
-  window_.show_view("strings");
-  auto& table = part<QTableView>("strings");
-  ASSERT_TRUE(wait_until([&] { return table.model()->rowCount() > 0; }));
-  EXPECT_TRUE(table.isColumnHidden(0)) << "the layer is the selected one";
-  auto& examples = part<QLabel>("string_examples");
-  EXPECT_TRUE(wait_until([&] { return examples.text().contains("<a href="); }));
-  Q_EMIT examples.linkActivated("3");
+  EXPECT_FALSE(part<QDockWidget>("expert_dock").isVisible());
+  select({1, 4});
+  EXPECT_TRUE(part<QDockWidget>("expert_dock").isVisible());
+  EXPECT_EQ(part<QLabel>("expert_title").text(), "Layer 1 · Expert 4");
+  EXPECT_TRUE(part<QLabel>("expert_figures").text().contains("max |down_proj|"));
+}
+
+TEST_F(ExpertPageTest, SaysWhichStringsAreRoutedToTheExpertAndWhereInEachDomain) {
+  open_domains();
+  select({1, 4});
+  ASSERT_GT(strings().model()->rowCount(), 1);
+  EXPECT_TRUE(strings().isColumnHidden(0)) << "the layer is the selected one";
+  const QString strongest = tokens();
+  EXPECT_TRUE(strongest.contains("token:"));
+  part<QToolButton>("tokens_by_domain").click();
+  ASSERT_TRUE(wait_until([&] { return tokens().contains("english") || tokens().contains("python"); }));
+  const QString first = tokens();
+  strings().selectRow(1);
+  EXPECT_NE(tokens(), first) << "of the chosen string";
+  Q_EMIT part<QLabel>("expert_tokens").linkActivated("token:3");
   EXPECT_EQ(workbench_.selection().token(), 3);
-  const QString first = examples.text();
-  const int cells = table.model()->rowCount();
-  workbench_.selection().set_cell({2, 9});
-  EXPECT_TRUE(wait_until([&] { return table.model()->rowCount() != cells || examples.text() != first; }));
+  part<QToolButton>("tokens_strongest").click();
+  EXPECT_EQ(tokens(), strongest);
+}
+
+TEST_F(ExpertPageTest, HasTheDomainsAndPartnersOfTheSelectedExpert) {
+  open_domains();
+  select({1, 4});
+  const auto& bars = *window_.findChild<DomainBars*>();
+  const auto has_bars = [&] { return bars.isVisible() && bars.accessibleDescription().contains("python"); };
+  ASSERT_TRUE(wait_until(has_bars));
+  auto& partners = part<QLabel>("expert_partners");
+  ASSERT_TRUE(wait_until([&] { return partners.text().contains("expert:"); }));
+  const QString before = partners.text();
+  Q_EMIT partners.linkActivated("expert:9");
+  EXPECT_EQ(workbench_.selection().cell(), (Cell{1, 9}));
+  EXPECT_TRUE(wait_until([&] { return partners.isEnabled() && partners.text() != before; }));
+}
+
+TEST_F(ExpertPageTest, LeavesOutWhatARunCannotSay) {
+  open_model();
+  generate();
+  select({1, 4});
+  ASSERT_TRUE(wait_until([this] { return part<QLabel>("expert_partners").isVisible(); }));
+  EXPECT_FALSE(window_.findChild<DomainBars*>()->isVisible()) << "a prompt has no domain";
+}
+
+TEST_F(ExpertPageTest, StandsSideBySideInTheColumnOfAWideWindow) {
+  open_domains();
+  select({1, 4});
+  const auto left = [this](const char* name) {
+    return part<QToolButton>(name).mapTo(&window_, QPoint()).x();
+  };
+  EXPECT_EQ(left("expert_prune_mask"), left("expert_boost")) << "three in a row";
+  window_.resize(1920, 1080);
+  ASSERT_TRUE(wait_until([&] { return left("expert_boost") > left("expert_prune_mask"); }));
+  EXPECT_TRUE(part<QLabel>("expert_figures").text().contains("slots"));
+  window_.resize(1280, 860);
+  EXPECT_TRUE(wait_until([&] { return left("expert_prune_mask") == left("expert_boost"); }));
+  EXPECT_LE(part<QDockWidget>("expert_dock").width(), 300) << "and the page does not hold the column wide";
+}
+
+TEST_F(ExpertPageTest, StepsThroughTheRankingOfTheLayer) {
+  open_domains();
+  select({1, 4});
+  const auto rank = [this] { return workbench_.view()->expert->rank; };
+  const int before = rank();
+  part<QToolButton>(before > 1 ? "expert_busier" : "expert_less_busy").click();
+  EXPECT_TRUE(wait_until([&] { return std::abs(rank() - before) == 1; }));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Another run as the baseline: the map, the table and the inspector show the difference, and what makes it
+// Another run as the baseline: the map, the table and the expert page show the difference, and what makes it
 // mean less.
 #include <gtest/gtest.h>
 
@@ -141,18 +141,18 @@ TEST_F(BaselineTest, ARightClickOnARunOffersItAsTheBaselineAndDoesNotShowIt) {
   EXPECT_EQ(workbench_.view()->query.baseline, 1);
 }
 
-TEST_F(BaselineTest, TheInspectorShowsBothRunsAndTheDifference) {
+TEST_F(BaselineTest, TheExpertPageShowsBothRunsAndTheDifference) {
   open_model();
   generate();
   generate(prompt("Once upon a time", 12));
   click_cell({2, 7});
   ASSERT_TRUE(wait_until([this] { return workbench_.view()->expert != nullptr; }));
-  QLabel& comparison = part<QLabel>("inspector_comparison");
+  QLabel& comparison = part<QLabel>("expert_comparison");
   const auto text = [&] { return comparison.text(); };
   EXPECT_FALSE(comparison.isVisible());
-  const auto tokens = [this] { return part<QLabel>("inspector_tokens").mapTo(&window_, QPoint()); };
-  const auto& list = part<QLabel>("inspector_tokens");
-  ASSERT_TRUE(wait_until([&] { return list.height() >= list.heightForWidth(list.width()); })) << "laid out";
+  const auto tokens = [this] { return part<QLabel>("expert_tokens").mapTo(&window_, QPoint()); };
+  ASSERT_TRUE(wait_until([&] { return part<QLabel>("expert_partners").isVisible(); })) << "laid out";
+  settle();
   const QPoint before = tokens();
   choose_baseline(1);
   ASSERT_TRUE(wait_until([&] { return text().contains("difference"); }));

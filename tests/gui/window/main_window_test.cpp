@@ -297,17 +297,17 @@ TEST_F(MainWindowTest, ClickingATokenShowsItsExpertsInEveryLayer) {
   EXPECT_EQ(slots_table.model()->rowCount(), 3 * 8);
 }
 
-TEST_F(MainWindowTest, SelectingACellFillsTheInspector) {
+TEST_F(MainWindowTest, SelectingACellFillsTheExpertPage) {
   open_model();
   generate();
   click_cell({2, 7});
   ASSERT_TRUE(wait_until([this] {
     return workbench_.view()->expert && workbench_.view()->expert->cell == Cell{2, 7};
   }));
-  EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Layer 2"));
-  EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Expert 7"));
-  EXPECT_TRUE(part<QLabel>("inspector_numbers").text().contains("max |down_proj|"));
-  EXPECT_TRUE(part<QLabel>("inspector_neighbours").text().contains("expert:"));
+  EXPECT_TRUE(part<QLabel>("expert_title").text().contains("Layer 2"));
+  EXPECT_TRUE(part<QLabel>("expert_title").text().contains("Expert 7"));
+  EXPECT_TRUE(part<QLabel>("expert_figures").text().contains("max |down_proj|"));
+  EXPECT_TRUE(wait_until([this] { return part<QLabel>("expert_partners").text().contains("expert:"); }));
 }
 
 TEST_F(MainWindowTest, ASharedExpertIsShownAndCannotBeEdited) {
@@ -318,10 +318,10 @@ TEST_F(MainWindowTest, ASharedExpertIsShownAndCannotBeEdited) {
   click_cell(shared);
   ASSERT_TRUE(
       wait_until([&] { return workbench_.view()->expert && workbench_.view()->expert->cell == shared; }));
-  EXPECT_TRUE(part<QLabel>("inspector_title").text().contains("Layer 2 · Shared expert"));
+  EXPECT_TRUE(part<QLabel>("expert_title").text().contains("Layer 2 · Shared expert"));
   EXPECT_TRUE(part<QLabel>("map_reading").text().startsWith("layer 2 · shared expert · "));
-  EXPECT_FALSE(part<QLabel>("inspector_neighbours").isVisible());
-  EXPECT_TRUE(part<QLabel>("inspector_tokens").text().contains("token:"));
+  EXPECT_FALSE(part<QLabel>("expert_partners").isVisible());
+  EXPECT_TRUE(part<QLabel>("expert_tokens").text().contains("token:"));
   for (const char* name : {"prune_mask", "prune_zero", "prune_drop", "reroute", "boost", "force"}) {
     EXPECT_FALSE(action(name).isEnabled()) << name;
     EXPECT_TRUE(action(name).toolTip().startsWith("Every token runs through a shared expert")) << name;

@@ -56,17 +56,28 @@ class SteadyWindow : public WindowTest {
   bool is_focused(const char* name) { return QApplication::focusWidget() == &part<QWidget>(name); }
 };
 
-TEST_F(SteadyWindow, AButtonOfTheInspectorClickedTwiceDoesTheSameTwice) {
+TEST_F(SteadyWindow, AButtonOfTheExpertPageStaysPressedAndClickedAgainChangesNothing) {
   open_model();
   click_cell({1, 4});
   settle();
-  const QPoint boost = place_of(part<QToolButton>("inspector_boost")).center();
+  const QPoint boost = place_of(part<QToolButton>("expert_boost")).center();
   click_at(boost);
   settle();
   click_at(boost);
-  EXPECT_EQ(map().scene().marks.at({1, 4}).bias, 4.0f);
+  EXPECT_EQ(map().scene().marks.at({1, 4}).bias, 2.0f);
   EXPECT_EQ(map().scene().marks.at({1, 4}).prune, std::nullopt);
-  EXPECT_TRUE(part<QLabel>("inspector_edits").text().contains("4"));
+  EXPECT_TRUE(part<QToolButton>("expert_boost").isChecked());
+  EXPECT_FALSE(part<QToolButton>("expert_suppress").isChecked());
+  EXPECT_TRUE(part<QLabel>("expert_edits").text().contains("4"));
+  action("prune_zero").trigger();
+  EXPECT_TRUE(part<QToolButton>("expert_prune_mask").isChecked()) << "however it is pruned";
+  EXPECT_EQ(part<QToolButton>("expert_prune_mask").text(), "Prune");
+  part<QToolButton>("expert_prune_mask").defaultAction()->trigger();
+  EXPECT_EQ(map().scene().marks.at({1, 4}).prune, PruneMode::zero);
+  click(part<QToolButton>("expert_remove_edits"));
+  EXPECT_FALSE(part<QToolButton>("expert_boost").isChecked());
+  EXPECT_FALSE(part<QToolButton>("expert_prune_mask").isChecked());
+  EXPECT_EQ(workbench_.edits().rowCount(), 0);
 }
 
 TEST_F(SteadyWindow, NoEditMovesAControl) {
@@ -237,11 +248,11 @@ TEST_F(SteadyWindow, StopAndCompareHandTheKeyboardOnToWhatBelongsToThem) {
   EXPECT_TRUE(is_focused("compare_run"));
 }
 
-TEST_F(SteadyWindow, ATokenOfTheInspectorsListIsShownAndTheListStays) {
+TEST_F(SteadyWindow, ATokenOfTheExpertsListIsShownAndTheListStays) {
   open_model();
   generate();
   click_cell({1, 4});
-  auto& tokens = part<QLabel>("inspector_tokens");
+  auto& tokens = part<QLabel>("expert_tokens");
   ASSERT_TRUE(wait_until([&] { return tokens.isVisible() && tokens.text().contains("token:"); }));
   tokens.setFocus();
   Q_EMIT tokens.linkActivated("token:2");
@@ -274,9 +285,8 @@ TEST_F(SteadyWindow, LinksCanBeReadAfterAChangeOfTheme) {
   open_model();
   generate();
   click_cell({1, 4});
-  ASSERT_TRUE(wait_until([this] { return part<QLabel>("inspector_tokens").text().contains("token:"); }));
-  expect_links("inspector_tokens");
-  expect_links("inspector_neighbours");
+  ASSERT_TRUE(wait_until([this] { return part<QLabel>("expert_partners").text().contains("expert:"); }));
+  expect_links("expert_partners");
   action("theme_0").trigger();
 }
 

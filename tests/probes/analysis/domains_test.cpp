@@ -23,6 +23,17 @@ TEST(Domains, AreListedWithTheirTokensAndSequences) {
   EXPECT_EQ(std::get<double>(*result.find_value("uniform")), 3.0 / 8.0);
 }
 
+TEST(Domains, OfOneLayerAreThoseOfAllLayersThere) {
+  PlantedTrace trace;
+  const Table all = trace.run("domains").main();
+  const Table one = trace.run("domains", {{"layer", "2"}}).main();
+  ASSERT_EQ(one.rows(), all.rows() / 2);
+  for (std::size_t row = 0; row < one.rows(); ++row) {
+    EXPECT_EQ(one.find("layer")->integer(row), 2);
+    EXPECT_EQ(one.find("low")->number(row), all.find("low")->number(all.rows() / 2 + row));
+  }
+}
+
 TEST(Domains, OfASingleSequenceHaveNoInterval) {
   PlantedTrace trace;
   // The first two sequences lie between each other: one of code, one of English.
