@@ -77,15 +77,28 @@ class LayerCounts {
   std::unordered_map<int, Sequence> open_;
 };
 
-/// share_d - mean of the shares of all domains, with its interval; NaN where it is not known.
+/// A difference of shares, with its interval; NaN where it is not known.
 struct Difference {
   double value = 0;
   double low = std::numeric_limits<double>::quiet_NaN();
   double high = std::numeric_limits<double>::quiet_NaN();
 };
 
+/// `square`: of the variances of the parts, over their degrees of freedom (Welch, Satterthwaite).
+Difference with_interval(double value, double variance, double square) {
+  Difference result{value};
+  if (!std::isfinite(variance)) return result;
+  const double t = variance > 0 && square > 0
+                       ? student_t_quantile(0.5 + kConfidence / 2, variance * variance / square)
+                       : 0;
+  result.low = value - t * std::sqrt(std::max(variance, 0.0));
+  result.high = value + t * std::sqrt(std::max(variance, 0.0));
+  return result;
+}
+
 /// What all domains' shares of one expert add up to; they are drawn independently of each other.
 struct AllDomains {
+  RatioSums together;  ///< the sequences of all domains as one sample
   double domains = 0;
   double share_sum = 0;
   double variance_sum = 0;
@@ -95,6 +108,7 @@ struct AllDomains {
     return sums.variance() * sums.variance() / static_cast<double>(sums.units - 1);
   }
   void add(const RatioSums& sums) {
+    together += sums;
     domains += 1;
     share_sum += sums.ratio();
     variance_sum += sums.variance();
@@ -108,17 +122,15 @@ Difference difference_from_mean(const RatioSums& sums, const AllDomains& all) {
   const double other = 1 / (all.domains * all.domains);
   const double own_variance = sums.variance();
   const double own_square = AllDomains::square(sums);
-  Difference result;
-  result.value = sums.ratio() - all.share_sum / all.domains;
   const double variance = own * own_variance + other * (all.variance_sum - own_variance);
-  if (!std::isfinite(variance)) return result;
-  const double for_degrees = own * own * own_square + other * other * (all.square_sum - own_square);
-  const double t = variance > 0 && for_degrees > 0
-                       ? student_t_quantile(0.5 + kConfidence / 2, variance * variance / for_degrees)
-                       : 0;
-  result.low = result.value - t * std::sqrt(std::max(variance, 0.0));
-  result.high = result.value + t * std::sqrt(std::max(variance, 0.0));
-  return result;
+  return with_interval(sums.ratio() - all.share_sum / all.domains, variance,
+                       own * own * own_square + other * other * (all.square_sum - own_square));
+}
+
+/// share_d - that of all other domains together, whose sequences are one sample.
+Difference difference_from_others(const RatioSums& sums, const RatioSums& others) {
+  return with_interval(sums.ratio() - others.ratio(), sums.variance() + others.variance(),
+                       AllDomains::square(sums) + AllDomains::square(others));
 }
 
 Table expert_table() {
@@ -135,7 +147,11 @@ Table expert_table() {
        {"difference", "difference", kNumber, "share", "The share minus the mean over the domains."},
        {"low", "from", kNumber, "share", "Lower end of the 95 % interval of the difference."},
        {"high", "to", kNumber, "share", "Upper end of it."},
-       {"specialisation", "specialisation", kNumber, "share", "OLMoE's: share x top-k; uniform: top-k / E."}},
+       {"specialisation", "specialisation", kNumber, "share", "OLMoE's: share x top-k; uniform: top-k / E."},
+       {"others", "others", kNumber, "share", "Of the slots of the layer in all other domains together."},
+       {"against_others", "against others", kNumber, "share", "The share minus that of the others."},
+       {"against_low", "from", kNumber, "share", "Lower end of the 95 % interval of that difference."},
+       {"against_high", "to", kNumber, "share", "Upper end of it."}},
       "difference"};
 }
 
@@ -148,8 +164,12 @@ void add_rows(const LayerCounts& counts, const RunTokens& tokens, const RunInfo&
     for (std::size_t domain = 0; domain < tokens.domains.size(); ++domain) {
       const RatioSums& sums = counts.sums(domain, expert);
       const Difference difference = difference_from_mean(sums, all);
+      RatioSums others = all.together;
+      others -= sums;
+      const Difference against = difference_from_others(sums, others);
       table.add_row(layer, expert, tokens.domains[domain], static_cast<std::int64_t>(sums.x), sums.ratio(),
-                    difference.value, difference.low, difference.high, sums.ratio() * run.top_k);
+                    difference.value, difference.low, difference.high, sums.ratio() * run.top_k,
+                    others.ratio(), against.value, against.low, against.high);
     }
   }
 }
@@ -217,7 +237,10 @@ Analysis domains_analysis() {
       "whole sequences as drawn, and not tokens, which are no independent draws inside a document: the "
       "variance of a share is that of a ratio, m/(m-1) sum_s (x_s - share n_s)^2 / (sum_s n_s)^2 over the m "
       "sequences, the domains add up as independent ones, and Student's t has Welch and Satterthwaite's "
-      "degrees of freedom. Missing where a domain has a single sequence. Of many experts, one in twenty is "
+      "degrees of freedom. against_others: share minus that of all other domains together, whose sequences "
+      "are "
+      "one sample, with the same kind of interval. Missing where a domain has a single sequence. Of many "
+      "experts, one in twenty is "
       "outside its interval by chance. specialisation: share x top-k, as OLMoE's domain specialisation.",
       "N. Muennighoff et al. 2024 (OLMoE), arXiv 2409.02060; interval: W. G. Cochran, Sampling Techniques, "
       "1977",

@@ -87,6 +87,26 @@ void RatioSums::add(double unit_x, double unit_n) {
   nn += unit_n * unit_n;
 }
 
+RatioSums& RatioSums::operator+=(const RatioSums& more) {
+  units += more.units;
+  x += more.x;
+  n += more.n;
+  xx += more.xx;
+  xn += more.xn;
+  nn += more.nn;
+  return *this;
+}
+
+RatioSums& RatioSums::operator-=(const RatioSums& part) {
+  units -= part.units;
+  x -= part.x;
+  n -= part.n;
+  xx -= part.xx;
+  xn -= part.xn;
+  nn -= part.nn;
+  return *this;
+}
+
 double RatioSums::variance() const {
   if (units < 2 || n <= 0) return std::numeric_limits<double>::quiet_NaN();
   const double r = ratio();

@@ -19,6 +19,9 @@ struct RatioSums {
   double x = 0, n = 0, xx = 0, xn = 0, nn = 0;
 
   void add(double unit_x, double unit_n);
+  RatioSums& operator+=(const RatioSums& more);
+  /// Takes units away that were added.
+  RatioSums& operator-=(const RatioSums& part);
   double ratio() const { return n > 0 ? x / n : 0; }
   /// Of the ratio, linearised, with whole units as what is drawn: m/(m-1) sum (x_s - r n_s)^2 / (sum n_s)^2
   /// (W. G. Cochran, Sampling Techniques, 1977, 6.3, without the finite population). NaN of fewer than two

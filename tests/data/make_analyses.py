@@ -122,8 +122,18 @@ def domains(layer, experts, tokens):
             half = 0.0
             if parts.sum() > 0:
                 half = t_quantile(0.975, parts.sum() ** 2 / (parts**2 / (units - 1)).sum()) * math.sqrt(parts.sum())
+            rest = [s for d in names if d != name for s in of[d]]
+            pooled = x[rest].sum(0)[e] / n[rest].sum()
+            m = len(rest)
+            parts = np.array([variance[i, e],
+                              m / (m - 1) * ((x[rest, e] - pooled * n[rest]) ** 2).sum() / n[rest].sum() ** 2])
+            wide = 0.0
+            if parts.sum() > 0:
+                freedom = parts.sum() ** 2 / (parts**2 / np.array([units[i] - 1, m - 1])).sum()
+                wide = t_quantile(0.975, freedom) * math.sqrt(parts.sum())
+            against = share[i, e] - pooled
             rows.append([layer, e, name, int(x[of[name]].sum(0)[e]), share[i, e], difference, difference - half,
-                         difference + half, share[i, e] * TOP_K])
+                         difference + half, share[i, e] * TOP_K, pooled, against, against - wide, against + wide])
     return rows
 
 

@@ -198,6 +198,14 @@ Status read_baseline(const TraceReader& reader, TraceView& view, const TraceView
 
 }  // namespace
 
+std::vector<Cell> super_cells(const RunSnapshot& run) {
+  std::vector<Cell> cells;
+  for (const SuperExpert& expert : run.super_experts.super_experts) {
+    cells.push_back({expert.layer, expert.expert});
+  }
+  return cells;
+}
+
 Result<TraceView> read_trace_view(const TraceReader& reader, const TraceQuery& query,
                                   const TraceView* previous) {
   const TraceReader::Snapshot one_state(reader);

@@ -40,6 +40,9 @@ struct RunSnapshot {
   AttentionResult attention;
 };
 
+/// The super experts of a run, for the marks of a map.
+std::vector<Cell> super_cells(const RunSnapshot& run);
+
 /// The tokens of the strip.
 struct TokenPage {
   std::int64_t total = 0;  ///< tokens of the run

@@ -40,6 +40,7 @@ DomainsView::DomainsView(ViewContext& context)
   connect(map_, &HeatmapView::cell_selected, &selection, &Selection::set_cell);
   connect(&selection, &Selection::cell_changed, map_, &HeatmapView::set_selected);
   connect(&subject_, &Subject::marks_changed, map_, [this] { map_->set_marks(subject_.marks()); });
+  connect(&subject_.trace(), &TraceSource::view_changed, this, &DomainsView::mark_super_experts);
   connect(map_, &HeatmapView::menu_requested, this, [this](Cell, const QPoint& global) {
     auto* menu = new QMenu(this);
     menu->setAttribute(Qt::WA_DeleteOnClose);
@@ -55,7 +56,7 @@ QWidget* DomainsView::make_bar() {
   domain_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
   against_->setObjectName(QStringLiteral("domain_against"));
   against_->setAccessibleName(tr("What is shown of the domain"));
-  against_->addItem(tr("against the mean of the domains"), true);
+  against_->addItem(tr("against all other domains"), true);
   against_->addItem(tr("share"), false);
   size_->setForegroundRole(QPalette::PlaceholderText);
   auto* bar = new ViewBar;
@@ -67,9 +68,15 @@ QWidget* DomainsView::make_bar() {
   return bar;
 }
 
+void DomainsView::mark_super_experts() {
+  const auto view = subject_.view();
+  map_->set_super_cells(view && view->run ? super_cells(*view->run) : std::vector<Cell>());
+}
+
 void DomainsView::showEvent(QShowEvent* event) {
   QWidget::showEvent(event);
   map_->set_marks(subject_.marks());
+  mark_super_experts();
   map_->set_selected(subject_.selection().cell());
   source_.ask("domains");
 }
@@ -117,7 +124,7 @@ void DomainsView::update_map() {
   }
   const bool difference = against_->currentData().toBool();
   const std::string domain = domain_->currentData().toString().toStdString();
-  const Column& column = *table->find(difference ? "difference" : "share");
+  const Column& column = *table->find(difference ? "against_others" : "share");
   map_->set_data(
       std::make_shared<const HeatmapData>(map_of(*table, column.info(), *shape, difference, domain)));
   const Table* domains = result->find("domains");
@@ -145,10 +152,10 @@ QString DomainsView::tooltip(Cell cell) const {
                 "<td align='right'>%3</td></tr>")
                 .arg(chosen ? QStringLiteral("<b>%1</b>").arg(name) : name,
                      percent_text(table->find("share")->number(row)),
-                     change_of_share_text(table->find("difference")->number(row)));
+                     change_of_share_text(table->find("against_others")->number(row)));
   }
   return QStringLiteral("<b>%1</b><table>%2</table>")
-      .arg(tr("layer %1, %2: load by domain, and its difference from the mean")
+      .arg(tr("layer %1, %2: load by domain, and against all others")
                .arg(QString::number(cell.layer), expert_name(cell)),
            rows);
 }

@@ -13,7 +13,7 @@ namespace expertscope {
 
 struct ViewContext;
 
-/// Where the experts of one domain are: its load on the map, as it is or against the mean of all domains.
+/// Where the experts of one domain are: its load on the map, as it is or against that of all others together.
 class DomainsView final : public QWidget {
   Q_OBJECT
  public:
@@ -26,6 +26,7 @@ class DomainsView final : public QWidget {
  private:
   QWidget* make_bar();
   void update_domains();
+  void mark_super_experts();
   void update_map();
   QString tooltip(Cell cell) const;
 

@@ -285,10 +285,8 @@ void ExpertPage::update_edits() {
   QStringList lines;
   const auto view = subject_.view();
   if (view && view->run) {
-    const auto& super = view->run->super_experts.super_experts;
-    const bool is_super = std::any_of(super.begin(), super.end(), [cell](const SuperExpert& expert) {
-      return expert.layer == cell.layer && expert.expert == cell.expert;
-    });
+    const std::vector<Cell> super = super_cells(*view->run);
+    const bool is_super = std::find(super.begin(), super.end(), cell) != super.end();
     if (is_super) lines << tr("▲ super expert");
   }
   if (cell.is_shared()) {

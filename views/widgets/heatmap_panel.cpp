@@ -236,14 +236,8 @@ void HeatmapPanel::update_figure() {
 }
 
 void HeatmapPanel::update_super_cells() {
-  std::vector<Cell> cells;
   const auto view = subject_.view();
-  if (view && view->run) {
-    for (const SuperExpert& expert : view->run->super_experts.super_experts) {
-      cells.push_back({expert.layer, expert.expert});
-    }
-  }
-  map_->set_super_cells(std::move(cells));
+  map_->set_super_cells(view && view->run ? super_cells(*view->run) : std::vector<Cell>());
 }
 
 void HeatmapPanel::update_token_cells() {

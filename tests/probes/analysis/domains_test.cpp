@@ -10,7 +10,8 @@ namespace {
 TEST(Domains, HaveTheSharesAndIntervalsThatNumpyFinds) {
   PlantedTrace trace;
   expect_rows(trace.run("domains").main(), trace.golden()["load_by_domain"],
-              {"layer", "expert", "domain", "count", "share", "difference", "low", "high", "specialisation"});
+              {"layer", "expert", "domain", "count", "share", "difference", "low", "high", "specialisation",
+               "others", "against_others", "against_low", "against_high"});
 }
 
 TEST(Domains, AreListedWithTheirTokensAndSequences) {
