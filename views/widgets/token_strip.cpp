@@ -263,9 +263,12 @@ TokenStrip::TokenStrip(QWidget* parent) : QScrollArea(parent), chips_(new TokenC
   setMinimumHeight(44);
 }
 
+bool TokenStrip::is_at_end() const {
+  return verticalScrollBar()->value() >= verticalScrollBar()->maximum() - 4;
+}
+
 void TokenStrip::set_scene(TokenStripScene scene) {
-  QScrollBar* bar = verticalScrollBar();
-  const bool at_end = bar->value() >= bar->maximum() - 4;
+  const bool at_end = is_at_end();
   chips_->set_scene(std::move(scene));
   fit_height();
   const std::int64_t selected = chips_->scene().selected;
@@ -274,7 +277,7 @@ void TokenStrip::set_scene(TokenStripScene scene) {
     // The page it is on may still be on its way; until then the strip stays as it is.
     reveal(selected);
   } else if (at_end) {
-    bar->setValue(bar->maximum());
+    verticalScrollBar()->setValue(verticalScrollBar()->maximum());
   }
 }
 
@@ -287,8 +290,10 @@ void TokenStrip::reveal(std::int64_t token) {
 }
 
 void TokenStrip::resizeEvent(QResizeEvent* event) {
+  const bool at_end = is_at_end();  // of the range before, which the base class changes
   QScrollArea::resizeEvent(event);
   fit_height();
+  if (at_end) verticalScrollBar()->setValue(verticalScrollBar()->maximum());
 }
 
 void TokenStrip::fit_height() {

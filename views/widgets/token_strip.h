@@ -64,8 +64,8 @@ class TokenChips final : public QWidget {
   std::vector<QRectF> rects_;   ///< [tokens of the page]
 };
 
-/// The chips in a scroll area; stays at the end while tokens arrive, unless the person scrolled up, and shows
-/// the selected token as soon as its page is there.
+/// The chips in a scroll area; stays at the end while tokens arrive and through a resize, unless the person
+/// scrolled up, and shows the selected token as soon as its page is there.
 class TokenStrip final : public QScrollArea {
   Q_OBJECT
  public:
@@ -78,6 +78,7 @@ class TokenStrip final : public QScrollArea {
   void resizeEvent(QResizeEvent* event) override;
 
  private:
+  bool is_at_end() const;
   void fit_height();
   void reveal(std::int64_t token);
 

@@ -337,6 +337,19 @@ TEST_F(TokenStripTest, AtTheEndNoLineIsCutAboveOrBelow) {
   }
 }
 
+TEST_F(TokenStripTest, StaysAtItsEndThroughAResizeAndElsewhereWhereItIs) {
+  scroll_to_end();
+  for (const QSize size : {QSize(300, 130), QSize(420, 95), QSize(260, 66), QSize(300, 80)}) {
+    strip_.resize(size);
+    settle();
+    EXPECT_EQ(strip_.verticalScrollBar()->value(), strip_.verticalScrollBar()->maximum());
+    EXPECT_TRUE(shows(kPageTokens - 1)) << size.width() << " x " << size.height();
+  }
+  strip_.verticalScrollBar()->setValue(100);
+  strip_.resize(300, 130);
+  EXPECT_EQ(strip_.verticalScrollBar()->value(), 100);
+}
+
 TEST_F(TokenStripTest, ATokenOfAnotherPageIsShownWhenThePageArrives) {
   for (const bool from_end : {true, false}) {
     SCOPED_TRACE(from_end);
