@@ -36,9 +36,11 @@ Result<std::shared_ptr<const AnalysisResult>> AnalysisCache::get(const Analysis&
                                                                  const TokenRange& range,
                                                                  const Options& options,
                                                                  const std::stop_token& stop) {
-  Entry entry{data.info().id, range, data.covered(range), options_key(analysis, options), nullptr, 0};
+  Entry entry{data.info().id, range, data.covered(range), options_key(analysis, options), data.domain(),
+              nullptr,        0};
   const auto known = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& other) {
-    return other.run == entry.run && same(other.asked, entry.asked) && other.options == entry.options;
+    return other.run == entry.run && same(other.asked, entry.asked) && other.options == entry.options &&
+           other.domain == entry.domain;
   });
   if (known != entries_.end() && same(known->covered, entry.covered) && data.baseline() == nullptr) {
     entries_.splice(entries_.begin(), entries_, known);

@@ -31,6 +31,7 @@ class AnalysisCache {
     TokenRange asked;
     TokenRange covered;   ///< of these, the tokens that the run had
     std::string options;  ///< and the analysis, as JSON
+    std::string domain;   ///< whose tokens counted
     std::shared_ptr<const AnalysisResult> result;
     std::size_t bytes = 0;
   };

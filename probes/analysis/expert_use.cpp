@@ -28,6 +28,7 @@ class Collector {
   }
 
   void add(const UsedSlot& slot) {
+    if (!counts(query_.counted, slot.token)) return;
     const std::size_t bins = use_.load_in_time.size();
     if (bins > 0) use_.load_in_time[bin_of(query_.covered, bins, slot.token)] += 1.0f;
     keep_if_heavy(slot);
@@ -37,9 +38,12 @@ class Collector {
   ExpertUse finish() {
     const std::size_t bins = use_.load_in_time.size();
     for (std::size_t bin = 0; bin < bins; ++bin) {
-      const std::int64_t tokens =
-          bin_begin(query_.covered, bins, bin + 1) - bin_begin(query_.covered, bins, bin);
-      use_.load_in_time[bin] /= static_cast<float>(tokens);
+      std::int64_t tokens = 0;
+      const std::int64_t end = bin_begin(query_.covered, bins, bin + 1);
+      for (std::int64_t token = bin_begin(query_.covered, bins, bin); token < end; ++token)
+        tokens += counts(query_.counted, token) ? 1 : 0;
+      // A part of which no token counts has no slot either.
+      use_.load_in_time[bin] /= static_cast<float>(std::max<std::int64_t>(tokens, 1));
     }
     std::sort(use_.top.begin(), use_.top.end(), heavier);
     return std::move(use_);
@@ -92,6 +96,7 @@ Result<ExpertUseQuery> ask_for_expert(const RunData& data, const TokenRange& ran
   query.layer = static_cast<int>(layer);
   query.expert = static_cast<int>(expert);
   query.covered = data.covered(range);
+  query.counted = data.counted();
   return query;
 }
 
@@ -134,7 +139,7 @@ Result<ExpertUse> read_expert_use(const TraceReader& reader, std::int64_t run, c
   Collector collector(query);
   const auto take = [&](const UsedSlot& slot) {
     collector.add(slot);
-    if (visit) visit(slot);
+    if (visit && counts(query.counted, slot.token)) visit(slot);
     return !stop.stop_requested();
   };
   const auto status = visit_used(reader, run, query, take);

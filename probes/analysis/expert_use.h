@@ -30,6 +30,8 @@ struct ExpertUseQuery {
   TokenRange covered;           ///< tokens that the run has
   std::size_t bins = 0;         ///< of the load in time; at most one a token
   std::size_t most_tokens = 0;  ///< of the heaviest
+  /// Tokens that count (RunData::counted); null: all.
+  const std::vector<std::uint8_t>* counted = nullptr;
 };
 
 class RunData;

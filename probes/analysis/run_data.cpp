@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -54,6 +55,24 @@ void add_up(const std::vector<float>& values, Sums sums) {
     const bool first = sums.tokens++ == 0;
     if (first || value < sums.min) sums.min = value;
     if (first || value > sums.max) sums.max = value;
+  }
+}
+
+/// What is known of tokens that do not count is as if it were not measured.
+void leave_out(const CountedTokens* counted, std::int64_t first, std::vector<float>& values) {
+  for (std::size_t at = 0; counted != nullptr && at < values.size(); ++at) {
+    if (!counts(counted, first + static_cast<std::int64_t>(at)))
+      values[at] = std::numeric_limits<float>::quiet_NaN();
+  }
+}
+
+/// The same of their slots: empty.
+void leave_out(const CountedTokens* counted, const SlotBlock& slots, std::vector<std::uint16_t>& experts) {
+  experts.assign(slots.expert.begin(), slots.expert.end());
+  for (int i = 0; i < slots.tokens; ++i) {
+    if (counts(counted, slots.first_token + i)) continue;
+    const auto begin = experts.begin() + static_cast<std::ptrdiff_t>(i) * slots.slots;
+    std::fill(begin, begin + slots.slots, kNoExpert);
   }
 }
 
@@ -120,10 +139,45 @@ Result<TokenContext> token_context(const TraceReader& reader, std::int64_t run, 
   return context;
 }
 
+Result<std::vector<std::string>> RunData::domains() {
+  const auto all = sequences();
+  if (!all) return forward_error(all);
+  std::set<std::string> names;
+  for (const SequenceInfo& sequence : **all) {
+    if (!sequence.domain.empty()) names.insert(sequence.domain);
+  }
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
+Status RunData::set_domain(const std::string& domain) {
+  if (domain == domain_) return {};
+  domain_.clear();
+  counted_.reset();
+  domain_sequences_.clear();
+  table_ = {};
+  layers_ = {};
+  tokens_ = {};
+  if (domain.empty()) return {};
+  const auto tokens = this->tokens({});
+  if (!tokens) return forward_error(tokens);
+  CountedTokens counted((*tokens)->size());
+  const auto& names = (*tokens)->domains;
+  const auto number = std::find(names.begin(), names.end(), domain) - names.begin();
+  for (std::size_t at = 0; at < counted.size(); ++at) {
+    counted[at] = (*tokens)->domain[at] == number ? 1 : 0;
+    if (counted[at] != 0) domain_sequences_.insert((*tokens)->sequence[at]);
+  }
+  tokens_ = {};
+  domain_ = domain;
+  counted_ = shared(std::move(counted));
+  return {};
+}
+
 Result<std::shared_ptr<const ExpertTable>> RunData::expert_table(const TokenRange& range) {
   if (table_.is_of(range)) return table_.value;
-  auto table =
-      is_whole(range) ? reader_->expert_table(info_.id) : reader_->expert_table(info_.id, covered(range));
+  auto table = is_whole(range) ? reader_->expert_table(info_.id)
+                               : reader_->expert_table(info_.id, covered(range),
+                                                       domain_.empty() ? nullptr : &domain_sequences_);
   if (!table) return forward_error(table);
   table_ = {range, shared(std::move(*table))};
   return table_.value;
@@ -142,16 +196,20 @@ Result<std::vector<LayerStats>> RunData::add_up_layers(const TokenRange& range) 
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const int layer = static_cast<int>(i);
     LayerStats& stats = layers[i];
-    stats.tokens = range.end - range.begin;
-    const auto entropy = reader_->entropy(info_.id, layer, range);
+    for (std::int64_t token = range.begin; token < range.end; ++token)
+      stats.tokens += counts(counted(), token) ? 1 : 0;
+    auto entropy = reader_->entropy(info_.id, layer, range);
     if (!entropy) return forward_error(entropy);
+    leave_out(counted(), range.begin, *entropy);
     add_up(*entropy, {stats.entropy_tokens, stats.entropy_sum, stats.entropy_min, stats.entropy_max});
-    const auto attention = reader_->first_token_attention(info_.id, layer, range);
+    auto attention = reader_->first_token_attention(info_.id, layer, range);
     if (!attention) return forward_error(attention);
+    leave_out(counted(), range.begin, *attention);
     add_up(*attention,
            {stats.attention_tokens, stats.attention_sum, stats.attention_min, stats.attention_max});
-    const auto hidden = reader_->hidden_max(info_.id, layer, range);
+    auto hidden = reader_->hidden_max(info_.id, layer, range);
     if (!hidden) return forward_error(hidden);
+    leave_out(counted(), range.begin, *hidden);
     for (std::size_t at = 0; at < hidden->size(); ++at) {
       const double value = (*hidden)[at];
       if (!std::isfinite(value) || (stats.hidden_token >= 0 && value <= stats.hidden_max)) continue;
@@ -200,6 +258,11 @@ Result<RunTokens> RunData::read_tokens(const TokenRange& range) {
                 reader_->file().string(), info_.id, tokens.id.size(), range.begin, range.end);
   }
   set_domains(**sequences, tokens);
+  leave_out(counted(), range.begin, tokens.log_prob);
+  for (std::size_t at = 0; counted() != nullptr && at < tokens.size(); ++at) {
+    if (!counts(counted(), range.begin + static_cast<std::int64_t>(at)))
+      tokens.id[at] = tokens.domain[at] = -1;
+  }
   return tokens;
 }
 
@@ -207,11 +270,18 @@ Status RunData::visit_slots(int layer, const TokenRange& range, SlotWeights weig
                             const std::stop_token& stop,
                             const std::function<void(const SlotBlock& slots)>& visit) const {
   bool good = true;
+  std::vector<std::uint16_t> experts;
   const auto check_and_visit = [&](const SlotBlock& slots) {
     good = std::all_of(slots.expert.begin(), slots.expert.end(), [this](std::uint16_t expert) {
       return expert == kNoExpert || expert < info_.experts;
     });
-    if (good && !stop.stop_requested()) visit(slots);
+    if (good && !stop.stop_requested() && counted() == nullptr) visit(slots);
+    if (good && !stop.stop_requested() && counted() != nullptr) {
+      leave_out(counted(), slots, experts);
+      SlotBlock part = slots;
+      part.expert = experts;
+      visit(part);
+    }
     return good && !stop.stop_requested();
   };
   auto status = reader_->visit_slots(info_.id, layer, covered(range), weights, check_and_visit);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,13 @@ struct RunTokens {
   std::size_t at(std::int64_t token) const { return static_cast<std::size_t>(token - first); }
 };
 
+/// Which tokens of a run count: 1 of [tokens]. A token behind the end does not.
+using CountedTokens = std::vector<std::uint8_t>;
+inline bool counts(const CountedTokens* counted, std::int64_t token) {
+  return counted == nullptr || (token < static_cast<std::int64_t>(counted->size()) &&
+                                (*counted)[static_cast<std::size_t>(token)] != 0);
+}
+
 /// One run of a trace as analyses see it: its parts are read when they are first asked for, and kept; slots,
 /// which are most of a trace, are streamed. One thread at a time.
 class RunData {
@@ -42,6 +50,15 @@ class RunData {
   /// The run that this one is compared with; null: none. It has to outlive this one.
   const RunData* baseline() const { return baseline_; }
   void set_baseline(const RunData* baseline) { baseline_ = baseline; }
+  /// From now on only tokens of this domain count, for every analysis: slots of others are empty, and what is
+  /// said of others is missing (id and domain -1). Empty: all count.
+  Status set_domain(const std::string& domain);
+  const std::string& domain() const { return domain_; }
+  /// Null: all.
+  const CountedTokens* counted() const { return counted_.get(); }
+  std::shared_ptr<const CountedTokens> shared_counted() const { return counted_; }
+  /// The domains of its sequences, in alphabetical order.
+  Result<std::vector<std::string>> domains();
   /// The layers with a router.
   std::vector<int> moe_layers() const;
   /// The same, or only `wanted` where it is not negative; the error says that it has no router.
@@ -75,7 +92,9 @@ class RunData {
       return value != nullptr && range.begin == other.begin && range.end == other.end;
     }
   };
-  bool is_whole(const TokenRange& range) const { return range.begin <= 0 && range.end >= info_.tokens; }
+  bool is_whole(const TokenRange& range) const {
+    return range.begin <= 0 && range.end >= info_.tokens && domain_.empty();
+  }
   Result<RunTokens> read_tokens(const TokenRange& range);
   Result<std::vector<LayerStats>> add_up_layers(const TokenRange& range) const;
 
@@ -86,6 +105,9 @@ class RunData {
   Kept<std::vector<LayerStats>> layers_;
   Kept<RunTokens> tokens_;
   std::shared_ptr<const std::vector<SequenceInfo>> sequences_;
+  std::string domain_;  ///< empty: all tokens count
+  std::unordered_set<int> domain_sequences_;
+  std::shared_ptr<const CountedTokens> counted_;
 };
 
 /// Whether two runs read the same token at the same place of the same sequence.

@@ -84,6 +84,9 @@ constexpr ColumnFilter kLogits = [](const ProbeColumn& column) {
 
 using Sequences = std::map<std::int64_t, std::vector<std::int32_t>>;  // by first token of a block
 
+// Instead of its sequence, of a token that does not count.
+constexpr std::int32_t kNotCounted = std::numeric_limits<std::int32_t>::min();
+
 // What the experts of a layer did in a range of tokens.
 struct LayerSums {
   explicit LayerSums(std::span<ExpertStats> cells, ExpertStats* shared_cell)
@@ -94,15 +97,30 @@ struct LayerSums {
   FirstRows first_rows;
   FirstRows first_shared{1};
 
-  // Tokens of the range; false where they are not those of the run, or an expert is none of the layer.
+  // Tokens of the range that count; false where they are not those of the run, or an expert is none of the
+  // layer.
   bool add(const LayerColumns& columns, const ClampedRange& tokens, const Sequences& sequences) {
     const auto found = sequences.find(columns.first_token);
     if (found == sequences.end() || found->second.size() != index(columns.tokens)) return false;
-    const int begin = static_cast<int>(std::max<std::int64_t>(tokens.begin - columns.first_token, 0));
-    const int end =
+    const auto first = static_cast<int>(std::max<std::int64_t>(tokens.begin - columns.first_token, 0));
+    const auto end =
         static_cast<int>(std::min<std::int64_t>(tokens.end - columns.first_token, columns.tokens));
-    const auto sequence = std::span(found->second).subspan(index(begin), index(end - begin));
-    const LayerColumns part = columns.part(begin, end);
+    const std::span<const std::int32_t> of_token(found->second);
+    const auto counts = [&](int token) { return of_token[index(token)] != kNotCounted; };
+    for (int begin = first; begin < end;) {
+      int behind = begin + 1;
+      while (behind < end && counts(behind) == counts(begin))
+        ++behind;
+      if (counts(begin) &&
+          !add_part(columns.part(begin, behind), of_token.subspan(index(begin), index(behind - begin))))
+        return false;
+      begin = behind;
+    }
+    return true;
+  }
+
+ private:
+  bool add_part(const LayerColumns& part, std::span<const std::int32_t> sequence) {
     if (shared != nullptr) add_slots(part.of_shared(), sequence, first_shared, std::span(shared, 1));
     return add_slots(part, sequence, first_rows, experts);
   }
@@ -238,7 +256,8 @@ Result<ExpertTable> TraceReader::expert_table(std::int64_t run) const {
   return read_expert_table(*impl_->database, *info);
 }
 
-Result<ExpertTable> TraceReader::expert_table(std::int64_t run, const TokenRange& range) const {
+Result<ExpertTable> TraceReader::expert_table(std::int64_t run, const TokenRange& range,
+                                              const std::unordered_set<int>* only) const {
   const Snapshot snapshot(*this);
   auto info = this->run(run);
   if (!info) return forward_error(info);
@@ -250,9 +269,13 @@ Result<ExpertTable> TraceReader::expert_table(std::int64_t run, const TokenRange
   auto blocks = BlockReader::open(*impl_->database, run, info->experts, kTokens);
   if (!blocks) return forward_error(blocks);
   auto status = blocks->for_each_tokens(tokens, [&](const LayerColumns& block) {
-    sequences[block.first_token].assign(block.sequence.begin(), block.sequence.end());
-    table.tokens +=
-        std::min(block.first_token + block.tokens, tokens.end) - std::max(block.first_token, tokens.begin);
+    std::vector<std::int32_t>& of_token = sequences[block.first_token];
+    of_token.assign(block.sequence.begin(), block.sequence.end());
+    for (std::size_t i = 0; i < of_token.size(); ++i) {
+      const std::int64_t token = block.first_token + static_cast<std::int64_t>(i);
+      if (only != nullptr && only->count(of_token[i]) == 0) of_token[i] = kNotCounted;
+      if (token >= tokens.begin && token < tokens.end && of_token[i] != kNotCounted) ++table.tokens;
+    }
     return true;
   });
   if (!status) return forward_error(status);

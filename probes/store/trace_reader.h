@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/error.h"
@@ -69,8 +70,10 @@ class TraceReader {
   /// Aggregates of a whole run, from the aggregate rows: fast at any size.
   Result<ExpertTable> expert_table(std::int64_t run) const;
   /// The same computed from the per-token blobs of a range (the shared time filter); exact also inside a
-  /// block. first_row_max then counts from the first token of the range.
-  Result<ExpertTable> expert_table(std::int64_t run, const TokenRange& range) const;
+  /// block. first_row_max then counts from the first token of the range. `sequences` (may be null): only the
+  /// tokens of those of these numbers.
+  Result<ExpertTable> expert_table(std::int64_t run, const TokenRange& range,
+                                   const std::unordered_set<int>* sequences = nullptr) const;
   Result<std::vector<LayerStats>> layer_stats(std::int64_t run) const;
 
   /// Without words `bytes` stays empty: a word of some 64 KiB, and be it one, is in every row that names it.

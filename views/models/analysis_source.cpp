@@ -22,13 +22,15 @@ struct AnalysisSource::Request {
   std::int64_t run = 0;
   std::int64_t tokens = 0;  ///< that the run has by now
   TokenRange range;
+  std::string domain;  ///< empty: all
   std::string id;
   std::vector<std::pair<std::string, Value>> options;
 
   bool operator==(const Request& other) const { return tokens == other.tokens && is_but_for_tokens(other); }
   bool is_but_for_tokens(const Request& other) const {
     return file == other.file && run == other.run && range.begin == other.range.begin &&
-           range.end == other.range.end && id == other.id && options == other.options;
+           range.end == other.range.end && domain == other.domain && id == other.id &&
+           options == other.options;
   }
 };
 
@@ -103,7 +105,13 @@ std::optional<AnalysisSource::Request> AnalysisSource::wanted() const {
                                 [wanted](const RunInfo& each) { return each.id == wanted; });
   if (run == view->runs->end()) return std::nullopt;
   const TokenRange range = run_ != 0 ? TokenRange{} : view->query.range;
-  return Request{subject_.trace().file(), run->id, run->tokens, range, id_, options_};
+  return Request{subject_.trace().file(),
+                 run->id,
+                 run->tokens,
+                 range,
+                 all_domains_ ? std::string() : view->query.domain,
+                 id_,
+                 options_};
 }
 
 void AnalysisSource::read() {
@@ -118,6 +126,7 @@ void AnalysisSource::read() {
       [reading = reading_,
        asked = asked_](const JobContext& context) -> Result<std::shared_ptr<const AnalysisResult>> {
         if (auto opened = reading->open(*asked); !opened) return forward_error(opened);
+        if (auto status = reading->data->set_domain(asked->domain); !status) return forward_error(status);
         const Analysis* analysis = find_analysis(asked->id);
         if (analysis == nullptr) return fail(ErrorCode::unsupported, "there is no analysis {}", asked->id);
         Options options(analysis->options);

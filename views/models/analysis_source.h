@@ -26,6 +26,8 @@ class AnalysisSource final : public QObject {
   /// shown one.
   void ask(const std::string& id, std::vector<std::pair<std::string, Value>> options = {},
            std::int64_t run = 0);
+  /// Whatever domain is selected, all of them count: for what holds one against the others.
+  void count_all_domains() { all_domains_ = true; }
   /// Asks for nothing: no view shows it.
   void rest();
 
@@ -51,6 +53,7 @@ class AnalysisSource final : public QObject {
   std::string id_;  ///< empty: nothing is asked for
   std::vector<std::pair<std::string, Value>> options_;
   std::int64_t run_ = 0;
+  bool all_domains_ = false;
   std::shared_ptr<Reading> reading_;  ///< the worker's: an open trace with what was read of a run
   std::shared_ptr<const Request> asked_;
   std::shared_ptr<const Request> answered_;

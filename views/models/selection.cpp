@@ -31,8 +31,10 @@ void Selection::show_run(std::int64_t run) {
   run_ = run;
   token_ = -1;
   range_ = TokenRange{};
+  domain_.clear();
   Q_EMIT token_changed(token_);
   Q_EMIT range_changed();
+  Q_EMIT domain_changed();
   Q_EMIT changed();
 }
 
@@ -63,15 +65,24 @@ void Selection::set_range(TokenRange range) {
   Q_EMIT changed();
 }
 
+void Selection::set_domain(const std::string& domain) {
+  if (domain == domain_) return;
+  domain_ = domain;
+  Q_EMIT domain_changed();
+  Q_EMIT changed();
+}
+
 void Selection::reset() {
   run_ = 0;
   baseline_ = 0;
   cell_ = Cell{};
   token_ = -1;
   range_ = TokenRange{};
+  domain_.clear();
   Q_EMIT cell_changed(cell_);
   Q_EMIT token_changed(token_);
   Q_EMIT range_changed();
+  Q_EMIT domain_changed();
   Q_EMIT changed();
 }
 

@@ -4,6 +4,7 @@
 #include <QObject>
 #include <QString>
 #include <cstdint>
+#include <string>
 
 #include "probes/store/trace_reader.h"
 
@@ -36,11 +37,13 @@ class Selection final : public QObject {
   Cell cell() const { return cell_; }
   std::int64_t token() const { return token_; }
   TokenRange range() const { return range_; }
+  /// Only tokens of this domain count; empty: of all.
+  const std::string& domain() const { return domain_; }
   bool has_range() const;
 
-  /// 0: the newest run. Clears token and range.
+  /// 0: the newest run. Clears token, range and domain.
   void set_run(std::int64_t run);
-  /// A new run begins: shows it, without the token and the range of the one before.
+  /// A new run begins: shows it, without the token, the range and the domain of the one before.
   void follow_newest();
   /// A run to subtract in the routing map; 0: none.
   void set_baseline(std::int64_t run);
@@ -50,6 +53,7 @@ class Selection final : public QObject {
   /// The shared time filter: run token indices, half open.
   void set_range(TokenRange range);
   void clear_range() { set_range(TokenRange{}); }
+  void set_domain(const std::string& domain);
   /// Back to "newest run, nothing chosen": another model or trace was opened.
   void reset();
 
@@ -59,6 +63,7 @@ class Selection final : public QObject {
   void cell_changed(Cell cell);
   void token_changed(std::int64_t token);
   void range_changed();
+  void domain_changed();
 
  private:
   void show_run(std::int64_t run);
@@ -68,6 +73,7 @@ class Selection final : public QObject {
   Cell cell_;
   std::int64_t token_ = -1;
   TokenRange range_;
+  std::string domain_;
 };
 
 }  // namespace expertscope

@@ -18,20 +18,20 @@ bool same_range(const TokenRange& a, const TokenRange& b) {
   return a.begin == b.begin && a.end == b.end;
 }
 
-bool is_whole(const TokenRange& range) {
-  return same_range(range, TokenRange{});
-}
-
-Result<std::shared_ptr<const RunSnapshot>> read_snapshot(const TraceReader& reader, const RunInfo& run,
+Result<std::shared_ptr<const RunSnapshot>> read_snapshot(const TraceReader& reader, RunData& data,
                                                          const TokenRange& range) {
   auto snapshot = std::make_shared<RunSnapshot>();
+  const RunInfo& run = data.info();
   snapshot->run = run;
+  auto domains = data.domains();
+  if (!domains) return forward_error(domains);
+  snapshot->domains = std::move(*domains);
   auto changes = reader.policy_changes(run.id);
   if (!changes) return forward_error(changes);
   snapshot->policy_changes = std::move(*changes);
-  auto table = is_whole(range) ? reader.expert_table(run.id) : reader.expert_table(run.id, range);
+  const auto table = data.expert_table(range);
   if (!table) return forward_error(table);
-  snapshot->table = std::move(*table);
+  snapshot->table = **table;
   auto layers = reader.layer_stats(run.id);
   if (!layers) return forward_error(layers);
   snapshot->load = analyze_load(snapshot->table);
@@ -41,9 +41,13 @@ Result<std::shared_ptr<const RunSnapshot>> read_snapshot(const TraceReader& read
   return snapshot;
 }
 
-TokenRange page_range(const RunInfo& run, std::int64_t page) {
-  const std::int64_t begin = page >= 0 ? page : std::max<std::int64_t>(0, run.tokens - kPageTokens);
-  return {begin, begin + kPageTokens};
+/// The last page ends with the last token that counts.
+TokenRange page_range(const RunInfo& run, std::int64_t page, const CountedTokens* counted) {
+  std::int64_t end = run.tokens;
+  while (page < 0 && end > 0 && !counts(counted, end - 1))
+    --end;
+  const std::int64_t begin = page >= 0 ? page : std::max<std::int64_t>(0, end - kPageTokens);
+  return {begin, page < 0 ? std::max(begin, end) : begin + kPageTokens};
 }
 
 /// The tokens of the page; of a growing run only those that are new are read.
@@ -73,7 +77,8 @@ Result<std::shared_ptr<const TokenPage>> read_page(const TraceReader& reader, co
 /// read once for all its experts.
 Result<ExpertUse> read_use(const TraceReader& reader, const RunInfo& run, const ExpertUseQuery& query,
                            ExpertDetail& detail, std::shared_ptr<const LayerUse>& layer_use) {
-  const auto on_page = [&detail](const UsedSlot& used) {
+  const auto on_page = [&detail, &query](const UsedSlot& used) {
+    if (!counts(query.counted, used.token)) return;
     const std::int64_t at = used.token - detail.first_token;
     if (at >= 0 && at < static_cast<std::int64_t>(detail.weights.size())) detail.weights[at] += used.weight;
   };
@@ -88,12 +93,14 @@ Result<ExpertUse> read_use(const TraceReader& reader, const RunInfo& run, const 
 }
 
 Status read_slots(const TraceReader& reader, const RunInfo& run, std::size_t page_tokens,
-                  ExpertDetail& detail, std::shared_ptr<const LayerUse>& layer_use) {
+                  const CountedTokens* counted, ExpertDetail& detail,
+                  std::shared_ptr<const LayerUse>& layer_use) {
   detail.weights.assign(page_tokens, 0.0f);
   ExpertUseQuery query;
   query.layer = detail.cell.layer;
   query.expert = detail.cell.expert;
   query.covered = detail.covered;
+  query.counted = counted;
   query.bins = detail.cell.is_shared() ? 0 : kTimeBins;
   query.most_tokens = kTopTokens;
   auto use = read_use(reader, run, query, detail, layer_use);
@@ -112,6 +119,7 @@ Status read_slots(const TraceReader& reader, const RunInfo& run, std::size_t pag
 
 Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reader, const TraceQuery& query,
                                                         const RunSnapshot& snapshot, const TokenPage& page,
+                                                        const CountedTokens* counted,
                                                         std::shared_ptr<const LayerUse>& layer_use) {
   const auto load = std::find_if(snapshot.load.layers.begin(), snapshot.load.layers.end(),
                                  [&](const LayerLoad& layer) { return layer.layer == query.cell.layer; });
@@ -136,7 +144,8 @@ Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reade
                      std::clamp<std::int64_t>(query.range.end, 0, snapshot.run.tokens)};
   const std::int64_t run = snapshot.run.id;
   if (detail->covered.end > detail->covered.begin) {
-    if (const auto read = read_slots(reader, snapshot.run, page.tokens.size(), *detail, layer_use); !read)
+    if (const auto read = read_slots(reader, snapshot.run, page.tokens.size(), counted, *detail, layer_use);
+        !read)
       return forward_error(read);
   }
   if (const std::int64_t token = detail->stats.output_token; token >= 0) {
@@ -177,15 +186,18 @@ Status read_baseline(const TraceReader& reader, TraceView& view, const TraceView
   if (wanted == 0 || wanted == view.run->run.id) return {};
   const RunInfo* run = find_run(*view.runs, wanted);
   if (run == nullptr) return {};
-  if (previous != nullptr && previous->baseline != nullptr && previous->query.baseline == wanted) {
+  if (previous != nullptr && previous->baseline != nullptr && previous->query.baseline == wanted &&
+      previous->query.domain == view.query.domain) {
     const RunInfo* before = find_run(*previous->runs, wanted);
     if (before != nullptr && before->tokens == run->tokens && before->status == run->status)
       view.baseline = previous->baseline;
   }
   if (!view.baseline) {
-    auto table = reader.expert_table(wanted);
+    RunData data(reader, *run);
+    if (auto status = data.set_domain(view.query.domain); !status) return status;
+    auto table = data.expert_table({});
     if (!table) return forward_error(table);
-    view.baseline = std::make_shared<const ExpertTable>(std::move(*table));
+    view.baseline = *table;
   } else if (view.run == previous->run) {
     view.differences = previous->differences;
     return {};
@@ -219,21 +231,26 @@ Result<TraceView> read_trace_view(const TraceReader& reader, const TraceQuery& q
   if (run == nullptr) return view;
 
   const bool settled = is_settled(*run, previous);
-  const bool same_filter = settled && same_range(previous->query.range, query.range);
+  const bool same_domain = settled && previous->query.domain == query.domain;
+  const bool same_filter = same_domain && same_range(previous->query.range, query.range);
   if (same_filter) {
     view.run = previous->run;
+    view.counted = previous->counted;
   } else {
-    auto snapshot = read_snapshot(reader, *run, query.range);
+    RunData data(reader, *run);
+    if (auto status = data.set_domain(query.domain); !status) return forward_error(status);
+    view.counted = data.shared_counted();
+    auto snapshot = read_snapshot(reader, data, query.range);
     if (!snapshot) return forward_error(snapshot);
     view.run = std::move(*snapshot);
   }
-  const bool same_page = settled && previous->query.page == query.page;
+  const bool same_page = same_domain && previous->query.page == query.page;
   if (same_page) {
     view.tokens = previous->tokens;
   } else {
     const bool same_run = previous != nullptr && previous->run != nullptr && previous->run->run.id == run->id;
-    auto page =
-        read_page(reader, *run, page_range(*run, query.page), same_run ? previous->tokens.get() : nullptr);
+    auto page = read_page(reader, *run, page_range(*run, query.page, view.counted.get()),
+                          same_run ? previous->tokens.get() : nullptr);
     if (!page) return forward_error(page);
     view.tokens = std::move(*page);
   }
@@ -242,7 +259,7 @@ Result<TraceView> read_trace_view(const TraceReader& reader, const TraceQuery& q
     if (same_filter && same_page && previous->expert != nullptr && previous->expert->cell == query.cell) {
       view.expert = previous->expert;
     } else {
-      auto expert = read_expert(reader, query, *view.run, *view.tokens, view.layer_use);
+      auto expert = read_expert(reader, query, *view.run, *view.tokens, view.counted.get(), view.layer_use);
       if (!expert) return forward_error(expert);
       view.expert = std::move(*expert);
     }

@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "probes/analysis/analysis.h"
 #include "probes/analysis/layer_use.h"
+#include "probes/analysis/run_data.h"
 #include "probes/report/run_differences.h"
 #include "probes/store/run_info.h"
 #include "probes/store/trace_reader.h"
@@ -21,6 +22,7 @@ struct TraceQuery {
   std::int64_t run = 0;       ///< 0: the newest
   std::int64_t baseline = 0;  ///< 0: none
   TokenRange range;           ///< time filter of the table and the expert's details
+  std::string domain;         ///< whose tokens count in them; empty: all
   Cell cell;                  ///< expert to look at; invalid: none
   std::int64_t token = -1;    ///< token to look at; -1: none
   std::int64_t page = -1;     ///< first token of the strip; -1: the last kPageTokens
@@ -33,7 +35,8 @@ inline constexpr std::int64_t kPageTokens = 2000;
 struct RunSnapshot {
   RunInfo run;
   std::vector<PolicyChange> policy_changes;
-  ExpertTable table;  ///< of the query's range
+  std::vector<std::string> domains;  ///< of its sequences, in alphabetical order
+  ExpertTable table;                 ///< of the query's range and domain
   LoadResult load;
   SuperExpertResult super_experts;
   EntropyResult entropy;
@@ -87,6 +90,7 @@ struct TraceView {
   TraceQuery query;
   std::shared_ptr<const std::vector<RunInfo>> runs;  ///< newest first; never null
   std::shared_ptr<const RunSnapshot> run;            ///< null: the trace has no run
+  std::shared_ptr<const CountedTokens> counted;      ///< tokens of the query's domain; null: all
   std::shared_ptr<const ExpertTable> baseline;       ///< null: none
   std::vector<RunDifference> differences;      ///< what makes the baseline another run than by its edits
   std::shared_ptr<const TokenPage> tokens;     ///< null: no run

@@ -264,6 +264,7 @@ void Workbench::query() {
   query.run = selection_.run();
   query.baseline = selection_.baseline();
   query.range = selection_.range();
+  query.domain = selection_.domain();
   query.cell = selection_.cell();
   query.token = selection_.token();
   query.page = wanted_page();

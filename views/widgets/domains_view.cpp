@@ -27,6 +27,7 @@ DomainsView::DomainsView(ViewContext& context)
       size_(new QLabel) {
   map_->setAccessibleName(tr("Load of a domain, layers by experts"));
   map_->set_logarithmic(true);
+  source_.count_all_domains();
   map_->set_tooltip([this](Cell cell) { return tooltip(cell); });
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);

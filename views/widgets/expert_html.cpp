@@ -15,11 +15,16 @@ namespace expertscope {
 namespace {
 
 constexpr std::size_t kColumns = 4;  // of the grid of figures
-constexpr int kRoomForPlaces = 236;  // pixels
+constexpr int kNarrow = 336;         // pixels: no room for what the domain says, too
 
 QString secondary(const QPalette& palette, const QString& text) {
   return QStringLiteral("<span style='color:%1'>%2</span>")
       .arg(palette.color(QPalette::PlaceholderText).name(), text);
+}
+
+QString small(const QPalette& palette, const QString& text) {
+  return QStringLiteral("<span style='font-size:%1px'>%2</span>")
+      .arg(QString::number(kSmallText), secondary(palette, text));
 }
 
 /// What stands in a row of tokens, in pixels.
@@ -43,7 +48,7 @@ Widths widths_of(const std::vector<TokenLine>& lines, int width, const QFontMetr
     longest = std::max(longest, metrics.horizontalAdvance(visible_token_text(line.bytes)) + kGap);
   }
   widths.where = std::min(widths.where, width / 4);
-  if (widths.where > 0 && width < kRoomForPlaces + 100) widths.token = 0;  // the domain says more
+  if (widths.where > 0 && width < kNarrow) widths.token = 0;  // the domain says more
   const int rest = std::max(60, width - widths.number - widths.token - widths.where - kGap);
   widths.hit = std::min(longest, 2 * rest / 5);
   widths.before = (rest - widths.hit) / 2;
@@ -57,16 +62,27 @@ QString cell(int width, const char* align, const QString& text) {
 
 }  // namespace
 
-QString figures_column(const std::vector<KeyFigure>& figures, std::size_t most, int width,
+QString figures_column(const std::vector<KeyFigure>& figures, std::size_t most, int width, const QFont& font,
                        const QPalette& palette) {
+  constexpr int kGap = 3;
+  const std::size_t count = std::min(figures.size(), most);
+  const auto whole = [](const KeyFigure& figure) { return figure.rank + QLatin1Char(' ') + figure.of; };
+  int name = 0;
+  int value = 0;
+  int place = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    name = std::max(name, QFontMetrics(font).horizontalAdvance(figures[i].name));
+    value = std::max(value, QFontMetrics(heading_font(font, 1)).horizontalAdvance(figures[i].value));
+    place = std::max(place, QFontMetrics(small_font(font)).horizontalAdvance(whole(figures[i])));
+  }
+  const bool fits = name + value + place + 3 * kGap <= width;
   QString rows;
-  for (std::size_t i = 0; i < std::min(figures.size(), most); ++i) {
-    const KeyFigure& figure = figures[i];
-    const QString place = width < kRoomForPlaces ? figure.rank : figure.rank + QLatin1Char(' ') + figure.of;
+  for (std::size_t i = 0; i < count; ++i) {
     rows += QStringLiteral(
-                "<tr><td>%1</td><td align='right'><b>%2</b></td><td align='right' "
-                "style='padding-left:5px'>%3</td></tr>")
-                .arg(figure.name, figure.value, secondary(palette, place));
+                "<tr><td>%1</td><td align='right'><b>%2</b></td>"
+                "<td align='right' style='padding-left:%3px'>%4</td></tr>")
+                .arg(figures[i].name, figures[i].value, QString::number(kGap),
+                     small(palette, fits ? whole(figures[i]) : figures[i].rank));
   }
   return QStringLiteral("<table width='100%' cellspacing='0' cellpadding='0'>%1</table>").arg(rows);
 }
@@ -76,11 +92,9 @@ QString figures_grid(const std::vector<KeyFigure>& figures, const QPalette& pale
   for (std::size_t i = 0; i < figures.size(); ++i) {
     if (i % kColumns == 0) cells += QStringLiteral("<tr>");
     const KeyFigure& figure = figures[i];
-    const QString dot = figure.of.isEmpty() ? QString() : QStringLiteral(" · ");
-    cells +=
-        QStringLiteral("<td width='25%'><b>%1</b><br><span style='font-size:%2px'>%3</span></td>")
-            .arg(figure.value, QString::number(kSmallText),
-                 secondary(palette, figure.name + dot + (figure.rank.isEmpty() ? figure.of : figure.rank)));
+    const QString place = figure.rank.isEmpty() ? figure.of : figure.rank;
+    const QString below = place.isEmpty() ? figure.name : figure.name + QStringLiteral(" · ") + place;
+    cells += QStringLiteral("<td width='25%'><b>%1</b><br>%2</td>").arg(figure.value, small(palette, below));
   }
   return QStringLiteral("<table width='100%' cellspacing='0' cellpadding='2'>%1</table>").arg(cells);
 }

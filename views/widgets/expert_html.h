@@ -17,7 +17,7 @@ namespace expertscope {
 
 /// The first `most`, one below the other: name, value, rank, and in `width` pixels where there is room, of
 /// how many.
-QString figures_column(const std::vector<KeyFigure>& figures, std::size_t most, int width,
+QString figures_column(const std::vector<KeyFigure>& figures, std::size_t most, int width, const QFont& font,
                        const QPalette& palette);
 /// All, four a row: the value over name and rank.
 QString figures_grid(const std::vector<KeyFigure>& figures, const QPalette& palette);

@@ -6,6 +6,7 @@
 #include <QLabel>
 #include <QResizeEvent>
 #include <QScrollArea>
+#include <QStyle>
 #include <QTableView>
 #include <QToolButton>
 #include <QVBoxLayout>
@@ -16,6 +17,7 @@
 #include "views/models/numbers.h"
 #include "views/models/plain_text.h"
 #include "views/models/subject.h"
+#include "views/widgets/domain_chip.h"
 #include "views/widgets/elided_label.h"
 #include "views/widgets/expert_buttons.h"
 #include "views/widgets/expert_charts.h"
@@ -29,6 +31,7 @@ namespace expertscope {
 namespace {
 
 constexpr int kWide = 480;                // pixels: from here on parts stand beside each other
+constexpr int kControlHeight = 24;        // pixels
 constexpr int kFirstFigures = 4;          // those of the compact page
 constexpr std::int64_t kStrings = 200;    // that are listed
 constexpr int kStringRows = 9;            // that are seen at a time
@@ -61,6 +64,7 @@ ExpertPage::ExpertPage(ViewContext& context)
       domains_(context.subject),
       pairs_(context.subject) {
   setObjectName(QStringLiteral("expert_page"));
+  domains_.count_all_domains();
   auto* rows = new QVBoxLayout(this);
   rows->setContentsMargins(0, 0, 0, 0);
   rows->setSpacing(0);
@@ -120,7 +124,13 @@ QWidget* ExpertPage::make_head() {
   layout->setSpacing(6);
   layout->addLayout(line);
   layout->addWidget(buttons_);
-  layout->addWidget(edits_);
+  auto* below = new QWidget;
+  below->setFixedHeight(std::max(kControlHeight, fontMetrics().height() + 4));  // also without a chip
+  auto* state = new QHBoxLayout(below);
+  state->setContentsMargins(0, 0, 0, 0);
+  state->addWidget(edits_, 1);
+  state->addWidget(new DomainChip(subject_));
+  layout->addWidget(below);
   return head;
 }
 
@@ -221,6 +231,12 @@ void ExpertPage::arrange() {
   const int line = figures_->fontMetrics().lineSpacing();
   arrange_strings();
   figures_->setFixedHeight(wide_ ? 2 * (2 * line + 10) : static_cast<int>(kFirstFigures) * (line + 3) + 2);
+}
+
+/// Beside a scroll bar, whether there is one by now or not.
+int ExpertPage::room() const {
+  const QMargins margins = body_->contentsMargins();
+  return width() - margins.left() - margins.right() - style()->pixelMetric(QStyle::PM_ScrollBarExtent);
 }
 
 void ExpertPage::resizeEvent(QResizeEvent* event) {
@@ -347,9 +363,9 @@ void ExpertPage::show_figures() {
     if (summary->rows() == 1 && known.has(0))
       figures.push_back({tr("known from token"), column_text(known, 0), {}, {}, column_details(known, 0)});
   }
-  figures_->setText(
-      wide_ ? figures_grid(figures, palette())
-            : figures_column(figures, static_cast<std::size_t>(kFirstFigures), figures_->width(), palette()));
+  figures_->setText(wide_ ? figures_grid(figures, palette())
+                          : figures_column(figures, static_cast<std::size_t>(kFirstFigures), room(),
+                                           figures_->font(), palette()));
   QString details;
   for (const KeyFigure& figure : figures) {
     const QString digits = figure.details.isEmpty() ? figure.value + u' ' + figure.of : figure.details;
@@ -427,7 +443,7 @@ void ExpertPage::show_tokens() {
   // As high for every expert, whatever script its tokens are in: what is below stays in its place.
   const std::size_t rows = wide_ || by_domain ? kExamples : kCompactTokens;
   tokens_->setFixedHeight(static_cast<int>(rows) * (tokens_->fontMetrics().lineSpacing() + 2) + 2);
-  tokens_->setText(lines.empty() ? none : token_lines(lines, tokens_->width(), tokens_->font(), palette()));
+  tokens_->setText(lines.empty() ? none : token_lines(lines, room(), tokens_->font(), palette()));
 }
 
 std::vector<TokenLine> ExpertPage::strongest() const {

@@ -55,6 +55,7 @@ class ExpertPage final : public QWidget {
   void make_sections();
   void connect_subject();
   void arrange();
+  int room() const;
 
   void ask();
   void update_expert();

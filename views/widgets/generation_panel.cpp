@@ -17,6 +17,7 @@
 #include "views/models/plain_text.h"
 #include "views/models/subject.h"
 #include "views/widgets/commands.h"
+#include "views/widgets/domain_chip.h"
 #include "views/widgets/elided_label.h"
 #include "views/widgets/prompt_bar.h"
 #include "views/widgets/token_strip.h"
@@ -76,6 +77,7 @@ QWidget* GenerationPanel::make_bar() {
   layout->setContentsMargins(8, 0, 8, 0);
   layout->setSpacing(8);
   layout->addWidget(title_);
+  layout->addWidget(new DomainChip(subject_));
   layout->addWidget(caption_, 1);
   auto* looks = new QHBoxLayout;
   looks->setSpacing(0);
@@ -175,6 +177,7 @@ void GenerationPanel::update_strip() {
   if (view && view->run) {
     scene.page = view->tokens;
     scene.expert = view->expert;
+    scene.counted = view->counted;
     for (const PolicyChange& change : view->run->policy_changes) {
       if (change.token > 0) scene.edits_at.push_back(change.token);
     }

@@ -106,6 +106,12 @@ QWidget* HeatmapPanel::make_tool_bar() {
   bar->add(metric_);
   bar->add(scale_);
   bar->add_separator();
+  domain_ = new QComboBox;
+  domain_->setObjectName(QStringLiteral("domain_filter"));
+  domain_->setAccessibleName(tr("Domain whose tokens count"));
+  domain_->setToolTip(tr("Let only the tokens of one domain count, in every view"));
+  domain_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
+  bar->add(domain_);
   // What comes, goes or is as wide as its text stands behind what is clicked.
   bar->add(baseline_);
   bar->add(warning_);
@@ -166,6 +172,7 @@ void HeatmapPanel::connect_subject() {
           [this](Cell cell) { update_reading(cell.valid() ? cell : subject_.selection().cell()); });
   connect(&subject_.trace(), &TraceSource::view_changed, this, [this] {
     update_baselines();
+    update_domains();
     source_.update();
     update_super_cells();
     update_figure();
@@ -191,7 +198,34 @@ void HeatmapPanel::connect_subject() {
   connect(&subject_.engine(), &EngineController::state_changed, this, &HeatmapPanel::update_hint);
   connect(baseline_, &QComboBox::activated, this,
           [this](int index) { subject_.selection().set_baseline(baseline_->itemData(index).toLongLong()); });
+  connect(domain_, &QComboBox::activated, this, [this](int index) {
+    subject_.selection().set_domain(domain_->itemData(index).toString().toStdString());
+  });
+  connect(&selection, &Selection::domain_changed, this, &HeatmapPanel::update_domains);
   update_baselines();
+  update_domains();
+}
+
+/// The domains of the run; nothing to choose where there are none.
+void HeatmapPanel::update_domains() {
+  QStringList names{QString()};
+  const auto view = subject_.view();
+  for (const std::string& domain : view && view->run ? view->run->domains : std::vector<std::string>()) {
+    names << QString::fromStdString(domain);
+  }
+  QStringList present;
+  for (int i = 0; i < domain_->count(); ++i) {
+    present << domain_->itemData(i).toString();
+  }
+  if (present != names) {
+    domain_->clear();
+    for (const QString& name : names) {
+      domain_->addItem(name.isEmpty() ? tr("all domains") : visible(name), name);
+    }
+  }
+  domain_->setCurrentIndex(
+      std::max(0, domain_->findData(QString::fromStdString(subject_.selection().domain()))));
+  domain_->setVisible(names.size() > 2);
 }
 
 void HeatmapPanel::choose_metric(int index) {
@@ -227,6 +261,7 @@ void HeatmapPanel::update_figure() {
                         // In one go: a name may contain "%1" itself.
                         .arg(shown_metric().name, QString::number(run.id), visible(run.model.name),
                              QString::number(view->run->table.tokens));
+  if (!view->query.domain.empty()) caption += tr(" · domain %1").arg(visible(view->query.domain));
   const auto shown = map_->scene().data;
   if (shown && shown->difference) {
     caption += tr(" · minus run %1").arg(view->query.baseline);

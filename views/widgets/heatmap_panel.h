@@ -37,6 +37,7 @@ class HeatmapPanel final : public QWidget {
   void update_token_cells();
   void update_hint();
   void update_baselines();
+  void update_domains();
   void update_warning();
   void update_reading(Cell cell);
   void update_figure();
@@ -51,6 +52,7 @@ class HeatmapPanel final : public QWidget {
   HeatmapView* map_;
   QComboBox* metric_ = nullptr;
   QComboBox* scale_ = nullptr;
+  QComboBox* domain_ = nullptr;
   QComboBox* baseline_ = nullptr;
   WarningLabel* warning_ = nullptr;
 };

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "views/models/subject.h"
+#include "views/widgets/domain_chip.h"
 #include "views/widgets/table_look.h"
 
 namespace expertscope {
@@ -28,6 +29,8 @@ TablePanel::TablePanel(Subject& subject, QWidget* parent)
   look_like_a_table(*table_);
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
+  layout->setSpacing(0);
+  layout->addWidget(new DomainChip(subject), 0, Qt::AlignLeft);
   layout->addWidget(table_);
   auto* copying = new QShortcut(QKeySequence::Copy, table_);
   copying->setContext(Qt::WidgetShortcut);

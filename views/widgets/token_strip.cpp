@@ -151,7 +151,8 @@ void TokenChips::paint_chip(QPainter& painter, std::size_t index, double heavies
     fill = QColor::fromRgb(colour);
     ink = readable_on(colour);
   }
-  const bool outside = token.index < scene_.range.begin || token.index >= scene_.range.end;
+  const bool outside = token.index < scene_.range.begin || token.index >= scene_.range.end ||
+                       !counts(scene_.counted.get(), token.index);
   if (outside) painter.setOpacity(0.35);
   QColor edge = palette().color(QPalette::Text);
   edge.setAlphaF(weight > 0 ? 0.55f : 0.12f);

@@ -16,6 +16,7 @@ struct TokenStripScene {
   std::vector<std::int64_t> edits_at;          ///< run tokens from which an edit took effect
   std::int64_t selected = -1;
   TokenRange range;
+  std::shared_ptr<const CountedTokens> counted;  ///< the others are pale; null: all count
 };
 
 /// The tokens as wrapped chips. Knows pixels; TokenStrip scrolls it.

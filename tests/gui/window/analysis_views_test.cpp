@@ -8,13 +8,17 @@
 #include <QRegularExpression>
 #include <QTableView>
 #include <QToolButton>
+#include <algorithm>
 #include <cstdlib>
 
 #include "engine/run/session.h"
 #include "probes/capture/profile.h"
 #include "tests/gui/window/window_fixture.h"
+#include "views/models/numbers.h"
+#include "views/widgets/domain_chip.h"
 #include "views/widgets/domains_view.h"
 #include "views/widgets/expert_charts.h"
+#include "views/widgets/generation_panel.h"
 
 namespace expertscope::testing {
 namespace {
@@ -185,6 +189,87 @@ TEST_F(SlowMetricTest, IsRememberedAndSaysWhatTheRunLacks) {
   EXPECT_EQ(settings_.value("map/metric").toString(), "strings/experts/known_from_token");
   for (QAction* action : window_.findChildren<QAction*>(QRegularExpression("metric_[1-4]")))
     EXPECT_FALSE(action->isChecked());
+}
+
+/// Only the tokens of one domain count.
+class DomainFilterTest : public DomainTrace {
+ protected:
+  std::int64_t counted() { return workbench_.expert_table()->tokens; }
+  void filter(const QString& domain) {
+    auto& combo = part<QComboBox>("domain_filter");
+    const int index = combo.findData(domain);
+    require(index >= 0, "there is no such domain");
+    combo.setCurrentIndex(index);
+    Q_EMIT combo.activated(index);
+    ASSERT_TRUE(wait_until([&] { return workbench_.view()->query.domain == domain.toStdString(); }));
+  }
+  bool any_chip() {
+    const auto chips = window_.findChildren<DomainChip*>();
+    return std::any_of(chips.begin(), chips.end(), [](DomainChip* chip) { return chip->isVisible(); });
+  }
+};
+
+TEST_F(DomainFilterTest, CountsInTheMapTheTableAndTheStrip) {
+  open_domains();
+  const std::int64_t all = counted();
+  EXPECT_FALSE(any_chip());
+  filter("english");
+  EXPECT_GT(counted(), 0);
+  EXPECT_LT(counted(), all);
+  EXPECT_TRUE(any_chip());
+  const double english = map().scene().data->at({1, 4});
+  const TokenStripScene& strip = window_.findChild<TokenStrip*>()->chips().scene();
+  ASSERT_TRUE(strip.counted);
+  EXPECT_EQ(std::count(strip.counted->begin(), strip.counted->end(), 1), counted());
+  const std::int64_t last = workbench_.view()->tokens->tokens.back().index;
+  EXPECT_TRUE(counts(strip.counted.get(), last)) << "the last page ends with the domain";
+  const std::int64_t english_tokens = counted();
+  filter("python");
+  EXPECT_EQ(counted() + english_tokens, all);
+  EXPECT_NE(map().scene().data->at({1, 4}), english);
+  EXPECT_EQ(workbench_.table().index(0, ExpertTableModel::kCount).data().toString(),
+            count_text(workbench_.expert_table()->at(0, 0).count));
+}
+
+TEST_F(DomainFilterTest, SaysTheSameLoadAsTheAnalysisOfDomains) {
+  open_domains();
+  workbench_.selection().set_cell({1, 4});
+  filter("python");
+  const double load = map().scene().data->at({1, 4});
+  const auto& bars = *window_.findChild<DomainBars*>();
+  ASSERT_TRUE(wait_until([&] {
+    return bars.isVisible() && bars.accessibleDescription().contains("english");
+  })) << "domains are held against each other whatever is filtered";
+  EXPECT_TRUE(bars.accessibleDescription().contains("python " + percent_text(load)))
+      << bars.accessibleDescription().toStdString();
+}
+
+TEST_F(DomainFilterTest, CountsInWhatTheExpertPageFinds) {
+  open_domains();
+  workbench_.selection().set_cell({1, 4});
+  auto& strings = part<QTableView>("expert_strings");
+  ASSERT_TRUE(wait_until([&] { return strings.isVisible() && strings.isEnabled(); }));
+  const int all = strings.model()->rowCount();
+  filter("python");
+  ASSERT_TRUE(wait_until([&] { return strings.isEnabled() && strings.model()->rowCount() < all; }));
+  for (const RoutedToken& token : workbench_.view()->expert->top) {
+    EXPECT_TRUE(counts(workbench_.view()->counted.get(), token.token));
+  }
+}
+
+TEST_F(DomainFilterTest, GoesWithItsChipAndWithTheRun) {
+  open_domains();
+  const std::int64_t all = counted();
+  workbench_.selection().set_cell({1, 4});
+  filter("python");
+  auto* chip = window_.findChild<GenerationPanel*>()->findChild<DomainChip*>();
+  ASSERT_TRUE(chip->isVisible());
+  EXPECT_LE(part<QDockWidget>("runs_dock").width(), 300) << "a chip does not hold the column wide";
+  EXPECT_TRUE(chip->text().startsWith("python"));
+  click(*chip);
+  EXPECT_TRUE(wait_until([&] { return counted() == all; }));
+  EXPECT_FALSE(any_chip());
+  EXPECT_EQ(part<QComboBox>("domain_filter").currentText(), "all domains");
 }
 
 class ExpertPageTest : public DomainTrace {
