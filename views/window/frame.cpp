@@ -6,6 +6,7 @@
 #include <QDockWidget>
 #include <QMainWindow>
 #include <QSettings>
+#include <QStackedWidget>
 #include <QTabBar>
 #include <algorithm>
 #include <cstring>
@@ -102,7 +103,14 @@ void Frame::make_views(ViewContext& context) {
     }
     auto* dock = new QDockWidget(title_of(row.title), &window_);
     dock->setObjectName(id + QStringLiteral("_dock"));
-    dock->setWidget(view);
+    // Behind another tab a dock is out of sight, but shown all the same: its view would go on working. What
+    // takes its place then leaves every size as it is.
+    auto* pages = new QStackedWidget;
+    pages->addWidget(view);
+    pages->addWidget(new QWidget);
+    dock->setWidget(pages);
+    connect(dock, &QDockWidget::visibilityChanged, pages,
+            [pages](bool in_sight) { pages->setCurrentIndex(in_sight ? 0 : 1); });
     panels_.append({&row, view, dock});
   }
 }
