@@ -4,13 +4,13 @@
 namespace expertscope {
 namespace {
 
-/// What a layer asks for and the fast path of the CPU and the tuned one of CUDA do not do; null: nothing.
-const char* lacks(const AttentionSpec& attention) {
+/// What a layer asks for and a fast path does not do; null: nothing.
+const char* lacks(const AttentionSpec& attention, const Features& beyond) {
   if (attention.rotary.interleaved) return "interleaved rotary embeddings";
   if (attention.window > 0) return "sliding windows";
   if (attention.soft_cap > 0) return "soft-capped attention";
   if (attention.sinks) return "attention sinks";
-  if (attention.gate > 0) return "gated attention";
+  if (attention.gate > 0 && !beyond.gates) return "gated attention";
   return nullptr;
 }
 
@@ -30,12 +30,13 @@ const char* lacks(const MlpSpec& mlp) {
   return nullptr;
 }
 
-const char* lacks(const LayerSpec& layer) {
-  if (layer.mixer != MixerKind::attention) return "mixers other than attention";
+const char* lacks(const LayerSpec& layer, const Features& beyond) {
+  const bool delta_net = layer.mixer == MixerKind::linear_attention && beyond.delta_nets;
+  if (layer.mixer != MixerKind::attention && !delta_net) return "mixers other than attention";
   if (layer.norm.kind != NormSpec::Kind::rms) return "LayerNorm";
   if (!layer.norm_before || layer.norm_after) return "norms after attention and MLP";
   if (layer.is_moe() && layer.dense.width > 0) return "dense MLPs beside experts";
-  if (const char* what = lacks(layer.attention)) return what;
+  if (const char* what = lacks(layer.attention, beyond)) return what;
   if (const char* what = lacks(layer.router)) return what;
   if (const char* what = lacks(layer.expert)) return what;
   if (const char* what = lacks(layer.shared)) return what;
@@ -44,9 +45,9 @@ const char* lacks(const LayerSpec& layer) {
 
 }  // namespace
 
-Status check_features(const ModelConfig& config, const std::string& path) {
+Status check_features(const ModelConfig& config, const std::string& path, const Features& beyond) {
   for (int n = 0; n < config.num_layers(); ++n)
-    if (const char* what = lacks(config.layer(n)))
+    if (const char* what = lacks(config.layer(n), beyond))
       return fail(ErrorCode::unsupported, "{} has no {} (layer {})", path, what, n);
   if (config.norm.kind != NormSpec::Kind::rms)
     return fail(ErrorCode::unsupported, "{} has no LayerNorm", path);

@@ -6,7 +6,7 @@
 namespace expertscope::cpu {
 
 Status can_run(const ModelConfig& config) {
-  return check_features(config, "the fast path of the CPU");
+  return check_features(config, "the fast path of the CPU", {.delta_nets = true, .gates = true});
 }
 
 }  // namespace expertscope::cpu

@@ -19,6 +19,12 @@ void add(float a, std::span<const float> x, std::span<float> y) {
     y[i] += a * x[i];
 }
 
+void append(const Rows& x, Rows& y) {
+  y.values.insert(y.values.end(), x.values.begin(), x.values.end());
+  y.count += x.count;
+  y.columns = x.columns;
+}
+
 Rows product(const Matrix& w, const Vector& bias, const Rows& x) {
   Rows y(x.count, static_cast<std::size_t>(w.rows));
   std::vector<float> row(x.columns);

@@ -17,12 +17,21 @@ struct ConfigDefaults {
   double rope_theta = 10000.0;
   double partial_rotary_factor = 1.0;
   int max_position_embeddings = 32768;
+  int head_dim = 0;  ///< 0: hidden_size / num_attention_heads
   bool tie_word_embeddings = false;
 };
 
 /// vocab_size, hidden_size, max_position_embeddings, tie_word_embeddings, rms_norm_eps, hidden_act (SiLU is
 /// what runs), and num_hidden_layers layers that are all alike: `layer` with its norm.
 void read_decoder(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config);
+
+/// eos_token_id and bos_token_id, where they are there. An error leaves the config as it is.
+Status read_token_ids(const JsonFields& fields, ModelConfig& config);
+
+/// text_config of a model that does more than text, by `read`, with its token ids; says in a warning that the
+/// rest is left out.
+void read_text_part(ConfigKeys& keys, void (*read)(ConfigKeys&, ModelConfig&, std::vector<std::string>&),
+                    ModelConfig& config, std::vector<std::string>& warnings);
 
 /// num_attention_heads, num_key_value_heads, head_dim (or a share of hidden_size) and the rotary embedding,
 /// for every layer.

@@ -153,11 +153,12 @@ Status WeightBinder::stack(const std::string& name, std::int64_t experts, std::i
   return {};
 }
 
-Status WeightBinder::vector(const std::string& name, std::int64_t size, bool zero_centred, Vector& out) {
-  const auto tensor = find(name, {size});
+Status WeightBinder::vector(const std::string& name, TensorSize size, bool zero_centred, Vector& out) {
+  const auto tensor = find(name, size.cols == 0 ? Shape{size.rows} : Shape{size.rows, 1, size.cols});
   if (!tensor) return forward_error(tensor);
-  out.resize(static_cast<std::size_t>(size));
-  find_weight_format((*tensor)->format)->dequantise({(*tensor)->data}, 0, size, out.data());
+  const std::int64_t count = size.rows * std::max<std::int64_t>(size.cols, 1);
+  out.resize(static_cast<std::size_t>(count));
+  find_weight_format((*tensor)->format)->dequantise({(*tensor)->data}, 0, count, out.data());
   if (!zero_centred) return {};
   for (float& value : out)
     value += 1.0f;
@@ -185,10 +186,10 @@ Status WeightBinder::bind_ends(Weights& weights, const std::stop_token& stop) {
   const std::int64_t vocab = config_.vocab_size;
   const std::int64_t hidden = config_.hidden_size;
   weights.names = names_;
-  if (auto ok = vector(names_.norm, hidden, config_.norm.zero_centred, weights.norm); !ok) return ok;
+  if (auto ok = vector(names_.norm, {hidden}, config_.norm.zero_centred, weights.norm); !ok) return ok;
   if (config_.norm.kind == NormSpec::Kind::layer) {
     const std::string bias = tensor_name(names_.norm, ".bias", -1);
-    if (auto ok = vector(bias, hidden, false, weights.norm_bias); !ok) return ok;
+    if (auto ok = vector(bias, {hidden}, false, weights.norm_bias); !ok) return ok;
   }
   if (config_.tie_word_embeddings) return bind_tied(weights, stop);
   if (auto ok = matrix(names_.embed_tokens, vocab, hidden, weights.embed_tokens); !ok) return ok;
@@ -205,7 +206,7 @@ Status WeightBinder::bind_mlp(const MlpNames& names, int index, int expert, cons
     if (size.rows == 0) continue;
     const std::string name = mlp_tensor_name(tensor, names, index, expert);
     Status ok = tensor.matrix != nullptr ? matrix(name, size.rows, size.cols, mlp.*tensor.matrix)
-                                         : vector(name, size.rows, false, mlp.*tensor.vector);
+                                         : vector(name, {size.rows}, false, mlp.*tensor.vector);
     if (!ok) return ok;
   }
   return {};
@@ -274,7 +275,7 @@ Status WeightBinder::bind_layer(int index, LayerWeights& layer) {
     const std::string name = layer_tensor_name(tensor, names_, index, layer.fused_experts);
     const bool zero_centred = tensor.norm && spec.norm.zero_centred;
     Status ok = tensor.matrix != nullptr ? matrix(name, size.rows, size.cols, layer.*tensor.matrix)
-                                         : vector(name, size.rows, zero_centred, layer.*tensor.vector);
+                                         : vector(name, size, zero_centred, layer.*tensor.vector);
     if (!ok) return ok;
   }
   Status ok = bind_experts(index, layer);

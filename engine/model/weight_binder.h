@@ -53,7 +53,7 @@ class WeightBinder {
   Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);
   Status stack(const std::string& name, std::int64_t experts, std::int64_t rows, std::int64_t cols,
                Matrix& whole);
-  Status vector(const std::string& name, std::int64_t size, bool zero_centred, Vector& out);
+  Status vector(const std::string& name, TensorSize size, bool zero_centred, Vector& out);
   Status bind_tied(Weights& weights, const std::stop_token& stop);
   Status bind_mlp(const MlpNames& names, int index, int expert, const MlpSpec& spec, MlpWeights& mlp);
   Status bind_experts(int index, LayerWeights& layer);

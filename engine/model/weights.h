@@ -57,6 +57,15 @@ struct LayerWeights {
   Vector q_norm, k_norm;                 ///< [head_dim] or [rows of the projection] (AttentionSpec)
   Vector sinks;                          ///< [heads] scores
   Matrix attention_gate;                 ///< [AttentionSpec::gate, hidden]
+  Matrix delta_qkvz;                     ///< [2 * keys + 2 * values, hidden] (DeltaNetSpec::grouped)
+  Matrix delta_ba;                       ///< [2 * value_heads, hidden]
+  Matrix delta_qkv;                      ///< [channels, hidden]
+  Matrix delta_z;                        ///< [values, hidden]
+  Matrix delta_b, delta_a;               ///< [value_heads, hidden]
+  Vector delta_conv;                     ///< [channels, taps] the oldest token first
+  Vector delta_dt_bias, delta_a_log;     ///< [value_heads]
+  Vector delta_norm;                     ///< [value_dim]
+  Matrix delta_out;                      ///< [hidden, values]
   Vector attention_post_norm;            ///< [hidden] of what the mixer gives
   Vector attention_post_norm_bias;       ///< [hidden]
   Vector post_attention_layernorm;       ///< [hidden] before the MLP

@@ -3,6 +3,7 @@
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_attention.h"
+#include "engine/cpu/kernels/simd_delta.h"
 #include "engine/cpu/kernels/simd_matmul.h"
 #include "engine/cpu/kernels/simd_ops.h"
 
@@ -246,7 +247,9 @@ constexpr Kernels kTable = {CpuLevel::avx2,
                             silu_mul_lanes<Lanes>,
                             axpy_lanes<Lanes>,
                             row_stats_lanes<Lanes>,
-                            attention};
+                            attention,
+                            convolve_lanes<Lanes>,
+                            delta_step_lanes<Lanes>};
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_attention.h"
 #include "engine/cpu/kernels/simd_avx512.h"
+#include "engine/cpu/kernels/simd_delta.h"
 #include "engine/cpu/kernels/simd_matmul.h"
 #include "engine/cpu/kernels/simd_ops.h"
 
@@ -206,7 +207,9 @@ constexpr Kernels kTable = {CpuLevel::avx512,
                             silu_mul_lanes<Lanes>,
                             axpy_lanes<Lanes>,
                             row_stats_lanes<Lanes>,
-                            attention};
+                            attention,
+                            convolve_lanes<Lanes>,
+                            delta_step_lanes<Lanes>};
 
 }  // namespace
 

@@ -119,6 +119,19 @@ struct AttentionTask {
   std::int64_t first_stride = 0;  ///< floats between tokens
 };
 
+/// One token of one value head of a DeltaNet (DeltaNetSpec).
+struct DeltaStep {
+  float* state = nullptr;    ///< [key_dim][value_dim] S, which becomes the new one
+  const float* q = nullptr;  ///< [key_dim] a unit vector / sqrt(key_dim)
+  const float* k = nullptr;  ///< [key_dim] a unit vector
+  const float* v = nullptr;  ///< [value_dim]
+  float decay = 1;           ///< exp(g)
+  float beta = 1;
+  std::int64_t key_dim = 0;
+  std::int64_t value_dim = 0;
+  float* out = nullptr;  ///< [value_dim] S^T q
+};
+
 /// One level's functions. Pointers may be unaligned (to their element type only) unless said otherwise.
 struct Kernels {
   CpuLevel level;
@@ -150,6 +163,9 @@ struct Kernels {
   /// out = softmax(scale * q k^T) v, with an online softmax over blocks of keys: memory does not grow with
   /// the context, and a row's result depends on its own position only. (Dao et al. 2022, "FlashAttention")
   void (*attention)(const AttentionTask& task);
+  /// y = silu(sum over taps of weights[tap] * rows[tap]), element by element: weights [taps][n].
+  void (*convolve)(const float* const* rows, const float* weights, int taps, std::int64_t n, float* y);
+  void (*delta_step)(const DeltaStep& step);
 };
 
 /// The table of a level. The caller makes sure the machine has it (choose_cpu_level).

@@ -137,8 +137,35 @@ void attention(const AttentionTask& task) {
     }
 }
 
-constexpr Kernels kScalar = {CpuLevel::scalar, layout, pack,     matmul, dequantise, to_bf16,
-                             rms_norm,         rope,   silu_mul, axpy,   row_stats,  attention};
+void convolve(const float* const* rows, const float* weights, int taps, std::int64_t n, float* y) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    float sum = 0;
+    for (int tap = 0; tap < taps; ++tap)
+      sum += weights[tap * n + i] * rows[tap][i];
+    y[i] = sum / (1.0f + std::exp(-sum));
+  }
+}
+
+void delta_step(const DeltaStep& step) {
+  for (std::int64_t j = 0; j < step.value_dim; ++j) {
+    float* column = step.state + j;
+    float known = 0;
+    for (std::int64_t i = 0; i < step.key_dim; ++i)
+      known += step.k[i] * column[i * step.value_dim];
+    const float delta = step.beta * (step.v[j] - step.decay * known);
+    float answer = 0;
+    for (std::int64_t i = 0; i < step.key_dim; ++i) {
+      float& value = column[i * step.value_dim];
+      value = step.decay * value + step.k[i] * delta;
+      answer += step.q[i] * value;
+    }
+    step.out[j] = answer;
+  }
+}
+
+constexpr Kernels kScalar = {CpuLevel::scalar, layout,    pack,     matmul,    dequantise,
+                             to_bf16,          rms_norm,  rope,     silu_mul,  axpy,
+                             row_stats,        attention, convolve, delta_step};
 
 }  // namespace
 

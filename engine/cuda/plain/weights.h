@@ -43,6 +43,8 @@ struct StoredLayer {
   StoredVector input_layernorm, input_layernorm_bias;
   Matrices q_proj, k_proj, v_proj, o_proj, attention_gate;
   StoredVector q_norm, k_norm, sinks;
+  Matrices delta_qkvz, delta_ba, delta_qkv, delta_z, delta_b, delta_a, delta_out;
+  StoredVector delta_conv, delta_dt_bias, delta_a_log, delta_norm;
   StoredVector attention_post_norm, attention_post_norm_bias;
   StoredVector post_attention_layernorm, post_attention_layernorm_bias;
   StoredVector router_norm, correction_bias;

@@ -14,10 +14,13 @@ extern const Family kMixtral;
 extern const Family kOlmoe;
 extern const Family kQwen2Moe;
 extern const Family kQwen3Moe;
+extern const Family kQwen35Moe;
+extern const Family kQwen35MoeText;
+extern const Family kQwen3Next;
 
 std::span<const Family* const> families() {
-  static constexpr std::array kFamilies = {&kDots1, &kFlexOlmo, &kGlm4Moe, &kMixtral,
-                                           &kOlmoe, &kQwen2Moe, &kQwen3Moe};
+  static constexpr std::array kFamilies = {&kDots1,    &kFlexOlmo, &kGlm4Moe,   &kMixtral,   &kOlmoe,
+                                           &kQwen2Moe, &kQwen3Moe, &kQwen3Next, &kQwen35Moe, &kQwen35MoeText};
   return kFamilies;
 }
 

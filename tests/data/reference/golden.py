@@ -53,7 +53,8 @@ class Recorder:
             self.first_token[n] = out[1][0, :, :, 0].mean(0).clone()  # eager: [1, heads, T, keys]
 
         self.handles.append(layer.register_forward_hook(keep_hidden))
-        self.handles.append(layer.self_attn.register_forward_hook(keep_attention))
+        if hasattr(layer, "self_attn"):
+            self.handles.append(layer.self_attn.register_forward_hook(keep_attention))
         if not hasattr(layer.mlp, "experts"):
             return
 
@@ -204,7 +205,8 @@ def golden(model, ids: list, top_k: int) -> tuple:
         tensors[f"layer.{n}.hidden"] = hidden[at]
         tensors[f"layer.{n}.hidden_max"] = magnitude
         tensors[f"layer.{n}.hidden_max_channel"] = i32(channel)
-        tensors[f"layer.{n}.first_token_attention"] = recorder.first_token[n]
+        nothing = torch.full((len(ids),), float("nan"))  # of a layer that is no attention
+        tensors[f"layer.{n}.first_token_attention"] = recorder.first_token.get(n, nothing)
         if n not in recorder.calls:
             continue
         call = recorder.calls[n]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from reference.golden import MIN_ROUTER_GAP, MIN_SELECTION_GAP, NearTie, Recorder, i32, selection
 
-MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "glm4_moe", "glm4_moe_groups",
+MODELS = ("qwen3_next", "top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "glm4_moe", "glm4_moe_groups",
           "dots1", "flex_olmo")
 INF = float("inf")
 

@@ -83,7 +83,7 @@ def random_weights(spec: Spec, seed: int) -> dict:
     w.normal("model.embed_tokens.weight", (spec.vocab, spec.hidden), embed_std)
     for n in range(spec.layers):
         families.layer_weights(w, spec, f"model.layers.{n}.", n)
-    w.normal("model.norm.weight", (spec.hidden,), 0.2, 1.0)
+    w.normal("model.norm.weight", (spec.hidden,), 0.2, 0.0 if spec.family in families.ZERO_CENTRED else 1.0)
     if not spec.tied or spec.own_head:
         w.linear("lm_head", spec.vocab, spec.hidden, 2.0)
     return w.tensors
@@ -126,6 +126,8 @@ def write_model(spec: Spec, seed: int, folder: Path, eos: list, tokenizers: Path
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     config, tensors = families.config_json(spec, eos), random_weights(spec, seed)
+    if spec.family in families.MULTIMODAL:
+        tensors = families.as_multimodal(tensors, spec)
     if spec.fp8:
         config, tensors = config | fp8.CONFIG, fp8.quantised(tensors)
     write_json(folder / "config.json", config)

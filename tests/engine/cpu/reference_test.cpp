@@ -190,7 +190,6 @@ TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
       {[](LayerSpec& l) { l.attention.window = 8; }, "no sliding windows (layer 1)"},
       {[](LayerSpec& l) { l.attention.soft_cap = 30; }, "no soft-capped attention (layer 1)"},
       {[](LayerSpec& l) { l.attention.sinks = true; }, "no attention sinks (layer 1)"},
-      {[](LayerSpec& l) { l.attention.gate = 4; }, "no gated attention (layer 1)"},
       {[](LayerSpec& l) { l.attention.rotary.interleaved = true; }, "no interleaved rotary"},
       {[](LayerSpec& l) { l.norm.kind = NormSpec::Kind::layer; }, "no LayerNorm (layer 1)"},
       {[](LayerSpec& l) { l.norm_after = true; }, "no norms after attention and MLP"},

@@ -124,6 +124,62 @@ TEST_P(OpsTest, AxpyAddsAMultiple) {
   }
 }
 
+TEST_P(OpsTest, ConvolvesTheTapsOfEveryChannel) {
+  Numbers numbers(9);
+  for (const std::int64_t n : kLengths) {
+    for (const int taps : {1, 3, 4}) {
+      const std::vector<float> weights = numbers.take(taps * n);
+      const std::vector<float> x = numbers.take(taps * n);
+      std::vector<const float*> rows;
+      for (int tap = 0; tap < taps; ++tap)
+        rows.push_back(x.data() + tap * n);
+      std::vector<float> y(static_cast<std::size_t>(n) + 1, 9.0f);
+      kernels_.convolve(rows.data(), weights.data(), taps, n, y.data());
+      for (std::int64_t i = 0; i < n; ++i) {
+        double sum = 0;
+        for (int tap = 0; tap < taps; ++tap)
+          sum += static_cast<double>(weights[static_cast<std::size_t>(tap * n + i)]) *
+                 x[static_cast<std::size_t>(tap * n + i)];
+        EXPECT_NEAR(y[static_cast<std::size_t>(i)], sum / (1 + std::exp(-sum)), 1e-6);
+      }
+      EXPECT_EQ(y.back(), 9.0f);
+    }
+  }
+}
+
+TEST_P(OpsTest, ADeltaStepKeepsWhatTheRuleSays) {
+  Numbers numbers(10);
+  for (const std::int64_t value_dim : {1, 7, 8, 20, 32, 64, 100, 128}) {
+    for (const std::int64_t key_dim : {1, 12, 128}) {
+      const std::vector<float> before = numbers.take(key_dim * value_dim);
+      const std::vector<float> q = numbers.take(key_dim);
+      const std::vector<float> k = numbers.take(key_dim);
+      const std::vector<float> v = numbers.take(value_dim);
+      std::vector<float> state = before;
+      state.push_back(9.0f);
+      std::vector<float> out(static_cast<std::size_t>(value_dim) + 1, 9.0f);
+      kernels_.delta_step(
+          {state.data(), q.data(), k.data(), v.data(), 0.75f, 0.5f, key_dim, value_dim, out.data()});
+      for (std::int64_t j = 0; j < value_dim; ++j) {
+        const auto at = [&](std::int64_t i) { return static_cast<std::size_t>(i * value_dim + j); };
+        double known = 0;
+        for (std::int64_t i = 0; i < key_dim; ++i)
+          known += 0.75 * before[at(i)] * static_cast<double>(k[static_cast<std::size_t>(i)]);
+        const double delta = 0.5 * (v[static_cast<std::size_t>(j)] - known);
+        double answer = 0;
+        for (std::int64_t i = 0; i < key_dim; ++i) {
+          const double kept = 0.75 * before[at(i)] + k[static_cast<std::size_t>(i)] * delta;
+          answer += kept * q[static_cast<std::size_t>(i)];
+          EXPECT_NEAR(state[at(i)], kept, 1e-5);
+        }
+        EXPECT_NEAR(out[static_cast<std::size_t>(j)], answer, 1e-4);
+      }
+      EXPECT_EQ(state.back(), 9.0f);
+      EXPECT_EQ(out.back(), 9.0f);
+    }
+  }
+}
+
 TEST_P(OpsTest, RowStatsFindNormAndLargestMagnitude) {
   for (const std::int64_t n : kLengths) {
     for (std::int64_t at = 0; at < n; ++at) {
