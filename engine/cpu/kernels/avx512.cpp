@@ -203,7 +203,7 @@ constexpr Kernels kTable = {CpuLevel::avx512,
                             to_bf16,
                             rms_norm_lanes<Lanes>,
                             rope_lanes<Lanes>,
-                            silu_mul_lanes<Lanes>,
+                            swiglu_lanes<Lanes>,
                             axpy_lanes<Lanes>,
                             row_stats_lanes<Lanes>,
                             attention};
