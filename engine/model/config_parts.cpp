@@ -123,9 +123,11 @@ void read_decoder(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig&
 void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config) {
   AttentionSpec attention;
   attention.heads = keys.size({"num_attention_heads"}, ConfigKeys::kMaxHeads);
-  attention.kv_heads = keys.size_or({"num_key_value_heads"}, attention.heads, ConfigKeys::kMaxHeads);
+  const int kv_heads = defaults.kv_heads > 0 ? defaults.kv_heads : attention.heads;
+  const int share = std::max(1, config.hidden_size / attention.heads);
+  attention.kv_heads = keys.size_or({"num_key_value_heads"}, kv_heads, ConfigKeys::kMaxHeads);
   attention.head_dim =
-      keys.size_or({"head_dim"}, std::max(1, config.hidden_size / attention.heads), ConfigKeys::kMaxWidth);
+      keys.size_or({"head_dim"}, defaults.head_dim > 0 ? defaults.head_dim : share, ConfigKeys::kMaxWidth);
   if (attention.heads % attention.kv_heads != 0)
     keys.refuse(
         ErrorCode::mismatch, "num_key_value_heads",
@@ -195,6 +197,25 @@ std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,
     warnings.push_back(fmt::format("{}: mlp_only_layers: {} beyond the {} layers, ignored.",
                                    keys.fields().file(), counted("index", "indices", beyond), layers));
   return sparse;
+}
+
+void read_windows(ConfigKeys& keys, int silent, const std::vector<std::uint8_t>& usual, ModelConfig& config) {
+  constexpr const char* kTypes = "layer_types";
+  const Json& json = keys.fields().json();
+  const auto length = json.find("sliding_window");
+  const bool off = length != json.end() && length->is_null();
+  const int window = keys.size_or({"sliding_window"}, silent, ConfigKeys::kMaxInt32);
+  keys.only(kTypes, {"full_attention", "sliding_attention"});
+  const bool listed = keys.has({kTypes});
+  if (listed && (!json[kTypes].is_array() || json[kTypes].size() != config.layers.size()))
+    return keys.refuse(ErrorCode::mismatch, kTypes,
+                       fmt::format("expected an array of {} layers", config.layers.size()));
+  for (std::size_t n = 0; n < config.layers.size(); ++n) {
+    const bool windowed = listed ? json[kTypes][n] == "sliding_attention" : !off && usual[n] != 0;
+    if (!windowed) continue;
+    if (off) keys.refuse(ErrorCode::mismatch, "sliding_window", "null, but layer_types asks for one");
+    config.layers[n].attention.window = window;
+  }
 }
 
 void refuse_switched_window(ConfigKeys& keys) {

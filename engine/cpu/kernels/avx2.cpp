@@ -212,6 +212,60 @@ struct Product<FormatId::f8_e4m3> {
   static void store(const Sum (&sums)[kRows], float* y) { Product<FormatId::f32>::store(sums, y); }
 };
 
+/// e8m0_to_f32 (engine/formats/f8.h), without a jump.
+float power_of_two(std::uint8_t value) {
+  const std::uint32_t below_or_nan = value == 0 || value == 255 ? 1u << 22 : 0u;
+  const std::uint32_t bits = std::uint32_t{value} << 23 | below_or_nan;
+  float power = 0;
+  std::memcpy(&power, &bits, sizeof(power));
+  return power;
+}
+
+/// MXFP4 (engine/formats/mxfp4.h), a block a step, summed in the order of F32. Bytes of twice the numbers are
+/// looked up, so half of the scale is what they are multiplied by.
+template <>
+struct Product<FormatId::mxfp4> {
+  static constexpr int kStep = 32;
+  static constexpr int kRows = 4;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k / 2; }
+  using Sum = __m256;
+  using X = const float*;
+  struct W {
+    __m256 part[4];
+  };
+  static Sum zero() { return _mm256_setzero_ps(); }
+  static X load_x(const void* p) { return static_cast<const float*>(p); }
+  static W load_w(const void* p, std::uint8_t scale) {
+    const __m128i twice = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    const __m128i nibble = _mm_set1_epi8(15);
+    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+    const __m128i low = _mm_shuffle_epi8(twice, _mm_and_si128(bytes, nibble));
+    const __m128i high = _mm_shuffle_epi8(twice, _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+    const __m256 factor = _mm256_set1_ps(0.5f * power_of_two(scale));
+    const __m128i first = _mm_unpacklo_epi8(low, high);
+    const __m128i second = _mm_unpackhi_epi8(low, high);
+    const auto widen = [&](__m128i eight) {
+      return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)), factor);
+    };
+    return {widen(first), widen(_mm_srli_si128(first, 8)), widen(second), widen(_mm_srli_si128(second, 8))};
+  }
+  static void store_w(const W& w, float* y) {
+    for (int i = 0; i < 4; ++i)
+      _mm256_storeu_ps(y + 8 * i, w.part[i]);
+  }
+  static Sum mac(Sum sum, X x, const W& w) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      sum = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8 * i), w.part[i], sum);
+    return sum;
+  }
+  static void store(const Sum (&sums)[kRows], float* y) {
+    Product<FormatId::f32>::store(sums, y);
+  }
+};
+
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;
 }

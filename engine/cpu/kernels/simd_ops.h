@@ -68,6 +68,8 @@ inline void dequantise_any(const Matrix& w, std::int64_t row, std::int64_t first
       return widen_row<V, Product<FormatId::q8_0>>(w, row, first, count, y);
     case FormatId::f8_e4m3:
       return widen_scaled_row<V, Product<FormatId::f8_e4m3>>(w, row, first, count, y);
+    case FormatId::mxfp4:
+      return widen_row_of_blocks<Product<FormatId::mxfp4>>(w, row, first, count, y);
     case FormatId::other:
       return w.dequantise(row, first, count, y);
   }
