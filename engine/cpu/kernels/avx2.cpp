@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AVX2, FMA and F16C: products in f32, weights widened in registers.
+#include <bit>
+
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_attention.h"
@@ -212,14 +214,20 @@ struct Product<FormatId::f8_e4m3> {
   static void store(const Sum (&sums)[kRows], float* y) { Product<FormatId::f32>::store(sums, y); }
 };
 
-/// e8m0_to_f32 (engine/formats/f8.h), without a jump.
-float power_of_two(std::uint8_t value) {
-  const std::uint32_t below_or_nan = value == 0 || value == 255 ? 1u << 22 : 0u;
-  const std::uint32_t bits = std::uint32_t{value} << 23 | below_or_nan;
-  float power = 0;
-  std::memcpy(&power, &bits, sizeof(power));
-  return power;
+/// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
+struct Powers {
+  float of[256];
+};
+constexpr Powers powers_of_two(float unit) {
+  Powers powers{};
+  for (std::uint32_t value = 0; value < 256; ++value) {
+    const std::uint32_t below_or_nan = value == 0 || value == 255 ? 1u << 22 : 0u;
+    powers.of[value] = unit * std::bit_cast<float>(value << 23 | below_or_nan);
+  }
+  return powers;
 }
+
+constexpr Powers kHalfPowers = powers_of_two(0.5f);
 
 /// MXFP4 (engine/formats/mxfp4.h), a block a step, summed in the order of F32. Bytes of twice the numbers are
 /// looked up, so half of the scale is what they are multiplied by.
@@ -243,7 +251,7 @@ struct Product<FormatId::mxfp4> {
     const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
     const __m128i low = _mm_shuffle_epi8(twice, _mm_and_si128(bytes, nibble));
     const __m128i high = _mm_shuffle_epi8(twice, _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
-    const __m256 factor = _mm256_set1_ps(0.5f * power_of_two(scale));
+    const __m256 factor = _mm256_broadcast_ss(&kHalfPowers.of[scale]);
     const __m128i first = _mm_unpacklo_epi8(low, high);
     const __m128i second = _mm_unpackhi_epi8(low, high);
     const auto widen = [&](__m128i eight) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AVX-512 F/BW/DQ/VL: products in f32, weights widened in registers.
+#include <bit>
+
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_attention.h"
@@ -174,14 +176,20 @@ struct Product<FormatId::f8_e4m3> {
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
 
-/// e8m0_to_f32 (engine/formats/f8.h), without a jump.
-float power_of_two(std::uint8_t value) {
-  const std::uint32_t below_or_nan = value == 0 || value == 255 ? 1u << 22 : 0u;
-  const std::uint32_t bits = std::uint32_t{value} << 23 | below_or_nan;
-  float power = 0;
-  std::memcpy(&power, &bits, sizeof(power));
-  return power;
+/// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
+struct Powers {
+  float of[256];
+};
+constexpr Powers powers_of_two(float unit) {
+  Powers powers{};
+  for (std::uint32_t value = 0; value < 256; ++value) {
+    const std::uint32_t below_or_nan = value == 0 || value == 255 ? 1u << 22 : 0u;
+    powers.of[value] = unit * std::bit_cast<float>(value << 23 | below_or_nan);
+  }
+  return powers;
 }
+
+constexpr Powers kPowers = powers_of_two(1.0f);
 
 /// MXFP4 (engine/formats/mxfp4.h), a block a step, summed in the order of F32. The sixteen numbers, scaled
 /// once for a block, lie in a register.
@@ -209,7 +217,7 @@ struct Product<FormatId::mxfp4> {
     const auto* block = static_cast<const std::uint8_t*>(p);
     const __m512 numbers = _mm512_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f,
                                           -1.5f, -2.0f, -3.0f, -4.0f, -6.0f);
-    const __m512 scaled = _mm512_mul_ps(numbers, _mm512_set1_ps(power_of_two(scale)));
+    const __m512 scaled = _mm512_mul_ps(numbers, _mm512_set1_ps(kPowers.of[scale]));
     return {widen(block, scaled), widen(block + 8, scaled)};
   }
   static void store_w(const W& w, float* y) {
