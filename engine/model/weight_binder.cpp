@@ -87,7 +87,7 @@ Result<const SourceTensor*> WeightBinder::locate(const std::string& name, const 
 }
 
 Result<const SourceTensor*> WeightBinder::find(const std::string& name, const Shape& shape) {
-  const auto located = locate(name, shape);
+  auto located = locate(name, shape);
   if (!located) return located;
   const SourceTensor* tensor = *located;
   const auto& file = *tensor->file;

@@ -219,11 +219,10 @@ struct Powers {
   float of[256];
 };
 constexpr Powers powers_of_two(float unit) {
-  Powers powers{};
-  for (std::uint32_t value = 0; value < 256; ++value) {
-    const std::uint32_t below_or_nan = value == 0 || value == 255 ? 1u << 22 : 0u;
-    powers.of[value] = unit * std::bit_cast<float>(value << 23 | below_or_nan);
-  }
+  Powers powers{{unit * 0x1p-127f}};
+  for (std::uint32_t value = 1; value < 255; ++value)
+    powers.of[value] = unit * std::bit_cast<float>(value << 23);
+  powers.of[255] = __builtin_nanf("");
   return powers;
 }
 

@@ -101,7 +101,9 @@ TEST(GptOssConfig, ThatContradictsItsClassIsRefused) {
 }
 
 TEST(GptOssConfig, Mxfp4IsReadAndNothingElseIsSaidOfIt) {
-  const auto with = [](Json more) { return [more](Json& c) { c["quantization_config"].update(more); }; };
+  const auto with = [](const Json& more) {
+    return [more](Json& c) { c["quantization_config"].update(more); };
+  };
   EXPECT_TRUE(parsed([](Json&) {}, "gpt_oss_mxfp4"));
   EXPECT_TRUE(parsed(with({{"dequantize", true}}), "gpt_oss_mxfp4"));
   EXPECT_THAT(refusal(with({{"group_size", 16}}), "gpt_oss_mxfp4"),
