@@ -194,5 +194,20 @@ TEST(GptOssModel, DamagedMxfp4IsRefusedByTheNameOfItsTensor) {
               HasSubstr("down_proj_scales [8, 64, 1] is I8 of 512 bytes; MXFP4 is stored as U8"));
 }
 
+TEST(GptOssModel, AScaleThatIsNoNumberIsFoundWhereTheWeightsAreSearched) {
+  const ModelFolder folder("gpt_oss_mxfp4");
+  folder.edit_weights([](Json& header, std::string& data) {
+    const auto& scales = header["model.layers.1.mlp.experts.gate_up_proj_scales"]["data_offsets"];
+    data[scales[0].get<std::size_t>() + (2 * 64 + 5) * 2] = '\xff';  // of expert 2, the third row of up
+  });
+  const auto model = Model::open(folder.path());
+  ASSERT_TRUE(model) << model.error().message;
+  const Status found = (*model)->check_finite();
+  ASSERT_FALSE(found);
+  EXPECT_THAT(
+      found.error().message,
+      HasSubstr("tensor model.layers.1.mlp.experts.gate_up_proj has NaN or Inf in row 2 of expert 2"));
+}
+
 }  // namespace
 }  // namespace expertscope
