@@ -85,8 +85,10 @@ std::vector<Case> all_cases(std::int64_t elements, bool bf16) {
                      kDecodeElements / cols, cols});
   cases.push_back({"decode, f32 activations, K 2048", Arithmetic::f32, 1, elements / kDecodeElements,
                    kDecodeElements / 2048, 2048});
-  cases.push_back({"decode, MXFP4, K 2880", Arithmetic::f32, 1, 8, 23040, 2880, FormatId::mxfp4});
-  cases.push_back({"gate + up, MXFP4, 64 tokens", Arithmetic::f32, 64, 8, 5760, 2880, FormatId::mxfp4});
+  cases.push_back({"decode, MXFP4, K 2880", fast, 1, 8, 23040, 2880, FormatId::mxfp4});
+  cases.push_back({"decode, MXFP4, f32 activations", Arithmetic::f32, 1, 8, 23040, 2880, FormatId::mxfp4});
+  cases.push_back({"gate + up, MXFP4, 64 tokens", fast, 64, 8, 5760, 2880, FormatId::mxfp4});
+  cases.push_back({"gate + up, MXFP4, 64 tokens, f32", Arithmetic::f32, 64, 8, 5760, 2880, FormatId::mxfp4});
   for (const std::int64_t tokens : {8, 16, 32, 64, 128})
     cases.push_back({fmt::format("expert gate + up, {} tokens", tokens), fast, tokens, 16, 2048, 2048});
   cases.push_back({"expert down, 64 tokens", fast, 64, 32, 2048, 1024});

@@ -111,4 +111,16 @@ inline Matrix random_mxfp4(std::int64_t rows, std::int64_t cols, std::int64_t st
   return {data.data(), &weight_format(FormatId::mxfp4), rows, cols, scales.data(), step};
 }
 
+/// The same matrix as BF16, nearest, in the memory given.
+inline Matrix as_bf16(const Matrix& from, std::vector<std::uint16_t>& halves) {
+  halves.resize(static_cast<std::size_t>(from.rows * from.cols));
+  std::vector<float> row(static_cast<std::size_t>(from.cols));
+  for (std::int64_t r = 0; r < from.rows; ++r) {
+    from.dequantise(r, 0, from.cols, row.data());
+    for (std::int64_t c = 0; c < from.cols; ++c)
+      halves[static_cast<std::size_t>(r * from.cols + c)] = f32_to_bf16(row[static_cast<std::size_t>(c)]);
+  }
+  return {halves.data(), &weight_format(FormatId::bf16), from.rows, from.cols};
+}
+
 }  // namespace expertscope::testing

@@ -104,6 +104,36 @@ TEST_P(FormatTest, EveryE4m3NumberIsWidenedAsItIs) {
   }
 }
 
+TEST_P(FormatTest, Mxfp4TimesRoundedActivationsHasTheBitsOfTheSameWeightsInBf16) {
+  for (const std::int64_t m : {1, 2, 3, 4, 7, 33, 100}) {
+    for (const std::int64_t n : {1, 5, 8, 19, 75}) {
+      for (const std::int64_t k : {32, 96, 2080}) {
+        std::vector<std::uint8_t> data, scales;
+        const Matrix w =
+            testing::random_mxfp4(n, k, 1 + k / 32 % 2, static_cast<std::uint32_t>(m), data, scales);
+        std::vector<std::uint16_t> halves;
+        const Matrix same = testing::as_bf16(w, halves);
+        Numbers numbers(static_cast<std::uint32_t>(m * 1000 + n));
+        const TestActivations x(kernels_, Arithmetic::bf16, numbers.take(m * k), m, k);
+        ASSERT_EQ(product(w, x, n / 3, n), product(same, x, n / 3, n)) << m << " " << n << " " << k;
+      }
+    }
+  }
+}
+
+TEST_P(FormatTest, EveryScaleOfMxfp4TimesRoundedActivationsIsThatOfBf16) {
+  std::vector<std::uint8_t> numbers(16, 0x75);  // 3, 6
+  const TestActivations one(kernels_, Arithmetic::bf16, std::vector<float>(32, 1.0f), 1, 32);
+  for (int bits = 0; bits < 256; ++bits) {
+    const auto scale = static_cast<std::uint8_t>(bits);
+    const Matrix w{numbers.data(), &weight_format(FormatId::mxfp4), 1, 32, &scale};
+    std::vector<std::uint16_t> halves;
+    const std::vector<float> here = product(w, one, 0, 1);
+    const std::vector<float> same = product(testing::as_bf16(w, halves), one, 0, 1);
+    EXPECT_TRUE(here == same || (std::isnan(here[0]) && std::isnan(same[0]))) << bits;
+  }
+}
+
 TEST_P(FormatTest, EveryScaleOfMxfp4IsThePowerItStandsFor) {
   std::vector<std::uint8_t> numbers(16);
   for (std::size_t i = 0; i < numbers.size(); ++i)
