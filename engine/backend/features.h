@@ -12,6 +12,11 @@ namespace expertscope {
 struct Features {
   bool delta_nets = false;
   bool gates = false;  ///< of attention
+  bool windows = false;
+  bool sinks = false;
+  bool router_biases = false;
+  bool clamps = false;  ///< MlpSpec::alpha, clamp and up_offset
+  bool mlp_biases = false;
 };
 
 /// Whether a fast path computes every layer of a model. The error says what it lacks and where: "`path` has

@@ -134,6 +134,9 @@ AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& 
   task.v = context.cache.value(chunk.sequence, index, block.head, 0);
   task.kv_stride = attention.head_dim;
   task.kv_bf16 = context.cache.bf16();
+  task.window = attention.window;
+  const Vector& sinks = context.weights.layers[index].sinks;
+  if (!sinks.empty()) task.sinks = sinks.data() + std::int64_t{block.head} * group;
   task.position = chunk.start + block.begin;
   task.tokens = block.count;
   task.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));

@@ -145,7 +145,7 @@ void run_heads(ForwardContext& context, int index, const SequenceChunk& chunk, s
            .value_dim = delta.value_dim,
            .out = out});
       context.kernels.rms_norm(out, layer.delta_norm.data(), delta.value_dim, spec.norm.eps, out);
-      context.kernels.silu_mul(work.delta_z.data() + place, out, delta.value_dim, out);
+      context.kernels.swiglu(MlpSpec(), work.delta_z.data() + place, out, delta.value_dim, out);
     }
   }
 }

@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 #include <utility>
 
+#include "engine/backend/activation.h"
 #include "engine/backend/backend_checks.h"
 #include "engine/backend/intermediates.h"
 #include "engine/cpu/reference_probes.h"
@@ -182,18 +182,13 @@ Rows Layer::attention(const Rows& x) {
 
 // -------------------------------------------------------------------------------------------------- the MLPs
 
-/// down(activation(gate x) * up x), or down(activation(up x)). A clamp holds what the gate gives from above
-/// and what up gives on both sides, before the activation (gpt-oss).
+/// down(inner), where inner is activation(gate x) * up x, or activation(up x): engine/backend/activation.h.
 Layer::Mlp Layer::mlp(const MlpSpec& spec, const MlpWeights& weights, const Rows& x) {
   Rows up = product(weights.up_proj, weights.up_bias, x);
   Rows gate = spec.gated ? product(weights.gate_proj, weights.gate_bias, x) : Rows(0, 0);
-  const float limit = spec.clamp > 0 ? spec.clamp : std::numeric_limits<float>::infinity();
   Rows inner = up;
-  for (std::size_t i = 0; i < up.values.size(); ++i) {
-    const float held = std::clamp(up.values[i], -limit, limit);
-    inner.values[i] = spec.gated ? activate(spec.activation, std::min(gate.values[i], limit)) * held
-                                 : activate(spec.activation, held);
-  }
+  for (std::size_t i = 0; i < up.values.size(); ++i)
+    inner.values[i] = rules::inner_of(spec, spec.gated ? gate.values[i] : 0.0f, up.values[i]);
   Rows down = product(weights.down_proj, weights.down_bias, inner);
   return {std::move(gate), std::move(up), std::move(inner), std::move(down)};
 }

@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "engine/backend/activation.h"
 #include "engine/backend/delta_rule.h"
 
 namespace expertscope::cpu {
@@ -65,7 +66,7 @@ Rows convolve(const DeltaNetSpec& spec, const Vector& taps, const Rows& x, std::
       float sum = 0;
       for (std::size_t tap = 0; tap < count; ++tap)
         sum += taps[c * count + tap] * inputs[(t + tap) * x.columns + c];
-      y[t][c] = activate(Activation::silu, sum);
+      y[t][c] = rules::silu(sum);
     }
   last.assign(inputs.end() - static_cast<std::ptrdiff_t>(last.size()), inputs.end());
   return y;
@@ -125,7 +126,7 @@ DeltaRows delta_net(const LayerSpec& layer, const LayerWeights& weights, const R
     }
   Rows gated = norm({.eps = layer.norm.eps}, weights.delta_norm, {}, heads);
   for (std::size_t i = 0; i < gated.values.size(); ++i)
-    gated.values[i] *= activate(Activation::silu, in.z.values[i]);
+    gated.values[i] *= rules::silu(in.z.values[i]);
   return {std::move(qkv), std::move(decay), std::move(beta), std::move(heads),
           product(weights.delta_out, {}, gated)};
 }

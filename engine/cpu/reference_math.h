@@ -45,7 +45,6 @@ void turn(std::span<float> head, std::span<const float> cosine, const float* sin
 
 float sigmoid(float x);
 Rows sigmoid(Rows x);
-float activate(Activation activation, float x);
 
 bool all_finite(const Rows& x);
 

@@ -21,8 +21,8 @@ std::string quantiser(const JsonFields& quantization) {
     std::string_view method;
     const char* name;
   };
-  constexpr Known kKnown[] = {{"gptq", "GPTQ"},      {"awq", "AWQ"},     {"fp8", "FP8"},
-                              {"fbgemm_fp8", "FP8"}, {"mxfp4", "MXFP4"}, {"bitsandbytes", "bitsandbytes"}};
+  constexpr Known kKnown[] = {
+      {"gptq", "GPTQ"}, {"awq", "AWQ"}, {"fbgemm_fp8", "FP8"}, {"bitsandbytes", "bitsandbytes"}};
   for (const auto& known : kKnown)
     if (method == known.method) return known.name;
   if (!method.empty()) return json_excerpt(method);
@@ -53,18 +53,27 @@ Status check_fp8(const JsonFields& fp8) {
                                kF8Scales.rows, kF8Scales.cols));
 }
 
+/// MXFP4 as transformers' Mxfp4Config has it: the tensors say which weights are quantised. `dequantize` says
+/// what transformers does with them.
+Status check_mxfp4(const JsonFields& mxfp4) {
+  ConfigKeys keys(mxfp4);
+  keys.ignore({"quant_method", "modules_to_not_convert", "dequantize"});
+  return keys.finish();
+}
+
 Status refuse_quantised(const JsonFields& fields) {
   for (const char* key : {"quantization_config", "quantization", "compression_config"}) {
     if (!fields.has(key)) continue;
     const auto quantization = fields.object(key);
     if (!quantization) return forward_error(quantization);
-    if (quantization->string_or("quant_method", "").value_or("") == "fp8") {
-      if (auto ok = check_fp8(*quantization); !ok) return ok;
+    const auto method = quantization->string_or("quant_method", "").value_or("");
+    if (method == "fp8" || method == "mxfp4") {
+      if (auto ok = method == "fp8" ? check_fp8(*quantization) : check_mxfp4(*quantization); !ok) return ok;
       continue;
     }
     return fields.error(ErrorCode::unsupported, key,
                         fmt::format("the weights are quantised ({}), which is not supported; open the folder "
-                                    "of the original model, with BF16, F16, F32 or FP8 weights",
+                                    "of the original model, with BF16, F16, F32, FP8 or MXFP4 weights",
                                     quantiser(*quantization)));
   }
   return {};

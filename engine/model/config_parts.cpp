@@ -138,11 +138,11 @@ void read_text_part(ConfigKeys& keys, void (*read)(ConfigKeys&, ModelConfig&, st
 void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config) {
   AttentionSpec attention;
   attention.heads = keys.size({"num_attention_heads"}, ConfigKeys::kMaxHeads);
-  attention.kv_heads = keys.size_or({"num_key_value_heads"}, attention.heads, ConfigKeys::kMaxHeads);
-  attention.head_dim = keys.size_or(
-      {"head_dim"},
-      defaults.head_dim > 0 ? defaults.head_dim : std::max(1, config.hidden_size / attention.heads),
-      ConfigKeys::kMaxWidth);
+  const int kv_heads = defaults.kv_heads > 0 ? defaults.kv_heads : attention.heads;
+  const int share = std::max(1, config.hidden_size / attention.heads);
+  attention.kv_heads = keys.size_or({"num_key_value_heads"}, kv_heads, ConfigKeys::kMaxHeads);
+  attention.head_dim =
+      keys.size_or({"head_dim"}, defaults.head_dim > 0 ? defaults.head_dim : share, ConfigKeys::kMaxWidth);
   if (attention.heads % attention.kv_heads != 0)
     keys.refuse(
         ErrorCode::mismatch, "num_key_value_heads",
@@ -241,6 +241,36 @@ std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,
     warnings.push_back(fmt::format("{}: mlp_only_layers: {} beyond the {} layers, ignored.",
                                    keys.fields().file(), counted("index", "indices", beyond), layers));
   return sparse;
+}
+
+std::vector<std::uint8_t> read_layer_types(ConfigKeys& keys, const char* kind, const char* other,
+                                           const std::vector<std::uint8_t>& usual) {
+  constexpr const char* kTypes = "layer_types";
+  keys.only(kTypes, {kind, other});
+  if (!keys.has({kTypes})) return usual;
+  const Json& types = keys.fields().json()[kTypes];
+  if (!types.is_array() || types.size() != usual.size()) {
+    keys.refuse(ErrorCode::mismatch, kTypes, fmt::format("expected an array of {} layers", usual.size()));
+    return usual;
+  }
+  std::vector<std::uint8_t> found;
+  for (const Json& type : types)
+    found.push_back(type == kind ? 1 : 0);
+  return found;
+}
+
+void read_windows(ConfigKeys& keys, int silent, const std::vector<std::uint8_t>& usual, ModelConfig& config) {
+  const Json& json = keys.fields().json();
+  const auto length = json.find("sliding_window");
+  const bool off = length != json.end() && length->is_null();
+  const int window = keys.size_or({"sliding_window"}, silent, ConfigKeys::kMaxInt32);
+  const std::vector<std::uint8_t> none(usual.size());
+  const auto windowed = read_layer_types(keys, "sliding_attention", "full_attention", off ? none : usual);
+  for (std::size_t n = 0; n < config.layers.size(); ++n) {
+    if (windowed[n] == 0) continue;
+    if (off) keys.refuse(ErrorCode::mismatch, "sliding_window", "null, but layer_types asks for one");
+    config.layers[n].attention.window = window;
+  }
 }
 
 void refuse_switched_window(ConfigKeys& keys) {

@@ -15,9 +15,10 @@ namespace expertscope {
 struct ConfigDefaults {
   double rms_norm_eps = 1e-6;
   double rope_theta = 10000.0;
+  int kv_heads = 0;  ///< 0: as many as num_attention_heads
+  int head_dim = 0;  ///< 0: a share of hidden_size
   double partial_rotary_factor = 1.0;
   int max_position_embeddings = 32768;
-  int head_dim = 0;  ///< 0: hidden_size / num_attention_heads
   bool tie_word_embeddings = false;
 };
 
@@ -57,6 +58,16 @@ void set_dense(ConfigKeys& keys, const MlpSpec& dense, LayerSpec& layer);
 /// Indices beyond the layers go into `warnings`.
 std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,
                                              std::vector<std::string>& warnings);
+
+/// 1 where layer_types calls a layer `kind`, 0 where it is `other`, what else is refused; `usual` where there
+/// is no such list.
+std::vector<std::uint8_t> read_layer_types(ConfigKeys& keys, const char* kind, const char* other,
+                                           const std::vector<std::uint8_t>& usual);
+
+/// Sliding windows that run: sliding_window (`silent` where it is absent) for the layers that layer_types
+/// calls "sliding_attention", or for those of `usual`, where there is no such list. Null is no window, which
+/// no layer may ask for then.
+void read_windows(ConfigKeys& keys, int silent, const std::vector<std::uint8_t>& usual, ModelConfig& config);
 
 /// Sliding windows as in Qwen2Moe and Qwen3Moe, which do not run: in force only with use_sliding_window.
 void refuse_switched_window(ConfigKeys& keys);

@@ -144,12 +144,15 @@ struct RouterSpec {
 
 enum class Activation : std::uint8_t { silu, gelu_tanh, relu_squared };
 
-/// down_proj(activation(gate_proj x) * up_proj x): an expert, the shared expert, or a dense layer's MLP.
+/// down_proj(activation(gate_proj x) * (up_proj x + up_offset)): an expert, the shared expert, or a dense
+/// layer's MLP. In numbers: engine/backend/activation.h.
 struct MlpSpec {
   int width = 0;  ///< intermediate size; 0: there is no such MLP
   Activation activation = Activation::silu;
-  bool gated = true;   ///< false: down_proj(activation(up_proj x))
-  float clamp = 0.0f;  ///< gate and up are held within it (gpt-oss); 0: off
+  bool gated = true;       ///< false: down_proj(activation(up_proj x))
+  float alpha = 1.0f;      ///< of SiLU: x * sigmoid(alpha * x)
+  float clamp = 0.0f;      ///< before the activation, gate is held below it, up within it; 0: off
+  float up_offset = 0.0f;  ///< 1 in gpt-oss; after the clamp
   bool biases = false;
 
   bool operator==(const MlpSpec&) const = default;

@@ -54,6 +54,10 @@ struct TensorNames {
   const char* fused_gate_proj = nullptr;     ///< [experts, width, hidden], or as above; full name
   const char* fused_up_proj = nullptr;       ///< beside it
   const char* fused_down_proj = nullptr;     ///< [experts, hidden, width]; full name
+  const char* fused_gate_up_bias = nullptr;  ///< [experts, 2 * width]; full name
+  const char* fused_down_bias = nullptr;     ///< [experts, hidden]; full name
+  bool fused_transposed = false;             ///< but for blocks of MXFP4, the last two axes change places
+  bool fused_alternates = false;             ///< rows of gate and up take turns, gate first
   MlpNames shared = {};                      ///< the shared expert
   const char* shared_expert_gate = nullptr;  ///< [1, hidden]
   MlpNames dense = {};                       ///< the dense MLP

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "engine/backend/activation.h"
 #include "engine/backend/delta_rule.h"
 #include "engine/cuda/plain/kernels.cuh"
 
@@ -76,7 +77,7 @@ __global__ void convolve(std::size_t count, DeltaNetSpec spec, DeltaRows rows, c
   float sum = 0;
   for (int tap = 0; tap < spec.taps; ++tap)
     sum += taps[channel * spec.taps + tap] * input_before(spec, rows, row, spec.taps - 1 - tap, channel);
-  rows.convolved[i] = activation_of(Activation::silu, sum);
+  rows.convolved[i] = rules::silu(sum);
 }
 
 /// The last inputs of every sequence, for its next step. A thread an element of each row; those of the last
@@ -168,7 +169,7 @@ __global__ void gate_values(std::size_t count, DeltaNetSpec spec, DeltaRows rows
   if (i >= count) return;
   const std::size_t token = i / static_cast<std::size_t>(spec.values());
   const auto value = static_cast<int>(i % static_cast<std::size_t>(spec.values()));
-  rows.heads[i] *= activation_of(Activation::silu, gate_of(spec, rows, token, value));
+  rows.heads[i] *= rules::silu(gate_of(spec, rows, token, value));
 }
 
 /// What q_proj gives of a token, whose gates stand behind each head's query. A thread an element of q.

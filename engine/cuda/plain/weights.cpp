@@ -24,7 +24,7 @@ StoredVector StoredWeights::place(const Vector& vector) {
 Matrices StoredWeights::place(const Matrix& matrix, const Vector& bias) {
   if (!matrix) return {};
   const StoredMatrix* at = table_at_ == nullptr ? nullptr : table_at_ + table_.size();
-  const DeviceType type = device_type(*matrix.format).value_or(DeviceType::f32);
+  const DeviceType type = stored_type(*matrix.format, MathMode::f32);
   const void* data = take(matrix, type);
   table_.push_back({data, type, place(bias).data});
   return {at, static_cast<int>(matrix.rows), static_cast<int>(matrix.cols)};

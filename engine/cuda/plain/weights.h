@@ -15,7 +15,7 @@
 /// The plain path: every matrix and vector by itself, as the file has it.
 namespace expertscope::cuda::plain {
 
-/// A matrix as kernels read it: row-major, in the type of its file, f32 for a format that is none of them.
+/// A matrix as kernels read it: row-major, in the type of its file or what that is widened to (stored_type).
 struct StoredMatrix {
   const void* data = nullptr;
   DeviceType type = DeviceType::f32;

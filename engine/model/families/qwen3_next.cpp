@@ -29,21 +29,11 @@ DeltaNetSpec read_delta_net(ConfigKeys& keys) {
 
 /// layer_types; where there are none, every full_attention_interval-th layer is attention.
 std::vector<std::uint8_t> linear_layers(ConfigKeys& keys, int layers) {
-  constexpr const char* kTypes = "layer_types";
   const int interval = keys.size_or({"full_attention_interval"}, 4, ConfigKeys::kMaxLayers);
-  keys.only(kTypes, {"linear_attention", "full_attention"});
-  std::vector<std::uint8_t> linear(static_cast<std::size_t>(layers));
+  std::vector<std::uint8_t> usual(static_cast<std::size_t>(layers));
   for (int n = 0; n < layers; ++n)
-    linear[n] = (n + 1) % interval != 0;
-  if (!keys.has({kTypes})) return linear;
-  const Json& types = keys.fields().json()[kTypes];
-  if (!types.is_array() || types.size() != linear.size()) {
-    keys.refuse(ErrorCode::mismatch, kTypes, fmt::format("expected an array of {} layers", layers));
-    return linear;
-  }
-  for (std::size_t n = 0; n < linear.size(); ++n)
-    linear[n] = types[n] == "linear_attention";
-  return linear;
+    usual[n] = (n + 1) % interval != 0;
+  return read_layer_types(keys, "linear_attention", "full_attention", usual);
 }
 
 /// The experts of the layers that have some, and the MLPs of the others.
@@ -93,7 +83,7 @@ constexpr TensorNames names() {
 
 void read_qwen3_next(ConfigKeys& keys, const Qwen3NextForm& form, ModelConfig& config,
                      std::vector<std::string>& warnings) {
-  const ConfigDefaults defaults{.partial_rotary_factor = 0.25, .head_dim = 256};
+  const ConfigDefaults defaults{.head_dim = 256, .partial_rotary_factor = 0.25};
   read_decoder(keys, defaults, config);
   config.norm.zero_centred = true;
   read_attention(keys, defaults, config);

@@ -13,6 +13,7 @@ CLASSES = {
     "flex_olmo": "FlexOlmoForCausalLM",
     "qwen3_next": "Qwen3NextForCausalLM",
     "qwen3_5_moe": "Qwen3_5MoeForConditionalGeneration",
+    "gpt_oss": "GptOssForCausalLM",
 }
 MULTIMODAL = ("qwen3_5_moe",)  # of which the text part runs
 SIGMOID_ROUTERS = ("glm4_moe", "dots1")  # with a correction bias and shared experts
@@ -202,9 +203,26 @@ def flex_olmo_keys(spec) -> dict:
     }
 
 
+def gpt_oss_keys(spec) -> dict:
+    return {
+        "attention_bias": spec.attention_bias,
+        "experts_per_token": spec.top_k,
+        "head_dim": spec.head_dim,
+        "initial_context_length": 64,
+        "intermediate_size": spec.moe_inter,
+        "layer_types": ["full_attention" if n % 2 else "sliding_attention" for n in range(spec.layers)],
+        "num_local_experts": spec.experts,
+        "pad_token_id": None,
+        "rope_scaling": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 8.0, "rope_type": "yarn",
+                         "original_max_position_embeddings": 64, "truncate": False},
+        "sliding_window": 128,
+        "swiglu_limit": 7.0,
+    }
+
+
 FAMILY_KEYS = {"glm4_moe": glm4_moe_keys, "qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
                "qwen2_moe": qwen2_moe_keys, "dots1": dots1_keys, "flex_olmo": flex_olmo_keys, "qwen3_next": qwen3_next_keys,
-               "qwen3_5_moe": qwen3_5_moe_keys}
+               "qwen3_5_moe": qwen3_5_moe_keys, "gpt_oss": gpt_oss_keys}
 
 GATED_SHARED = ("qwen2_moe", "qwen3_next", "qwen3_5_moe")  # a shared expert behind a sigmoid
 ZERO_CENTRED = ("qwen3_next", "qwen3_5_moe")  # norms stored as differences from 1
@@ -268,6 +286,9 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
         w.normal(prefix + "post_feedforward_layernorm.weight", (spec.hidden,), 0.2, 0.5)
     else:
         w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, one)
+    if spec.family == "gpt_oss":
+        gpt_oss_weights(w, spec, prefix)
+        return
     mlp = prefix + ("block_sparse_moe." if spec.family == "mixtral" else "mlp.")
     if not spec.is_moe(n):
         mlp_weights(w, spec, mlp, spec.inter)
@@ -282,6 +303,18 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
     if spec.family in GATED_SHARED:
         mlp_weights(w, spec, mlp + "shared_expert.", spec.shared_inter)
         w.linear(mlp + "shared_expert_gate", 1, spec.hidden, 2.0)
+
+
+def gpt_oss_weights(w, spec, prefix: str) -> None:
+    """Sinks, and experts as the class has them: all in one tensor, transposed, gate and up by turns."""
+    mlp, inner = prefix + "mlp.", spec.moe_inter
+    w.normal(prefix + "self_attn.sinks", (spec.heads,), 3.0, 1.0)
+    w.linear(mlp + "router", spec.experts, spec.hidden, 2.0)
+    w.normal(mlp + "router.bias", (spec.experts,), 0.5)
+    w.normal(mlp + "experts.gate_up_proj", (spec.experts, spec.hidden, 2 * inner), 1.5 / spec.hidden**0.5)
+    w.normal(mlp + "experts.gate_up_proj_bias", (spec.experts, 2 * inner), 0.3)
+    w.normal(mlp + "experts.down_proj", (spec.experts, inner, spec.hidden), 0.7 / inner**0.5)
+    w.normal(mlp + "experts.down_proj_bias", (spec.experts, spec.hidden), 0.3)
 
 
 def mlp_weights(w, spec, prefix: str, inter: int) -> None:

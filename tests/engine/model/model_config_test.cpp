@@ -233,6 +233,7 @@ TEST(ModelConfig, AnUnknownArchitectureIsRefusedWithTheListOfThoseKnown) {
             "config.json: architecture LlamaForCausalLM is not supported; supported: Dots1ForCausalLM, "
             "FlexOlmoForCausalLM, "
             "Glm4MoeForCausalLM, "
+            "GptOssForCausalLM, "
             "MixtralForCausalLM, "
             "OlmoeForCausalLM, "
             "Qwen2MoeForCausalLM, Qwen3MoeForCausalLM, Qwen3NextForCausalLM, "
@@ -397,11 +398,10 @@ TEST(ModelConfig, QuantisedWeightsAreRefusedByTheNameOfTheirKind) {
   EXPECT_EQ(
       said("quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}),
       "config.json: quantization_config: the weights are quantised (GPTQ), which is not supported; open the "
-      "folder of the original model, with BF16, F16, F32 or FP8 weights");
+      "folder of the original model, with BF16, F16, F32, FP8 or MXFP4 weights");
   const auto kind = [&](Json value) { return said("quantization_config", std::move(value)); };
   EXPECT_THAT(kind({{"quant_method", "awq"}}), HasSubstr("(AWQ)"));
   EXPECT_THAT(kind({{"quant_method", "fbgemm_fp8"}}), HasSubstr("(FP8)"));
-  EXPECT_THAT(kind({{"quant_method", "mxfp4"}}), HasSubstr("(MXFP4)"));
   EXPECT_THAT(kind({{"load_in_4bit", true}}), HasSubstr("(bitsandbytes)"));
   EXPECT_THAT(kind({{"quant_method", "compressed-tensors"}}), HasSubstr("(\"compressed-tensors\")"));
   EXPECT_THAT(said("quantization", {{"group_size", 64}, {"bits", 4}}),

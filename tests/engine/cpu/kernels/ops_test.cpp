@@ -90,7 +90,7 @@ TEST_P(OpsTest, RopeRotatesPairsHalfAHeadApart) {
   }
 }
 
-TEST_P(OpsTest, SiluMul) {
+TEST_P(OpsTest, Swiglu) {
   std::vector<float> gate = {0.0f,   1.0f,    -1.0f, 20.0f,  -20.0f,    88.0f, -88.0f,
                              200.0f, -200.0f, 1e30f, -1e30f, kInfinity, kNan};
   Numbers numbers(6);
@@ -98,7 +98,7 @@ TEST_P(OpsTest, SiluMul) {
     gate.push_back(numbers.next() * 10);
   const std::vector<float> up(gate.size(), -1.5f);
   std::vector<float> out = gate;
-  kernels_.silu_mul(out.data(), up.data(), static_cast<std::int64_t>(out.size()), out.data());
+  kernels_.swiglu({}, out.data(), up.data(), static_cast<std::int64_t>(out.size()), out.data());
   for (std::size_t i = 0; i < gate.size(); ++i) {
     const double g = static_cast<double>(gate[i]);
     const double expected = g / (1 + std::exp(-g)) * -1.5;
@@ -108,6 +108,28 @@ TEST_P(OpsTest, SiluMul) {
       EXPECT_EQ(out[i], -kInfinity);
     } else {
       EXPECT_NEAR(out[i], expected, 1e-6 * std::fabs(expected) + 1e-35) << gate[i];
+    }
+  }
+}
+
+TEST_P(OpsTest, SwigluWithinALimitAndWithASlopeAndAnOffset) {
+  const MlpSpec mlp{.alpha = 1.702f, .clamp = 7.0f, .up_offset = 1.0f};
+  std::vector<float> gate, up, out;
+  for (const float g : {0.5f, 6.9f, 7.0f, 7.1f, 1e30f, kInfinity, -3.0f, -80.0f, kNan})
+    for (const float u : {0.25f, 8.0f, -8.0f, kInfinity, -kInfinity, kNan}) {
+      gate.push_back(g);
+      up.push_back(u);
+    }
+  out.resize(gate.size());
+  kernels_.swiglu(mlp, gate.data(), up.data(), static_cast<std::int64_t>(out.size()), out.data());
+  for (std::size_t i = 0; i < gate.size(); ++i) {
+    const double g = std::min(static_cast<double>(gate[i]), 7.0);
+    const double u = std::clamp(static_cast<double>(up[i]), -7.0, 7.0);
+    const double expected = g / (1 + std::exp(static_cast<double>(-1.702f) * g)) * (u + 1);
+    if (std::isnan(gate[i]) || std::isnan(up[i])) {
+      EXPECT_TRUE(std::isnan(out[i])) << gate[i] << " " << up[i];
+    } else {
+      EXPECT_NEAR(out[i], expected, 2e-6 * std::fabs(expected) + 1e-35) << gate[i] << " " << up[i];
     }
   }
 }
