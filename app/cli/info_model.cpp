@@ -91,6 +91,13 @@ const LayerSpec& moe_layer(const ModelConfig& config) {
                        [](const LayerSpec& layer) { return layer.is_moe(); });
 }
 
+/// The first layer that is one of this kind; null: none.
+const LayerSpec* first_layer(const ModelConfig& config, MixerKind mixer) {
+  const auto it = std::find_if(config.layers.begin(), config.layers.end(),
+                               [&](const LayerSpec& layer) { return layer.mixer == mixer; });
+  return it == config.layers.end() ? nullptr : &*it;
+}
+
 std::string router_text(const RouterSpec& router) {
   const bool sigmoid = router.score == RouterSpec::Score::sigmoid;
   std::string text = sigmoid ? "sigmoid" : "softmax";
@@ -104,13 +111,15 @@ std::string router_text(const RouterSpec& router) {
 
 nlohmann::ordered_json config_json(const ModelConfig& config) {
   const WidestLayer most = config.widest();
-  const LayerSpec& first = config.layers.front();
+  const LayerSpec* attention = first_layer(config, MixerKind::attention);
+  const RotarySpec rotary = attention != nullptr ? attention->attention.rotary : RotarySpec();
   const LayerSpec& moe = moe_layer(config);
   return {
       {"vocab_size", config.vocab_size},
       {"hidden_size", config.hidden_size},
       {"num_hidden_layers", config.num_layers()},
       {"num_moe_layers", config.num_moe_layers()},
+      {"num_linear_attention_layers", config.delta_nets_before(config.num_layers())},
       {"num_attention_heads", most.heads},
       {"num_key_value_heads", most.kv_heads},
       {"head_dim", most.head_dim},
@@ -123,7 +132,7 @@ nlohmann::ordered_json config_json(const ModelConfig& config) {
       {"router", router_text(moe.router)},
       {"tie_word_embeddings", config.tie_word_embeddings},
       {"max_position_embeddings", config.max_position_embeddings},
-      {"rope_theta", first.attention.rotary.theta},
+      {"rope_theta", rotary.theta},
       {"bos_token_id", config.bos_token_id},
       {"eos_token_ids", config.eos_token_ids},
   };
@@ -147,6 +156,16 @@ std::string experts_text(const ModelConfig& config) {
 std::string attention_text(const ModelConfig& config) {
   const WidestLayer most = config.widest();
   return fmt::format("{} query heads, {} key/value heads of {}", most.heads, most.kv_heads, most.head_dim);
+}
+
+/// Empty where a model has none.
+std::string linear_attention_text(const ModelConfig& config) {
+  const LayerSpec* layer = first_layer(config, MixerKind::linear_attention);
+  if (layer == nullptr) return {};
+  const DeltaNetSpec& spec = layer->delta_net;
+  return fmt::format("Gated DeltaNet in {} of the layers, {} key heads of {}, {} value heads of {}",
+                     config.delta_nets_before(config.num_layers()), spec.key_heads, spec.key_dim,
+                     spec.value_heads, spec.value_dim);
 }
 
 /// Texts with characters that are newer become other tokens than in transformers.
@@ -210,6 +229,8 @@ std::string model_text(const Model& model) {
   text += line("experts", experts_text(config));
   text += line("router", router_text(moe_layer(config).router));
   text += line("attention", attention_text(config));
+  const std::string linear = linear_attention_text(config);
+  if (!linear.empty()) text += line("", linear);
   text += line("vocabulary", fmt::format("{}, {} embeddings", format_count(config.vocab_size),
                                          config.tie_word_embeddings ? "tied" : "untied"));
   text += line("parameters", fmt::format("{}, {} active for a token", format_count(parameters.total),

@@ -22,7 +22,7 @@ const char* name_of(MixerKind kind) {
     case MixerKind::latent_attention:
       return "latent attention (MLA)";
     case MixerKind::linear_attention:
-      return "linear attention";
+      return "linear attention (DeltaNet)";
     case MixerKind::state_space:
       return "a state space (Mamba)";
     case MixerKind::short_convolution:
@@ -34,7 +34,7 @@ const char* name_of(MixerKind kind) {
 Status check_mixers(const ModelConfig& config) {
   for (int n = 0; n < config.num_layers(); ++n) {
     const MixerKind mixer = config.layer(n).mixer;
-    if (mixer == MixerKind::attention) continue;
+    if (mixer == MixerKind::attention || mixer == MixerKind::linear_attention) continue;
     return fail(ErrorCode::unsupported, "layer {} of this model is {}, which no backend runs", n,
                 name_of(mixer));
   }
@@ -188,6 +188,19 @@ tl::unexpected<Error> not_finite(const Model& model, const std::string& where, i
   return fail(ErrorCode::format, "{}{}", where, layer < 0 ? "" : "; the weights of this layer are finite");
 }
 
+namespace {
+
+/// In layers that are no attention nothing attends to the first token.
+void unset_attention(const ModelConfig& config, CaptureBlock& block) {
+  if (block.first_token_attention.empty()) return;
+  for (int n = 0; n < config.num_layers(); ++n)
+    if (config.layer(n).mixer != MixerKind::attention)
+      std::fill_n(block.first_token_attention.begin() + std::ptrdiff_t{n} * block.tokens, block.tokens,
+                  std::numeric_limits<float>::quiet_NaN());
+}
+
+}  // namespace
+
 void prepare_capture(const Batch& batch, const RoutingTable& table, const CaptureRequest& request,
                      const ModelConfig& config, CaptureBlock& block) {
   const int tokens = static_cast<int>(batch.tokens.size());
@@ -197,6 +210,7 @@ void prepare_capture(const Batch& batch, const RoutingTable& table, const Captur
                           .slots = table.max_top_k,
                           .experts = config.num_experts(),
                           .shared = config.has_shared_expert()});
+  unset_attention(config, block);
   std::size_t row = 0;
   for (const SequenceChunk& chunk : batch.chunks) {
     for (int t = 0; t < chunk.count; ++t, ++row) {
@@ -208,6 +222,7 @@ void prepare_capture(const Batch& batch, const RoutingTable& table, const Captur
 }
 
 void unset_absent(const ModelConfig& config, CaptureBlock& block) {
+  unset_attention(config, block);
   int moe_layer = 0;
   for (int n = 0; n < config.num_layers(); ++n) {
     if (!config.is_moe(n)) continue;

@@ -4,49 +4,51 @@
 namespace expertscope {
 namespace {
 
-/// What a layer asks for and the fast path of the CPU and the tuned one of CUDA do not do; null: nothing.
-const char* lacks(const AttentionSpec& attention) {
+/// What a layer asks for and a fast path does not do; null: nothing.
+const char* lacks(const AttentionSpec& attention, const Features& beyond) {
   if (attention.rotary.interleaved) return "interleaved rotary embeddings";
-  if (attention.window > 0) return "sliding windows";
+  if (attention.window > 0 && !beyond.windows) return "sliding windows";
   if (attention.soft_cap > 0) return "soft-capped attention";
-  if (attention.sinks) return "attention sinks";
-  if (attention.gate > 0) return "gated attention";
+  if (attention.sinks && !beyond.sinks) return "attention sinks";
+  if (attention.gate > 0 && !beyond.gates) return "gated attention";
   return nullptr;
 }
 
-const char* lacks(const RouterSpec& router) {
-  if (router.bias) return "biases of routers";
+const char* lacks(const RouterSpec& router, const Features& beyond) {
+  if (router.bias && !beyond.router_biases) return "biases of routers";
   if (router.weighs_input) return "weighted inputs of experts";
   if (router.input_norm) return "norms of routers";
   return nullptr;
 }
 
-const char* lacks(const MlpSpec& mlp) {
+const char* lacks(const MlpSpec& mlp, const Features& beyond) {
   if (mlp.width == 0) return nullptr;
   if (mlp.activation != Activation::silu) return "activations other than SiLU";
   if (!mlp.gated) return "MLPs without a gate";
-  if (mlp.clamp > 0) return "clamped activations";
-  if (mlp.biases) return "biases of MLPs";
+  const bool plain = mlp.alpha == 1 && mlp.clamp == 0 && mlp.up_offset == 0;
+  if (!plain && !beyond.clamps) return "clamped activations";
+  if (mlp.biases && !beyond.mlp_biases) return "biases of MLPs";
   return nullptr;
 }
 
-const char* lacks(const LayerSpec& layer) {
-  if (layer.mixer != MixerKind::attention) return "mixers other than attention";
+const char* lacks(const LayerSpec& layer, const Features& beyond) {
+  const bool delta_net = layer.mixer == MixerKind::linear_attention && beyond.delta_nets;
+  if (layer.mixer != MixerKind::attention && !delta_net) return "mixers other than attention";
   if (layer.norm.kind != NormSpec::Kind::rms) return "LayerNorm";
   if (!layer.norm_before || layer.norm_after) return "norms after attention and MLP";
   if (layer.is_moe() && layer.dense.width > 0) return "dense MLPs beside experts";
-  if (const char* what = lacks(layer.attention)) return what;
-  if (const char* what = lacks(layer.router)) return what;
-  if (const char* what = lacks(layer.expert)) return what;
-  if (const char* what = lacks(layer.shared)) return what;
-  return lacks(layer.dense);
+  if (const char* what = lacks(layer.attention, beyond)) return what;
+  if (const char* what = lacks(layer.router, beyond)) return what;
+  if (const char* what = lacks(layer.expert, beyond)) return what;
+  if (const char* what = lacks(layer.shared, beyond)) return what;
+  return lacks(layer.dense, beyond);
 }
 
 }  // namespace
 
-Status check_features(const ModelConfig& config, const std::string& path) {
+Status check_features(const ModelConfig& config, const std::string& path, const Features& beyond) {
   for (int n = 0; n < config.num_layers(); ++n)
-    if (const char* what = lacks(config.layer(n)))
+    if (const char* what = lacks(config.layer(n), beyond))
       return fail(ErrorCode::unsupported, "{} has no {} (layer {})", path, what, n);
   if (config.norm.kind != NormSpec::Kind::rms)
     return fail(ErrorCode::unsupported, "{} has no LayerNorm", path);

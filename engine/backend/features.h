@@ -8,8 +8,19 @@
 
 namespace expertscope {
 
-/// Whether the fast path of the CPU and the tuned path of CUDA, which know the same features, compute every
-/// layer of a model. The error says what they lack and where: "`path` has no sliding windows (layer 3)".
-Status check_features(const ModelConfig& config, const std::string& path);
+/// What one of the fast paths, of the CPU and of CUDA, computes beyond what both do.
+struct Features {
+  bool delta_nets = false;
+  bool gates = false;  ///< of attention
+  bool windows = false;
+  bool sinks = false;
+  bool router_biases = false;
+  bool clamps = false;  ///< MlpSpec::alpha, clamp and up_offset
+  bool mlp_biases = false;
+};
+
+/// Whether a fast path computes every layer of a model. The error says what it lacks and where: "`path` has
+/// no sliding windows (layer 3)".
+Status check_features(const ModelConfig& config, const std::string& path, const Features& beyond = {});
 
 }  // namespace expertscope

@@ -20,7 +20,11 @@ inline constexpr const char* kQRotary = "q_rotary";      ///< as q: queries turn
 inline constexpr const char* kKRotary = "k_rotary";      ///< as k: keys turned to their position
 inline constexpr const char* kAttnHeads = "attn_heads";  ///< as q: each head's weighted mean of values
 inline constexpr const char* kAttnGate = "attn_gate";    ///< as q, or [tokens, heads]: sigmoid of the gate
-inline constexpr const char* kAttnOut = "attn_out";      ///< [tokens, hidden] o_proj of the (gated) heads
+inline constexpr const char* kDeltaConv = "delta_conv";  ///< [tokens, channels] q, k and v, convolved
+inline constexpr const char* kDeltaDecay = "delta_decay";  ///< [tokens, value_heads] exp(g)
+inline constexpr const char* kDeltaBeta = "delta_beta";    ///< [tokens, value_heads]
+inline constexpr const char* kDeltaHeads = "delta_heads";  ///< [tokens, values] what the states answer
+inline constexpr const char* kAttnOut = "attn_out";        ///< [tokens, hidden] o_proj of the (gated) heads
 inline constexpr const char* kAttnPostNorm = "attn_post_norm";  ///< [tokens, hidden] that, normed
 inline constexpr const char* kAttnHidden =
     "attn_hidden";  ///< [tokens, hidden] residual stream after the mixer

@@ -11,13 +11,18 @@ namespace {
 /// q, k and v of all tokens, in work.q, work.k and work.v.
 void project(ForwardContext& context, const LayerWeights& layer) {
   Workspace& work = context.work;
-  const Arithmetic arithmetic = shared_arithmetic(context, {&layer.q_proj, &layer.k_proj, &layer.v_proj});
+  const Arithmetic arithmetic =
+      layer.attention_gate
+          ? shared_arithmetic(context, {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.attention_gate})
+          : shared_arithmetic(context, {&layer.q_proj, &layer.k_proj, &layer.v_proj});
   const auto input =
       pack_rows(context, work.normed.data(), context.tokens, context.config.hidden_size, arithmetic);
   work.products.clear();
   work.products.add(layer.q_proj, input, work.q.data(), layer.q_proj.rows);
   work.products.add(layer.k_proj, input, work.k.data(), layer.k_proj.rows);
   work.products.add(layer.v_proj, input, work.v.data(), layer.v_proj.rows);
+  if (layer.attention_gate)
+    work.products.add(layer.attention_gate, input, work.attention_gate.data(), layer.attention_gate.rows);
   work.products.run(context.kernels, context.pool);
 }
 
@@ -47,6 +52,15 @@ void store(const ForwardContext& context, const float* head, std::int64_t width,
   }
 }
 
+/// Moves the heads of a row of q_proj together, and the gates that stand behind them to `gate`.
+void split_gates(const AttentionSpec& attention, float* q, float* gate) {
+  const std::int64_t width = attention.head_dim;
+  for (int head = 0; head < attention.heads; ++head) {
+    std::copy_n(q + (2 * head + 1) * width, width, gate + head * width);
+    std::copy_n(q + 2 * head * width, width, q + head * width);
+  }
+}
+
 /// Bias, norm and rotation of one token's heads; its key and value go into the cache.
 void finish_token(ForwardContext& context, int index, std::int64_t row, int sequence, std::int64_t position) {
   const AttentionSpec& attention = context.config.layer(index).attention;
@@ -57,6 +71,8 @@ void finish_token(ForwardContext& context, int index, std::int64_t row, int sequ
   add_bias(context, layer.q_bias, q);
   add_bias(context, layer.k_bias, k);
   add_bias(context, layer.v_bias, v);
+  if (attention.gate_in_q)
+    split_gates(attention, q, context.work.attention_gate.data() + row * attention.gate);
   finish_row(context, index, layer.q_norm, attention.heads, position, q);
   finish_row(context, index, layer.k_norm, attention.kv_heads, position, k);
   const int width = attention.head_dim;
@@ -107,26 +123,29 @@ AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& 
   const SequenceChunk& chunk = context.batch.chunks[block.chunk];
   const std::int64_t stride = attention.query_width();
   const int group = attention.group();
-  const std::int64_t first =
-      (block.row + block.begin) * stride + std::int64_t{block.head} * group * attention.head_dim;
+  const std::int64_t row = block.row + block.begin;
+  const std::int64_t head = std::int64_t{block.head} * group * attention.head_dim;
   AttentionTask task;
-  task.q = context.work.q.data() + first;
-  task.q_stride = stride;
+  task.q_stride = context.weights.layers[index].q_proj.rows;
+  task.q = context.work.q.data() + row * task.q_stride + head;
   task.group = group;
   task.head_dim = attention.head_dim;
   task.k = context.cache.key(chunk.sequence, index, block.head, 0);
   task.v = context.cache.value(chunk.sequence, index, block.head, 0);
   task.kv_stride = attention.head_dim;
   task.kv_bf16 = context.cache.bf16();
+  task.window = attention.window;
+  const Vector& sinks = context.weights.layers[index].sinks;
+  if (!sinks.empty()) task.sinks = sinks.data() + std::int64_t{block.head} * group;
   task.position = chunk.start + block.begin;
   task.tokens = block.count;
   task.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
-  task.out = context.work.attended.data() + first;
+  task.out = context.work.attended.data() + row * stride + head;
   task.out_stride = stride;
   if (wants_first_token(context)) {
     task.first_stride = attention.heads;
-    task.first = context.work.first_weights.data() + (block.row + block.begin) * task.first_stride +
-                 std::int64_t{block.head} * group;
+    task.first =
+        context.work.first_weights.data() + row * task.first_stride + std::int64_t{block.head} * group;
   }
   return task;
 }
@@ -158,25 +177,43 @@ void capture_first_token(const ForwardContext& context, int layer) {
   });
 }
 
+/// attended *= sigmoid(gate), one gate an element or one a head.
+void gate_heads(ForwardContext& context, int index) {
+  const AttentionSpec& spec = context.config.layer(index).attention;
+  if (spec.gate == 0) return;
+  Workspace& work = context.work;
+  const std::int64_t width = spec.query_width();
+  const std::int64_t each = width / spec.gate;
+  for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin * width; i < end * width; ++i)
+      work.attended[i] *= 1.0f / (1.0f + std::exp(-work.attention_gate[i / each]));
+  });
+}
+
 }  // namespace
 
 void attention(ForwardContext& context, int index) {
   const LayerWeights& layer = context.weights.layers[index];
-  Workspace& work = context.work;
   norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm);
   project(context, layer);
   finish_heads(context, index);
   attend(context, index);
   capture_first_token(context, index);
-  const auto input = pack_rows(context, work.attended.data(), context.tokens, layer.o_proj.cols,
-                               shared_arithmetic(context, {&layer.o_proj}));
+  gate_heads(context, index);
+  add_projected(context, layer.o_proj, layer.o_bias);
+}
+
+void add_projected(ForwardContext& context, const Matrix& projection, const Vector& bias) {
+  Workspace& work = context.work;
+  const auto input = pack_rows(context, work.attended.data(), context.tokens, projection.cols,
+                               shared_arithmetic(context, {&projection}));
   const std::int64_t width = context.config.hidden_size;
   work.products.clear();
-  work.products.add(layer.o_proj, input, work.projected.data(), width);
+  work.products.add(projection, input, work.projected.data(), width);
   work.products.run(context.kernels, context.pool);
   for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
-      add_bias(context, layer.o_bias, work.projected.data() + t * width);
+      add_bias(context, bias, work.projected.data() + t * width);
       context.kernels.axpy(1.0f, work.projected.data() + t * width, width, work.hidden.data() + t * width);
     }
   });

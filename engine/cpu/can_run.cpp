@@ -6,7 +6,14 @@
 namespace expertscope::cpu {
 
 Status can_run(const ModelConfig& config) {
-  return check_features(config, "the fast path of the CPU");
+  constexpr Features kBeyond{.delta_nets = true,
+                             .gates = true,
+                             .windows = true,
+                             .sinks = true,
+                             .router_biases = true,
+                             .clamps = true,
+                             .mlp_biases = true};
+  return check_features(config, "the fast path of the CPU", kBeyond);
 }
 
 }  // namespace expertscope::cpu

@@ -54,6 +54,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   Workspace work_;
   KvCache cache_;
+  DeltaStates delta_states_;
   RopeTables rope_;
   std::shared_ptr<const RoutingTable> table_;  ///< the last one, found fit
   TensorObserver* observer_ = nullptr;
@@ -63,8 +64,9 @@ Status CpuBackend::allocate() {
   const ModelConfig& config = model_->config();
   info_.memory = plan_memory(*model_, options_);
   if (auto ok = check_fits(info_.memory, options_); !ok) return ok;
-  const bool done = cache_.allocate(config, options_) && work_.allocate(config, options_) &&
-                    rope_.build(config, options_.max_context);
+  const bool done = cache_.allocate(config, options_) &&
+                    delta_states_.allocate(config, model_->weights(), options_) &&
+                    work_.allocate(config, options_) && rope_.build(config, options_.max_context);
   if (!done) return short_of_memory(info_.memory, options_);
   return {};
 }
@@ -84,7 +86,11 @@ void CpuBackend::observe(const char* name, int layer, const float* values, std::
 }
 
 void CpuBackend::run_layer(ForwardContext& context, int layer, int moe_layer) {
-  attention(context, layer);
+  if (context.config.layer(layer).mixer == MixerKind::linear_attention) {
+    delta_net(context, layer);
+  } else {
+    attention(context, layer);
+  }
   if (context.config.is_moe(layer)) {
     moe(context, layer, moe_layer);
   } else {
@@ -108,12 +114,19 @@ Status CpuBackend::forward(const Batch& batch, const std::shared_ptr<const Routi
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::out_of_memory, "no memory for the logits and probes of {} tokens", tokens);
   }
-  ForwardContext context{config,   model_->weights(),
-                         kernels_, pool_,
-                         work_,    cache_,
-                         rope_,    options_.math == MathMode::bf16,
-                         batch,    tokens,
-                         *table,   capture};
+  ForwardContext context{config,
+                         model_->weights(),
+                         kernels_,
+                         pool_,
+                         work_,
+                         cache_,
+                         delta_states_,
+                         rope_,
+                         options_.math == MathMode::bf16,
+                         batch,
+                         tokens,
+                         *table,
+                         capture};
   embed(context);
   observe(intermediate::kEmbedding, -1, work_.hidden.data(), tokens, width);
   int moe_layer = 0;

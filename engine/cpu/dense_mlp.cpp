@@ -6,8 +6,8 @@
 namespace expertscope::cpu {
 namespace {
 
-/// projected = down_proj(silu(gate_proj x) * (up_proj x)) of all tokens, x their normed rows.
-void project(ForwardContext& context, const MlpWeights& mlp) {
+/// projected = the MLP (MlpSpec) of all tokens' normed rows.
+void project(ForwardContext& context, const MlpSpec& spec, const MlpWeights& mlp) {
   Workspace& work = context.work;
   const std::int64_t width = context.config.hidden_size;
   const std::int64_t inner = mlp.gate_proj.rows;
@@ -18,14 +18,23 @@ void project(ForwardContext& context, const MlpWeights& mlp) {
   work.products.add(mlp.up_proj, input, work.up.data(), inner);
   work.products.run(context.kernels, context.pool);
   for_ranges(context.pool, context.tokens, 16, inner, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      add_bias(context, mlp.gate_bias, work.gate.data() + t * inner);
+      add_bias(context, mlp.up_bias, work.up.data() + t * inner);
+    }
     float* gate = work.gate.data() + begin * inner;
-    context.kernels.silu_mul(gate, work.up.data() + begin * inner, (end - begin) * inner, gate);
+    context.kernels.swiglu(spec, gate, work.up.data() + begin * inner, (end - begin) * inner, gate);
   });
   const auto hidden = pack_rows(context, work.gate.data(), context.tokens, inner,
                                 shared_arithmetic(context, {&mlp.down_proj}));
   work.products.clear();
   work.products.add(mlp.down_proj, hidden, work.projected.data(), width);
   work.products.run(context.kernels, context.pool);
+  if (!spec.biases) return;
+  for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t)
+      add_bias(context, mlp.down_bias, work.projected.data() + t * width);
+  });
 }
 
 /// hidden += scale(token) * projected, and the probe of the layer's end.
@@ -68,7 +77,7 @@ void capture_shared(ForwardContext& context, int moe_layer, std::int64_t token) 
 void dense_mlp(ForwardContext& context, int index) {
   const LayerWeights& layer = context.weights.layers[index];
   norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm);
-  project(context, layer.mlp);
+  project(context, context.config.layer(index).dense, layer.mlp);
   add(context, index, [](std::int64_t) { return 1.0f; });
 }
 
@@ -76,7 +85,7 @@ void shared_expert(ForwardContext& context, int index, int moe_layer) {
   const LayerWeights& layer = context.weights.layers[index];
   const bool gated = context.config.layer(index).shared_gate;
   if (gated) gate_tokens(context, layer.shared_gate);
-  project(context, layer.shared);
+  project(context, context.config.layer(index).shared, layer.shared);
   const float* gate = context.work.shared_gate.data();
   add(context, index, [&](std::int64_t t) {
     capture_shared(context, moe_layer, t);

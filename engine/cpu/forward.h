@@ -8,6 +8,7 @@
 #include "engine/backend/capture.h"
 #include "engine/backend/rope_table.h"
 #include "engine/backend/routing_table.h"
+#include "engine/cpu/delta_state.h"
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/cpu/kernels/thread_pool.h"
 #include "engine/cpu/kv_cache.h"
@@ -27,6 +28,7 @@ struct ForwardContext {
   ThreadPool& pool;
   Workspace& work;
   KvCache& cache;
+  DeltaStates& delta_states;
   const RopeTables& rope;
   bool bf16 = false;  ///< MathMode::bf16
 
@@ -42,6 +44,9 @@ void embed(ForwardContext& context);
 /// hidden += o_proj(attention(norm(hidden))): projections, q/k norm, rotation, the KV cache, causal
 /// attention.
 void attention(ForwardContext& context, int layer);
+
+/// hidden += the DeltaNet of norm(hidden), and the states of its sequences.
+void delta_net(ForwardContext& context, int layer);
 
 /// hidden += sum over slots of weight * expert(norm(hidden)), with every probe of a MoE layer.
 void moe(ForwardContext& context, int layer, int moe_layer);
@@ -66,6 +71,8 @@ Arithmetic shared_arithmetic(const ForwardContext& context, std::initializer_lis
 /// Packs rows [0, rows) of `x` [rows, cols] into work.packed.
 PackedActivations pack_rows(ForwardContext& context, const float* x, std::int64_t rows, std::int64_t cols,
                             Arithmetic arithmetic);
+/// hidden += projection of work.attended [tokens, cols], with its bias: what every mixer ends with.
+void add_projected(ForwardContext& context, const Matrix& projection, const Vector& bias);
 /// row += bias, when there is one.
 void add_bias(const ForwardContext& context, const Vector& bias, float* row);
 /// False when any value is NaN or infinite.

@@ -6,6 +6,7 @@
 
 #include "engine/backend/rope_table.h"
 #include "engine/cpu/can_run.h"
+#include "engine/cpu/delta_state.h"
 #include "engine/cpu/kv_cache.h"
 #include "engine/cpu/reference_backend.h"
 #include "engine/cpu/workspace.h"
@@ -28,7 +29,7 @@ MemoryPlan plan_with_workspace(const Model& model, const BackendOptions& options
   const CheckedSize rope = RopeTables::floats(config, options.max_context) * CheckedSize(sizeof(float));
   MemoryPlan plan;
   plan.weights = model.identity().total_bytes;
-  plan.kv_cache = bounded(KvCache::bytes(config, options).value());
+  plan.kv_cache = bounded((KvCache::bytes(config, options) + DeltaStates::bytes(config, options)).value());
   plan.workspace = bounded((workspace + rope).value());
   if (available) plan.available = bounded(*available);
   plan.resident_experts = config.num_experts();

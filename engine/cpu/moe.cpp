@@ -51,11 +51,12 @@ void capture_routing(const MoeLayer& moe, std::int64_t token, std::span<const fl
   }
 }
 
-/// Slots of tokens [begin, end), whose router logits are there.
+/// Slots of tokens [begin, end), whose router logits are there but for their bias.
 void choose_experts(const MoeLayer& moe, std::int64_t begin, std::int64_t end) {
   const auto experts = static_cast<std::size_t>(moe.spec.router.experts);
   for (std::int64_t t = begin; t < end; ++t) {
     const auto row = static_cast<std::size_t>(t) * experts;
+    add_bias(moe.context, moe.weights.router_bias, moe.work().router_logits.data() + row);
     const std::span<const float> logits(moe.work().router_logits.data() + row, experts);
     const std::span<float> scratch(moe.work().probabilities.data() + row, experts);
     route(logits, moe.rule, scratch, moe.slots(t));
@@ -173,7 +174,25 @@ void for_row_blocks(const MoeLayer& moe, std::int64_t cols, Fn&& fn) {
              });
 }
 
-/// down_proj(silu(gate_proj x) * (up_proj x)) of every run, into work.expert_output.
+/// inner = what down_proj takes, of a block of rows whose products with gate_proj and up_proj are there.
+void activate(const MoeLayer& moe, const ExpertRun& run, const RowBlock& block) {
+  const ForwardContext& context = moe.context;
+  Workspace& work = moe.work();
+  const std::int64_t inner = moe.spec.expert.width;
+  const MlpWeights& expert = moe.weights.experts[run.expert];
+  for (std::int64_t row = run.first + block.begin; row < run.first + block.end; ++row) {
+    add_bias(context, expert.gate_bias, work.gate.data() + row * inner);
+    add_bias(context, expert.up_bias, work.up.data() + row * inner);
+  }
+  const std::int64_t first = (run.first + block.begin) * inner;
+  float* gate = work.gate.data() + first;
+  context.kernels.swiglu(moe.spec.expert, gate, work.up.data() + first, (block.end - block.begin) * inner,
+                         gate);
+  const ActivationRows rows{work.gate.data() + run.first * inner, inner, nullptr, run.rows, inner};
+  context.kernels.pack(rows, run.inner, block.begin, block.end);
+}
+
+/// The expert (MlpSpec) of every run, into work.expert_output.
 void run_experts(const MoeLayer& moe) {
   ForwardContext& context = moe.context;
   Workspace& work = moe.work();
@@ -191,19 +210,18 @@ void run_experts(const MoeLayer& moe) {
     work.products.add(expert.up_proj, run.input, work.up.data() + run.first * inner, inner);
   }
   work.products.run(context.kernels, context.pool);
-  for_row_blocks(moe, inner, [&](const ExpertRun& run, const RowBlock& block) {
-    const std::int64_t first = (run.first + block.begin) * inner;
-    float* gate = work.gate.data() + first;
-    context.kernels.silu_mul(gate, work.up.data() + first, (block.end - block.begin) * inner, gate);
-    const ActivationRows rows{work.gate.data() + run.first * inner, inner, nullptr, run.rows, inner};
-    context.kernels.pack(rows, run.inner, block.begin, block.end);
-  });
+  for_row_blocks(moe, inner, [&](const ExpertRun& run, const RowBlock& block) { activate(moe, run, block); });
   work.products.clear();
   for (const ExpertRun& run : work.runs) {
     const MlpWeights& expert = moe.weights.experts[run.expert];
     work.products.add(expert.down_proj, run.inner, work.expert_output.data() + run.first * width, width);
   }
   work.products.run(context.kernels, context.pool);
+  if (!moe.spec.expert.biases) return;
+  for_row_blocks(moe, width, [&](const ExpertRun& run, const RowBlock& block) {
+    for (std::int64_t row = run.first + block.begin; row < run.first + block.end; ++row)
+      add_bias(context, moe.weights.experts[run.expert].down_bias, work.expert_output.data() + row * width);
+  });
 }
 
 /// ||f_e||, max |f_e| and its channel, where the output is read for the sum anyway.

@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 #include <utility>
 
+#include "engine/backend/activation.h"
 #include "engine/backend/backend_checks.h"
 #include "engine/backend/intermediates.h"
 #include "engine/cpu/reference_probes.h"
@@ -39,9 +39,11 @@ class Layer {
     Rows gate, up, inner, down;
   };
   using MlpNames = const char* [4];
+  Rows linear_attention(const Rows& x);
+  Rows take_gates(Rows& q) const;
   Rows attention(const Rows& x);
   void rotate(std::span<float> row, std::int64_t position) const;
-  float attend(std::size_t head, std::int64_t position, std::span<const float> q, const KeysAndValues& cached,
+  float attend(std::size_t head, std::int64_t position, std::span<const float> q, const LayerCache& cached,
                std::span<float> out) const;
   Rows mlps(const Rows& x);
   Rows routed(const Rows& x);
@@ -73,7 +75,7 @@ void Layer::rotate(std::span<float> row, std::int64_t position) const {
 
 /// out = softmax(scores) values over what the head sees; returns the weight of position 0.
 float Layer::attend(std::size_t head, std::int64_t position, std::span<const float> q,
-                    const KeysAndValues& cached, std::span<float> out) const {
+                    const LayerCache& cached, std::span<float> out) const {
   const AttentionSpec& spec = spec_.attention;
   const auto seen = static_cast<std::size_t>(position) + 1;
   const auto window = static_cast<std::size_t>(spec.window);
@@ -98,9 +100,45 @@ float Layer::attend(std::size_t head, std::int64_t position, std::span<const flo
   return begin == 0 ? weights.front() / sum : 0.0f;
 }
 
+/// A DeltaNet, chunk by chunk.
+Rows Layer::linear_attention(const Rows& x) {
+  DeltaRows all{Rows(0, 0), Rows(0, 0), Rows(0, 0), Rows(0, 0), Rows(0, x.columns)};
+  for (const SequenceChunk& chunk : step_.batch.chunks) {
+    Rows own(static_cast<std::size_t>(chunk.count), x.columns);
+    const auto first = x.values.begin() + static_cast<std::ptrdiff_t>(all.out.values.size());
+    std::copy_n(first, own.values.size(), own.values.begin());
+    const DeltaRows rows =
+        delta_net(spec_, weights_, own, chunk, step_.cache[chunk.sequence][index_].delta_net);
+    for (const auto member :
+         {&DeltaRows::conv, &DeltaRows::decay, &DeltaRows::beta, &DeltaRows::heads, &DeltaRows::out})
+      append(rows.*member, all.*member);
+  }
+  see(named::kDeltaConv, all.conv);
+  see(named::kDeltaDecay, all.decay);
+  see(named::kDeltaBeta, all.beta);
+  see(named::kDeltaHeads, all.heads);
+  return std::move(all.out);
+}
+
+/// Takes the gates out of what q_proj gives: they stand behind each head's query.
+Rows Layer::take_gates(Rows& q) const {
+  const auto head_dim = static_cast<std::size_t>(spec_.attention.head_dim);
+  Rows queries(q.count, q.columns / 2);
+  Rows gates(q.count, q.columns / 2);
+  for (std::size_t first = 0; first < queries.values.size(); first += head_dim)
+    for (Rows* half : {&queries, &gates})
+      std::copy_n(q.values.begin() + static_cast<std::ptrdiff_t>(2 * first + (half == &gates ? head_dim : 0)),
+                  head_dim, half->values.begin() + static_cast<std::ptrdiff_t>(first));
+  q = std::move(queries);
+  return gates;
+}
+
 Rows Layer::attention(const Rows& x) {
   const AttentionSpec& spec = spec_.attention;
   Rows q = product(weights_.q_proj, weights_.q_bias, x);
+  Rows gate(0, 0);
+  if (spec.gate_in_q) gate = take_gates(q);
+  if (spec.gate > 0 && !spec.gate_in_q) gate = product(weights_.attention_gate, {}, x);
   Rows k = product(weights_.k_proj, weights_.k_bias, x);
   const Rows v = product(weights_.v_proj, weights_.v_bias, x);
   see(named::kQ, q);
@@ -114,7 +152,7 @@ Rows Layer::attention(const Rows& x) {
   const auto head_dim = static_cast<std::size_t>(spec.head_dim);
   std::size_t row = 0;
   for (const SequenceChunk& chunk : step_.batch.chunks) {
-    KeysAndValues& cached = step_.cache[chunk.sequence][index_];
+    LayerCache& cached = step_.cache[chunk.sequence][index_];
     const std::size_t end = static_cast<std::size_t>(chunk.start + chunk.count) * k.columns;
     cached.keys.resize(std::max(cached.keys.size(), end));
     cached.values.resize(std::max(cached.values.size(), end));
@@ -135,8 +173,7 @@ Rows Layer::attention(const Rows& x) {
   see(named::kKRotary, k);
   see(named::kAttnHeads, heads);
   if (spec.gate > 0) {  // one gate an element, or one a head
-    const Rows gate = sigmoid(product(weights_.attention_gate, {}, x));
-    see(named::kAttnGate, gate);
+    see(named::kAttnGate, gate = sigmoid(std::move(gate)));
     for (std::size_t i = 0; i < heads.values.size(); ++i)
       heads.values[i] *= gate.values[i / (heads.columns / gate.columns)];
   }
@@ -145,18 +182,13 @@ Rows Layer::attention(const Rows& x) {
 
 // -------------------------------------------------------------------------------------------------- the MLPs
 
-/// down(activation(gate x) * up x), or down(activation(up x)). A clamp holds what the gate gives from above
-/// and what up gives on both sides, before the activation (gpt-oss).
+/// down(inner), where inner is activation(gate x) * up x, or activation(up x): engine/backend/activation.h.
 Layer::Mlp Layer::mlp(const MlpSpec& spec, const MlpWeights& weights, const Rows& x) {
   Rows up = product(weights.up_proj, weights.up_bias, x);
   Rows gate = spec.gated ? product(weights.gate_proj, weights.gate_bias, x) : Rows(0, 0);
-  const float limit = spec.clamp > 0 ? spec.clamp : std::numeric_limits<float>::infinity();
   Rows inner = up;
-  for (std::size_t i = 0; i < up.values.size(); ++i) {
-    const float held = std::clamp(up.values[i], -limit, limit);
-    inner.values[i] = spec.gated ? activate(spec.activation, std::min(gate.values[i], limit)) * held
-                                 : activate(spec.activation, held);
-  }
+  for (std::size_t i = 0; i < up.values.size(); ++i)
+    inner.values[i] = rules::inner_of(spec, spec.gated ? gate.values[i] : 0.0f, up.values[i]);
   Rows down = product(weights.down_proj, weights.down_bias, inner);
   return {std::move(gate), std::move(up), std::move(inner), std::move(down)};
 }
@@ -247,7 +279,7 @@ void Layer::run(Rows& hidden) {
   Rows x = hidden;
   if (spec_.norm_before)
     see(named::kAttnNorm, x = norm(spec_.norm, w.input_layernorm, w.input_layernorm_bias, x));
-  Rows y = attention(x);
+  Rows y = spec_.mixer == MixerKind::linear_attention ? linear_attention(x) : attention(x);
   see(named::kAttnOut, y);
   if (spec_.norm_after)
     see(named::kAttnPostNorm, y = norm(spec_.norm, w.attention_post_norm, w.attention_post_norm_bias, y));

@@ -33,7 +33,7 @@ class ReferenceBackend final : public Backend {
   BackendOptions options_;
   BackendInfo info_;
   RopeTables rope_;
-  std::vector<std::vector<KeysAndValues>> cache_;  ///< [sequence][layer]
+  std::vector<std::vector<LayerCache>> cache_;  ///< [sequence][layer]
   std::vector<std::int32_t> wanted_;
   TensorObserver* observer_ = nullptr;
 };
@@ -44,7 +44,7 @@ Status ReferenceBackend::allocate() {
   if (!rope_.build(model_->config(), options_.max_context)) return short_of_memory(info_.memory, options_);
   try {
     cache_.assign(static_cast<std::size_t>(options_.max_sequences),
-                  std::vector<KeysAndValues>(model_->config().layers.size()));
+                  std::vector<LayerCache>(model_->config().layers.size()));
   } catch (const std::bad_alloc&) {
     return short_of_memory(info_.memory, options_);
   }
@@ -75,6 +75,8 @@ CheckedSize floats_of_token(const ModelConfig& config) {
   const CheckedSize hidden(config.hidden_size);
   const CheckedSize slot = hidden + CheckedSize(3) * CheckedSize(most.expert_width);
   return CheckedSize(8) * hidden + CheckedSize(4) * CheckedSize(most.query_width) +
+         CheckedSize(3) * CheckedSize(most.gate_width) + CheckedSize(4) * CheckedSize(most.delta_channels) +
+         CheckedSize(6) * CheckedSize(most.delta_values) + CheckedSize(6) * CheckedSize(most.delta_heads) +
          CheckedSize(4) * CheckedSize(most.key_width) + CheckedSize(2) * CheckedSize(most.experts) +
          CheckedSize(most.top_k) * slot + CheckedSize(3) * CheckedSize(most.dense_width) +
          CheckedSize(config.vocab_size);

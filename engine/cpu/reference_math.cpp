@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 namespace expertscope::cpu {
 
@@ -17,6 +16,12 @@ float dot(std::span<const float> a, std::span<const float> b) {
 void add(float a, std::span<const float> x, std::span<float> y) {
   for (std::size_t i = 0; i < x.size(); ++i)
     y[i] += a * x[i];
+}
+
+void append(const Rows& x, Rows& y) {
+  y.values.insert(y.values.end(), x.values.begin(), x.values.end());
+  y.count += x.count;
+  y.columns = x.columns;
 }
 
 Rows product(const Matrix& w, const Vector& bias, const Rows& x) {
@@ -65,19 +70,6 @@ float sigmoid(float x) {
 Rows sigmoid(Rows x) {
   for (float& value : x.values)
     value = sigmoid(value);
-  return x;
-}
-
-float activate(Activation activation, float x) {
-  switch (activation) {
-    case Activation::silu:
-      return x * sigmoid(x);
-    case Activation::gelu_tanh:  // Hendrycks and Gimpel 2016
-      return 0.5f * x *
-             (1 + std::tanh(std::sqrt(2 * std::numbers::inv_pi_v<float>) * (x + 0.044715f * x * x * x)));
-    case Activation::relu_squared:
-      return x > 0 ? x * x : 0.0f;
-  }
   return x;
 }
 

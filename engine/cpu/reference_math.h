@@ -31,6 +31,9 @@ float dot(std::span<const float> a, std::span<const float> b);
 /// y += a * x
 void add(float a, std::span<const float> x, std::span<float> y);
 
+/// Adds the rows of x behind those of y, which has as many columns or no rows yet.
+void append(const Rows& x, Rows& y);
+
 /// x w^T + bias, for every row of x; an empty bias is none.
 Rows product(const Matrix& w, const Vector& bias, const Rows& x);
 
@@ -42,7 +45,6 @@ void turn(std::span<float> head, std::span<const float> cosine, const float* sin
 
 float sigmoid(float x);
 Rows sigmoid(Rows x);
-float activate(Activation activation, float x);
 
 bool all_finite(const Rows& x);
 

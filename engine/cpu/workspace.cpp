@@ -12,8 +12,8 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 
 /// Element counts of the arrays; both bytes() and allocate() read them.
 struct Sizes {
-  CheckedSize hidden, heads, queries, keys, packed, experts, slots, expert_rows, expert_input, expert_inner,
-      gate, expert_output, head_logits;
+  CheckedSize hidden, heads, queries, gates, attended, keys, channels, values, value_heads, packed, experts,
+      slots, expert_rows, expert_input, expert_inner, gate, expert_output, head_logits;
 };
 
 /// Rows the experts of a layer run at a time. A policy may ask for more slots than the model's top_k: then
@@ -33,7 +33,8 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
   const CheckedSize tokens(batch);
   const CheckedSize packed_tokens(round_up(batch, kPackRows));
   const WidestLayer most = config.widest();
-  const std::int64_t widest = std::max({config.hidden_size, most.query_width, most.dense_width});
+  const std::int64_t widest =
+      std::max({config.hidden_size, most.query_width, most.dense_width, most.delta_values});
   const CheckedSize rows(expert_rows(config, options));
   const CheckedSize run_padding =
       CheckedSize(std::min<std::int64_t>(most.experts, expert_rows(config, options))) *
@@ -43,8 +44,13 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
   return {
       .hidden = tokens * CheckedSize(config.hidden_size),
       .heads = tokens * CheckedSize(most.heads),
-      .queries = tokens * CheckedSize(most.query_width),
+      .queries = tokens * CheckedSize(most.q_rows),
+      .gates = tokens * CheckedSize(most.gate_width),
+      .attended = tokens * CheckedSize(std::max(most.query_width, most.delta_values)),
       .keys = tokens * CheckedSize(most.key_width),
+      .channels = tokens * CheckedSize(most.delta_channels),
+      .values = tokens * CheckedSize(most.delta_values),
+      .value_heads = tokens * CheckedSize(most.delta_heads),
       .packed = packed_size(packed_tokens, widest),
       .experts = tokens * CheckedSize(most.experts),
       .slots = tokens * CheckedSize(most.experts),
@@ -62,9 +68,10 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
 CheckedSize Workspace::bytes(const ModelConfig& config, const BackendOptions& options) {
   const Sizes s = sizes(config, options);
   const CheckedSize floats = CheckedSize(options.max_batch) + s.hidden * CheckedSize(3) + s.heads +
-                             s.queries * CheckedSize(2) + s.keys * CheckedSize(2) +
-                             s.experts * CheckedSize(2) + s.gate * CheckedSize(2) + s.expert_output +
-                             s.expert_rows + s.head_logits;
+                             s.queries + s.gates + s.attended + s.keys * CheckedSize(2) +
+                             s.channels * CheckedSize(3) + s.values * CheckedSize(2) +
+                             s.value_heads * CheckedSize(4) + s.experts * CheckedSize(2) +
+                             s.gate * CheckedSize(2) + s.expert_output + s.expert_rows + s.head_logits;
   const CheckedSize per_slot(sizeof(RoutedSlot) + sizeof(std::int32_t));
   return floats * CheckedSize(sizeof(float)) + s.packed + s.expert_input + s.expert_inner +
          s.slots * per_slot;
@@ -80,10 +87,15 @@ bool Workspace::allocate(const ModelConfig& config, const BackendOptions& option
   row_blocks.reserve(experts + static_cast<std::size_t>(expert_rows / kPackRows));
   attention_blocks.reserve(static_cast<std::size_t>(config.widest().kv_heads) *
                            (chunks + static_cast<std::size_t>(options.max_batch / kAttentionTokens)));
-  products.reserve(std::max<std::size_t>(3, 2 * experts));
+  products.reserve(std::max<std::size_t>(4, 2 * experts));
   return hidden.allocate(s.hidden.value()) && normed.allocate(s.hidden.value()) &&
          q.allocate(s.queries.value()) && k.allocate(s.keys.value()) && v.allocate(s.keys.value()) &&
-         attended.allocate(s.queries.value()) && first_weights.allocate(s.heads.value()) &&
+         attended.allocate(s.attended.value()) && attention_gate.allocate(s.gates.value()) &&
+         delta_grouped.allocate((s.channels + s.values).value()) &&
+         delta_gates.allocate((s.value_heads * CheckedSize(2)).value()) &&
+         delta_qkv.allocate(s.channels.value()) && delta_convolved.allocate(s.channels.value()) &&
+         delta_z.allocate(s.values.value()) && delta_b.allocate(s.value_heads.value()) &&
+         delta_a.allocate(s.value_heads.value()) && first_weights.allocate(s.heads.value()) &&
          projected.allocate(s.hidden.value()) &&
          shared_gate.allocate(static_cast<std::size_t>(options.max_batch)) &&
          packed.allocate(s.packed.value()) && router_logits.allocate(s.experts.value()) &&

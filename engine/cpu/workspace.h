@@ -40,16 +40,25 @@ struct AttentionBlock {
 struct Workspace {
   std::int64_t expert_rows = 0;  ///< R: rows the experts of one layer run at a time
 
-  Buffer<float> hidden;         ///< [B, hidden] the residual stream
-  Buffer<float> normed;         ///< [B, hidden]
-  Buffer<float> q;              ///< [B, heads * head_dim]
-  Buffer<float> k;              ///< [B, kv_heads * head_dim]
-  Buffer<float> v;              ///< [B, kv_heads * head_dim]
-  Buffer<float> attended;       ///< [B, heads * head_dim]
-  Buffer<float> first_weights;  ///< [B, heads] attention on position 0, where it is asked for
-  Buffer<float> projected;      ///< [B, hidden]
-  Buffer<float> shared_gate;    ///< [B] logit of the shared expert's gate
-  Buffer<std::uint8_t> packed;  ///< packed activations of a dense product
+  Buffer<float> hidden;          ///< [B, hidden] the residual stream
+  Buffer<float> normed;          ///< [B, hidden]
+  Buffer<float> q;               ///< [B, rows of q_proj]
+  Buffer<float> k;               ///< [B, kv_heads * head_dim]
+  Buffer<float> v;               ///< [B, kv_heads * head_dim]
+  Buffer<float> attended;        ///< [B, heads * head_dim] what o_proj, or the DeltaNet's out_proj, takes
+  Buffer<float> attention_gate;  ///< [B, AttentionSpec::gate]
+  Buffer<float> first_weights;   ///< [B, heads] attention on position 0, where it is asked for
+  Buffer<float> projected;       ///< [B, hidden]
+  Buffer<float> shared_gate;     ///< [B] logit of the shared expert's gate
+  Buffer<std::uint8_t> packed;   ///< packed activations of a dense product
+
+  Buffer<float> delta_grouped;    ///< [B, channels + values] of a DeltaNet whose projections are grouped
+  Buffer<float> delta_gates;      ///< [B, 2 * value_heads] likewise
+  Buffer<float> delta_qkv;        ///< [B, channels]
+  Buffer<float> delta_convolved;  ///< [B, channels]
+  Buffer<float> delta_z;          ///< [B, values]
+  Buffer<float> delta_b;          ///< [B, value_heads]
+  Buffer<float> delta_a;          ///< [B, value_heads]
 
   Buffer<float> router_logits;        ///< [B, E]
   Buffer<float> probabilities;        ///< [B, E] scores, then scratch of the entropy

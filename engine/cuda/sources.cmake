@@ -15,6 +15,7 @@ set(EXPERTSCOPE_CUDA_SOURCES
   moe.cu
   plain/forward.cu
   plain/plain_backend.cpp
+  plain/room.cpp
   plain/weights.cpp
   probes.cu
   products.cu

@@ -41,7 +41,7 @@ constexpr std::array kTensorTypes = {
     TensorType{26, "I32", {1, 4}},        TensorType{27, "I64", {1, 8}},
     TensorType{28, "F64", {1, 8}},        TensorType{29, "IQ1_M", {256, 56}},
     TensorType{30, "BF16", {1, 2}},       TensorType{34, "TQ1_0", {256, 54}},
-    TensorType{35, "TQ2_0", {256, 66}},   TensorType{39, "MXFP4", {32, 17}}};
+    TensorType{35, "TQ2_0", {256, 66}},   TensorType{39, "GGUF's MXFP4", {32, 17}}};
 
 const TensorType* find_type(std::uint32_t number) {
   const auto* it = std::find_if(kTensorTypes.begin(), kTensorTypes.end(),

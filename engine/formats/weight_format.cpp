@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "engine/formats/f8.h"
+#include "engine/formats/mxfp4.h"
 #include "engine/formats/q8_0.h"
 #include "engine/half.h"
 
@@ -36,6 +37,7 @@ constexpr std::array kFormats = {
     WeightFormat{FormatId::bf16, "BF16", {1, 2}, {}, widen_halves<bf16_to_f32>},
     WeightFormat{FormatId::q8_0, "Q8_0", kQ8_0Block, {}, dequantise_q8_0},
     WeightFormat{FormatId::f8_e4m3, "F8_E4M3", {1, 1}, kF8Scales, dequantise_f8_e4m3},
+    WeightFormat{FormatId::mxfp4, "MXFP4", kMxfp4Block, kMxfp4Scales, dequantise_mxfp4},
 };
 
 constexpr bool ids_are_places() {

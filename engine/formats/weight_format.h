@@ -12,7 +12,7 @@ namespace expertscope {
 
 /// What kernels tell formats apart by. `other` has none of its own and runs nevertheless: it is dequantised
 /// where the others are read.
-enum class FormatId : std::uint8_t { f32, f16, bf16, q8_0, f8_e4m3, other };
+enum class FormatId : std::uint8_t { f32, f16, bf16, q8_0, f8_e4m3, mxfp4, other };
 
 /// Elements of a row that lie together: so many in so many bytes.
 struct BlockSize {

@@ -5,10 +5,10 @@
 #include <array>
 #include <iterator>
 #include <limits>
-#include <set>
 
 #include "engine/formats/f8.h"
 #include "engine/formats/json_fields.h"
+#include "engine/model/config_parts.h"
 #include "engine/model/config_reader.h"
 
 namespace expertscope {
@@ -21,8 +21,8 @@ std::string quantiser(const JsonFields& quantization) {
     std::string_view method;
     const char* name;
   };
-  constexpr Known kKnown[] = {{"gptq", "GPTQ"},      {"awq", "AWQ"},     {"fp8", "FP8"},
-                              {"fbgemm_fp8", "FP8"}, {"mxfp4", "MXFP4"}, {"bitsandbytes", "bitsandbytes"}};
+  constexpr Known kKnown[] = {
+      {"gptq", "GPTQ"}, {"awq", "AWQ"}, {"fbgemm_fp8", "FP8"}, {"bitsandbytes", "bitsandbytes"}};
   for (const auto& known : kKnown)
     if (method == known.method) return known.name;
   if (!method.empty()) return json_excerpt(method);
@@ -53,18 +53,27 @@ Status check_fp8(const JsonFields& fp8) {
                                kF8Scales.rows, kF8Scales.cols));
 }
 
+/// MXFP4 as transformers' Mxfp4Config has it: the tensors say which weights are quantised. `dequantize` says
+/// what transformers does with them.
+Status check_mxfp4(const JsonFields& mxfp4) {
+  ConfigKeys keys(mxfp4);
+  keys.ignore({"quant_method", "modules_to_not_convert", "dequantize"});
+  return keys.finish();
+}
+
 Status refuse_quantised(const JsonFields& fields) {
   for (const char* key : {"quantization_config", "quantization", "compression_config"}) {
     if (!fields.has(key)) continue;
     const auto quantization = fields.object(key);
     if (!quantization) return forward_error(quantization);
-    if (quantization->string_or("quant_method", "").value_or("") == "fp8") {
-      if (auto ok = check_fp8(*quantization); !ok) return ok;
+    const auto method = quantization->string_or("quant_method", "").value_or("");
+    if (method == "fp8" || method == "mxfp4") {
+      if (auto ok = method == "fp8" ? check_fp8(*quantization) : check_mxfp4(*quantization); !ok) return ok;
       continue;
     }
     return fields.error(ErrorCode::unsupported, key,
                         fmt::format("the weights are quantised ({}), which is not supported; open the folder "
-                                    "of the original model, with BF16, F16, F32 or FP8 weights",
+                                    "of the original model, with BF16, F16, F32, FP8 or MXFP4 weights",
                                     quantiser(*quantization)));
   }
   return {};
@@ -89,15 +98,6 @@ void drop_foreign_tokens(const std::string& file, ParsedConfig& parsed) {
                foreign);
   warn("eos_token_id", dropped);
   std::erase_if(config.eos_token_ids, foreign);
-}
-
-/// In the order of the file, each id once.
-std::vector<std::int32_t> distinct(const std::vector<std::int64_t>& ids) {
-  std::set<std::int64_t> seen = {-1};  // some files write -1 for "none"
-  std::vector<std::int32_t> kept;
-  for (const auto id : ids)
-    if (seen.insert(id).second) kept.push_back(static_cast<std::int32_t>(id));
-  return kept;
 }
 
 /// The first family that an attribute names.
@@ -176,6 +176,16 @@ bool ModelConfig::has_shared_expert() const {
                      [](const LayerSpec& layer) { return layer.is_moe() && layer.shared.width > 0; });
 }
 
+int ModelConfig::delta_nets_before(int count) const {
+  const auto is_delta_net = [](const LayerSpec& layer) { return layer.mixer == MixerKind::linear_attention; };
+  return static_cast<int>(std::count_if(layers.begin(), layers.begin() + count, is_delta_net));
+}
+
+bool ModelConfig::can_rewind() const {
+  return std::all_of(layers.begin(), layers.end(),
+                     [](const LayerSpec& layer) { return layer.mixer == MixerKind::attention; });
+}
+
 WidestLayer ModelConfig::widest() const {
   WidestLayer widest;
   const auto raise = [](int& size, int other) { size = std::max(size, other); };
@@ -184,6 +194,13 @@ WidestLayer ModelConfig::widest() const {
     raise(widest.kv_heads, layer.attention.kv_heads);
     raise(widest.head_dim, layer.attention.head_dim);
     raise(widest.query_width, layer.attention.query_width());
+    raise(widest.q_rows, layer.attention.q_rows());
+    raise(widest.gate_width, layer.attention.gate);
+    raise(widest.delta_channels, layer.delta_net.channels());
+    raise(widest.delta_values, layer.delta_net.values());
+    raise(widest.delta_heads, layer.delta_net.value_heads);
+    raise(widest.delta_inputs, layer.delta_net.inputs());
+    raise(widest.delta_states, layer.delta_net.states());
     raise(widest.key_width, layer.attention.key_width());
     raise(widest.experts, layer.router.experts);
     raise(widest.top_k, layer.router.top_k);
@@ -224,19 +241,7 @@ Status read_layers(const Family& family, ConfigKeys& keys, ParsedConfig& parsed)
 }
 
 Status read_token_ids(const JsonFields& fields, ParsedConfig& parsed) {
-  constexpr std::size_t kMost = 1024;  // every token is compared with all of them
-  auto& config = parsed.config;
-  const auto bos = fields.integer_or("bos_token_id", config.bos_token_id, -1, ConfigKeys::kMaxInt32);
-  if (!bos) return forward_error(bos);
-  const auto eos = fields.integers_or_one("eos_token_id", -1, ConfigKeys::kMaxInt32);
-  if (!eos) return forward_error(eos);
-  auto ids = distinct(*eos);
-  if (ids.size() > kMost)
-    return fields.error(
-        ErrorCode::format, "eos_token_id",
-        fmt::format("{} ids end a text, more than the {} that are allowed", ids.size(), kMost));
-  config.bos_token_id = static_cast<std::int32_t>(*bos);
-  if (!eos->empty()) config.eos_token_ids = std::move(ids);
+  if (auto ok = read_token_ids(fields, parsed.config); !ok) return ok;
   drop_foreign_tokens(fields.file(), parsed);
   return {};
 }

@@ -28,7 +28,14 @@ struct WidestLayer {
   int kv_heads = 0;
   int head_dim = 0;
   int query_width = 0;  ///< heads * head_dim
-  int key_width = 0;    ///< kv_heads * head_dim
+  int q_rows = 0;       ///< AttentionSpec::q_rows()
+  int gate_width = 0;   ///< AttentionSpec::gate
+  int delta_channels = 0;
+  int delta_values = 0;
+  int delta_heads = 0;   ///< DeltaNetSpec::value_heads
+  int delta_inputs = 0;  ///< that a convolution keeps of a sequence
+  int delta_states = 0;  ///< elements of a sequence
+  int key_width = 0;     ///< kv_heads * head_dim
   int experts = 0;
   int top_k = 0;
   int expert_width = 0;
@@ -68,6 +75,10 @@ struct ModelConfig {
   /// Experts a token, the most of all layers.
   int top_k() const { return widest().top_k; }
   WidestLayer widest() const;
+  /// DeltaNets among the first `count` layers.
+  int delta_nets_before(int count) const;
+  /// Whether a sequence can forget its last tokens: recurrent layers keep nothing to go back by.
+  bool can_rewind() const;
 };
 
 }  // namespace expertscope

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace expertscope {
 namespace {
@@ -78,6 +79,8 @@ Status read_rope_object(const JsonFields& fields, ConfigKeys::Aliases aliases, c
   ConfigKeys keys(fields, aliases);
   rotary.theta = keys.number({"rope_theta"}, rotary.theta, 1.0, 1e30);
   partial = keys.number({"partial_rotary_factor"}, partial, 0.0, 1.0);
+  // Of images: a token of text is at the same place on every axis.
+  keys.ignore({"mrope_section", "mrope_interleaved"});
   read_scaling(keys, config, rotary);
   return keys.finish();
 }
@@ -120,12 +123,26 @@ void read_decoder(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig&
                        layer);
 }
 
+void read_text_part(ConfigKeys& keys, void (*read)(ConfigKeys&, ModelConfig&, std::vector<std::string>&),
+                    ModelConfig& config, std::vector<std::string>& warnings) {
+  const auto fields = keys.object("text_config");
+  if (!fields) return keys.refuse(ErrorCode::format, "text_config", "this field is missing");
+  ConfigKeys text(*fields, keys.aliases());
+  read(text, config, warnings);
+  keys.fail(text.finish());
+  if (const auto ok = read_token_ids(*fields, config); !ok) keys.fail(ok);
+  warnings.push_back(fmt::format(
+      "{}: the model is read as its text part; images, sound and video are left out.", keys.fields().file()));
+}
+
 void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config) {
   AttentionSpec attention;
   attention.heads = keys.size({"num_attention_heads"}, ConfigKeys::kMaxHeads);
-  attention.kv_heads = keys.size_or({"num_key_value_heads"}, attention.heads, ConfigKeys::kMaxHeads);
+  const int kv_heads = defaults.kv_heads > 0 ? defaults.kv_heads : attention.heads;
+  const int share = std::max(1, config.hidden_size / attention.heads);
+  attention.kv_heads = keys.size_or({"num_key_value_heads"}, kv_heads, ConfigKeys::kMaxHeads);
   attention.head_dim =
-      keys.size_or({"head_dim"}, std::max(1, config.hidden_size / attention.heads), ConfigKeys::kMaxWidth);
+      keys.size_or({"head_dim"}, defaults.head_dim > 0 ? defaults.head_dim : share, ConfigKeys::kMaxWidth);
   if (attention.heads % attention.kv_heads != 0)
     keys.refuse(
         ErrorCode::mismatch, "num_key_value_heads",
@@ -133,6 +150,35 @@ void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfi
   attention.rotary = read_rotary(keys, defaults, config, attention.head_dim);
   for (LayerSpec& layer : config.layers)
     layer.attention = attention;
+}
+
+namespace {
+
+/// In the order of the file, each id once.
+std::vector<std::int32_t> distinct(const std::vector<std::int64_t>& ids) {
+  std::set<std::int64_t> seen = {-1};  // some files write -1 for "none"
+  std::vector<std::int32_t> kept;
+  for (const auto id : ids)
+    if (seen.insert(id).second) kept.push_back(static_cast<std::int32_t>(id));
+  return kept;
+}
+
+}  // namespace
+
+Status read_token_ids(const JsonFields& fields, ModelConfig& config) {
+  constexpr std::size_t kMost = 1024;  // every token is compared with all of them
+  const auto bos = fields.integer_or("bos_token_id", config.bos_token_id, -1, ConfigKeys::kMaxInt32);
+  if (!bos) return forward_error(bos);
+  const auto eos = fields.integers_or_one("eos_token_id", -1, ConfigKeys::kMaxInt32);
+  if (!eos) return forward_error(eos);
+  auto ids = distinct(*eos);
+  if (ids.size() > kMost)
+    return fields.error(
+        ErrorCode::format, "eos_token_id",
+        fmt::format("{} ids end a text, more than the {} that are allowed", ids.size(), kMost));
+  config.bos_token_id = static_cast<std::int32_t>(*bos);
+  if (!eos->empty()) config.eos_token_ids = std::move(ids);
+  return {};
 }
 
 RouterSpec read_sigmoid_router(ConfigKeys& keys, const RouterSpec& silent) {
@@ -195,6 +241,36 @@ std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,
     warnings.push_back(fmt::format("{}: mlp_only_layers: {} beyond the {} layers, ignored.",
                                    keys.fields().file(), counted("index", "indices", beyond), layers));
   return sparse;
+}
+
+std::vector<std::uint8_t> read_layer_types(ConfigKeys& keys, const char* kind, const char* other,
+                                           const std::vector<std::uint8_t>& usual) {
+  constexpr const char* kTypes = "layer_types";
+  keys.only(kTypes, {kind, other});
+  if (!keys.has({kTypes})) return usual;
+  const Json& types = keys.fields().json()[kTypes];
+  if (!types.is_array() || types.size() != usual.size()) {
+    keys.refuse(ErrorCode::mismatch, kTypes, fmt::format("expected an array of {} layers", usual.size()));
+    return usual;
+  }
+  std::vector<std::uint8_t> found;
+  for (const Json& type : types)
+    found.push_back(type == kind ? 1 : 0);
+  return found;
+}
+
+void read_windows(ConfigKeys& keys, int silent, const std::vector<std::uint8_t>& usual, ModelConfig& config) {
+  const Json& json = keys.fields().json();
+  const auto length = json.find("sliding_window");
+  const bool off = length != json.end() && length->is_null();
+  const int window = keys.size_or({"sliding_window"}, silent, ConfigKeys::kMaxInt32);
+  const std::vector<std::uint8_t> none(usual.size());
+  const auto windowed = read_layer_types(keys, "sliding_attention", "full_attention", off ? none : usual);
+  for (std::size_t n = 0; n < config.layers.size(); ++n) {
+    if (windowed[n] == 0) continue;
+    if (off) keys.refuse(ErrorCode::mismatch, "sliding_window", "null, but layer_types asks for one");
+    config.layers[n].attention.window = window;
+  }
 }
 
 void refuse_switched_window(ConfigKeys& keys) {

@@ -15,6 +15,8 @@ namespace expertscope {
 struct ConfigDefaults {
   double rms_norm_eps = 1e-6;
   double rope_theta = 10000.0;
+  int kv_heads = 0;  ///< 0: as many as num_attention_heads
+  int head_dim = 0;  ///< 0: a share of hidden_size
   double partial_rotary_factor = 1.0;
   int max_position_embeddings = 32768;
   bool tie_word_embeddings = false;
@@ -23,6 +25,14 @@ struct ConfigDefaults {
 /// vocab_size, hidden_size, max_position_embeddings, tie_word_embeddings, rms_norm_eps, hidden_act (SiLU is
 /// what runs), and num_hidden_layers layers that are all alike: `layer` with its norm.
 void read_decoder(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config);
+
+/// eos_token_id and bos_token_id, where they are there. An error leaves the config as it is.
+Status read_token_ids(const JsonFields& fields, ModelConfig& config);
+
+/// text_config of a model that does more than text, by `read`, with its token ids; says in a warning that the
+/// rest is left out.
+void read_text_part(ConfigKeys& keys, void (*read)(ConfigKeys&, ModelConfig&, std::vector<std::string>&),
+                    ModelConfig& config, std::vector<std::string>& warnings);
 
 /// num_attention_heads, num_key_value_heads, head_dim (or a share of hidden_size) and the rotary embedding,
 /// for every layer.
@@ -48,6 +58,16 @@ void set_dense(ConfigKeys& keys, const MlpSpec& dense, LayerSpec& layer);
 /// Indices beyond the layers go into `warnings`.
 std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,
                                              std::vector<std::string>& warnings);
+
+/// 1 where layer_types calls a layer `kind`, 0 where it is `other`, what else is refused; `usual` where there
+/// is no such list.
+std::vector<std::uint8_t> read_layer_types(ConfigKeys& keys, const char* kind, const char* other,
+                                           const std::vector<std::uint8_t>& usual);
+
+/// Sliding windows that run: sliding_window (`silent` where it is absent) for the layers that layer_types
+/// calls "sliding_attention", or for those of `usual`, where there is no such list. Null is no window, which
+/// no layer may ask for then.
+void read_windows(ConfigKeys& keys, int silent, const std::vector<std::uint8_t>& usual, ModelConfig& config);
 
 /// Sliding windows as in Qwen2Moe and Qwen3Moe, which do not run: in force only with use_sliding_window.
 void refuse_switched_window(ConfigKeys& keys);

@@ -46,11 +46,24 @@ class FiniteCheck {
   std::stop_token stop_;
 };
 
-Status check_mlp(const FiniteCheck& check, const MlpNames& names, const MlpWeights& mlp, int index,
-                 int expert = -1, bool fused = false) {
+/// What files call a tensor of all experts of a layer.
+std::string fused_name(const MlpTensor& tensor, const TensorNames& names, int index) {
+  const bool down = tensor.name == &MlpNames::down_proj;
+  const bool together = names.fused_gate_up_proj != nullptr;
+  const char* bias = down ? names.fused_down_bias : names.fused_gate_up_bias;
+  const char* matrix = down                                  ? names.fused_down_proj
+                       : together                            ? names.fused_gate_up_proj
+                       : tensor.name == &MlpNames::gate_proj ? names.fused_gate_proj
+                                                             : names.fused_up_proj;
+  const char* pattern = tensor.matrix != nullptr ? matrix : bias;
+  return pattern == nullptr ? std::string() : tensor_name(pattern, index);
+}
+
+/// `name_of`: what files call a tensor of the MLP.
+template <class NameOf>
+Status check_mlp(const FiniteCheck& check, const MlpWeights& mlp, NameOf&& name_of) {
   for (const MlpTensor& tensor : mlp_tensors()) {
-    const std::string name =
-        fused ? tensor_name(names.*tensor.name, index) : mlp_tensor_name(tensor, names, index, expert);
+    const std::string name = name_of(tensor);
     auto ok = tensor.matrix != nullptr ? check.matrix(name, mlp.*tensor.matrix)
                                        : check.vector(name, mlp.*tensor.vector);
     if (!ok) return ok;
@@ -61,13 +74,12 @@ Status check_mlp(const FiniteCheck& check, const MlpNames& names, const MlpWeigh
 /// Experts that are one tensor in the files are named by it.
 Status check_experts(const FiniteCheck& check, const TensorNames& names, const LayerWeights& layer,
                      int index) {
-  const bool together = names.fused_gate_up_proj != nullptr;
-  const MlpNames fused{together ? names.fused_gate_up_proj : names.fused_gate_proj,
-                       together ? names.fused_gate_up_proj : names.fused_up_proj, names.fused_down_proj};
   for (std::size_t e = 0; e < layer.experts.size(); ++e) {
     const auto expert = static_cast<int>(e);
-    auto ok = check_mlp(check, layer.fused_experts ? fused : names.expert, layer.experts[e], index, expert,
-                        layer.fused_experts);
+    auto ok = check_mlp(check, layer.experts[e], [&](const MlpTensor& tensor) {
+      return layer.fused_experts ? fused_name(tensor, names, index)
+                                 : mlp_tensor_name(tensor, names.expert, index, expert);
+    });
     if (!ok && layer.fused_experts && ok.error().code == ErrorCode::format)
       return fail(ErrorCode::format, "{} of expert {}", ok.error().message, expert);
     if (!ok) return ok;
@@ -83,8 +95,11 @@ Status check_layer(const FiniteCheck& check, const TensorNames& names, const Lay
     if (!ok) return ok;
   }
   auto ok = check_experts(check, names, layer, index);
-  if (ok) ok = check_mlp(check, names.shared, layer.shared, index);
-  if (ok) ok = check_mlp(check, names.dense, layer.mlp, index);
+  const auto named = [&](const MlpNames& mlp) {
+    return [&names = mlp, index](const MlpTensor& tensor) { return mlp_tensor_name(tensor, names, index); };
+  };
+  if (ok) ok = check_mlp(check, layer.shared, named(names.shared));
+  if (ok) ok = check_mlp(check, layer.mlp, named(names.dense));
   return ok;
 }
 

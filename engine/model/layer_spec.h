@@ -49,7 +49,7 @@ struct RotarySpec {
 enum class MixerKind : std::uint8_t {
   attention,         ///< softmax attention over keys and values of each head: AttentionSpec
   latent_attention,  ///< MLA: keys and values from a low-rank latent
-  linear_attention,  ///< DeltaNet, lightning attention
+  linear_attention,  ///< Gated DeltaNet: DeltaNetSpec
   state_space,       ///< Mamba
   short_convolution,
 };
@@ -68,17 +68,48 @@ struct AttentionSpec {
   QkNorm qk_norm = QkNorm::none;  ///< with the kind and eps of LayerSpec::norm
   bool qkv_bias = false;
   bool output_bias = false;
-  int window = 0;         ///< keys a query sees, itself among them; 0: all before it
-  float soft_cap = 0.0f;  ///< scores become cap * tanh(score / cap); 0: off
-  bool sinks = false;     ///< a learned score a head that takes part in the softmax and has no value
-  int gate = 0;           ///< sigmoids of the layer's input that multiply the heads' outputs: query_width()
-                          ///< of them, or one a head; 0: none
+  int window = 0;          ///< keys a query sees, itself among them; 0: all before it
+  float soft_cap = 0.0f;   ///< scores become cap * tanh(score / cap); 0: off
+  bool sinks = false;      ///< a learned score a head that takes part in the softmax and has no value
+  int gate = 0;            ///< sigmoids of the layer's input that multiply the heads' outputs: query_width()
+                           ///< of them, or one a head; 0: none
+  bool gate_in_q = false;  ///< q_proj gives them: behind each head's query, as many as that has elements
 
   int query_width() const { return heads * head_dim; }
+  int q_rows() const { return (gate_in_q ? 2 : 1) * query_width(); }  ///< of q_proj
   int key_width() const { return kv_heads * head_dim; }
   int group() const { return heads / kv_heads; }  ///< query heads a kv head
 
   bool operator==(const AttentionSpec&) const = default;
+};
+
+/// Gated DeltaNet (Yang et al. 2024, arXiv 2412.06464) as Qwen3-Next has it. Queries, keys and values go
+/// through a causal convolution of their last tokens and SiLU, queries and keys are made unit vectors, and a
+/// value head keeps a state S [key_dim, value_dim] a sequence, 0 at first:
+///
+///   S = exp(g) S;  S += k (beta (v - S^T k))^T;  out = S^T q / sqrt(key_dim)
+///   beta = sigmoid(b);  g = -exp(A_log) softplus(a + dt_bias)
+///
+/// out is normed (RMS) over its head, multiplied by silu(z), and goes through out_proj.
+struct DeltaNetSpec {
+  static constexpr int kMaxHeadDim = 1024;
+  static constexpr int kMaxTaps = 64;
+  int key_heads = 0;     ///< of queries and keys
+  int value_heads = 0;   ///< key_heads divides it: a key head serves value heads next to each other
+  int key_dim = 0;       ///< of a head
+  int value_dim = 0;     ///< of a head
+  int taps = 0;          ///< tokens that the convolution sees, the newest among them
+  bool grouped = false;  ///< q, k, v and z of a key head stand together in one projection, b and a in
+                         ///< another; else q, k and v of all heads in one, z, b and a in one each
+
+  int keys() const { return key_heads * key_dim; }
+  int values() const { return value_heads * value_dim; }
+  int channels() const { return 2 * keys() + values(); }  ///< of the convolution: queries, keys, values
+  int group() const { return value_heads / key_heads; }
+  int states() const { return values() * key_dim; }                      ///< elements of a sequence
+  int inputs() const { return channels() * (taps > 0 ? taps - 1 : 0); }  ///< that are kept of a sequence
+
+  bool operator==(const DeltaNetSpec&) const = default;
 };
 
 /// How a router turns logits into experts and combine weights. `score` is what the trace records of a slot;
@@ -113,12 +144,15 @@ struct RouterSpec {
 
 enum class Activation : std::uint8_t { silu, gelu_tanh, relu_squared };
 
-/// down_proj(activation(gate_proj x) * up_proj x): an expert, the shared expert, or a dense layer's MLP.
+/// down_proj(activation(gate_proj x) * (up_proj x + up_offset)): an expert, the shared expert, or a dense
+/// layer's MLP. In numbers: engine/backend/activation.h.
 struct MlpSpec {
   int width = 0;  ///< intermediate size; 0: there is no such MLP
   Activation activation = Activation::silu;
-  bool gated = true;   ///< false: down_proj(activation(up_proj x))
-  float clamp = 0.0f;  ///< gate and up are held within it (gpt-oss); 0: off
+  bool gated = true;       ///< false: down_proj(activation(up_proj x))
+  float alpha = 1.0f;      ///< of SiLU: x * sigmoid(alpha * x)
+  float clamp = 0.0f;      ///< before the activation, gate is held below it, up within it; 0: off
+  float up_offset = 0.0f;  ///< 1 in gpt-oss; after the clamp
   bool biases = false;
 
   bool operator==(const MlpSpec&) const = default;
@@ -131,7 +165,8 @@ struct LayerSpec {
   bool norm_before = true;  ///< norms of the input of mixer and MLP
   bool norm_after = false;  ///< norms of what mixer and MLP give, before it is added
   MixerKind mixer = MixerKind::attention;
-  AttentionSpec attention;
+  AttentionSpec attention;  ///< MixerKind::attention; else without heads
+  DeltaNetSpec delta_net;   ///< MixerKind::linear_attention
   RouterSpec router;
   MlpSpec expert;            ///< each of the routed experts
   MlpSpec shared;            ///< the shared expert: n_shared_experts of a family as one of their summed width

@@ -19,6 +19,17 @@ bool has_norm_bias(const Spec& s) {
   return s.norm.kind == NormSpec::Kind::layer;
 }
 
+bool is_attention(const Spec& s) {
+  return s.mixer == MixerKind::attention;
+}
+/// Which of the two layouts of a DeltaNet a layer has.
+bool has_delta(const Spec& s, bool grouped) {
+  return s.mixer == MixerKind::linear_attention && s.delta_net.grouped == grouped;
+}
+bool has_delta(const Spec& s) {
+  return s.mixer == MixerKind::linear_attention;
+}
+
 /// Elements that one norm of q (or k, `width` wide) has.
 TensorSize qk_norm(const Spec& s, std::int64_t width) {
   const auto kind = s.attention.qk_norm;
@@ -51,7 +62,7 @@ constexpr LayerTensor kLayer[] = {
          [](const Spec& s, std::int64_t h) { return when(s.norm_before && has_norm_bias(s), h); }),
     matrix(&Names::q_proj, &Weights::q_proj,
            [](const Spec& s, std::int64_t h) {
-             return TensorSize{s.attention.query_width(), h};
+             return TensorSize{s.attention.q_rows(), h};
            }),
     matrix(&Names::k_proj, &Weights::k_proj,
            [](const Spec& s, std::int64_t h) {
@@ -62,11 +73,9 @@ constexpr LayerTensor kLayer[] = {
              return TensorSize{s.attention.key_width(), h};
            }),
     matrix(&Names::o_proj, &Weights::o_proj,
-           [](const Spec& s, std::int64_t h) {
-             return TensorSize{h, s.attention.query_width()};
-           }),
+           [](const Spec& s, std::int64_t h) { return when(is_attention(s), h, s.attention.query_width()); }),
     bias(&Names::q_proj, &Weights::q_bias,
-         [](const Spec& s, std::int64_t) { return when(s.attention.qkv_bias, s.attention.query_width()); }),
+         [](const Spec& s, std::int64_t) { return when(s.attention.qkv_bias, s.attention.q_rows()); }),
     bias(&Names::k_proj, &Weights::k_bias,
          [](const Spec& s, std::int64_t) { return when(s.attention.qkv_bias, s.attention.key_width()); }),
     bias(&Names::v_proj, &Weights::v_bias,
@@ -80,7 +89,40 @@ constexpr LayerTensor kLayer[] = {
     whole(&Names::sinks, &Weights::sinks,
           [](const Spec& s, std::int64_t) { return when(s.attention.sinks, s.attention.heads); }),
     matrix(&Names::attention_gate, &Weights::attention_gate,
-           [](const Spec& s, std::int64_t h) { return when(s.attention.gate > 0, s.attention.gate, h); }),
+           [](const Spec& s, std::int64_t h) {
+             return when(s.attention.gate > 0 && !s.attention.gate_in_q, s.attention.gate, h);
+           }),
+    matrix(&Names::delta_qkvz, &Weights::delta_qkvz,
+           [](const Spec& s, std::int64_t h) {
+             return when(has_delta(s, true), s.delta_net.channels() + s.delta_net.values(), h);
+           }),
+    matrix(&Names::delta_ba, &Weights::delta_ba,
+           [](const Spec& s, std::int64_t h) {
+             return when(has_delta(s, true), std::int64_t{2} * s.delta_net.value_heads, h);
+           }),
+    matrix(
+        &Names::delta_qkv, &Weights::delta_qkv,
+        [](const Spec& s, std::int64_t h) { return when(has_delta(s, false), s.delta_net.channels(), h); }),
+    matrix(&Names::delta_z, &Weights::delta_z,
+           [](const Spec& s, std::int64_t h) { return when(has_delta(s, false), s.delta_net.values(), h); }),
+    matrix(
+        &Names::delta_b, &Weights::delta_b,
+        [](const Spec& s, std::int64_t h) { return when(has_delta(s, false), s.delta_net.value_heads, h); }),
+    matrix(
+        &Names::delta_a, &Weights::delta_a,
+        [](const Spec& s, std::int64_t h) { return when(has_delta(s, false), s.delta_net.value_heads, h); }),
+    whole(&Names::delta_conv, &Weights::delta_conv,
+          [](const Spec& s, std::int64_t) {
+            return when(has_delta(s), s.delta_net.channels(), s.delta_net.taps);
+          }),
+    whole(&Names::delta_dt_bias, &Weights::delta_dt_bias,
+          [](const Spec& s, std::int64_t) { return when(has_delta(s), s.delta_net.value_heads); }),
+    whole(&Names::delta_a_log, &Weights::delta_a_log,
+          [](const Spec& s, std::int64_t) { return when(has_delta(s), s.delta_net.value_heads); }),
+    whole(&Names::delta_norm, &Weights::delta_norm,
+          [](const Spec& s, std::int64_t) { return when(has_delta(s), s.delta_net.value_dim); }),
+    matrix(&Names::delta_out, &Weights::delta_out,
+           [](const Spec& s, std::int64_t h) { return when(has_delta(s), h, s.delta_net.values()); }),
     norm(&Names::attention_post_norm, &Weights::attention_post_norm,
          [](const Spec& s, std::int64_t h) { return when(s.norm_after, h); }),
     bias(&Names::attention_post_norm, &Weights::attention_post_norm_bias,

@@ -14,7 +14,7 @@
 /// and those who walk over them.
 namespace expertscope {
 
-/// A matrix [rows, cols], or a vector [rows] where cols is 0.
+/// A matrix [rows, cols], or a vector [rows], which is [rows, 1, cols] in the files where cols is not 0.
 struct TensorSize {
   std::int64_t rows = 0;  ///< 0: there is no such tensor
   std::int64_t cols = 0;

@@ -68,6 +68,10 @@ Status ModelLoader::load_weights() {
     model_->warnings_.push_back(
         fmt::format("{} bytes of weights are not aligned in their file and were copied into memory.",
                     binder.copied_bytes()));
+  if (binder.turned_bytes() > 0)
+    model_->warnings_.push_back(
+        fmt::format("The experts lie transposed in their files: {} bytes of weights were turned in memory.",
+                    binder.turned_bytes()));
   storage->copies = binder.take_copies();
   model_->storage_ = std::move(storage);
   return {};

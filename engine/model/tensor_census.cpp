@@ -58,13 +58,9 @@ Status refuse_quantised_tensors(const TensorStore& store) {
     std::string_view suffix;
     const char* quantiser;
   };
-  constexpr Mark kMarks[] = {{".qweight", "GPTQ or AWQ"},
-                             {".weight_packed", "compressed-tensors"},
-                             {".weight_scale", "FP8 or INT8"},
-                             {".absmax", "bitsandbytes"},
-                             {".SCB", "bitsandbytes"},
-                             {"_proj_blocks", "MXFP4"},
-                             {".scales", "MLX"}};
+  constexpr Mark kMarks[] = {{".qweight", "GPTQ or AWQ"},      {".weight_packed", "compressed-tensors"},
+                             {".weight_scale", "FP8 or INT8"}, {".absmax", "bitsandbytes"},
+                             {".SCB", "bitsandbytes"},         {".scales", "MLX"}};
   const auto tensors = store.tensors();
   for (const auto& mark : kMarks) {
     const auto it = std::find_if(tensors.begin(), tensors.end(), [&](const SourceTensor& tensor) {
@@ -74,7 +70,7 @@ Status refuse_quantised_tensors(const TensorStore& store) {
     return fail(
         ErrorCode::unsupported,
         "{}: tensor {}: the weights are quantised ({}), which is not supported; open the folder of the "
-        "original model, with BF16, F16, F32 or FP8 weights",
+        "original model, with BF16, F16, F32, FP8 or MXFP4 weights",
         it->file->string(), it->name, mark.quantiser);
   }
   return {};

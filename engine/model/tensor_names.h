@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -32,6 +34,17 @@ struct TensorNames {
   const char* k_norm = nullptr;
   const char* sinks = nullptr;  ///< full name
   const char* attention_gate = nullptr;
+  const char* delta_qkvz = nullptr;  ///< DeltaNetSpec::grouped; the five below where it is not
+  const char* delta_ba = nullptr;
+  const char* delta_qkv = nullptr;
+  const char* delta_z = nullptr;
+  const char* delta_b = nullptr;
+  const char* delta_a = nullptr;
+  const char* delta_conv = nullptr;     ///< full name
+  const char* delta_dt_bias = nullptr;  ///< full name
+  const char* delta_a_log = nullptr;    ///< full name
+  const char* delta_norm = nullptr;     ///< full name
+  const char* delta_out = nullptr;
   const char* router_norm = nullptr;
   const char* router = nullptr;
   const char* correction_bias = nullptr;  ///< full name
@@ -41,33 +54,65 @@ struct TensorNames {
   const char* fused_gate_proj = nullptr;     ///< [experts, width, hidden], or as above; full name
   const char* fused_up_proj = nullptr;       ///< beside it
   const char* fused_down_proj = nullptr;     ///< [experts, hidden, width]; full name
+  const char* fused_gate_up_bias = nullptr;  ///< [experts, 2 * width]; full name
+  const char* fused_down_bias = nullptr;     ///< [experts, hidden]; full name
+  bool fused_transposed = false;             ///< but for blocks of MXFP4, the last two axes change places
+  bool fused_alternates = false;             ///< rows of gate and up take turns, gate first
   MlpNames shared = {};                      ///< the shared expert
   const char* shared_expert_gate = nullptr;  ///< [1, hidden]
   MlpNames dense = {};                       ///< the dense MLP
 };
 
-/// Those of a Llama-like decoder under "model.", with experts under "mlp.experts": what most families of
+/// Text as an argument of a template.
+template <std::size_t kSize>
+struct FixedText {
+  char text[kSize] = {};
+  constexpr FixedText(const char (&from)[kSize]) {
+    for (std::size_t i = 0; i < kSize; ++i)
+      text[i] = from[i];
+  }
+};
+
+/// The one text behind the other, which lives as long as the program.
+template <FixedText kFirst, FixedText kSecond>
+struct Joined {
+  static constexpr std::size_t kBegin = sizeof kFirst.text - 1;
+  static constexpr std::array<char, kBegin + sizeof kSecond.text> kText = [] {
+    std::array<char, kBegin + sizeof kSecond.text> both{};
+    for (std::size_t i = 0; i < both.size(); ++i)
+      both[i] = i < kBegin ? kFirst.text[i] : kSecond.text[i - kBegin];
+    return both;
+  }();
+};
+template <FixedText kFirst, FixedText kSecond>
+constexpr const char* joined() {
+  return Joined<kFirst, kSecond>::kText.data();
+}
+
+/// Those of a Llama-like decoder under `kPrefix`, with experts under "mlp.experts": what most families of
 /// transformers have. A family names what it has otherwise.
+template <FixedText kPrefix = "model.">
 constexpr TensorNames llama_tensor_names() {
-  return {.embed_tokens = "model.embed_tokens.weight",
-          .norm = "model.norm.weight",
+  return {.embed_tokens = joined<kPrefix, "embed_tokens.weight">(),
+          .norm = joined<kPrefix, "norm.weight">(),
           .lm_head = "lm_head.weight",
-          .input_layernorm = "model.layers.{layer}.input_layernorm.weight",
-          .post_attention_layernorm = "model.layers.{layer}.post_attention_layernorm.weight",
-          .q_proj = "model.layers.{layer}.self_attn.q_proj",
-          .k_proj = "model.layers.{layer}.self_attn.k_proj",
-          .v_proj = "model.layers.{layer}.self_attn.v_proj",
-          .o_proj = "model.layers.{layer}.self_attn.o_proj",
-          .q_norm = "model.layers.{layer}.self_attn.q_norm.weight",
-          .k_norm = "model.layers.{layer}.self_attn.k_norm.weight",
-          .router = "model.layers.{layer}.mlp.gate",
-          .expert = {"model.layers.{layer}.mlp.experts.{expert}.gate_proj",
-                     "model.layers.{layer}.mlp.experts.{expert}.up_proj",
-                     "model.layers.{layer}.mlp.experts.{expert}.down_proj"},
-          .fused_gate_up_proj = "model.layers.{layer}.mlp.experts.gate_up_proj",
-          .fused_down_proj = "model.layers.{layer}.mlp.experts.down_proj",
-          .dense = {"model.layers.{layer}.mlp.gate_proj", "model.layers.{layer}.mlp.up_proj",
-                    "model.layers.{layer}.mlp.down_proj"}};
+          .input_layernorm = joined<kPrefix, "layers.{layer}.input_layernorm.weight">(),
+          .post_attention_layernorm = joined<kPrefix, "layers.{layer}.post_attention_layernorm.weight">(),
+          .q_proj = joined<kPrefix, "layers.{layer}.self_attn.q_proj">(),
+          .k_proj = joined<kPrefix, "layers.{layer}.self_attn.k_proj">(),
+          .v_proj = joined<kPrefix, "layers.{layer}.self_attn.v_proj">(),
+          .o_proj = joined<kPrefix, "layers.{layer}.self_attn.o_proj">(),
+          .q_norm = joined<kPrefix, "layers.{layer}.self_attn.q_norm.weight">(),
+          .k_norm = joined<kPrefix, "layers.{layer}.self_attn.k_norm.weight">(),
+          .router = joined<kPrefix, "layers.{layer}.mlp.gate">(),
+          .expert = {joined<kPrefix, "layers.{layer}.mlp.experts.{expert}.gate_proj">(),
+                     joined<kPrefix, "layers.{layer}.mlp.experts.{expert}.up_proj">(),
+                     joined<kPrefix, "layers.{layer}.mlp.experts.{expert}.down_proj">()},
+          .fused_gate_up_proj = joined<kPrefix, "layers.{layer}.mlp.experts.gate_up_proj">(),
+          .fused_down_proj = joined<kPrefix, "layers.{layer}.mlp.experts.down_proj">(),
+          .dense = {joined<kPrefix, "layers.{layer}.mlp.gate_proj">(),
+                    joined<kPrefix, "layers.{layer}.mlp.up_proj">(),
+                    joined<kPrefix, "layers.{layer}.mlp.down_proj">()}};
 }
 
 /// Those of GGUF files, whatever the family (gguf-py/gguf/constants.py of llama.cpp); experts one by one as

@@ -21,8 +21,8 @@ using AlignedCopies = std::vector<std::unique_ptr<std::byte[]>>;
 
 /// Finds the tensors of a model in a store, checks their shapes and types against the config, and makes views
 /// into the mapped files. Experts are read in every layout: one matrix per expert, or all experts of a layer
-/// in one 3-D tensor, gate and up in one (transformers 5) or in two (GGUF). Errors name the file, the tensor
-/// and both shapes.
+/// in one 3-D tensor, gate and up in one (transformers 5) or in two (GGUF), in MXFP4 as two tensors of bytes;
+/// those that lie transposed are copied. Errors name the file, the tensor and both shapes.
 class WeightBinder {
  public:
   WeightBinder(const TensorStore& store, const ModelConfig& config, const TensorNames& names)
@@ -38,12 +38,19 @@ class WeightBinder {
   /// their type, which only files of early safetensors versions have.
   AlignedCopies take_copies() { return std::move(copies_); }
   std::int64_t copied_bytes() const { return copied_bytes_; }
+  /// Of experts that lie transposed in their files: kernels read weights along the rows of a matrix.
+  std::int64_t turned_bytes() const { return turned_bytes_; }
   /// 1 for each of the store's tensors that was bound.
   const std::vector<std::uint8_t>& used() const { return used_; }
 
  private:
   using Shape = std::vector<std::int64_t>;
+  /// Of any format.
+  Result<const SourceTensor*> locate(const std::string& name, const Shape& shape);
+  /// Of one that weights have.
   Result<const SourceTensor*> find(const std::string& name, const Shape& shape);
+  /// Of U8.
+  Result<const std::uint8_t*> bytes(const std::string& name, const Shape& shape);
   Result<const void*> aligned(const SourceTensor& tensor, const WeightFormat& format);
   /// The plane of scales of a tensor whose format has one: `<its name>_scale_inv`, one for every block of its
   /// last two axes or one for all of it, of F32, F16, BF16 or F8_E8M0; widened to F32.
@@ -51,13 +58,22 @@ class WeightBinder {
   Result<Matrix> view(const SourceTensor& tensor, std::int64_t rows, std::int64_t cols);
   /// Reads a matrix, or the slice of a 3-D tensor that the caller cuts from `whole`.
   Status matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out);
-  Status stack(const std::string& name, std::int64_t experts, std::int64_t rows, std::int64_t cols,
-               Matrix& whole);
-  Status vector(const std::string& name, std::int64_t size, bool zero_centred, Vector& out);
+  /// All experts of a layer, [experts, rows, cols], as one matrix.
+  struct Stack {
+    Matrix whole;
+    bool alternates = false;  ///< rows of gate and up take turns; else an expert's gate rows come first
+  };
+  Status stack(const char* pattern, int index, const Shape& shape, Stack& out);
+  Status stored_stack(const std::string& name, const Shape& shape, Matrix& whole);
+  Status mxfp4_stack(const std::string& name, const Shape& shape, Matrix& whole);
+  Status turned_stack(const std::string& name, const Shape& shape, bool alternates, Matrix& whole);
+  Status vector(const std::string& name, TensorSize size, bool zero_centred, Vector& out);
   Status bind_tied(Weights& weights, const std::stop_token& stop);
   Status bind_mlp(const MlpNames& names, int index, int expert, const MlpSpec& spec, MlpWeights& mlp);
   Status bind_experts(int index, LayerWeights& layer);
   Status bind_fused_experts(int index, LayerWeights& layer);
+  Status bind_fused_biases(int index, LayerWeights& layer);
+  /// Whether a tensor of this name is there, or its blocks of MXFP4.
   bool has(const char* pattern, int index) const;
 
   const TensorStore& store_;
@@ -66,6 +82,7 @@ class WeightBinder {
   std::vector<std::uint8_t> used_;
   AlignedCopies copies_;
   std::int64_t copied_bytes_ = 0;
+  std::int64_t turned_bytes_ = 0;
 };
 
 }  // namespace expertscope

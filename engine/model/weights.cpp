@@ -9,10 +9,16 @@ std::size_t Matrix::scale_row_bytes() const {
 }
 
 Matrix Matrix::slice(std::int64_t first, std::int64_t count) const {
-  Matrix part{row(first), format, count, cols, scales};
+  Matrix part{row(first), format, count, cols, scales, row_step};
   if (scales != nullptr)
     part.scales = static_cast<const std::uint8_t*>(scales) +
-                  static_cast<std::size_t>(first / format->scales.rows) * scale_row_bytes();
+                  static_cast<std::size_t>(first * row_step / format->scales.rows) * scale_row_bytes();
+  return part;
+}
+
+Matrix Matrix::every(std::int64_t step, std::int64_t first, std::int64_t count) const {
+  Matrix part = slice(first, count);
+  part.row_step *= step;
   return part;
 }
 
@@ -20,7 +26,7 @@ void Matrix::dequantise(std::int64_t index, std::int64_t first, std::int64_t cou
   WeightRow stored{static_cast<const std::uint8_t*>(row(index)), nullptr};
   if (scales != nullptr)
     stored.scales = static_cast<const std::uint8_t*>(scales) +
-                    static_cast<std::size_t>(index / format->scales.rows) * scale_row_bytes();
+                    static_cast<std::size_t>(index * row_step / format->scales.rows) * scale_row_bytes();
   format->dequantise(stored, first, count, to);
 }
 

@@ -17,16 +17,21 @@ struct Matrix {
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   const void* scales = nullptr;  ///< the plane of a format that has one (WeightFormat::scales)
+  /// Stored rows from one row to the next. Above 1 (gate and up that take turns) only of MXFP4, whose kernels
+  /// know it.
+  std::int64_t row_step = 1;
 
   explicit operator bool() const { return data != nullptr; }
   std::size_t row_bytes() const { return format->row_bytes(cols); }
   const void* row(std::int64_t index) const {
-    return static_cast<const std::uint8_t*>(data) + static_cast<std::size_t>(index) * row_bytes();
+    return static_cast<const std::uint8_t*>(data) + static_cast<std::size_t>(index * row_step) * row_bytes();
   }
   /// Bytes of a row of the plane of scales.
   std::size_t scale_row_bytes() const;
   /// Rows [first, first + count); with a plane of scales, `first` is where one of its rows begins.
   Matrix slice(std::int64_t first, std::int64_t count) const;
+  /// Every `step`th row from `first` on.
+  Matrix every(std::int64_t step, std::int64_t first, std::int64_t count) const;
   /// Elements [first, first + count) of a row as f32, both a whole number of blocks.
   void dequantise(std::int64_t index, std::int64_t first, std::int64_t count, float* to) const;
 };
@@ -57,6 +62,15 @@ struct LayerWeights {
   Vector q_norm, k_norm;                 ///< [head_dim] or [rows of the projection] (AttentionSpec)
   Vector sinks;                          ///< [heads] scores
   Matrix attention_gate;                 ///< [AttentionSpec::gate, hidden]
+  Matrix delta_qkvz;                     ///< [2 * keys + 2 * values, hidden] (DeltaNetSpec::grouped)
+  Matrix delta_ba;                       ///< [2 * value_heads, hidden]
+  Matrix delta_qkv;                      ///< [channels, hidden]
+  Matrix delta_z;                        ///< [values, hidden]
+  Matrix delta_b, delta_a;               ///< [value_heads, hidden]
+  Vector delta_conv;                     ///< [channels, taps] the oldest token first
+  Vector delta_dt_bias, delta_a_log;     ///< [value_heads]
+  Vector delta_norm;                     ///< [value_dim]
+  Matrix delta_out;                      ///< [hidden, values]
   Vector attention_post_norm;            ///< [hidden] of what the mixer gives
   Vector attention_post_norm_bias;       ///< [hidden]
   Vector post_attention_layernorm;       ///< [hidden] before the MLP

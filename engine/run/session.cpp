@@ -98,6 +98,12 @@ Status Session::truncate(int sequence, int keep) {
     return fail(ErrorCode::invalid_argument, "sequence {} has {} tokens, {} cannot be kept", sequence, length,
                 keep);
   }
+  if (keep > 0 && keep < length && !model_->config().can_rewind()) {
+    return fail(
+        ErrorCode::unsupported,
+        "sequence {}: the states of this model's linear attention cannot go back from {} tokens to {}",
+        sequence, length, keep);
+  }
   if (keep < length) next_token_.forget(sequence);
   length = keep;
   return {};

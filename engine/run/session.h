@@ -54,7 +54,7 @@ class Session {
 
   /// Tokens in the cache of a sequence slot.
   int length(int sequence) const { return lengths_[static_cast<std::size_t>(sequence)]; }
-  /// Forgets all tokens from position `keep` on.
+  /// Forgets all tokens from position `keep` on; a model with recurrent layers only all of them.
   Status truncate(int sequence, int keep);
 
   /// Runs one batch of at most max_batch tokens; fills chunk starts itself from length(). What batch.logits

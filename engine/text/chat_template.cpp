@@ -34,8 +34,8 @@ jinja::Fields variables(const std::vector<ChatMessage>& messages, const SpecialT
 
 class JinjaTemplate : public ChatTemplate {
  public:
-  JinjaTemplate(jinja::Block block, SpecialTokens tokens)
-      : block_(std::move(block)), tokens_(std::move(tokens)) {}
+  JinjaTemplate(jinja::Block block, SpecialTokens tokens, std::tm (*clock)())
+      : block_(std::move(block)), tokens_(std::move(tokens)), clock_(clock) {}
 
   Result<std::string> render(const std::vector<ChatMessage>& messages) const override {
     auto text = run(messages);
@@ -45,7 +45,7 @@ class JinjaTemplate : public ChatTemplate {
   }
 
   Result<std::string> run(const std::vector<ChatMessage>& messages) const {
-    jinja::Environment env(variables(messages, tokens_));
+    jinja::Environment env(variables(messages, tokens_), clock_());
     jinja::run_block(block_, env);
     if (env.failed()) return fail(ErrorCode::unsupported, "{}", env.error_message());
     return env.take_output();
@@ -54,6 +54,7 @@ class JinjaTemplate : public ChatTemplate {
  private:
   jinja::Block block_;
   SpecialTokens tokens_;
+  std::tm (*clock_)();
 };
 
 tl::unexpected<Error> refused(const Error& error) {
@@ -63,15 +64,22 @@ tl::unexpected<Error> refused(const Error& error) {
 
 }  // namespace
 
+std::tm local_time() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  return local;
+}
+
 Result<std::unique_ptr<ChatTemplate>> ChatTemplate::open(std::string_view source, std::string_view bos_token,
-                                                         std::string_view eos_token) {
+                                                         std::string_view eos_token, std::tm (*clock)()) {
   if (source.size() > kMaxSource)
     return refused(
         {ErrorCode::unsupported, fmt::format("{} bytes are more than a template has", source.size())});
   auto block = jinja::parse(source);
   if (!block) return refused(block.error());
   auto result = std::make_unique<JinjaTemplate>(
-      std::move(*block), SpecialTokens{std::string(bos_token), std::string(eos_token)});
+      std::move(*block), SpecialTokens{std::string(bos_token), std::string(eos_token)}, clock);
   // Whatever else it allows: one that cannot put a question is of no use.
   if (const auto text = result->run({{"user", "question"}}); !text) return refused(text.error());
   return result;

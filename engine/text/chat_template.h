@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <ctime>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,6 +16,9 @@ struct ChatMessage {
   std::string content;
 };
 
+/// Of now.
+std::tm local_time();
+
 /// Renders a conversation to the text a model was trained on, as transformers' apply_chat_template does with
 /// add_generation_prompt: the model's Jinja source is run, in a subset of the language. The text holds its
 /// special tokens, BOS included where the template writes it: encode it without adding more.
@@ -24,8 +28,10 @@ class ChatTemplate {
   /// variable of that name stands for. A template that cannot be read, or that cannot render a single
   /// question, is an error in a whole sentence that names what is not understood; the caller offers the raw
   /// prompt.
+  /// `clock` gives the time that some templates put into the text (gpt-oss, Llama 3).
   static Result<std::unique_ptr<ChatTemplate>> open(std::string_view source, std::string_view bos_token = {},
-                                                    std::string_view eos_token = {});
+                                                    std::string_view eos_token = {},
+                                                    std::tm (*clock)() = local_time);
   virtual ~ChatTemplate() = default;
   /// As a rule ends with the header of the assistant's turn. A conversation that the template refuses (roles
   /// in an order it does not allow, a text that is too long) is an error that gives the template's reason.

@@ -46,19 +46,27 @@ struct Case {
   std::int64_t matrices;
   std::int64_t rows;
   std::int64_t cols;
+  FormatId format = FormatId::bf16;
   double best_seconds = 1e30;
 
-  double weight_bytes() const { return 2.0 * static_cast<double>(rows * cols); }  // of one matrix
-  double flops() const { return weight_bytes() * static_cast<double>(tokens); }
+  double weight_bytes() const {  // of one matrix
+    const Matrix w{nullptr, &weight_format(format), rows, cols};
+    return static_cast<double>(rows) * static_cast<double>(w.row_bytes() + w.scale_row_bytes());
+  }
+  double flops() const { return 2.0 * static_cast<double>(rows * cols * tokens); }
 };
 
 /// Keeps the time of the fastest matrix: a slice of a millisecond or so is either disturbed or it is not.
 void run_case(const Kernels& kernels, ThreadPool& pool, const std::vector<std::uint16_t>& weights, Case& c) {
   const Packed x(kernels, c.arithmetic, c.tokens, c.cols);
   std::vector<float> y(static_cast<std::size_t>(c.tokens * c.rows));
+  const std::vector<std::uint8_t> scales(static_cast<std::size_t>(c.rows * c.cols / 32), 127);
   const std::int64_t tasks = (c.rows + kRowsPerTask - 1) / kRowsPerTask;
   for (std::int64_t i = 0; i < c.matrices; ++i) {
-    const Matrix w{weights.data() + i * c.rows * c.cols, &weight_format(FormatId::bf16), c.rows, c.cols};
+    Matrix w{nullptr, &weight_format(c.format), c.rows, c.cols};
+    const auto bytes = static_cast<std::int64_t>(w.row_bytes()) * c.rows;
+    w.data = weights.data() + i * bytes / 2;
+    if (w.format->scales.rows > 0) w.scales = scales.data();
     const Clock::time_point start = Clock::now();
     pool.parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t, int) {
       const std::int64_t n0 = begin * kRowsPerTask;
@@ -77,6 +85,10 @@ std::vector<Case> all_cases(std::int64_t elements, bool bf16) {
                      kDecodeElements / cols, cols});
   cases.push_back({"decode, f32 activations, K 2048", Arithmetic::f32, 1, elements / kDecodeElements,
                    kDecodeElements / 2048, 2048});
+  cases.push_back({"decode, MXFP4, K 2880", fast, 1, 8, 23040, 2880, FormatId::mxfp4});
+  cases.push_back({"decode, MXFP4, f32 activations", Arithmetic::f32, 1, 8, 23040, 2880, FormatId::mxfp4});
+  cases.push_back({"gate + up, MXFP4, 64 tokens", fast, 64, 8, 5760, 2880, FormatId::mxfp4});
+  cases.push_back({"gate + up, MXFP4, 64 tokens, f32", Arithmetic::f32, 64, 8, 5760, 2880, FormatId::mxfp4});
   for (const std::int64_t tokens : {8, 16, 32, 64, 128})
     cases.push_back({fmt::format("expert gate + up, {} tokens", tokens), fast, tokens, 16, 2048, 2048});
   cases.push_back({"expert down, 64 tokens", fast, 64, 32, 2048, 1024});

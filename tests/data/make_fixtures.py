@@ -16,10 +16,10 @@ import safetensors
 import tokenizers
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
-from reference import golden, interventions, mid_generation, models, perplexity
+from reference import golden, interventions, mid_generation, models, mxfp4, perplexity
 from reference.models import Spec
 
 HERE = Path(__file__).resolve().parent
@@ -81,8 +81,21 @@ SPECS = [
     Spec("flex_olmo_v5", "FlexOlmo as transformers 5 packs it: biases, weights renormalised", 2800,
          family="flex_olmo", layout="v5_fused", layers=2, head_dim=8, attention_bias=True,
          rope_theta=500000.0),
+    Spec("qwen3_next", "Qwen3-Next: Gated DeltaNet in layers 0, 1 and 3, gated attention in layer 2", 3200,
+         family="qwen3_next", layers=4, hidden=48, moe_inter=20, shared_inter=28, experts=8, top_k=3),
+    Spec("qwen3_5_moe", "Qwen3.5-MoE as the hub has it: the text part of a model that sees, packed experts", 3350,
+         family="qwen3_5_moe", layers=3, hidden=48, moe_inter=20, shared_inter=28, experts=8, top_k=3),
     Spec("fp8", "E4M3 in blocks of 128 x 128, golden computed in f32 from what they stand for", 2900, fp8=True,
          dtype="bfloat16", layers=2, hidden=256, moe_inter=128, experts=4, heads=4, kv_heads=2, head_dim=64),
+    Spec("gpt_oss", "gpt-oss as transformers 5 writes it: a window of 16, clamps in reach", 3000, family="gpt_oss",
+         layout="v5_default", attention_bias=True, top_k=3, rope_theta=150000.0, rms_eps=1e-5,
+         extra={"sliding_window": 16, "swiglu_alpha": 1.3, "swiglu_limit": 1.0}),
+    Spec("gpt_oss_bf16", "gpt-oss in BF16: a window nobody reaches, no biases of attention", 3100, family="gpt_oss",
+         dtype="bfloat16", layers=2, hidden=64, moe_inter=32, rope_theta=150000.0, rms_eps=1e-5,
+         extra={"sliding_window": 512}),
+    Spec("gpt_oss_mxfp4", "gpt-oss as openai ships it: experts in MXFP4, the rest BF16", 3200, family="gpt_oss",
+         mxfp4=True, dtype="bfloat16", attention_bias=True, layers=2, hidden=64, moe_inter=32, top_k=4,
+         rope_theta=150000.0, rms_eps=1e-5),
     Spec("yarn", "rope_scaling yarn", 1800, layers=2,
          extra={"rope_scaling": {"rope_type": "yarn", "factor": 4.0,
                                  "original_max_position_embeddings": 64}}),
@@ -165,6 +178,9 @@ def make(spec: Spec) -> None:
     for name, tensors in files.items():
         save_file(tensors, out / name)
     models.write_json(out / "meta.json", meta)
+    if spec.mxfp4:
+        (out / "widened").mkdir()
+        save_file(mxfp4.widened(load_file(folder / "model.safetensors")), out / "widened/model.safetensors")
     for case, (policy, tensors) in cases.items():
         (out / "interventions").mkdir(exist_ok=True)
         models.write_json(out / "interventions" / f"{case}.json", policy)

@@ -25,7 +25,8 @@ BASE = {
     "experts": 6, "top_k": 2, "score": "softmax", "router_bias": False, "correction_bias": False,
     "groups": 1, "top_groups": 1, "group_rank": "maximum", "renormalise": False, "renormalise_epsilon": 0.0,
     "scale": 1.0, "weighs_input": False, "input_norm": False,
-    "width": 6, "activation": "silu", "gated": True, "clamp": 0.0, "biases": False,
+    "width": 6, "activation": "silu", "gated": True, "alpha": 1.0, "clamp": 0.0, "up_offset": 0.0,
+    "biases": False,
     "shared_width": 0, "shared_gate": False, "dense_width": 0,
 }
 SIGMOID = {"score": "sigmoid", "correction_bias": True, "renormalise": True, "renormalise_epsilon": 1e-20}
@@ -59,6 +60,7 @@ CASES = {
     "softmax_groups": {"experts": 12, "groups": 4, "top_groups": 2, "top_k": 3, "scale": 1.5},  # DeepseekV2
     "weighted_input": {"score": "sigmoid", "top_k": 1, "weighs_input": True, "shared_width": 5},  # Llama4
     "router_norm": {"input_norm": True, "renormalise": True},  # Gemma4
+    "clamped_swiglu": {"alpha": 1.702, "clamp": 0.5, "up_offset": 1.0, "biases": True},  # GptOss
 }
 
 
@@ -193,10 +195,13 @@ class Forward:
 
     def mlp(self, x, name, width):
         spec, limit = self.spec, self.spec["clamp"] or torch.inf
-        act = {"silu": F.silu, "gelu_tanh": lambda y: F.gelu(y, approximate="tanh"),
+        act = {"silu": lambda y: y * torch.sigmoid(spec["alpha"] * y),
+               "gelu_tanh": lambda y: F.gelu(y, approximate="tanh"),
                "relu_squared": lambda y: F.relu(y).square()}[spec["activation"]]
         up = self.linear(x, name + ".up").clamp(-limit, limit)
-        inner = act(self.linear(x, name + ".gate").clamp(max=limit)) * up if spec["gated"] else act(up)
+        inner = act(up)
+        if spec["gated"]:
+            inner = act(self.linear(x, name + ".gate").clamp(max=limit)) * (up + spec["up_offset"])
         return self.linear(inner, name + ".down")
 
     def note_gap(self, keys, count):

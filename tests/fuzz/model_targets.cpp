@@ -96,9 +96,12 @@ bool fuzz_index(std::string_view input) {
 
 bool fuzz_config(std::string_view input) {
   static const bool weights = [] {
-    std::filesystem::create_directory(fuzz_folder() / "model");
-    std::filesystem::create_symlink(EXPERTSCOPE_SOURCE_DIR "/tests/data/models/top1/model.safetensors",
-                                    fuzz_folder() / "model/model.safetensors");
+    for (const std::string model : {"top1", "gpt_oss_mxfp4"}) {
+      std::filesystem::create_directory(fuzz_folder() / model);
+      std::filesystem::create_symlink(
+          EXPERTSCOPE_SOURCE_DIR "/tests/data/models/" + model + "/model.safetensors",
+          fuzz_folder() / model / "model.safetensors");
+    }
     return true;
   }();
   const auto [text, generation] = two_texts(input);
@@ -113,9 +116,10 @@ bool fuzz_config(std::string_view input) {
     ensure(attention.rotary.width % 2 == 0 && attention.rotary.width <= attention.head_dim, "rotary");
   }
   apply_generation_config(generation, "generation_config.json", *parsed);
-  put_file("model/config.json", text);
-  put_file("model/generation_config.json", generation);
-  const auto model = Model::open(fuzz_folder() / "model");
+  const std::string folder = config.model_type == "gpt_oss" ? "gpt_oss_mxfp4" : "top1";
+  put_file(folder + "/config.json", text);
+  put_file(folder + "/generation_config.json", generation);
+  const auto model = Model::open(fuzz_folder() / folder);
   if (opened(model)) (void)(*model)->check_finite();
   return true;
 }

@@ -35,7 +35,9 @@ MlpSpec mlp_spec(const nlohmann::json& spec, const char* width) {
                    : activation == "gelu_tanh"  ? Activation::gelu_tanh
                                                 : Activation::silu;
   mlp.gated = spec["gated"];
+  mlp.alpha = spec["alpha"];
   mlp.clamp = spec["clamp"];
+  mlp.up_offset = spec["up_offset"];
   mlp.biases = spec["biases"];
   return mlp;
 }

@@ -87,7 +87,7 @@ std::vector<float> rows_at(const std::vector<float>& values, const std::vector<s
 
 void expect_weights(const std::vector<float>& actual, const std::vector<float>& expected,
                     const std::string& what) {
-  EXPECT_THAT(actual, testing::Pointwise(testing::FloatNear(kWeightTolerance), expected)) << what;
+  EXPECT_THAT(actual, testing::Pointwise(testing::NanSensitiveFloatNear(kWeightTolerance), expected)) << what;
 }
 
 void expect_moe_layer(const SequenceRecord& record, std::size_t moe, const Beginning& file,

@@ -94,4 +94,33 @@ inline Matrix store_planed(const Matrix& from, std::vector<std::uint8_t>& data,
   return to;
 }
 
+/// A matrix of MXFP4 of any bits, in the memory given: of every second stored row where `step` is 2. Scales
+/// lie between 2^-10 and 2^5.
+inline Matrix random_mxfp4(std::int64_t rows, std::int64_t cols, std::int64_t step, std::uint32_t seed,
+                           std::vector<std::uint8_t>& data, std::vector<std::uint8_t>& scales) {
+  const auto next = [&seed] {
+    seed = seed * 1664525u + 1013904223u;
+    return seed >> 16;
+  };
+  data.resize(static_cast<std::size_t>(rows * step * cols / 2));
+  scales.resize(static_cast<std::size_t>(rows * step * cols / 32));
+  for (std::uint8_t& byte : data)
+    byte = static_cast<std::uint8_t>(next());
+  for (std::uint8_t& scale : scales)
+    scale = static_cast<std::uint8_t>(117 + next() % 16);
+  return {data.data(), &weight_format(FormatId::mxfp4), rows, cols, scales.data(), step};
+}
+
+/// The same matrix as BF16, nearest, in the memory given.
+inline Matrix as_bf16(const Matrix& from, std::vector<std::uint16_t>& halves) {
+  halves.resize(static_cast<std::size_t>(from.rows * from.cols));
+  std::vector<float> row(static_cast<std::size_t>(from.cols));
+  for (std::int64_t r = 0; r < from.rows; ++r) {
+    from.dequantise(r, 0, from.cols, row.data());
+    for (std::int64_t c = 0; c < from.cols; ++c)
+      halves[static_cast<std::size_t>(r * from.cols + c)] = f32_to_bf16(row[static_cast<std::size_t>(c)]);
+  }
+  return {halves.data(), &weight_format(FormatId::bf16), from.rows, from.cols};
+}
+
 }  // namespace expertscope::testing

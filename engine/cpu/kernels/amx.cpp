@@ -4,6 +4,7 @@
 #include "engine/cpu/kernels/amx_tiles.h"
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
+#include "engine/cpu/kernels/mxfp4_bf16.h"
 
 namespace expertscope::cpu {
 namespace {
@@ -45,6 +46,24 @@ struct AmxTiles {
   }
 };
 
+/// MXFP4: a block is a row of a tile.
+struct WidenedTiles {
+  static constexpr bool kInPlace = false;
+  const std::uint8_t* data;
+  const std::uint8_t* scales;
+  std::int64_t row_bytes;
+
+  explicit WidenedTiles(const Matrix& w)
+      : data(static_cast<const std::uint8_t*>(w.data)),
+        scales(static_cast<const std::uint8_t*>(w.scales)),
+        row_bytes(w.row_step * (w.cols / 2)) {}
+
+  void copy(std::int64_t n, std::int64_t k, std::int64_t, std::uint16_t* to) const {
+    const std::uint8_t* block = data + n * row_bytes + k / 2;
+    _mm512_storeu_si512(to, widen_mxfp4(block, scales[(n * row_bytes + k / 2) / 16]));
+  }
+};
+
 PackLayout layout(Arithmetic arithmetic, std::int64_t rows) {
   if (arithmetic != Arithmetic::bf16 || rows < kAmxMinRows)
     return avx512_bf16_kernels().layout(arithmetic, rows);
@@ -60,7 +79,9 @@ void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::i
             std::int64_t y_stride) {
   if (x.layout != PackLayout::bf16_tiles) return avx512_bf16_kernels().matmul(w, x, n0, n1, y, y_stride);
   AmxTiles tiles;
-  amx_matmul(tiles, w.data, x, n0, n1, y, y_stride);
+  if (w.format->id == FormatId::mxfp4) return amx_matmul(tiles, WidenedTiles(w), x, n0, n1, y, y_stride);
+  const StoredTiles<AmxTiles> stored{static_cast<const std::uint8_t*>(w.data), x.cols};
+  amx_matmul(tiles, stored, x, n0, n1, y, y_stride);
 }
 
 Kernels make_table() {

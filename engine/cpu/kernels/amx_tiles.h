@@ -26,28 +26,40 @@ struct WeightTile {
   alignas(64) std::uint16_t copy[kTileRows][kTileCols];
 };
 
+/// BF16 weights where they lie. What else is multiplied has kInPlace false, and copy() alone.
+template <class T>
+struct StoredTiles {
+  static constexpr bool kInPlace = true;
+  const std::uint8_t* data;
+  std::int64_t cols;
+
+  const std::uint8_t* at(std::int64_t n, std::int64_t k) const { return data + (n * cols + k) * 2; }
+  /// Elements [k, k + width) of row n.
+  void copy(std::int64_t n, std::int64_t k, std::int64_t width, std::uint16_t* to) const {
+    std::memcpy(to, at(n, k), static_cast<std::size_t>(width) * 2);
+  }
+};
+
 /// Reads rows n .. n + 16 and columns k .. k + 32 of the weights into tile `kTile`; rows >= n1 and columns >=
 /// cols count as zero.
-template <class T, int kTile>
-inline void load_weights(T& tiles, const std::uint8_t* w, std::int64_t cols, std::int64_t n, std::int64_t n1,
+template <class T, int kTile, class W>
+inline void load_weights(T& tiles, const W& w, std::int64_t cols, std::int64_t n, std::int64_t n1,
                          std::int64_t k, WeightTile& edge) {
-  const std::int64_t row_bytes = cols * 2;
-  if (n + kTileRows <= n1 && k + kTileCols <= cols) {
-    tiles.template load<kTile>(w + n * row_bytes + k * 2, row_bytes);
-    return;
+  const bool whole = n + kTileRows <= n1 && k + kTileCols <= cols;
+  if constexpr (W::kInPlace) {
+    if (whole) return tiles.template load<kTile>(w.at(n, k), cols * 2);
   }
-  std::memset(edge.copy, 0, sizeof(edge.copy));
+  if (!whole) std::memset(edge.copy, 0, sizeof(edge.copy));
   const std::int64_t width = k + kTileCols <= cols ? kTileCols : cols - k;
   for (int r = 0; r < kTileRows && n + r < n1; ++r)
-    std::memcpy(edge.copy[r], w + (n + r) * row_bytes + k * 2, static_cast<std::size_t>(width) * 2);
+    w.copy(n + r, k, width, edge.copy[r]);
   tiles.template load<kTile>(edge.copy, sizeof(edge.copy[0]));
 }
 
 /// 32 weight rows from n on by 32 tokens from m on. `ahead`: weights to fetch meanwhile, or null.
-template <class T>
-inline void multiply_block(T& tiles, const std::uint8_t* w, const PackedActivations& x, std::int64_t n,
-                           std::int64_t n1, std::int64_t m, float* y, std::int64_t y_stride,
-                           const std::uint8_t* ahead) {
+template <class T, class W>
+inline void multiply_block(T& tiles, const W& w, const PackedActivations& x, std::int64_t n, std::int64_t n1,
+                           std::int64_t m, float* y, std::int64_t y_stride, const std::uint8_t* ahead) {
   const auto* packed = static_cast<const std::uint8_t*>(x.memory);
   const std::int64_t group_bytes = x.stride * kTileRows * 2;  // 16 tokens
   const std::uint8_t* x0 = packed + m / kTileRows * group_bytes;
@@ -89,18 +101,20 @@ inline void multiply_block(T& tiles, const std::uint8_t* w, const PackedActivati
 }
 
 /// y[m][n] for all m and n in [n0, n1); x is packed in tiles.
-template <class T>
-inline void amx_matmul(T& tiles, const void* weights, const PackedActivations& x, std::int64_t n0,
-                       std::int64_t n1, float* y, std::int64_t y_stride) {
-  const auto* w = static_cast<const std::uint8_t*>(weights);
+template <class T, class W>
+inline void amx_matmul(T& tiles, const W& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1,
+                       float* y, std::int64_t y_stride) {
   tiles.configure();
   for (std::int64_t block = 0; block < x.rows; block += kAmxTokenBlock) {
     const std::int64_t end = block + kAmxTokenBlock < x.rows ? block + kAmxTokenBlock : x.rows;
     for (std::int64_t n = n0; n < n1; n += 2 * kTileRows) {
       const std::int64_t next = n + 2 * kTileRows;
+      const std::uint8_t* ahead = nullptr;
+      if constexpr (W::kInPlace) {
+        if (next + 2 * kTileRows <= n1) ahead = w.at(next, 0);
+      }
       for (std::int64_t m = block; m < end; m += 2 * kTileRows)
-        multiply_block(tiles, w, x, n, n1, m, y, y_stride,
-                       m == 0 && next + 2 * kTileRows <= n1 ? w + next * x.cols * 2 : nullptr);
+        multiply_block(tiles, w, x, n, n1, m, y, y_stride, m == 0 ? ahead : nullptr);
     }
   }
   tiles.release();

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AVX2, FMA and F16C: products in f32, weights widened in registers.
+#include <bit>
+
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_attention.h"
+#include "engine/cpu/kernels/simd_delta.h"
 #include "engine/cpu/kernels/simd_matmul.h"
 #include "engine/cpu/kernels/simd_ops.h"
 
@@ -212,6 +215,65 @@ struct Product<FormatId::f8_e4m3> {
   static void store(const Sum (&sums)[kRows], float* y) { Product<FormatId::f32>::store(sums, y); }
 };
 
+/// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
+struct Powers {
+  float of[256];
+};
+constexpr Powers powers_of_two(float unit) {
+  Powers powers{{unit * 0x1p-127f}};
+  for (std::uint32_t value = 1; value < 255; ++value)
+    powers.of[value] = unit * std::bit_cast<float>(value << 23);
+  powers.of[255] = __builtin_nanf("");
+  return powers;
+}
+
+constexpr Powers kHalfPowers = powers_of_two(0.5f);
+
+/// MXFP4 (engine/formats/mxfp4.h), a block a step, summed in the order of F32. Bytes of twice the numbers are
+/// looked up, so half of the scale is what they are multiplied by.
+template <>
+struct Product<FormatId::mxfp4> {
+  static constexpr int kStep = 32;
+  static constexpr int kRows = 4;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k / 2; }
+  using Sum = __m256;
+  using X = const float*;
+  struct W {
+    __m256 part[4];
+  };
+  static Sum zero() { return _mm256_setzero_ps(); }
+  static X load_x(const void* p) { return static_cast<const float*>(p); }
+  static W load_w(const void* p, std::uint8_t scale) {
+    const __m128i twice = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    const __m128i nibble = _mm_set1_epi8(15);
+    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+    const __m128i low = _mm_shuffle_epi8(twice, _mm_and_si128(bytes, nibble));
+    const __m128i high = _mm_shuffle_epi8(twice, _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+    const __m256 factor = _mm256_broadcast_ss(&kHalfPowers.of[scale]);
+    const __m128i first = _mm_unpacklo_epi8(low, high);
+    const __m128i second = _mm_unpackhi_epi8(low, high);
+    const auto widen = [&](__m128i eight) {
+      return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)), factor);
+    };
+    return {widen(first), widen(_mm_srli_si128(first, 8)), widen(second), widen(_mm_srli_si128(second, 8))};
+  }
+  static void store_w(const W& w, float* y) {
+    for (int i = 0; i < 4; ++i)
+      _mm256_storeu_ps(y + 8 * i, w.part[i]);
+  }
+  static Sum mac(Sum sum, X x, const W& w) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      sum = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8 * i), w.part[i], sum);
+    return sum;
+  }
+  static void store(const Sum (&sums)[kRows], float* y) {
+    Product<FormatId::f32>::store(sums, y);
+  }
+};
+
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;
 }
@@ -243,10 +305,12 @@ constexpr Kernels kTable = {CpuLevel::avx2,
                             to_bf16,
                             rms_norm_lanes<Lanes>,
                             rope_lanes<Lanes>,
-                            silu_mul_lanes<Lanes>,
+                            swiglu_lanes<Lanes>,
                             axpy_lanes<Lanes>,
                             row_stats_lanes<Lanes>,
-                            attention};
+                            attention,
+                            convolve_lanes<Lanes>,
+                            delta_step_lanes<Lanes>};
 
 }  // namespace
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AVX-512 F/BW/DQ/VL: products in f32, weights widened in registers.
+#include <bit>
+
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/simd_attention.h"
 #include "engine/cpu/kernels/simd_avx512.h"
+#include "engine/cpu/kernels/simd_delta.h"
 #include "engine/cpu/kernels/simd_matmul.h"
 #include "engine/cpu/kernels/simd_ops.h"
 
@@ -174,6 +177,60 @@ struct Product<FormatId::f8_e4m3> {
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
 
+/// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
+struct Powers {
+  float of[256];
+};
+constexpr Powers powers_of_two(float unit) {
+  Powers powers{{unit * 0x1p-127f}};
+  for (std::uint32_t value = 1; value < 255; ++value)
+    powers.of[value] = unit * std::bit_cast<float>(value << 23);
+  powers.of[255] = __builtin_nanf("");
+  return powers;
+}
+
+constexpr Powers kPowers = powers_of_two(1.0f);
+
+/// MXFP4 (engine/formats/mxfp4.h), a block a step, summed in the order of F32. The sixteen numbers, scaled
+/// once for a block, lie in a register.
+template <>
+struct Product<FormatId::mxfp4> {
+  static constexpr int kStep = 32;
+  static constexpr int kRows = 8;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k / 2; }
+  using Sum = __m512;
+  using X = const float*;
+  struct W {
+    __m512 low, high;
+  };
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static X load_x(const void* p) { return static_cast<const float*>(p); }
+  /// Eight bytes to the numbers of their halves; what is above the lower 4 bits of a lane does not count.
+  static __m512 widen(const std::uint8_t* p, __m512 numbers) {
+    const __m512i bytes = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const __m512i halves = _mm512_or_si512(bytes, _mm512_slli_epi64(bytes, 28));
+    return _mm512_permutexvar_ps(halves, numbers);
+  }
+  static W load_w(const void* p, std::uint8_t scale) {
+    const auto* block = static_cast<const std::uint8_t*>(p);
+    const __m512 numbers = _mm512_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f,
+                                          -1.5f, -2.0f, -3.0f, -4.0f, -6.0f);
+    const __m512 scaled = _mm512_mul_ps(numbers, _mm512_set1_ps(kPowers.of[scale]));
+    return {widen(block, scaled), widen(block + 8, scaled)};
+  }
+  static void store_w(const W& w, float* y) {
+    _mm512_storeu_ps(y, w.low);
+    _mm512_storeu_ps(y + 16, w.high);
+  }
+  static Sum mac(Sum sum, X x, const W& w) {
+    sum = _mm512_fmadd_ps(_mm512_loadu_ps(x), w.low, sum);
+    return _mm512_fmadd_ps(_mm512_loadu_ps(x + 16), w.high, sum);
+  }
+  static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
+};
+
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;
 }
@@ -203,10 +260,12 @@ constexpr Kernels kTable = {CpuLevel::avx512,
                             to_bf16,
                             rms_norm_lanes<Lanes>,
                             rope_lanes<Lanes>,
-                            silu_mul_lanes<Lanes>,
+                            swiglu_lanes<Lanes>,
                             axpy_lanes<Lanes>,
                             row_stats_lanes<Lanes>,
-                            attention};
+                            attention,
+                            convolve_lanes<Lanes>,
+                            delta_step_lanes<Lanes>};
 
 }  // namespace
 

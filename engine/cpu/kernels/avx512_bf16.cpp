@@ -2,8 +2,10 @@
 // AVX-512 with vdpbf16ps: products of bf16 pairs, summed in f32. The rest is the avx512 level's.
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
+#include "engine/cpu/kernels/mxfp4_bf16.h"
 #include "engine/cpu/kernels/simd_avx512.h"
 #include "engine/cpu/kernels/simd_matmul.h"
+#include "engine/cpu/kernels/simd_scaled.h"
 
 namespace expertscope::cpu {
 namespace {
@@ -28,6 +30,48 @@ struct Bf16Product {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(w), reinterpret_cast<__m512bh>(x));
   }
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
+};
+
+/// The same of MXFP4 weights, a block a step.
+struct Mxfp4Product {
+  static constexpr int kStep = 32;
+  static constexpr int kRows = 8;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 2;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k / 2; }
+  using Sum = __m512;
+  using X = __m512i;
+  using W = __m512i;
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static X load_x(const void* p) { return _mm512_loadu_si512(p); }
+  static W load_w(const void* p, std::uint8_t scale) { return widen_mxfp4(p, scale); }
+  static Sum mac(Sum sum, X x, W w) { return Bf16Product::mac(sum, x, w); }
+  static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
+};
+
+/// Rows of MXFP4 of which Bf16Product gets a part of each, widened for all tokens.
+struct WidenedRows {
+  static constexpr bool kInPlace = false;
+  static constexpr std::int64_t kUnit = Mxfp4Product::kStep;
+  const std::uint8_t* memory;
+  std::int64_t row_bytes;
+  RowsOfBlocks<Mxfp4Product> rows;
+
+  explicit WidenedRows(const Matrix& w)
+      : memory(static_cast<const std::uint8_t*>(w.data)), row_bytes(w.cols / 2), rows(w) {}
+
+  /// `row` is the first of the job's.
+  void copy(const TileJob& job, std::int64_t row, std::uint8_t* to) const {
+    constexpr std::int64_t kStep = Mxfp4Product::kStep;
+    for (int n = 0; n < Bf16Product::kRows; ++n) {
+      const std::int64_t here = job.w_stride == 0 ? row : row + n;
+      const std::uint8_t* blocks = rows.data + here * rows.row_bytes + Mxfp4Product::w_bytes(job.k_begin);
+      const std::uint8_t* scales = rows.scales + here * rows.scale_bytes + job.k_begin / kStep;
+      for (std::int64_t b = 0; b < (job.k_end - job.k_begin) / kStep; ++b)
+        _mm512_storeu_si512(to + (b * Bf16Product::kRows + n) * 64,
+                            widen_mxfp4(blocks + b * Mxfp4Product::w_bytes(kStep), scales[b]));
+    }
+  }
 };
 
 PackLayout layout(Arithmetic arithmetic, std::int64_t) {
@@ -58,7 +102,9 @@ void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0
 void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
             std::int64_t y_stride) {
   if (x.layout != PackLayout::bf16_rows) return avx512_kernels().matmul(w, x, n0, n1, y, y_stride);
-  matmul_stored<Bf16Product>(w, x, n0, n1, y, y_stride);
+  if (w.format->id != FormatId::mxfp4) return matmul_stored<Bf16Product>(w, x, n0, n1, y, y_stride);
+  if (x.rows <= Mxfp4Product::kTokens) return matmul_few_blocks<Mxfp4Product>(w, x, n0, n1, y, y_stride);
+  matmul_blocks<Bf16Product>(WidenedRows(w), x, n0, n1, y, y_stride);
 }
 
 Kernels make_table() {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/model/layer_spec.h"
 #include "engine/model/weights.h"
 
 /// The arithmetic of the CPU backend: pure functions without state, one table of them per instruction-set
@@ -43,11 +44,12 @@ CpuLevel choose_cpu_level();
 /// Arithmetic of one matrix product.
 enum class Arithmetic : std::uint8_t {
   f32,   ///< activations f32; weights of any format, with the f32 values they stand for
-  bf16,  ///< activations rounded to bf16 (nearest even); weights must be BF16
+  bf16,  ///< activations rounded to bf16 (nearest even); weights must be BF16 or MXFP4, which BF16 holds
 };
-/// The arithmetic of a product in the given mode: bf16 applies to BF16 weights only.
+/// The arithmetic of a product in the given mode: bf16 applies to weights that BF16 holds.
 inline Arithmetic arithmetic_for(bool bf16_mode, const Matrix& w) {
-  return bf16_mode && w.format->id == FormatId::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+  const bool held = w.format->id == FormatId::bf16 || w.format->id == FormatId::mxfp4;
+  return bf16_mode && held ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
 /// Rows of f32 activations as they lie in a workspace; `index` gathers (tokens of one expert).
@@ -101,22 +103,37 @@ struct RowStats {
 /// Attention of consecutive query tokens of one sequence over the cache of one key/value head, causal. Every
 /// query head of the group shares the keys and values it reads.
 struct AttentionTask {
-  const float* q = nullptr;     ///< [tokens][q_stride]; head h of the group starts at h * head_dim
-  std::int64_t q_stride = 0;    ///< floats between tokens
-  int group = 1;                ///< query heads that share this key/value head
-  int head_dim = 0;             ///< elements of a head
-  const void* k = nullptr;      ///< [positions][kv_stride] keys of this head, position 0 first
-  const void* v = nullptr;      ///< [positions][kv_stride] values
-  std::int64_t kv_stride = 0;   ///< elements between positions
-  bool kv_bf16 = false;         ///< keys and values are bf16, else f32
-  std::int64_t position = 0;    ///< of the first query token: it sees keys 0 .. position
-  std::int64_t tokens = 0;      ///< query tokens; token t sees keys 0 .. position + t
-  float scale = 1;              ///< of the scores: 1 / sqrt(head_dim)
-  float* out = nullptr;         ///< [tokens][out_stride]; head h of the group starts at h * head_dim
-  std::int64_t out_stride = 0;  ///< floats between tokens
+  const float* q = nullptr;      ///< [tokens][q_stride]; head h of the group starts at h * head_dim
+  std::int64_t q_stride = 0;     ///< floats between tokens
+  int group = 1;                 ///< query heads that share this key/value head
+  int head_dim = 0;              ///< elements of a head
+  const void* k = nullptr;       ///< [positions][kv_stride] keys of this head, position 0 first
+  const void* v = nullptr;       ///< [positions][kv_stride] values
+  std::int64_t kv_stride = 0;    ///< elements between positions
+  bool kv_bf16 = false;          ///< keys and values are bf16, else f32
+  std::int64_t position = 0;     ///< of the first query token: it sees keys 0 .. position
+  std::int64_t tokens = 0;       ///< query tokens; token t sees keys 0 .. position + t
+  std::int64_t window = 0;       ///< the last so many of them; 0: all
+  const float* sinks = nullptr;  ///< [group] scores without a value; null: none
+  float scale = 1;               ///< of the scores: 1 / sqrt(head_dim)
+  float* out = nullptr;          ///< [tokens][out_stride]; head h of the group starts at h * head_dim
+  std::int64_t out_stride = 0;   ///< floats between tokens
   /// [tokens][first_stride] softmax weight of position 0, one float a head of the group; null: not wanted.
   float* first = nullptr;
   std::int64_t first_stride = 0;  ///< floats between tokens
+};
+
+/// One token of one value head of a DeltaNet (DeltaNetSpec).
+struct DeltaStep {
+  float* state = nullptr;    ///< [key_dim][value_dim] S, which becomes the new one
+  const float* q = nullptr;  ///< [key_dim] a unit vector / sqrt(key_dim)
+  const float* k = nullptr;  ///< [key_dim] a unit vector
+  const float* v = nullptr;  ///< [value_dim]
+  float decay = 1;           ///< exp(g)
+  float beta = 1;
+  std::int64_t key_dim = 0;
+  std::int64_t value_dim = 0;
+  float* out = nullptr;  ///< [value_dim] S^T q
 };
 
 /// One level's functions. Pointers may be unaligned (to their element type only) unless said otherwise.
@@ -128,7 +145,7 @@ struct Kernels {
   /// Fills rows [m0, m1) of `out`; m0 a multiple of kPackRows. Threads may share the work.
   void (*pack)(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1);
   /// y[m * y_stride + n] = sum_k x[m][k] * w[n][k] for all rows m of x and n in [n0, n1).
-  /// w.cols == x.cols; bf16 layouts take BF16 weights only.
+  /// w.cols == x.cols; bf16 layouts take BF16 and MXFP4 weights only.
   void (*matmul)(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
                  std::int64_t y_stride);
 
@@ -141,15 +158,20 @@ struct Kernels {
   /// Rotates one head in place: pairs (i, i + head_dim / 2) by the angle whose cosine and sine are given,
   /// [head_dim / 2] each. (Su et al. 2021, "RoFormer", in the half-split form of Hugging Face)
   void (*rope)(float* x, const float* cosine, const float* sine, std::int64_t head_dim);
-  /// out = gate / (1 + exp(-gate)) * up; out may be gate or up. (Shazeer 2020, "SwiGLU")
-  void (*silu_mul)(const float* gate, const float* up, std::int64_t n, float* out);
+  /// out = rules::inner_of(mlp, gate, up) (engine/backend/activation.h) of a gated MLP with SiLU; out may be
+  /// gate or up. (Shazeer 2020, "SwiGLU")
+  void (*swiglu)(const MlpSpec& mlp, const float* gate, const float* up, std::int64_t n, float* out);
   /// y += a * x
   void (*axpy)(float a, const float* x, std::int64_t n, float* y);
   /// Norm, maximum and channel in one pass.
   RowStats (*row_stats)(const float* x, std::int64_t n);
-  /// out = softmax(scale * q k^T) v, with an online softmax over blocks of keys: memory does not grow with
-  /// the context, and a row's result depends on its own position only. (Dao et al. 2022, "FlashAttention")
+  /// out = softmax(scale * q k^T) v, where the sinks take part in the softmax; with an online softmax over
+  /// blocks of keys: memory does not grow with the context, and a row's result depends on its own position
+  /// only. (Dao et al. 2022, "FlashAttention")
   void (*attention)(const AttentionTask& task);
+  /// y = silu(sum over taps of weights[tap] * rows[tap]), element by element: weights [taps][n].
+  void (*convolve)(const float* const* rows, const float* weights, int taps, std::int64_t n, float* y);
+  void (*delta_step)(const DeltaStep& step);
 };
 
 /// The table of a level. The caller makes sure the machine has it (choose_cpu_level).

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/backend/activation.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/half.h"
 
@@ -77,9 +78,9 @@ void rope(float* x, const float* cosine, const float* sine, std::int64_t head_di
   }
 }
 
-void silu_mul(const float* gate, const float* up, std::int64_t n, float* out) {
+void swiglu(const MlpSpec& mlp, const float* gate, const float* up, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; ++i)
-    out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+    out[i] = rules::inner_of(mlp, gate[i], up[i]);
 }
 
 void axpy(float a, const float* x, std::int64_t n, float* y) {
@@ -102,14 +103,20 @@ RowStats row_stats(const float* x, std::int64_t n) {
   return stats;
 }
 
-/// One query row over keys 0 .. last: scores, softmax and weighted sum in one pass (online softmax).
+/// The first key that a token sees of `end` keys.
+std::int64_t first_key(const AttentionTask& task, std::int64_t end) {
+  return task.window > 0 ? std::max<std::int64_t>(0, end - task.window) : 0;
+}
+
+/// One query row over keys first .. last: scores, softmax and weighted sum in one pass (online softmax).
 /// Returns the softmax weight of position 0.
-float attend(const AttentionTask& task, const float* q, std::int64_t last, float* out) {
+float attend(const AttentionTask& task, const float* q, int head, std::int64_t last, float* out) {
   std::fill(out, out + task.head_dim, 0.0f);
-  float largest = -std::numeric_limits<float>::infinity();
-  float sum = 0;
+  const bool sink = task.sinks != nullptr;
+  float largest = sink ? task.sinks[head] : -std::numeric_limits<float>::infinity();
+  float sum = sink ? 1 : 0;
   float first = 0;
-  for (std::int64_t t = 0; t <= last; ++t) {
+  for (std::int64_t t = first_key(task, last + 1); t <= last; ++t) {
     float score = 0;
     for (int d = 0; d < task.head_dim; ++d)
       score += q[d] * element(task.k, task.kv_bf16, t * task.kv_stride + d);
@@ -119,7 +126,7 @@ float attend(const AttentionTask& task, const float* q, std::int64_t last, float
     const float weight = std::exp(score - new_largest);
     largest = new_largest;
     sum = sum * rescale + weight;
-    first = t == 0 ? weight : first * rescale;
+    first = t == 0 ? weight : first * rescale;  // 0 where a window hides it
     for (int d = 0; d < task.head_dim; ++d)
       out[d] = out[d] * rescale + weight * element(task.v, task.kv_bf16, t * task.kv_stride + d);
   }
@@ -131,14 +138,41 @@ float attend(const AttentionTask& task, const float* q, std::int64_t last, float
 void attention(const AttentionTask& task) {
   for (std::int64_t t = 0; t < task.tokens; ++t)
     for (int h = 0; h < task.group; ++h) {
-      const float first = attend(task, task.q + t * task.q_stride + h * task.head_dim, task.position + t,
+      const float first = attend(task, task.q + t * task.q_stride + h * task.head_dim, h, task.position + t,
                                  task.out + t * task.out_stride + h * task.head_dim);
       if (task.first != nullptr) task.first[t * task.first_stride + h] = first;
     }
 }
 
-constexpr Kernels kScalar = {CpuLevel::scalar, layout, pack,     matmul, dequantise, to_bf16,
-                             rms_norm,         rope,   silu_mul, axpy,   row_stats,  attention};
+void convolve(const float* const* rows, const float* weights, int taps, std::int64_t n, float* y) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    float sum = 0;
+    for (int tap = 0; tap < taps; ++tap)
+      sum += weights[tap * n + i] * rows[tap][i];
+    y[i] = sum / (1.0f + std::exp(-sum));
+  }
+}
+
+void delta_step(const DeltaStep& step) {
+  for (std::int64_t j = 0; j < step.value_dim; ++j) {
+    float* column = step.state + j;
+    float known = 0;
+    for (std::int64_t i = 0; i < step.key_dim; ++i)
+      known += step.k[i] * column[i * step.value_dim];
+    const float delta = step.beta * (step.v[j] - step.decay * known);
+    float answer = 0;
+    for (std::int64_t i = 0; i < step.key_dim; ++i) {
+      float& value = column[i * step.value_dim];
+      value = step.decay * value + step.k[i] * delta;
+      answer += step.q[i] * value;
+    }
+    step.out[j] = answer;
+  }
+}
+
+constexpr Kernels kScalar = {CpuLevel::scalar, layout,    pack,     matmul,    dequantise,
+                             to_bf16,          rms_norm,  rope,     swiglu,    axpy,
+                             row_stats,        attention, convolve, delta_step};
 
 }  // namespace
 

@@ -24,8 +24,9 @@ struct AttentionTile {
   alignas(64) float score[kQueryTile][kKeyBlock];
   float largest[kQueryTile];
   float total[kQueryTile];
-  float first_score[kQueryTile];     ///< of position 0
-  std::int64_t visible[kQueryTile];  ///< keys the row may see
+  float first_score[kQueryTile];   ///< of position 0
+  std::int64_t begin[kQueryTile];  ///< the row sees keys begin .. visible - 1
+  std::int64_t visible[kQueryTile];
   int rows;
 };
 
@@ -50,10 +51,11 @@ inline void score_block(const AttentionTask& task, AttentionTile& tile, std::int
   }
 }
 
-/// Turns the scores of row r into weights relative to its largest score so far and rescales what it has.
+/// Turns scores [from, from + keys) of row r into weights relative to its largest score so far and rescales
+/// what it has.
 template <class V>
-inline void weigh_row(AttentionTile& tile, int r, int keys, int head_dim) {
-  float* score = tile.score[r];
+inline void weigh_row(AttentionTile& tile, int r, int from, int keys, int head_dim) {
+  float* score = tile.score[r] + from;
   const float block_largest = largest_of<V>(score, keys);
   const float largest = block_largest > tile.largest[r] ? block_largest : tile.largest[r];
   if (largest != tile.largest[r]) {
@@ -115,25 +117,31 @@ inline void add_values(const AttentionTask& task, AttentionTile& tile, int r, st
 /// One block of keys. Rows add values in the order of the keys, alone or together: the same sums either way.
 template <class P, class V, class T, int kR>
 inline void attend_block(const AttentionTask& task, AttentionTile& tile, std::int64_t first) {
-  const auto keys_of = [&](int r) {
-    const std::int64_t left = tile.visible[r] - first;
+  const auto within = [&](std::int64_t key) {
+    const std::int64_t left = key - first;
     return static_cast<int>(left < 0 ? 0 : left < kKeyBlock ? left : kKeyBlock);
   };
+  const auto from_of = [&](int r) { return within(tile.begin[r]); };
+  const auto keys_of = [&](int r) { return within(tile.visible[r]); };
   // Rows are in the order of their tokens: the last sees the most.
   score_block<P>(task, tile, first, keys_of(tile.rows - 1));
   for (int r = 0; first == 0 && r < tile.rows; ++r)
     tile.first_score[r] = tile.score[r][0];
   for (int r = 0; r < tile.rows; ++r)
-    if (keys_of(r) > 0) weigh_row<V>(tile, r, keys_of(r), task.head_dim);
+    if (keys_of(r) > from_of(r)) weigh_row<V>(tile, r, from_of(r), keys_of(r) - from_of(r), task.head_dim);
   int r = 0;
   for (; r + kR <= tile.rows; r += kR) {
-    const int common = keys_of(r);
-    add_values<V, T, kR>(task, tile, r, first, 0, common);
+    const int begin = from_of(r + kR - 1);  // of what all of them see
+    const int end = keys_of(r);
+    for (int i = 0; i < kR; ++i)
+      add_values<V, T, 1>(task, tile, r + i, first, from_of(r + i), begin < end ? begin : keys_of(r + i));
+    if (begin >= end) continue;
+    add_values<V, T, kR>(task, tile, r, first, begin, end);
     for (int i = 1; i < kR; ++i)
-      add_values<V, T, 1>(task, tile, r + i, first, common, keys_of(r + i));
+      add_values<V, T, 1>(task, tile, r + i, first, end, keys_of(r + i));
   }
   for (; r < tile.rows; ++r)
-    add_values<V, T, 1>(task, tile, r, first, 0, keys_of(r));
+    add_values<V, T, 1>(task, tile, r, first, from_of(r), keys_of(r));
 }
 
 /// Query rows [begin, begin + rows) of the task, counted token by token, head by head.
@@ -149,11 +157,15 @@ inline void attend_tile(const AttentionTask& task, AttentionTile& tile, std::int
       tile.q[r][d] = d < task.head_dim ? q[d] * task.scale : 0.0f;
       tile.sum[r][d] = 0;
     }
-    tile.largest[r] = -__builtin_inff();
-    tile.total[r] = 0;
-    tile.visible[r] = task.position + token + 1;
+    const float* sink = task.sinks == nullptr ? nullptr : task.sinks + (begin + r) % task.group;
+    tile.largest[r] = sink == nullptr ? -__builtin_inff() : *sink;
+    tile.total[r] = sink == nullptr ? 0.0f : 1.0f;
+    const std::int64_t end = task.position + token + 1;
+    tile.visible[r] = end;
+    tile.begin[r] = task.window > 0 && end > task.window ? end - task.window : 0;
   }
-  for (std::int64_t first = 0; first < tile.visible[rows - 1]; first += kKeyBlock)
+  const std::int64_t start = tile.begin[0] / kKeyBlock * kKeyBlock;
+  for (std::int64_t first = start; first < tile.visible[rows - 1]; first += kKeyBlock)
     attend_block<P, V, T, kR>(task, tile, first);
   for (int r = 0; r < rows; ++r) {
     const std::int64_t token = (begin + r) / task.group;
@@ -163,7 +175,7 @@ inline void attend_tile(const AttentionTask& task, AttentionTile& tile, std::int
     if (task.first == nullptr) continue;
     // From the score, once: the same number as rescaling its weight with every block of keys.
     task.first[token * task.first_stride + (begin + r) % task.group] =
-        __builtin_expf(tile.first_score[r] - tile.largest[r]) / tile.total[r];
+        tile.begin[r] > 0 ? 0.0f : __builtin_expf(tile.first_score[r] - tile.largest[r]) / tile.total[r];
   }
 }
 

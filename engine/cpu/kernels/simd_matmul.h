@@ -231,6 +231,9 @@ inline void matmul_any(const Matrix& w, const PackedActivations& x, std::int64_t
     case FormatId::f8_e4m3:
       if (x.rows > Product<FormatId::f8_e4m3>::kTokens) break;
       return matmul_few_scaled<Product<FormatId::f8_e4m3>>(w, x, n0, n1, y, y_stride);
+    case FormatId::mxfp4:
+      if (x.rows > Product<FormatId::mxfp4>::kTokens) break;
+      return matmul_few_blocks<Product<FormatId::mxfp4>>(w, x, n0, n1, y, y_stride);
     case FormatId::other:
       break;
   }

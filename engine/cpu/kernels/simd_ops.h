@@ -68,6 +68,8 @@ inline void dequantise_any(const Matrix& w, std::int64_t row, std::int64_t first
       return widen_row<V, Product<FormatId::q8_0>>(w, row, first, count, y);
     case FormatId::f8_e4m3:
       return widen_scaled_row<V, Product<FormatId::f8_e4m3>>(w, row, first, count, y);
+    case FormatId::mxfp4:
+      return widen_row_of_blocks<Product<FormatId::mxfp4>>(w, row, first, count, y);
     case FormatId::other:
       return w.dequantise(row, first, count, y);
   }
@@ -153,10 +155,14 @@ inline void scale_lanes(float* x, std::int64_t n, float factor) {
 }
 
 template <class V>
-inline void silu_mul_lanes(const float* gate, const float* up, std::int64_t n, float* out) {
+inline void swiglu_lanes(const MlpSpec& mlp, const float* gate, const float* up, std::int64_t n, float* out) {
+  const float limit = mlp.clamp > 0 ? mlp.clamp : __builtin_inff();
   const auto one = V::set(1.0f);
+  // A NaN is the second of two.
   const auto act = [&](typename V::F g, typename V::F u) {
-    return V::mul(V::div(g, V::add(one, exp_lanes<V>(V::sub(V::set(0), g)))), u);
+    g = V::min(V::set(limit), g);
+    u = V::add(V::max(V::set(-limit), V::min(V::set(limit), u)), V::set(mlp.up_offset));
+    return V::mul(V::div(g, V::add(one, exp_lanes<V>(V::mul(V::set(-mlp.alpha), g)))), u);
   };
   for_lanes<V>(
       n, [&](std::int64_t i) { V::store(out + i, act(V::load(gate + i), V::load(up + i))); },

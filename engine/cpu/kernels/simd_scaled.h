@@ -121,4 +121,94 @@ inline void matmul_few_scaled(const Matrix& w, const PackedActivations& x, std::
   }
 }
 
+/// Weights in blocks that have a scale of one byte each, in a plane (MXFP4). P takes a block a step: kStep
+/// elements, with load_w(p, scale). Rows may be some of those that are stored (Matrix::row_step).
+template <class P>
+struct RowsOfBlocks {
+  const std::uint8_t* data;
+  const std::uint8_t* scales;
+  std::int64_t row_bytes;  ///< from one row to the next, as below
+  std::int64_t scale_bytes;
+
+  explicit RowsOfBlocks(const Matrix& w)
+      : data(static_cast<const std::uint8_t*>(w.data)),
+        scales(static_cast<const std::uint8_t*>(w.scales)),
+        row_bytes(w.row_step * P::w_bytes(w.cols)),
+        scale_bytes(w.row_step * (w.cols / P::kStep)) {}
+};
+
+/// Elements [first, first + count) of a row, whole blocks.
+template <class P>
+inline void widen_row_of_blocks(const Matrix& w, std::int64_t row, std::int64_t first, std::int64_t count,
+                                float* y) {
+  const RowsOfBlocks<P> rows(w);
+  const std::uint8_t* from = rows.data + row * rows.row_bytes + P::w_bytes(first);
+  const std::uint8_t* scales = rows.scales + row * rows.scale_bytes + first / P::kStep;
+  for (std::int64_t block = 0; block < count / P::kStep; ++block)
+    P::store_w(P::load_w(from + block * P::w_bytes(P::kStep), scales[block]), y + block * P::kStep);
+}
+
+/// All of K for the rows of a tile, each with its row of scales; summed as matmul_tile() sums.
+template <class P, int kM>
+inline void tile_of_blocks(const TileJob& job, const std::uint8_t* scales, std::int64_t scale_stride) {
+  typename P::Sum sums[kM][P::kRows];
+#pragma GCC unroll 8
+  for (int m = 0; m < kM; ++m)
+#pragma GCC unroll 8
+    for (int n = 0; n < P::kRows; ++n)
+      sums[m][n] = P::zero();
+  constexpr std::int64_t kBytes = P::w_bytes(P::kStep);
+  const RowAddress<P> rows(job.w_stride);
+  const RowAddress<P> planes(job.w_stride == 0 ? 0 : scale_stride);
+  const std::int64_t blocks = job.cols / P::kStep;
+  const std::int64_t distance = std::clamp(blocks * kBytes / 4, kMinRowAhead, kMaxRowAhead);
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    if (block * kBytes % 64 == 0) {
+      const std::int64_t coming = block * kBytes + distance;
+      const std::int64_t skip = coming < blocks * kBytes ? 0 : (P::kRows - 1) * job.w_stride;
+#pragma GCC unroll 8
+      for (int n = 0; n < P::kRows; ++n)
+        fetch(rows.of(job.w + coming + skip, n));
+    }
+    typename P::X xs[kM];
+#pragma GCC unroll 8
+    for (int m = 0; m < kM; ++m)
+      xs[m] = P::load_x(job.x + block * P::kStep * P::kXBytes + m * job.x_stride);
+#pragma GCC unroll 8
+    for (int n = 0; n < P::kRows; ++n) {
+      const typename P::W ws = P::load_w(rows.of(job.w + block * kBytes, n), *planes.of(scales + block, n));
+#pragma GCC unroll 8
+      for (int m = 0; m < kM; ++m)
+        sums[m][n] = P::mac(sums[m][n], xs[m], ws);
+    }
+  }
+  store_tile<P, kM>(job, sums);
+}
+
+/// matmul_few() for such weights.
+template <class P>
+inline void matmul_few_blocks(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1,
+                              float* y, std::int64_t y_stride) {
+  static_assert(P::kTokens == 3);
+  const RowsOfBlocks<P> rows(w);
+  TileJob job = {};
+  job.x = static_cast<const std::uint8_t*>(x.memory);
+  job.x_stride = x.stride * P::kXBytes;
+  job.cols = job.k_end = x.cols;
+  job.y_stride = y_stride;
+  for (std::int64_t n = n0; n < n1;) {
+    job.y = y + n;
+    const std::int64_t count = place_rows<P>(job, rows.data, rows.row_bytes, n, n1);
+    const std::uint8_t* scales = rows.scales + (n - job.first) * rows.scale_bytes;
+    if (x.rows == 1) {
+      tile_of_blocks<P, 1>(job, scales, rows.scale_bytes);
+    } else if (x.rows == 2) {
+      tile_of_blocks<P, 2>(job, scales, rows.scale_bytes);
+    } else {
+      tile_of_blocks<P, 3>(job, scales, rows.scale_bytes);
+    }
+    n += count;
+  }
+}
+
 }  // namespace expertscope::cpu

@@ -10,6 +10,7 @@
 
 #include "engine/backend/intermediates.h"
 #include "engine/cuda/plain/attention.cuh"
+#include "engine/cuda/plain/delta_net.cuh"
 #include "engine/cuda/plain/kernels.cuh"
 
 namespace expertscope::cuda::plain {
@@ -65,6 +66,8 @@ class Layer {
   };
   /// Those of all slots: [tokens, slots, columns].
   using SeenSlots = std::array<std::vector<float>, 4>;
+  DeltaRows delta_rows() const;
+  void linear_attention(const float* x, float* y);
   void attention(const float* x, float* y);
   void attend_all();
   void mlps(const float* x, float* sum);
@@ -126,7 +129,10 @@ void Layer::attention(const float* x, float* y) {
   const AttentionSpec& spec = spec_.attention;
   const int queries = spec.query_width();
   const int keys = spec.key_width();
-  product(weights_.q_proj, x, room_.q);
+  product(weights_.q_proj, x, spec.gate_in_q ? room_.q_and_gate : room_.q);
+  if (spec.gate_in_q)
+    threads(queue_, &split_gates, values(queries), spec.head_dim, room_.q_and_gate, room_.q,
+            room_.attention_gate);
   product(weights_.k_proj, x, room_.k);
   product(weights_.v_proj, x, room_.v);
   see(named::kQ, room_.q, queries);
@@ -145,14 +151,64 @@ void Layer::attention(const float* x, float* y) {
   see(named::kKRotary, room_.k, keys);
   see(named::kAttnHeads, room_.heads, queries);
   if (spec.gate) {  // one gate an element, or one a head
-    const int gates = weights_.attention_gate.rows;
-    product(weights_.attention_gate, x, room_.attention_gate);
+    const int gates = spec.gate;
+    if (!spec.gate_in_q) product(weights_.attention_gate, x, room_.attention_gate);
     threads(queue_, &sigmoid, values(gates), room_.attention_gate);
     see(named::kAttnGate, room_.attention_gate, gates);
     threads(queue_, &multiply, values(queries), room_.attention_gate,
             static_cast<std::size_t>(queries / gates), room_.heads);
   }
   product(weights_.o_proj, room_.heads, y);
+}
+
+// ------------------------------------------------------------------------------------------ linear attention
+
+DeltaRows Layer::delta_rows() const {
+  const DeltaNetSpec& spec = spec_.delta_net;
+  const WidestLayer most = step_.config.widest();
+  const std::size_t sequences = size(step_.config.delta_nets_before(index_), room_.sequences);
+  return {.position = step_.input.position,
+          .sequence = step_.input.sequence,
+          .qkv = room_.delta_in,
+          .z = room_.delta_in + values(spec.channels()),
+          .b = room_.delta_gates,
+          .a = room_.delta_gates + values(spec.value_heads),
+          .tokens = tokens_,
+          .inputs = room_.delta_inputs + sequences * static_cast<std::size_t>(most.delta_inputs),
+          .states = room_.delta_states + sequences * static_cast<std::size_t>(most.delta_states),
+          .convolved = room_.delta_convolved,
+          .decay = room_.delta_decay,
+          .beta = room_.delta_beta,
+          .heads = room_.heads};
+}
+
+void Layer::linear_attention(const float* x, float* y) {
+  queue_.enter("linear attention", index_);
+  const DeltaNetSpec& spec = spec_.delta_net;
+  const DeltaRows rows = delta_rows();
+  const StoredLayer& w = weights_;
+  if (spec.grouped) {
+    product(w.delta_qkvz, x, room_.delta_in);
+    product(w.delta_ba, x, room_.delta_gates);
+  } else {
+    product(w.delta_qkv, x, room_.delta_in);
+    product(w.delta_z, x, room_.delta_in + values(spec.channels()));
+    product(w.delta_b, x, room_.delta_gates);
+    product(w.delta_a, x, room_.delta_gates + values(spec.value_heads));
+  }
+  threads(queue_, &convolve, values(spec.channels()), spec, rows, w.delta_conv.data);
+  see(named::kDeltaConv, rows.convolved, spec.channels());
+  threads(queue_, &keep_inputs, values(spec.channels()), spec, rows);
+  threads(queue_, &delta_gates, values(spec.value_heads), spec, rows, w.delta_a_log.data,
+          w.delta_dt_bias.data);
+  threads(queue_, &make_unit, values(2 * spec.key_heads), spec, rows);
+  threads(queue_, &run_states, values(spec.values()), spec, rows);
+  see(named::kDeltaDecay, rows.decay, spec.value_heads);
+  see(named::kDeltaBeta, rows.beta, spec.value_heads);
+  see(named::kDeltaHeads, rows.heads, spec.values());
+  norm(w.delta_norm, {}, rows.heads, rows.heads, spec.values());
+  threads(queue_, &gate_values, values(spec.values()), spec, rows);
+  product(w.delta_out, rows.heads, y);
 }
 
 // -------------------------------------------------------------------------------------------------- the MLPs
@@ -318,7 +374,11 @@ void Layer::run() {
     norm(w.input_layernorm, w.input_layernorm_bias, hidden, room_.x, width_);
     see(named::kAttnNorm, x = room_.x, width_);
   }
-  attention(x, room_.y);
+  if (spec_.mixer == MixerKind::linear_attention) {
+    linear_attention(x, room_.y);
+  } else {
+    attention(x, room_.y);
+  }
   see(named::kAttnOut, room_.y, width_);
   if (spec_.norm_after) {
     norm(w.attention_post_norm, w.attention_post_norm_bias, room_.y, room_.y, width_);
@@ -386,42 +446,6 @@ void head(const Step& step, int first, int rows) {
   const float* x = step.room.x + std::ptrdiff_t{first} * step.config.hidden_size;
   const Matrices& w = step.weights.lm_head;
   warps(step.queue, &product, size(rows, w.rows), w, Choice{}, x, step.room.logits);
-}
-
-Room Room::place(const ModelConfig& config, const BackendOptions& options, Arena& arena) {
-  constexpr std::int64_t kMostFloats = std::int64_t{16} << 20;  // of scores, and of logits
-  const WidestLayer most = config.widest();
-  const std::int64_t batch = options.max_batch;
-  const std::int64_t of_a_token = std::int64_t{most.heads} * options.max_context;
-  const auto at_a_time = [&](std::int64_t floats) {
-    return static_cast<int>(
-        std::clamp<std::int64_t>(kMostFloats / std::max<std::int64_t>(floats, 1), 1, batch));
-  };
-  const auto take = [&](std::int64_t columns) {
-    return arena.take<float>(CheckedSize(batch) * CheckedSize(columns));
-  };
-  Room room;
-  room.attended = at_a_time(of_a_token);
-  room.head_rows = at_a_time(config.vocab_size);
-  for (float** rows : {&room.hidden, &room.x, &room.y, &room.down, &room.weighted})
-    *rows = take(config.hidden_size);
-  for (float** rows : {&room.q, &room.heads, &room.attention_gate})
-    *rows = take(most.query_width);
-  for (float** rows : {&room.k, &room.v})
-    *rows = take(most.key_width);
-  for (float** rows : {&room.gate, &room.up, &room.inner})
-    *rows = take(std::max(most.expert_width, most.dense_width));
-  for (float** rows : {&room.router_logits, &room.router_score, &room.weight, &room.factor})
-    *rows = take(most.experts);
-  room.slots = arena.take<RoutedSlot>(CheckedSize(batch) * CheckedSize(most.experts));
-  room.expert = arena.take<std::int32_t>(CheckedSize(batch) * CheckedSize(most.experts));
-  room.shared_weight = take(1);
-  room.sum_norm = take(1);
-  room.first_token = take(most.heads);
-  room.scores = arena.take<float>(CheckedSize(room.attended) * CheckedSize(of_a_token));
-  room.logits = arena.take<float>(CheckedSize(room.head_rows) * CheckedSize(config.vocab_size));
-  room.not_finite = arena.take<unsigned>(CheckedSize(1 + config.num_layers()));
-  return room;
 }
 
 }  // namespace expertscope::cuda::plain

@@ -12,13 +12,20 @@ namespace expertscope::cuda::plain {
 /// Every array a step writes on the device. B = max_batch, widths those of the widest layer.
 struct Room {
   float *hidden, *x, *y, *down, *weighted;  ///< [B, hidden_size]
-  float *q, *heads, *attention_gate;        ///< [B, query width]
-  float *k, *v;                             ///< [B, key width]
-  float* scores;                            ///< [attended, heads, max_context]
-  float* first_token;                       ///< [B, heads]
-  float *gate, *up, *inner;                 ///< [B, MLP width]
-  float *router_logits, *router_score;      ///< [B, experts]
-  RoutedSlot* slots;                        ///< [B, experts], as the three below: a policy may ask for all
+  float *q, *heads, *attention_gate;        ///< [B, query width], heads also [B, values of a DeltaNet]
+  float* q_and_gate;                        ///< [B, rows of q_proj]
+  float* delta_in;                          ///< [B, channels + values] q, k, v and z of a DeltaNet
+  float* delta_gates;                       ///< [B, 2 * value heads] its b and a
+  float* delta_convolved;                   ///< [B, channels]
+  float *delta_decay, *delta_beta;          ///< [B, value heads]
+  float* delta_inputs;       ///< [DeltaNets, sequences, taps - 1, channels], kept from step to step
+  float* delta_states;       ///< [DeltaNets, sequences, values, key_dim], likewise
+  float *k, *v;              ///< [B, key width]
+  float* scores;             ///< [attended, heads, max_context]
+  float* first_token;        ///< [B, heads]
+  float *gate, *up, *inner;  ///< [B, MLP width]
+  float *router_logits, *router_score;  ///< [B, experts]
+  RoutedSlot* slots;                    ///< [B, experts], as the three below: a policy may ask for all
   std::int32_t* expert;
   float *weight, *factor;
   float* shared_weight;  ///< [B]
@@ -26,6 +33,7 @@ struct Room {
   float* logits;         ///< [head_rows, vocab]
   unsigned* not_finite;  ///< [1 + layers] of the embedding and after each layer
   int attended = 1;      ///< tokens whose heads attend at a time
+  int sequences = 1;     ///< that have states
   int head_rows = 1;     ///< rows the head runs for at a time
 
   /// Hands out the arrays, or only counts.

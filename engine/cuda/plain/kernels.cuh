@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/backend/activation.h"
 #include "engine/backend/route_token.h"
 #include "engine/cuda/kernels/block.cuh"
 #include "engine/cuda/plain/weights.h"
@@ -108,30 +109,10 @@ __global__ void norm(std::size_t count, NormSpec spec, StoredVector weight, Stor
     y[i] = weight.data[i] * ((x[i] - mean) * scale) + (bias.data == nullptr ? 0.0f : bias.data[i]);
 }
 
-__device__ inline float activation_of(Activation activation, float x) {
-  constexpr float kTwoOverPi = 0.63661977236758134308f;
-  switch (activation) {
-    case Activation::silu:
-      return x / (1.0f + expf(-x));
-    case Activation::gelu_tanh:  // Hendrycks and Gimpel 2016
-      return 0.5f * x * (1.0f + tanhf(sqrtf(kTwoOverPi) * (x + 0.044715f * x * x * x)));
-    case Activation::relu_squared:
-      return x > 0 ? x * x : 0.0f;
-  }
-  return x;
-}
-
 /// inner = activation(gate) * up, or activation(up) where the MLP has no gate; with the clamp.
 __global__ void activate(std::size_t count, MlpSpec spec, const float* gate, const float* up, float* inner) {
   const std::size_t i = this_thread();
-  if (i >= count) return;
-  const float limit = spec.clamp > 0 ? spec.clamp : INFINITY;
-  const float x = up[i];
-  const float held = x < -limit ? -limit : x > limit ? limit : x;
-  if (!spec.gated)
-    inner[i] = activation_of(spec.activation, held);
-  else
-    inner[i] = activation_of(spec.activation, gate[i] > limit ? limit : gate[i]) * held;
+  if (i < count) inner[i] = rules::inner_of(spec, spec.gated ? gate[i] : 0.0f, up[i]);
 }
 
 __global__ void sigmoid(std::size_t count, float* x) {

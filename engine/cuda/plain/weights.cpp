@@ -24,7 +24,7 @@ StoredVector StoredWeights::place(const Vector& vector) {
 Matrices StoredWeights::place(const Matrix& matrix, const Vector& bias) {
   if (!matrix) return {};
   const StoredMatrix* at = table_at_ == nullptr ? nullptr : table_at_ + table_.size();
-  const DeviceType type = device_type(*matrix.format).value_or(DeviceType::f32);
+  const DeviceType type = stored_type(*matrix.format, MathMode::f32);
   const void* data = take(matrix, type);
   table_.push_back({data, type, place(bias).data});
   return {at, static_cast<int>(matrix.rows), static_cast<int>(matrix.cols)};
@@ -57,6 +57,17 @@ StoredLayer StoredWeights::place(const LayerWeights& layer) {
   placed.q_norm = place(layer.q_norm);
   placed.k_norm = place(layer.k_norm);
   placed.sinks = place(layer.sinks);
+  placed.delta_qkvz = place(layer.delta_qkvz, {});
+  placed.delta_ba = place(layer.delta_ba, {});
+  placed.delta_qkv = place(layer.delta_qkv, {});
+  placed.delta_z = place(layer.delta_z, {});
+  placed.delta_b = place(layer.delta_b, {});
+  placed.delta_a = place(layer.delta_a, {});
+  placed.delta_out = place(layer.delta_out, {});
+  placed.delta_conv = place(layer.delta_conv);
+  placed.delta_dt_bias = place(layer.delta_dt_bias);
+  placed.delta_a_log = place(layer.delta_a_log);
+  placed.delta_norm = place(layer.delta_norm);
   placed.attention_post_norm = place(layer.attention_post_norm);
   placed.attention_post_norm_bias = place(layer.attention_post_norm_bias);
   placed.post_attention_layernorm = place(layer.post_attention_layernorm);

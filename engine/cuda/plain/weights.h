@@ -15,7 +15,7 @@
 /// The plain path: every matrix and vector by itself, as the file has it.
 namespace expertscope::cuda::plain {
 
-/// A matrix as kernels read it: row-major, in the type of its file, f32 for a format that is none of them.
+/// A matrix as kernels read it: row-major, in the type of its file or what that is widened to (stored_type).
 struct StoredMatrix {
   const void* data = nullptr;
   DeviceType type = DeviceType::f32;
@@ -43,6 +43,8 @@ struct StoredLayer {
   StoredVector input_layernorm, input_layernorm_bias;
   Matrices q_proj, k_proj, v_proj, o_proj, attention_gate;
   StoredVector q_norm, k_norm, sinks;
+  Matrices delta_qkvz, delta_ba, delta_qkv, delta_z, delta_b, delta_a, delta_out;
+  StoredVector delta_conv, delta_dt_bias, delta_a_log, delta_norm;
   StoredVector attention_post_norm, attention_post_norm_bias;
   StoredVector post_attention_layernorm, post_attention_layernorm_bias;
   StoredVector router_norm, correction_bias;

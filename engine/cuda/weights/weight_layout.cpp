@@ -17,11 +17,6 @@ std::size_t matrix_bytes(DeviceType type, std::int64_t rows, std::int64_t cols) 
          device_bytes(type);
 }
 
-/// What a matrix is on the device by itself.
-DeviceType type_of(const Matrix& matrix, MathMode math) {
-  return device_type(*matrix.format).value_or(math == MathMode::bf16 ? DeviceType::bf16 : DeviceType::f32);
-}
-
 }  // namespace
 
 std::optional<DeviceType> device_type(const WeightFormat& format) {
@@ -37,6 +32,11 @@ std::optional<DeviceType> device_type(const WeightFormat& format) {
   }
 }
 
+DeviceType stored_type(const WeightFormat& format, MathMode math) {
+  const bool fits = math == MathMode::bf16 || format.id == FormatId::mxfp4;
+  return device_type(format).value_or(fits ? DeviceType::bf16 : DeviceType::f32);
+}
+
 DeviceMatrix PlacedMatrix::on_device(void* base) const {
   if (rows == 0) return {};
   return {static_cast<std::uint8_t*>(base) + offset, type, rows, cols, padded(cols)};
@@ -49,9 +49,10 @@ const float* PlacedVector::on_device(void* base) const {
 
 /// The type in which matrices can lie behind each other: their own when they share one.
 DeviceType WeightLayout::type_of(std::initializer_list<const Matrix*> matrices) const {
-  const DeviceType first = cuda::type_of(**matrices.begin(), math_);
+  const auto type = [&](const Matrix* matrix) { return stored_type(*matrix->format, math_); };
+  const DeviceType first = type(*matrices.begin());
   const bool same = std::all_of(matrices.begin(), matrices.end(),
-                                [&](const Matrix* matrix) { return cuda::type_of(*matrix, math_) == first; });
+                                [&](const Matrix* matrix) { return type(matrix) == first; });
   return same ? first : DeviceType::f32;
 }
 

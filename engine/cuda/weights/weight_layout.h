@@ -17,6 +17,10 @@ namespace expertscope::cuda {
 /// What kernels read a format as where it lies; nullopt for one that is widened first.
 std::optional<DeviceType> device_type(const WeightFormat& format);
 
+/// What a matrix is on the device by itself: as it lies; else BF16 where that holds every number of its
+/// format, or where the mode rounds to it; else F32.
+DeviceType stored_type(const WeightFormat& format, MathMode math);
+
 /// A matrix on its way from a mapped file to the device: its rows become rows of `stride` elements of type
 /// `to`, zeros behind its columns.
 struct WeightCopy {

@@ -5,39 +5,15 @@
 namespace expertscope {
 namespace {
 
-/// 1 where layer_types gives a layer a sliding window; where there is no such list, the layers from
-/// max_window_layers on have one. Dots1Config does not ask use_sliding_window.
-std::vector<std::uint8_t> windowed_layers(ConfigKeys& keys, int layers, bool windows) {
-  constexpr const char* kTypes = "layer_types";
+/// The windows of Dots1Attention: of the layers from max_window_layers on, where there is no list of them.
+/// Dots1Config does not ask use_sliding_window.
+void read_late_windows(ConfigKeys& keys, ModelConfig& config) {
   keys.ignore({"use_sliding_window"});
   const int first = keys.count_or({"max_window_layers"}, 62, ConfigKeys::kMaxInt32);
-  std::vector<std::uint8_t> result(static_cast<std::size_t>(layers));
-  for (int n = 0; n < layers; ++n)
-    result[n] = windows && n >= first;
-  keys.only(kTypes, {"full_attention", "sliding_attention"});
-  if (!keys.has({kTypes})) return result;
-  const Json& types = keys.fields().json()[kTypes];
-  if (!types.is_array() || types.size() != result.size()) {
-    keys.refuse(ErrorCode::mismatch, kTypes, fmt::format("expected an array of {} layers", layers));
-    return result;
-  }
-  for (std::size_t n = 0; n < result.size(); ++n)
-    result[n] = types[n] == "sliding_attention";
-  return result;
-}
-
-/// The windows of Dots1Attention: 4096 tokens where the file is silent, none where it says null.
-void read_windows(ConfigKeys& keys, ModelConfig& config) {
-  const Json& json = keys.fields().json();
-  const auto length = json.find("sliding_window");
-  const bool off = length != json.end() && length->is_null();
-  const int window = keys.size_or({"sliding_window"}, 4096, ConfigKeys::kMaxInt32);
-  const auto windowed = windowed_layers(keys, config.num_layers(), !off);
-  for (std::size_t n = 0; n < windowed.size(); ++n) {
-    if (!windowed[n]) continue;
-    if (off) keys.refuse(ErrorCode::mismatch, "sliding_window", "null, but layer_types asks for one");
-    config.layers[n].attention.window = window;
-  }
+  std::vector<std::uint8_t> late(config.layers.size());
+  for (int n = 0; n < config.num_layers(); ++n)
+    late[n] = n >= first;
+  read_windows(keys, 4096, late, config);
 }
 
 /// Dots1Config of transformers: dots.llm1. The attention of Qwen3 before the experts of DeepSeek-V3.
@@ -45,7 +21,7 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
   const ConfigDefaults defaults{.max_position_embeddings = 2048};
   read_decoder(keys, defaults, config);
   read_attention(keys, defaults, config);
-  read_windows(keys, config);
+  read_late_windows(keys, config);
   const bool bias = keys.flag({"attention_bias"}, false);
   const RouterSpec router = read_sigmoid_router(keys, {});
   // The configs of the hub have these, with the values that Dots1 means without them.

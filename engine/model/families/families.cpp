@@ -10,14 +10,19 @@ namespace expertscope {
 extern const Family kDots1;
 extern const Family kFlexOlmo;
 extern const Family kGlm4Moe;
+extern const Family kGptOss;
 extern const Family kMixtral;
 extern const Family kOlmoe;
 extern const Family kQwen2Moe;
 extern const Family kQwen3Moe;
+extern const Family kQwen35Moe;
+extern const Family kQwen35MoeText;
+extern const Family kQwen3Next;
 
 std::span<const Family* const> families() {
-  static constexpr std::array kFamilies = {&kDots1, &kFlexOlmo, &kGlm4Moe, &kMixtral,
-                                           &kOlmoe, &kQwen2Moe, &kQwen3Moe};
+  static constexpr std::array kFamilies = {&kDots1,     &kFlexOlmo,  &kGlm4Moe,      &kGptOss,
+                                           &kMixtral,   &kOlmoe,     &kQwen2Moe,     &kQwen3Moe,
+                                           &kQwen3Next, &kQwen35Moe, &kQwen35MoeText};
   return kFamilies;
 }
 

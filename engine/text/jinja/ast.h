@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <ctime>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,11 +20,15 @@ struct Macro;
 /// or a template that takes too many steps, sets the error and yields undefined.
 class Environment {
  public:
-  explicit Environment(Fields globals) { scopes_.push_back(std::move(globals)); }
+  /// `now`: what strftime_now() writes out.
+  explicit Environment(Fields globals, const std::tm& now = {}) : now_(now) {
+    scopes_.push_back(std::move(globals));
+  }
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
   ~Environment();
 
+  const std::tm& now() const { return now_; }
   Value get(const std::string& name);
   void set(const std::string& name, Value value) { scopes_.back()[name] = std::move(value); }
   void push() { scopes_.emplace_back(); }
@@ -60,6 +65,7 @@ class Environment {
   int expression_depth = 0;
 
  private:
+  std::tm now_;
   std::vector<Fields> scopes_;   ///< the globals first
   std::size_t first_local_ = 1;  ///< the outermost scope that is seen besides the globals
   std::map<std::string_view, const Macro*> macros_;

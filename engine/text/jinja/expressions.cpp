@@ -257,6 +257,7 @@ Value FunctionCall::compute(Environment& env) const {
   if (name == "range") return make_range(std::move(passed), env);
   if (name == "namespace") return make_namespace(passed, env);
   if (name == "raise_exception") return raise(std::move(passed), env);
+  if (name == "strftime_now") return strftime_now(std::move(passed), env);
   return env.error("the function " + name + "()");
 }
 

@@ -86,7 +86,7 @@ struct MethodCall : Expression {
   std::vector<Argument> arguments;
 };
 
-/// `name(arguments)`: namespace, range, raise_exception or a macro.
+/// `name(arguments)`: namespace, range, raise_exception, strftime_now or a macro.
 struct FunctionCall : Expression {
   Value compute(Environment& env) const override;
   std::string name;

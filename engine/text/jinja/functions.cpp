@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <locale.h>
+#include <time.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -283,6 +286,21 @@ Value call_method(std::string_view name, const Value& value, PassedArguments arg
     return bound[1] ? *bound[1] : Value(Value::None{});
   }
   return env.error(fmt::format("the method {}() on this value", name));
+}
+
+Value strftime_now(PassedArguments arguments, Environment& env) {
+  constexpr std::size_t kMaxFormat = 256;
+  const auto bound =
+      bind_arguments("strftime_now", std::array<std::string_view, 1>{"format"}, 1, std::move(arguments), env);
+  if (env.failed()) return {};
+  const std::string* format = bound[0]->string();
+  if (format == nullptr || format->size() > kMaxFormat)
+    return env.error("strftime_now() with a format that is no short text");
+  static const locale_t plain = newlocale(LC_ALL_MASK, "C", nullptr);
+  std::array<char, 4 * kMaxFormat> text{};
+  const std::size_t size = strftime_l(text.data(), text.size(), format->c_str(), &env.now(), plain);
+  if (size == 0 && !format->empty()) return env.error("strftime_now() with a format of which nothing comes");
+  return env.charged(std::string(text.data(), size));
 }
 
 }  // namespace expertscope::jinja

@@ -18,6 +18,9 @@ bool apply_test(std::string_view name, const Value& value);
 /// `value.name(arguments)` on strings and mappings.
 Value call_method(std::string_view name, const Value& value, PassedArguments arguments, Environment& env);
 
+/// `strftime_now(format)` of transformers: the local time as C writes it, in the C locale, as Python does.
+Value strftime_now(PassedArguments arguments, Environment& env);
+
 /// `a == b`, charged for every element that is looked at; false when rendering must end.
 bool equal(const Value& a, const Value& b, Environment& env);
 /// Where `part` first stands in `text`, or npos, in linear time however the two repeat themselves.

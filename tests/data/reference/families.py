@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the families of tiny models have each: the keys of their config.json and the names of their tensors."""
 
+import torch
+
 CLASSES = {
     "qwen3_moe": "Qwen3MoeForCausalLM",
     "olmoe": "OlmoeForCausalLM",
@@ -9,7 +11,11 @@ CLASSES = {
     "qwen2_moe": "Qwen2MoeForCausalLM",
     "dots1": "Dots1ForCausalLM",
     "flex_olmo": "FlexOlmoForCausalLM",
+    "qwen3_next": "Qwen3NextForCausalLM",
+    "qwen3_5_moe": "Qwen3_5MoeForConditionalGeneration",
+    "gpt_oss": "GptOssForCausalLM",
 }
+MULTIMODAL = ("qwen3_5_moe",)  # of which the text part runs
 SIGMOID_ROUTERS = ("glm4_moe", "dots1")  # with a correction bias and shared experts
 
 
@@ -42,7 +48,35 @@ def config_json(spec, eos: list) -> dict:
         **FAMILY_KEYS[spec.family](spec),
         **spec.extra,
     }
-    return dict(sorted(keys.items()))
+    return text_part(keys) if spec.family in MULTIMODAL else dict(sorted(keys.items()))
+
+
+def text_part(keys: dict) -> dict:
+    """The config.json of a model that also sees, with `keys` for its text."""
+    outer = {name: keys.pop(name) for name in ("architectures", "tie_word_embeddings", "transformers_version")}
+    keys["model_type"] += "_text"
+    outer |= {"image_token_id": 7, "model_type": keys["model_type"].removesuffix("_text"), "text_config": keys,
+              "video_token_id": 8, "vision_config": {"depth": 1, "hidden_size": 16, "intermediate_size": 16,
+                                                     "num_heads": 2, "out_hidden_size": keys["hidden_size"]},
+              "vision_end_token_id": 6, "vision_start_token_id": 5}
+    return dict(sorted(outer.items()))
+
+
+def as_multimodal(tensors: dict, spec) -> dict:
+    """The tensors of a text model as the checkpoint of the whole names and packs them."""
+    packed = {}
+    for name, tensor in tensors.items():
+        head, _, rest = name.partition(".mlp.experts.")
+        if rest.startswith("0.gate_proj"):
+            whole = [[tensors[f"{head}.mlp.experts.{e}.{part}_proj.weight"] for e in range(spec.experts)]
+                     for part in ("gate", "up", "down")]
+            gate_up = torch.cat([torch.stack(whole[0]), torch.stack(whole[1])], dim=1).contiguous()
+            packed[head + ".mlp.experts.gate_up_proj"] = gate_up
+            packed[head + ".mlp.experts.down_proj"] = torch.stack(whole[2])
+        if not rest:
+            packed[name] = tensor
+    return {name.replace("model.", "model.language_model.", 1) if name.startswith("model.") else name: tensor
+            for name, tensor in packed.items()}
 
 
 def qwen3_moe_keys(spec) -> dict:
@@ -87,6 +121,37 @@ def qwen2_moe_keys(spec) -> dict:
     keys = qwen3_moe_keys(spec)
     del keys["attention_bias"], keys["head_dim"]
     return {**keys, "qkv_bias": True, "shared_expert_intermediate_size": spec.shared_inter}
+
+
+def qwen3_next_keys(spec) -> dict:
+    return {
+        "attention_bias": spec.attention_bias,
+        "decoder_sparse_step": spec.sparse_step,
+        "full_attention_interval": 3,
+        "head_dim": spec.head_dim,
+        "intermediate_size": spec.inter,
+        "linear_conv_kernel_dim": 4,
+        "linear_key_head_dim": 12,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_value_head_dim": 20,
+        "mlp_only_layers": list(spec.mlp_only),
+        "moe_intermediate_size": spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "num_experts": spec.experts,
+        "partial_rotary_factor": 0.25,
+        "shared_expert_intermediate_size": spec.shared_inter,
+    }
+
+
+def qwen3_5_moe_keys(spec) -> dict:
+    keys = qwen3_next_keys(spec)
+    for name in ("decoder_sparse_step", "intermediate_size", "mlp_only_layers", "norm_topk_prob", "partial_rotary_factor"):
+        del keys[name]
+    rope = {"mrope_interleaved": True, "mrope_section": [1, 1, 0], "partial_rotary_factor": 0.25,
+            "rope_theta": spec.rope_theta, "rope_type": "default"}
+    return {**keys, "attn_output_gate": True, "mamba_ssm_dtype": "float32", "mtp_num_hidden_layers": 1,
+            "mtp_use_dedicated_embeddings": False, "rope_parameters": rope}
 
 
 def glm4_moe_keys(spec) -> dict:
@@ -138,35 +203,92 @@ def flex_olmo_keys(spec) -> dict:
     }
 
 
+def gpt_oss_keys(spec) -> dict:
+    return {
+        "attention_bias": spec.attention_bias,
+        "experts_per_token": spec.top_k,
+        "head_dim": spec.head_dim,
+        "initial_context_length": 64,
+        "intermediate_size": spec.moe_inter,
+        "layer_types": ["full_attention" if n % 2 else "sliding_attention" for n in range(spec.layers)],
+        "num_local_experts": spec.experts,
+        "pad_token_id": None,
+        "rope_scaling": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 8.0, "rope_type": "yarn",
+                         "original_max_position_embeddings": 64, "truncate": False},
+        "sliding_window": 128,
+        "swiglu_limit": 7.0,
+    }
+
+
 FAMILY_KEYS = {"glm4_moe": glm4_moe_keys, "qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
-               "qwen2_moe": qwen2_moe_keys, "dots1": dots1_keys, "flex_olmo": flex_olmo_keys}
+               "qwen2_moe": qwen2_moe_keys, "dots1": dots1_keys, "flex_olmo": flex_olmo_keys, "qwen3_next": qwen3_next_keys,
+               "qwen3_5_moe": qwen3_5_moe_keys, "gpt_oss": gpt_oss_keys}
+
+GATED_SHARED = ("qwen2_moe", "qwen3_next", "qwen3_5_moe")  # a shared expert behind a sigmoid
+ZERO_CENTRED = ("qwen3_next", "qwen3_5_moe")  # norms stored as differences from 1
 
 
-def layer_weights(w, spec, prefix: str, n: int) -> None:
-    """The tensors of one layer. Scales keep the residual stream near 1 and the router logits spread."""
+def delta_net_weights(w, prefix: str, hidden: int, keys: dict) -> None:
+    """A Gated DeltaNet with decays from nearly nothing kept to nearly all."""
+    heads = keys["linear_num_value_heads"]
+    key_width = keys["linear_num_key_heads"] * keys["linear_key_head_dim"]
+    value_width = heads * keys["linear_value_head_dim"]
+    channels = 2 * key_width + value_width
+    if keys["model_type"] == "qwen3_next":
+        w.linear(prefix + "in_proj_qkvz", channels + value_width, hidden)
+        w.linear(prefix + "in_proj_ba", 2 * heads, hidden, 2.0)
+    else:
+        w.linear(prefix + "in_proj_qkv", channels, hidden)
+        w.linear(prefix + "in_proj_z", value_width, hidden)
+        w.linear(prefix + "in_proj_b", heads, hidden, 2.0)
+        w.linear(prefix + "in_proj_a", heads, hidden, 2.0)
+    w.normal(prefix + "conv1d.weight", (channels, 1, keys["linear_conv_kernel_dim"]), 0.8)
+    w.normal(prefix + "dt_bias", (heads,), 1.0)
+    w.normal(prefix + "A_log", (heads,), 1.0, -1.0)
+    w.normal(prefix + "norm.weight", (keys["linear_value_head_dim"],), 0.2, 1.0)
+    w.linear(prefix + "out_proj", hidden, value_width)
+
+
+def attention_weights(w, spec, prefix: str) -> None:
     attn = prefix + "self_attn."
+    gated = 2 if spec.family in ZERO_CENTRED else 1
     shapes = {
-        "q_proj": (spec.heads * spec.head_dim, spec.hidden),
+        "q_proj": (gated * spec.heads * spec.head_dim, spec.hidden),
         "k_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
         "v_proj": (spec.kv_heads * spec.head_dim, spec.hidden),
         "o_proj": (spec.hidden, spec.heads * spec.head_dim),
     }
-    if spec.family != "flex_olmo":
-        w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, 1.0)
     for name, (rows, cols) in shapes.items():
         w.linear(attn + name, rows, cols)
         has_bias = spec.attention_bias and (spec.family != "glm4_moe" or name != "o_proj")
         if has_bias or (spec.family == "qwen2_moe" and name != "o_proj"):
             w.normal(attn + name + ".bias", (rows,), 0.3)
-    if spec.qk_norm and spec.family in ("qwen3_moe", "olmoe", "glm4_moe", "dots1", "flex_olmo"):
+    if spec.qk_norm and spec.family in ("qwen3_moe", "olmoe", "glm4_moe", "dots1", "flex_olmo", *ZERO_CENTRED):
         whole = spec.family in ("olmoe", "flex_olmo")
-        w.normal(attn + "q_norm.weight", (shapes["q_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
-        w.normal(attn + "k_norm.weight", (shapes["k_proj"][0] if whole else spec.head_dim,), 0.3, 1.2)
+        mean = 0.2 if spec.family in ZERO_CENTRED else 1.2
+        w.normal(attn + "q_norm.weight", (shapes["q_proj"][0] if whole else spec.head_dim,), 0.3, mean)
+        w.normal(attn + "k_norm.weight", (shapes["k_proj"][0] if whole else spec.head_dim,), 0.3, mean)
+
+
+def layer_weights(w, spec, prefix: str, n: int) -> None:
+    """The tensors of one layer. Scales keep the residual stream near 1 and the router logits spread."""
+    one = 0.0 if spec.family in ZERO_CENTRED else 1.0
+    if spec.family != "flex_olmo":
+        w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, one)
+    keys = config_json(spec, [0, 0])
+    keys = keys.get("text_config", keys)
+    if "full_attention_interval" in keys and (n + 1) % keys["full_attention_interval"] != 0:
+        delta_net_weights(w, prefix + "linear_attn.", spec.hidden, keys)
+    else:
+        attention_weights(w, spec, prefix)
     if spec.family == "flex_olmo":  # norms of what attention and MLP give
         w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, 0.5)
         w.normal(prefix + "post_feedforward_layernorm.weight", (spec.hidden,), 0.2, 0.5)
     else:
-        w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, 1.0)
+        w.normal(prefix + "post_attention_layernorm.weight", (spec.hidden,), 0.2, one)
+    if spec.family == "gpt_oss":
+        gpt_oss_weights(w, spec, prefix)
+        return
     mlp = prefix + ("block_sparse_moe." if spec.family == "mixtral" else "mlp.")
     if not spec.is_moe(n):
         mlp_weights(w, spec, mlp, spec.inter)
@@ -178,9 +300,21 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
         mlp_weights(w, spec, f"{mlp}experts.{e}.", spec.moe_inter)
     if spec.family in SIGMOID_ROUTERS:
         mlp_weights(w, spec, mlp + "shared_experts.", spec.shared_inter)
-    if spec.family == "qwen2_moe":
+    if spec.family in GATED_SHARED:
         mlp_weights(w, spec, mlp + "shared_expert.", spec.shared_inter)
         w.linear(mlp + "shared_expert_gate", 1, spec.hidden, 2.0)
+
+
+def gpt_oss_weights(w, spec, prefix: str) -> None:
+    """Sinks, and experts as the class has them: all in one tensor, transposed, gate and up by turns."""
+    mlp, inner = prefix + "mlp.", spec.moe_inter
+    w.normal(prefix + "self_attn.sinks", (spec.heads,), 3.0, 1.0)
+    w.linear(mlp + "router", spec.experts, spec.hidden, 2.0)
+    w.normal(mlp + "router.bias", (spec.experts,), 0.5)
+    w.normal(mlp + "experts.gate_up_proj", (spec.experts, spec.hidden, 2 * inner), 1.5 / spec.hidden**0.5)
+    w.normal(mlp + "experts.gate_up_proj_bias", (spec.experts, 2 * inner), 0.3)
+    w.normal(mlp + "experts.down_proj", (spec.experts, inner, spec.hidden), 0.7 / inner**0.5)
+    w.normal(mlp + "experts.down_proj_bias", (spec.experts, spec.hidden), 0.3)
 
 
 def mlp_weights(w, spec, prefix: str, inter: int) -> None:

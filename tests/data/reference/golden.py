@@ -28,6 +28,7 @@ class MoeCall:
     output: torch.Tensor  # [T, hidden]
     keys: torch.Tensor = None  # [T, experts] what experts are selected by
     scores: torch.Tensor = None  # [T, experts] what weights are made of
+    of_chosen: bool = False  # scores are logits, and weights their softmax over the chosen
 
 
 class Recorder:
@@ -53,7 +54,8 @@ class Recorder:
             self.first_token[n] = out[1][0, :, :, 0].mean(0).clone()  # eager: [1, heads, T, keys]
 
         self.handles.append(layer.register_forward_hook(keep_hidden))
-        self.handles.append(layer.self_attn.register_forward_hook(keep_attention))
+        if hasattr(layer, "self_attn"):
+            self.handles.append(layer.self_attn.register_forward_hook(keep_attention))
         if not hasattr(layer.mlp, "experts"):
             return
 
@@ -65,7 +67,8 @@ class Recorder:
             if module.num_experts in out[2]:  # "no expert" under a policy: the policy has its own order
                 order = torch.arange(out[2].shape[-1]).expand_as(out[2])
             self.calls[n] = MoeCall(args[0].reshape(-1, args[0].shape[-1]).clone(), out[0].clone(),
-                                    out[1].gather(1, order), out[2].gather(1, order), None, keys, scores)
+                                    out[1].gather(1, order), out[2].gather(1, order), None, keys, scores,
+                                    weighs_chosen(module))
 
         def keep_shared(module, args, out):
             self.shared[n] = out.reshape(-1, out.shape[-1]).clone()
@@ -73,7 +76,7 @@ class Recorder:
         def keep_output(module, args, out):
             self.calls[n].output = out.clone()
 
-        self.handles.append(layer.mlp.gate.register_forward_hook(keep_router))
+        self.handles.append(router_of(layer.mlp).register_forward_hook(keep_router))
         self.handles.append(layer.mlp.experts.register_forward_hook(keep_output))
         if shared_expert(layer.mlp) is not None:
             self.handles.append(shared_expert(layer.mlp).down_proj.register_forward_hook(keep_shared))
@@ -92,13 +95,23 @@ def shared_expert(mlp):
     return getattr(mlp, "shared_expert", None) or getattr(mlp, "shared_experts", None)
 
 
+def router_of(mlp):
+    """The module by any of its names."""
+    return mlp.router if hasattr(mlp, "router") else mlp.gate
+
+
+def weighs_chosen(gate) -> bool:
+    """Whether weights are a softmax of the chosen logits alone."""
+    return type(gate).__name__ == "GptOssTopKRouter"
+
+
 def selection(gate, logits) -> tuple:
     """(what a router selects by, what its weights are made of): logits and their softmax, or under a sigmoid
     scores with their correction within the best groups, and the scores. Logits of -inf mask their expert: no
-    correction brings it back, and it does not count for its group."""
+    correction brings it back, and it does not count for its group. Of a softmax of the chosen both are logits."""
     bias = getattr(gate, "e_score_correction_bias", None)
     if bias is None:
-        return logits.clone(), torch.softmax(logits, dim=-1)
+        return logits.clone(), logits.clone() if weighs_chosen(gate) else torch.softmax(logits, dim=-1)
     scores = logits.sigmoid()
     keys = (scores + bias).masked_fill(logits == -float("inf"), -float("inf"))
     if gate.num_group > 1:
@@ -114,14 +127,22 @@ def selection(gate, logits) -> tuple:
     return keys, scores
 
 
+def expert_output(experts, e: int, x: torch.Tensor) -> torch.Tensor:
+    """f_e(x), before the combine weight."""
+    if hasattr(experts, "gate_up_proj_bias"):  # GptOss: transposed
+        inner = experts._apply_gate(x @ experts.gate_up_proj[e] + experts.gate_up_proj_bias[e])
+        return inner @ experts.down_proj[e] + experts.down_proj_bias[e]
+    gate, up = F.linear(x, experts.gate_up_proj[e]).chunk(2, dim=-1)
+    return F.linear(F.silu(gate) * up, experts.down_proj[e])
+
+
 def slot_outputs(experts, call: MoeCall) -> torch.Tensor:
     """f_e of every slot [T, slots, hidden], before the combine weight; zeros for no expert."""
     slots = torch.zeros(*call.ids.shape, call.inputs.shape[-1])
     with torch.no_grad():
         for e in range(experts.num_experts):
             token, slot = torch.where(call.ids == e)
-            gate, up = F.linear(call.inputs[token], experts.gate_up_proj[e]).chunk(2, dim=-1)
-            slots[token, slot] = F.linear(F.silu(gate) * up, experts.down_proj[e])
+            slots[token, slot] = expert_output(experts, e, call.inputs[token])
     combined = (slots * call.weights[..., None]).sum(1)
     scale = call.output.abs().max().clamp(min=1e-6)
     assert (combined - call.output).abs().max() <= 1e-5 * scale, "slot outputs disagree with the block"
@@ -164,14 +185,15 @@ def i32(values) -> torch.Tensor:
 def moe_tensors(n: int, call: MoeCall, slots: torch.Tensor) -> dict:
     magnitude, channel = slots.abs().max(dim=-1)
     softmax = torch.equal(call.keys, call.router_logits)
-    shares = call.scores if softmax else call.scores / call.scores.sum(-1, keepdim=True)
+    shares = torch.softmax(call.router_logits, dim=-1) if softmax else call.scores / call.scores.sum(-1, keepdim=True)
     logs = torch.log_softmax(call.router_logits, dim=-1) if softmax else shares.log()
     entropy = -(shares * logs).sum(-1)
+    chosen = call.scores.gather(1, call.ids)
     return {
         f"layer.{n}.router_logits": call.router_logits,
         f"layer.{n}.router_entropy": entropy,
         f"layer.{n}.topk_ids": i32(call.ids),
-        f"layer.{n}.topk_probs": call.scores.gather(1, call.ids),
+        f"layer.{n}.topk_probs": chosen.softmax(-1) if call.of_chosen else chosen,
         f"layer.{n}.topk_weights": call.weights,
         f"layer.{n}.expert_norm": slots.norm(dim=-1),
         f"layer.{n}.expert_max": magnitude,
@@ -204,7 +226,8 @@ def golden(model, ids: list, top_k: int) -> tuple:
         tensors[f"layer.{n}.hidden"] = hidden[at]
         tensors[f"layer.{n}.hidden_max"] = magnitude
         tensors[f"layer.{n}.hidden_max_channel"] = i32(channel)
-        tensors[f"layer.{n}.first_token_attention"] = recorder.first_token[n]
+        nothing = torch.full((len(ids),), float("nan"))  # of a layer that is no attention
+        tensors[f"layer.{n}.first_token_attention"] = recorder.first_token.get(n, nothing)
         if n not in recorder.calls:
             continue
         call = recorder.calls[n]

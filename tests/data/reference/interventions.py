@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from reference.golden import MIN_ROUTER_GAP, MIN_SELECTION_GAP, NearTie, Recorder, i32, selection
+from reference.golden import (MIN_ROUTER_GAP, MIN_SELECTION_GAP, NearTie, Recorder, i32, router_of, selection,
+                              weighs_chosen)
 
 MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "glm4_moe", "glm4_moe_groups",
-          "dots1", "flex_olmo")
+          "dots1", "flex_olmo", "gpt_oss", "qwen3_next")
 INF = float("inf")
 
 
@@ -61,15 +62,17 @@ def add_edit(layer: LayerPolicy, edit: dict) -> None:
 
 
 class PolicyRouter:
-    """Stands in for the forward of a router: a softmax of all experts, or sigmoids with a correction bias and
-    groups. Keeps what it decided in `seen`."""
+    """Stands in for the forward of a router: a softmax of all experts or of the chosen, or sigmoids with a
+    correction bias and groups. Keeps what it decided in `seen`."""
 
     def __init__(self, gate, policy: LayerPolicy):
         self.gate, self.policy, self.seen = gate, policy, {}
         self.sigmoid = hasattr(gate, "e_score_correction_bias")
+        self.of_chosen = weighs_chosen(gate)
 
     def __call__(self, hidden_states):
-        logits = F.linear(hidden_states.reshape(-1, self.gate.hidden_dim), self.gate.weight)
+        logits = F.linear(hidden_states.reshape(-1, self.gate.hidden_dim), self.gate.weight,
+                          getattr(self.gate, "bias", None))
         edited = logits.clone()
         for expert, value in self.policy.bias.items():
             edited[:, expert] += value
@@ -84,7 +87,8 @@ class PolicyRouter:
         target[~ran] = none
         self.seen = {"router_logits": logits, "topk_ids": ids.masked_fill(~keep, -1), "topk_probs": chosen,
                      **merged(target, weights, none)}
-        return logits, weights, target
+        # GptOssExperts knows no such id; the weight is 0 there.
+        return logits, weights, target.masked_fill(target == none, 0) if self.of_chosen else target
 
     def select(self, keys, scores):
         """(ids, their scores, whether there is an expert) of the top-k by key; forced experts come first with
@@ -100,7 +104,10 @@ class PolicyRouter:
             raise NearTie("router gap under a policy")
         ids = order.indices[:, : self.policy.top_k]
         there = order.values[:, : self.policy.top_k] > -INF
-        return ids, scores.gather(1, ids).masked_fill(~there, 0.0), there
+        chosen = scores.gather(1, ids)
+        if self.of_chosen:
+            chosen = chosen.masked_fill(~there, -INF).softmax(-1)
+        return ids, chosen.masked_fill(~there, 0.0), there
 
     def top_p_keep(self, ids, chosen):
         """Up to and including the first slot whose cumulative score is above p, sigmoids as shares of their sum;
@@ -157,18 +164,20 @@ def in_force(model, policy: dict):
     routers, saved = {}, []
     for n, layer_policy in collect(policy, moe, model.config.num_experts_per_tok).items():
         block = layers[n].mlp
-        routers[n] = block.gate.forward = PolicyRouter(block.gate, layer_policy)
+        routers[n] = router_of(block).forward = PolicyRouter(router_of(block), layer_policy)
+        outputs = [block.experts.down_proj, getattr(block.experts, "down_proj_bias", None)]
         for expert in layer_policy.zero:
-            saved.append((block.experts, expert, block.experts.down_proj.data[expert].clone()))
-            block.experts.down_proj.data[expert] = 0.0
+            for weights in (w.data for w in outputs if w is not None):
+                saved.append((weights, expert, weights[expert].clone()))
+                weights[expert] = 0.0
     try:
         with torch.no_grad():
             yield routers
     finally:
-        for experts, expert, weight in saved:
-            experts.down_proj.data[expert] = weight
+        for weights, expert, weight in saved:
+            weights[expert] = weight
         for n in routers:
-            del layers[n].mlp.gate.forward
+            del router_of(layers[n].mlp).forward
 
 
 def run_policy(model, policy: dict, ids: list) -> dict:

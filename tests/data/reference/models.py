@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, FineGrainedFP8Config, GenerationConfig
+from transformers import AutoModelForCausalLM, FineGrainedFP8Config, GenerationConfig, Mxfp4Config
 
-from reference import families, fp8
+from reference import families, fp8, mxfp4
 
 TORCH_DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,6 +28,7 @@ class Spec:
     dtype: str = "float32"
     dtype_key: str = "torch_dtype"
     fp8: bool = False  # the projections of attention and experts, in blocks
+    mxfp4: bool = False  # the experts of gpt-oss
     vocab: int = 256
     tokenizer: str = ""
     hidden: int = 32
@@ -83,18 +84,21 @@ def random_weights(spec: Spec, seed: int) -> dict:
     w.normal("model.embed_tokens.weight", (spec.vocab, spec.hidden), embed_std)
     for n in range(spec.layers):
         families.layer_weights(w, spec, f"model.layers.{n}.", n)
-    w.normal("model.norm.weight", (spec.hidden,), 0.2, 1.0)
+    w.normal("model.norm.weight", (spec.hidden,), 0.2, 0.0 if spec.family in families.ZERO_CENTRED else 1.0)
     if not spec.tied or spec.own_head:
         w.linear("lm_head", spec.vocab, spec.hidden, 2.0)
     return w.tensors
 
 
 def load_reference(folder: Path):
-    """The reference: f32, plain attention, plain expert loop; FP8 weights widened, activations as they are."""
-    quantised = "quantization_config" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    """The reference: f32, plain attention, plain expert loop; quantised weights widened, activations as they
+    are."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    method = config.get("quantization_config", {}).get("quant_method")
+    widen = {"fp8": FineGrainedFP8Config, "mxfp4": Mxfp4Config}
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager",
-        **({"quantization_config": FineGrainedFP8Config(dequantize=True)} if quantised else {})
+        **({"quantization_config": widen[method](dequantize=True)} if method else {})
     )
     return model.eval()
 
@@ -126,8 +130,12 @@ def write_model(spec: Spec, seed: int, folder: Path, eos: list, tokenizers: Path
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     config, tensors = families.config_json(spec, eos), random_weights(spec, seed)
+    if spec.family in families.MULTIMODAL:
+        tensors = families.as_multimodal(tensors, spec)
     if spec.fp8:
         config, tensors = config | fp8.CONFIG, fp8.quantised(tensors)
+    if spec.mxfp4:
+        config, tensors = config | mxfp4.CONFIG, mxfp4.quantised(tensors)
     write_json(folder / "config.json", config)
     write_weights(folder, tensors, 3 if spec.layout == "sharded" else 1)
     if spec.layout.startswith("v5_"):

@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 
+#include "engine/backend/activation.h"
 #include "engine/cpu/can_run.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/memory_plan.h"
@@ -76,10 +77,13 @@ TEST(ReferenceMath, AProductTakesRowsOfWeightsOfEveryType) {
 }
 
 TEST(ReferenceMath, Activations) {
-  EXPECT_FLOAT_EQ(cpu::activate(Activation::silu, 1), 0.7310586f);
-  EXPECT_FLOAT_EQ(cpu::activate(Activation::relu_squared, 3), 9);
-  EXPECT_FLOAT_EQ(cpu::activate(Activation::relu_squared, -3), 0);
-  EXPECT_THAT(cpu::activate(Activation::gelu_tanh, 1), FloatNear(0.841192f, 1e-6f));
+  const auto activated = [](Activation activation, float x) {
+    return rules::activation_of({.activation = activation}, x);
+  };
+  EXPECT_FLOAT_EQ(activated(Activation::silu, 1), 0.7310586f);
+  EXPECT_FLOAT_EQ(activated(Activation::relu_squared, 3), 9);
+  EXPECT_FLOAT_EQ(activated(Activation::relu_squared, -3), 0);
+  EXPECT_THAT(activated(Activation::gelu_tanh, 1), FloatNear(0.841192f, 1e-6f));
 }
 
 TEST(ReferenceMath, AQuarterTurnSwapsThePairsOfAHead) {
@@ -181,30 +185,37 @@ TEST(CanRun, TheFastPathRunsEveryRuleOfRoutingAndSharedExperts) {
   EXPECT_TRUE(cpu::can_run(config));
 }
 
+TEST(CanRun, TheFastPathRunsWhatGptOssHas) {
+  ModelConfig config = testing::tiny_config();
+  LayerSpec& layer = config.layers[1];
+  layer.attention.window = 8;
+  layer.attention.sinks = true;
+  layer.router.bias = true;
+  layer.expert.clamp = 7;
+  layer.expert.alpha = 1.702f;
+  layer.expert.up_offset = 1;
+  layer.expert.biases = true;
+  EXPECT_TRUE(cpu::can_run(config));
+}
+
 TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
   struct Case {
     std::function<void(LayerSpec&)> change;
     const char* reason;
   };
   const Case cases[] = {
-      {[](LayerSpec& l) { l.attention.window = 8; }, "no sliding windows (layer 1)"},
       {[](LayerSpec& l) { l.attention.soft_cap = 30; }, "no soft-capped attention (layer 1)"},
-      {[](LayerSpec& l) { l.attention.sinks = true; }, "no attention sinks (layer 1)"},
-      {[](LayerSpec& l) { l.attention.gate = 4; }, "no gated attention (layer 1)"},
       {[](LayerSpec& l) { l.attention.rotary.interleaved = true; }, "no interleaved rotary"},
       {[](LayerSpec& l) { l.norm.kind = NormSpec::Kind::layer; }, "no LayerNorm (layer 1)"},
       {[](LayerSpec& l) { l.norm_after = true; }, "no norms after attention and MLP"},
       {[](LayerSpec& l) { l.norm_before = false; }, "no norms after attention and MLP"},
       {[](LayerSpec& l) { l.dense.width = 8; }, "no dense MLPs beside experts"},
-      {[](LayerSpec& l) { l.router.bias = true; }, "no biases of routers"},
       {[](LayerSpec& l) { l.router.weighs_input = true; }, "no weighted inputs of experts"},
       {[](LayerSpec& l) { l.router.input_norm = true; }, "no norms of routers"},
       {[](LayerSpec& l) { l.expert.activation = Activation::relu_squared; },
        "no activations other than SiLU"},
       {[](LayerSpec& l) { l.shared = {.width = 8, .gated = false}; }, "no MLPs without a gate"},
       {[](LayerSpec& l) { l.expert.gated = false; }, "no MLPs without a gate"},
-      {[](LayerSpec& l) { l.expert.clamp = 7; }, "no clamped activations"},
-      {[](LayerSpec& l) { l.expert.biases = true; }, "no biases of MLPs"},
   };
   for (const Case& one : cases) {
     ModelConfig config = testing::tiny_config();
@@ -218,15 +229,15 @@ TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
 
 TEST(CanRun, WhatTheFastPathCannotRunTheReferenceDoesAndSaysSo) {
   ModelConfig config = testing::tiny_config();
-  config.layers[1].attention.window = 3;
+  config.layers[1].attention.soft_cap = 3;
   const auto model = testing::random_model(config, FormatId::f32);
   const auto backend = make_cpu_backend(model, small_options(), "there is no GPU");
   ASSERT_TRUE(backend) << backend.error().message;
   EXPECT_EQ((*backend)->description(), "CPU reference f32 (1 thread)");
   EXPECT_EQ((*backend)->info().reason,
-            "there is no GPU; the fast path of the CPU has no sliding windows (layer 1)");
+            "there is no GPU; the fast path of the CPU has no soft-capped attention (layer 1)");
   const MemoryPlan plan = cpu::plan_memory(*model, small_options());
-  EXPECT_EQ(plan.plain_because, "the fast path of the CPU has no sliding windows (layer 1)");
+  EXPECT_EQ(plan.plain_because, "the fast path of the CPU has no soft-capped attention (layer 1)");
   EXPECT_EQ((*backend)->info().memory.kv_cache, plan.kv_cache);
   BackendOptions bf16 = small_options();
   bf16.math = MathMode::bf16;

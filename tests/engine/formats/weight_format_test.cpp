@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/formats/f8.h"
+#include "engine/formats/mxfp4.h"
 #include "tests/support/stored_weights.h"
 
 namespace expertscope {
@@ -27,13 +28,13 @@ TEST(BlockSize, CountsBytesOfWholeBlocksAlone) {
 
 TEST(WeightFormat, IsFoundByItsNameAndItsId) {
   for (const FormatId id :
-       {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0, FormatId::f8_e4m3}) {
+       {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0, FormatId::f8_e4m3, FormatId::mxfp4}) {
     const WeightFormat& format = weight_format(id);
     EXPECT_EQ(format.id, id);
     EXPECT_EQ(find_weight_format(format.name), &format);
   }
   EXPECT_EQ(find_weight_format("Q4_0"), nullptr);
-  EXPECT_EQ(weight_format_names(), "F32, F16, BF16, Q8_0, F8_E4M3");
+  EXPECT_EQ(weight_format_names(), "F32, F16, BF16, Q8_0, F8_E4M3, MXFP4");
 }
 
 TEST(WeightFormat, DequantisesPiecesOfARow) {
@@ -74,6 +75,34 @@ TEST(E8m0, IsAPowerOfTwo) {
   EXPECT_EQ(e8m0_to_f32(0), std::ldexp(1.0f, -127));
   EXPECT_EQ(e8m0_to_f32(254), std::ldexp(1.0f, 127));
   EXPECT_TRUE(std::isnan(e8m0_to_f32(255)));
+}
+
+TEST(E2m1, IsWhatItsBitsSay) {
+  for (unsigned bits = 0; bits < 16; ++bits) {
+    const auto exponent = static_cast<int>(bits >> 1 & 3);
+    const auto fraction = static_cast<float>(bits & 1) / 2;
+    const float magnitude = exponent == 0 ? fraction : std::ldexp(1 + fraction, exponent - 1);
+    const float value = e2m1_to_f32(static_cast<std::uint8_t>(bits));
+    EXPECT_EQ(value, bits < 8 ? magnitude : -magnitude) << bits;
+    EXPECT_EQ(std::signbit(value), bits >= 8) << bits;
+  }
+}
+
+TEST(Mxfp4, AScaleReaches32ColumnsAndTheLowerHalfOfAByteComesFirst) {
+  std::vector<std::uint8_t> bytes(48, 0x72);  // 1, 6
+  const std::uint8_t scales[] = {127, 128, 0};
+  std::vector<float> row(96), piece(32);
+  const WeightRow stored{bytes.data(), scales};
+  const WeightFormat& format = weight_format(FormatId::mxfp4);
+  format.dequantise(stored, 0, 96, row.data());
+  format.dequantise(stored, 32, 32, piece.data());
+  EXPECT_EQ(row[0], 1);
+  EXPECT_EQ(row[1], 6);
+  EXPECT_EQ(row[31], 6);
+  EXPECT_EQ(row[32], 2);
+  EXPECT_EQ(row[33], 12);
+  EXPECT_EQ(row[65], std::ldexp(6.0f, -127)) << "below the normal numbers";
+  EXPECT_EQ(piece, std::vector<float>(row.begin() + 32, row.begin() + 64));
 }
 
 TEST(F8, AScaleReaches128Columns) {

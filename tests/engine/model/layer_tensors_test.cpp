@@ -221,5 +221,47 @@ TEST(LayerTensors, WhatTheFamilyHasNoNameForIsRefused) {
   EXPECT_THAT(ok.error().message, HasSubstr("config.json asks for a tensor [6] that Full has no name for"));
 }
 
+/// What the layer asks for of a DeltaNet, by where it is kept: rows x cols, or rows of a vector.
+std::map<std::string, Shape> delta_sizes(bool grouped) {
+  LayerSpec layer;
+  layer.mixer = MixerKind::linear_attention;
+  layer.delta_net = {.key_heads = 2, .value_heads = 4, .key_dim = 3, .value_dim = 5, .taps = 6};
+  layer.delta_net.grouped = grouped;
+  TensorNames names;
+  names.input_layernorm = "input";
+  names.post_attention_layernorm = "post";
+  names.delta_qkvz = "qkvz";
+  names.delta_ba = "ba";
+  names.delta_qkv = "qkv";
+  names.delta_z = "z";
+  names.delta_b = "b";
+  names.delta_a = "a";
+  names.delta_conv = "conv";
+  names.delta_dt_bias = "dt_bias";
+  names.delta_a_log = "a_log";
+  names.delta_norm = "norm";
+  names.delta_out = "out";
+  std::map<std::string, Shape> sizes;
+  for (const LayerTensor& tensor : layer_tensors())
+    if (const TensorSize size = tensor.size(layer, kHidden); size.rows > 0)
+      sizes[names.*tensor.name] = {size.rows, size.cols};
+  return sizes;
+}
+
+TEST(LayerTensors, ADeltaNetAsksForOneOfItsTwoLayouts) {
+  const std::map<std::string, Shape> both = {{"input", {8, 0}}, {"post", {8, 0}},    {"conv", {32, 6}},
+                                             {"norm", {5, 0}},  {"dt_bias", {4, 0}}, {"a_log", {4, 0}},
+                                             {"out", {8, 20}}};
+  auto grouped = both;
+  grouped["qkvz"] = {52, 8};
+  grouped["ba"] = {8, 8};
+  EXPECT_EQ(delta_sizes(true), grouped);
+  auto apart = both;
+  apart["qkv"] = {32, 8};
+  apart["z"] = {20, 8};
+  apart["b"] = apart["a"] = {4, 8};
+  EXPECT_EQ(delta_sizes(false), apart);
+}
+
 }  // namespace
 }  // namespace expertscope

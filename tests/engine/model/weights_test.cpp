@@ -38,6 +38,21 @@ TEST(Matrix, SlicesAndDequantisesWithItsPlaneOfScales) {
   }
 }
 
+TEST(Matrix, EverySecondRowIsAMatrixToo) {
+  std::vector<std::uint8_t> data, scales;
+  const Matrix all = testing::random_mxfp4(12, 64, 1, 7, data, scales);
+  const Matrix odd = all.every(2, 5, 3);
+  EXPECT_EQ(odd.rows, 3);
+  std::vector<float> row(64), same(64);
+  for (std::int64_t r = 0; r < 3; ++r) {
+    odd.dequantise(r, 0, 64, row.data());
+    all.dequantise(5 + 2 * r, 0, 64, same.data());
+    EXPECT_EQ(row, same);
+    odd.slice(r, 1).dequantise(0, 0, 64, row.data());
+    EXPECT_EQ(row, same);
+  }
+}
+
 /// What binding the ends of a tied model of width 64 says of an embedding that claims so many bytes.
 std::string bind_embedding(const std::string& format, std::uint64_t bytes) {
   const TensorNames names = llama_tensor_names();

@@ -9,6 +9,7 @@
 
 #include "engine/backend/log_prob.h"
 #include "engine/run/routing_policy.h"
+#include "tests/support/model_folder.h"
 #include "tests/support/random_model.h"
 
 namespace expertscope {
@@ -119,6 +120,18 @@ TEST(Session, TruncateRefusesSequencesAndLengthsThatDoNotExist) {
   EXPECT_THAT(session->truncate(2, 0).error().message, HasSubstr("sequence 2 does not exist"));
   EXPECT_THAT(session->truncate(0, 1).error().message, HasSubstr("has 0 tokens"));
   EXPECT_FALSE(session->truncate(0, -1));
+}
+
+TEST(Session, RecurrentLayersForgetAllOrNothing) {
+  auto opened = Model::open(testing::data_folder() / "models" / "qwen3_next");
+  ASSERT_TRUE(opened) << opened.error().message;
+  auto session = Session::create(*opened, small());
+  ASSERT_TRUE(session) << session.error().message;
+  const auto expected = copy(*(*session)->prefill(0, Ids{1, 2, 3}));
+  EXPECT_THAT((*session)->truncate(0, 2).error().message, HasSubstr("cannot go back from 3 tokens to 2"));
+  EXPECT_TRUE((*session)->truncate(0, 3));
+  EXPECT_TRUE((*session)->truncate(0, 0));
+  EXPECT_EQ(copy(*(*session)->prefill(0, Ids{1, 2, 3})), expected);
 }
 
 TEST(Session, StopsBetweenChunksWhenAskedTo) {

@@ -42,6 +42,35 @@ TEST(ChatTemplate, RendersAsTransformersDoes) {
   }
 }
 
+/// 2026-07-04, 09:05:03, a Saturday.
+std::tm fourth_of_july() {
+  std::tm time{};
+  time.tm_year = 126;
+  time.tm_mon = 6;
+  time.tm_mday = 4;
+  time.tm_wday = 6;
+  time.tm_yday = 184;
+  time.tm_hour = 9;
+  time.tm_min = 5;
+  time.tm_sec = 3;
+  return time;
+}
+
+TEST(ChatTemplate, WritesTheDateAsPythonDoes) {
+  const auto rendered = [](const std::string& source) {
+    const auto chat = ChatTemplate::open(source, {}, {}, fourth_of_july);
+    if (!chat) return chat.error().message;
+    return *(*chat)->render({{"user", "x"}});
+  };
+  EXPECT_EQ(rendered("Current date: {{ strftime_now(\"%Y-%m-%d\") }}"), "Current date: 2026-07-04");
+  EXPECT_EQ(rendered("{{ strftime_now(format='%d %b %Y, %A %H:%M:%S %j %%') }}"),
+            "04 Jul 2026, Saturday 09:05:03 185 %");
+  EXPECT_EQ(rendered("{{ strftime_now('') ~ strftime_now('|') }}"), "|");
+  EXPECT_THAT(rendered("{{ strftime_now() }}"), HasSubstr("strftime_now() needs more arguments"));
+  EXPECT_THAT(rendered("{{ strftime_now(7) }}"), HasSubstr("a format that is no short text"));
+  EXPECT_THAT(rendered("{{ strftime_now('%4000d') }}"), HasSubstr("a format of which nothing comes"));
+}
+
 TEST(ChatTemplate, RendersTheChatsOfTheTestTokenizer) {
   const auto tokenizer = testing::data_folder() / "tokenizers";
   const auto config = Json::parse(testing::read_bytes(tokenizer / "qwen2_like" / "tokenizer_config.json"));
@@ -65,7 +94,7 @@ TEST(ChatTemplate, SaysWhatItDoesNotUnderstand) {
   EXPECT_THAT(reason("{% import 'x' as y %}"), HasSubstr("(line 1: the tag \"import\" is not understood)"));
   EXPECT_THAT(reason("\n\n{{ messages | groupby('role') }}"), HasSubstr("line 3: the filter groupby"));
   EXPECT_THAT(reason("{{ messages[0].content.title() }}"), HasSubstr("the method title()"));
-  EXPECT_THAT(reason("{{ strftime_now('%d') }}"), HasSubstr("the function strftime_now()"));
+  EXPECT_THAT(reason("{{ strftime_then('%d') }}"), HasSubstr("the function strftime_then()"));
   EXPECT_THAT(reason("{% if messages %}"), HasSubstr("a block that does not end"));
   EXPECT_THAT(reason("{{ raise_exception('no chat today') }}"), HasSubstr("no chat today"));
   EXPECT_THAT(reason("{{ 1.5 }}"), HasSubstr("is not understood"));

@@ -86,6 +86,19 @@ struct AmxShape {
   std::int64_t k;
 };
 
+/// Weights that become BF16 on their way into a tile.
+struct WidenedPlainly {
+  static constexpr bool kInPlace = false;
+  const Matrix& w;
+
+  void copy(std::int64_t n, std::int64_t k, std::int64_t width, std::uint16_t* to) const {
+    float values[kTileCols];
+    w.dequantise(n, k, width, values);
+    for (std::int64_t i = 0; i < width; ++i)
+      to[i] = f32_to_bf16(values[i]);
+  }
+};
+
 /// Packs and multiplies as amx.cpp does, on emulated tiles. Values are chosen by the caller.
 class AmxCase {
  public:
@@ -101,7 +114,12 @@ class AmxCase {
   }
   std::vector<float> product(const Matrix& w, std::int64_t n0, std::int64_t n1) {
     std::vector<float> y(static_cast<std::size_t>(shape_.m * shape_.n), 12345.0f);
-    amx_matmul(tiles_, w.data, packed_, n0, n1, y.data(), shape_.n);
+    if (w.format->id == FormatId::bf16) {
+      const StoredTiles<EmulatedTiles> stored{static_cast<const std::uint8_t*>(w.data), shape_.k};
+      amx_matmul(tiles_, stored, packed_, n0, n1, y.data(), shape_.n);
+    } else {
+      amx_matmul(tiles_, WidenedPlainly{w}, packed_, n0, n1, y.data(), shape_.n);
+    }
     EXPECT_FALSE(tiles_.configured());
     return y;
   }
@@ -129,6 +147,19 @@ TEST(AmxTiles, AgreeWithTheScalarKernelsForAwkwardShapes) {
       ASSERT_NEAR(y[static_cast<std::size_t>(i)], expected.value, 1e-6 * expected.magnitude + 1e-30)
           << "M " << shape.m << " N " << shape.n << " K " << shape.k << " at " << i;
     }
+  }
+}
+
+TEST(AmxTiles, WeightsThatAreWidenedHaveTheBitsOfTheSameInBf16) {
+  for (const AmxShape& shape : {AmxShape{8, 16, 32}, {17, 31, 64}, {33, 50, 96}}) {
+    std::vector<std::uint8_t> data, scales;
+    const Matrix w = testing::random_mxfp4(shape.n, shape.k, 2, 9, data, scales);
+    std::vector<std::uint16_t> halves;
+    const Matrix same = testing::as_bf16(w, halves);
+    Numbers numbers(3);
+    const std::vector<float> values = numbers.take(shape.m * shape.k);
+    EXPECT_EQ(AmxCase(shape, values).product(w, 0, shape.n),
+              AmxCase(shape, values).product(same, 0, shape.n));
   }
 }
 

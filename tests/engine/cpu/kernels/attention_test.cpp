@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
+#include <span>
+
 #include "tests/engine/cpu/kernels/kernel_test_support.h"
 
 namespace expertscope::cpu {
@@ -12,10 +15,14 @@ struct Shape {
   int group;
   std::int64_t position;
   std::int64_t tokens;
+  std::int64_t window = 0;
+  bool sinks = false;
 };
 
 class AttentionTest : public ::testing::TestWithParam<CpuLevel> {
  protected:
+  void expect_same_bits_in_chunks(const Shape& whole) const;
+
   const Kernels& kernels_ = kernels_for(GetParam());
 };
 
@@ -30,6 +37,8 @@ struct Case {
         q(numbers.take(s.tokens * s.group * s.head_dim)) {
     for (float& value : q)
       value *= 4;  // so that the softmax is not flat
+    for (int head = 0; s.sinks && head < s.group; ++head)
+      sinks.push_back(head == 1 ? 30.0f : 4 * numbers.next());
   }
 
   AttentionTask task(std::vector<float>& out) const {
@@ -44,6 +53,8 @@ struct Case {
     task.kv_bf16 = k.matrix().format->id == FormatId::bf16;
     task.position = shape.position;
     task.tokens = shape.tokens;
+    task.window = shape.window;
+    task.sinks = sinks.empty() ? nullptr : sinks.data();
     task.scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
     task.out = out.data();
     task.out_stride = task.q_stride;
@@ -59,7 +70,7 @@ struct Case {
     return probed;
   }
 
-  /// Softmax weights of the keys a token sees.
+  /// Softmax weights of the keys up to a token, 0 of those that a window hides.
   std::vector<double> weights(std::int64_t token, int head) const {
     const float* query = q.data() + (token * shape.group + head) * shape.head_dim;
     const std::int64_t keys = shape.position + token + 1;
@@ -69,9 +80,11 @@ struct Case {
       double score = 0;
       for (int d = 0; d < shape.head_dim; ++d)
         score += static_cast<double>(query[d]) * k.at(t, d);
-      weights.push_back(std::exp(score / std::sqrt(shape.head_dim)));
+      const bool hidden = shape.window > 0 && t < keys - shape.window;
+      weights.push_back(hidden ? 0.0 : std::exp(score / std::sqrt(shape.head_dim)));
       total += weights.back();
     }
+    if (shape.sinks) total += std::exp(static_cast<double>(sinks[static_cast<std::size_t>(head)]));
     for (double& weight : weights)
       weight /= total;
     return weights;
@@ -92,12 +105,25 @@ struct Case {
   TestMatrix k;
   TestMatrix v;
   std::vector<float> q;
+  std::vector<float> sinks;
 };
+
+/// With windows shorter and longer than the text, across blocks of keys, and sinks of which one is large.
+const Shape kWindowsAndSinks[] = {
+    {16, 2, 0, 9, 4},         {32, 4, 60, 70, 3},         {32, 1, 200, 3, 64},     {16, 8, 0, 150, 65},
+    {64, 3, 130, 1, 128},     {20, 2, 5, 17, 1},          {16, 2, 0, 30, 500},     {32, 4, 0, 5, 0, true},
+    {64, 2, 0, 130, 0, true}, {32, 8, 100, 40, 17, true}, {600, 2, 20, 4, 9, true}};
+
+std::vector<Shape> with_windows_and_sinks(std::span<const Shape> plain) {
+  std::vector<Shape> all(plain.begin(), plain.end());
+  all.insert(all.end(), std::begin(kWindowsAndSinks), std::end(kWindowsAndSinks));
+  return all;
+}
 
 TEST_P(AttentionTest, AgreesWithDoublePrecision) {
   const Shape shapes[] = {{8, 1, 0, 1},     {32, 4, 0, 5},  {64, 1, 63, 3}, {64, 2, 0, 130},  {80, 3, 60, 9},
                           {128, 8, 200, 1}, {20, 2, 5, 17}, {7, 1, 0, 70},  {128, 1, 511, 2}, {600, 1, 3, 2}};
-  for (const Shape& shape : shapes) {
+  for (const Shape& shape : with_windows_and_sinks(shapes)) {
     for (const FormatId type : {FormatId::f32, FormatId::bf16}) {
       const Case c(shape, type);
       std::vector<float> out(c.q.size());
@@ -117,7 +143,7 @@ TEST_P(AttentionTest, AgreesWithDoublePrecision) {
 
 TEST_P(AttentionTest, TellsTheWeightOfTheFirstPositionAndChangesNoBit) {
   const Shape shapes[] = {{8, 1, 0, 1}, {32, 4, 0, 5}, {64, 2, 0, 130}, {80, 3, 60, 9}, {600, 1, 3, 2}};
-  for (const Shape& shape : shapes) {
+  for (const Shape& shape : with_windows_and_sinks(shapes)) {
     for (const FormatId type : {FormatId::f32, FormatId::bf16}) {
       const Case c(shape, type);
       std::vector<float> off(c.q.size());
@@ -136,8 +162,7 @@ TEST_P(AttentionTest, TellsTheWeightOfTheFirstPositionAndChangesNoBit) {
   }
 }
 
-TEST_P(AttentionTest, ATokenGetsTheSameBitsInEveryChunking) {
-  const Shape whole{64, 2, 0, 150};
+void AttentionTest::expect_same_bits_in_chunks(const Shape& whole) const {
   const Case c(whole, FormatId::f32);
   std::vector<float> together(c.q.size());
   kernels_.attention(c.task(together));
@@ -153,6 +178,11 @@ TEST_P(AttentionTest, ATokenGetsTheSameBitsInEveryChunking) {
     }
     EXPECT_EQ(split, together) << "chunks of " << chunk;
   }
+}
+
+TEST_P(AttentionTest, ATokenGetsTheSameBitsInEveryChunking) {
+  for (const Shape& whole : {Shape{64, 2, 0, 150}, Shape{64, 2, 0, 150, 20, true}, Shape{32, 3, 0, 150, 70}})
+    expect_same_bits_in_chunks(whole);
 }
 
 TEST_P(AttentionTest, NeverReadsKeysOfTheFuture) {

@@ -26,7 +26,15 @@ class FormatTest : public ::testing::TestWithParam<CpuLevel> {
   }
 
   void expect_bits_of_f32(const TestMatrix& w, std::int64_t m, Numbers& numbers) const {
-    const Matrix& matrix = w.matrix();
+    expect_bits_of_f32(w.matrix(), m, numbers);
+  }
+  void expect_bits_of_mxfp4(std::int64_t rows, std::int64_t cols, std::int64_t m, Numbers& numbers) const {
+    std::vector<std::uint8_t> data, scales;
+    for (const std::int64_t step : {1, 2})
+      expect_bits_of_f32(testing::random_mxfp4(rows, cols, step, static_cast<std::uint32_t>(m), data, scales),
+                         m, numbers);
+  }
+  void expect_bits_of_f32(const Matrix& matrix, std::int64_t m, Numbers& numbers) const {
     std::vector<float> widened(static_cast<std::size_t>(matrix.rows * matrix.cols));
     for (std::int64_t n = 0; n < matrix.rows; ++n)
       matrix.dequantise(n, 0, matrix.cols, widened.data() + n * matrix.cols);
@@ -53,6 +61,7 @@ TEST_P(FormatTest, ProductsHaveTheBitsOfTheSameWeightsInF32) {
         expect_bits_of_f32(TestMatrix(numbers.take(n * k), n, k), m, numbers);
         expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 16)), n, k - 16), m, numbers);
         expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 3)), n, k - 3, kF8), m, numbers);
+        expect_bits_of_mxfp4(n, k, m, numbers);
       }
     }
   }
@@ -64,6 +73,7 @@ TEST_P(FormatTest, ManyTokensAndWideRowsCrossTheCacheBlocks) {
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080, FormatId::q8_0, 3), m, numbers);
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080), m, numbers);
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080, kF8), m, numbers);
+    expect_bits_of_mxfp4(75, 2080, m, numbers);
   }
 }
 
@@ -94,17 +104,68 @@ TEST_P(FormatTest, EveryE4m3NumberIsWidenedAsItIs) {
   }
 }
 
+TEST_P(FormatTest, Mxfp4TimesRoundedActivationsHasTheBitsOfTheSameWeightsInBf16) {
+  for (const std::int64_t m : {1, 2, 3, 4, 7, 33, 100}) {
+    for (const std::int64_t n : {1, 5, 8, 19, 75}) {
+      for (const std::int64_t k : {32, 96, 2080}) {
+        std::vector<std::uint8_t> data, scales;
+        const Matrix w =
+            testing::random_mxfp4(n, k, 1 + k / 32 % 2, static_cast<std::uint32_t>(m), data, scales);
+        std::vector<std::uint16_t> halves;
+        const Matrix same = testing::as_bf16(w, halves);
+        Numbers numbers(static_cast<std::uint32_t>(m * 1000 + n));
+        const TestActivations x(kernels_, Arithmetic::bf16, numbers.take(m * k), m, k);
+        ASSERT_EQ(product(w, x, n / 3, n), product(same, x, n / 3, n)) << m << " " << n << " " << k;
+      }
+    }
+  }
+}
+
+TEST_P(FormatTest, EveryScaleOfMxfp4TimesRoundedActivationsIsThatOfBf16) {
+  std::vector<std::uint8_t> numbers(16, 0x75);  // 3, 6
+  const TestActivations one(kernels_, Arithmetic::bf16, std::vector<float>(32, 1.0f), 1, 32);
+  for (int bits = 0; bits < 256; ++bits) {
+    const auto scale = static_cast<std::uint8_t>(bits);
+    const Matrix w{numbers.data(), &weight_format(FormatId::mxfp4), 1, 32, &scale};
+    std::vector<std::uint16_t> halves;
+    const std::vector<float> here = product(w, one, 0, 1);
+    const std::vector<float> same = product(testing::as_bf16(w, halves), one, 0, 1);
+    EXPECT_TRUE(here == same || (std::isnan(here[0]) && std::isnan(same[0]))) << bits;
+  }
+}
+
+TEST_P(FormatTest, EveryScaleOfMxfp4IsThePowerItStandsFor) {
+  std::vector<std::uint8_t> numbers(16);
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    numbers[i] = static_cast<std::uint8_t>(i << 4 | (15 - i));
+  for (int bits = 0; bits < 256; ++bits) {
+    const auto scale = static_cast<std::uint8_t>(bits);
+    const Matrix w{numbers.data(), &weight_format(FormatId::mxfp4), 1, 32, &scale};
+    std::vector<float> fast(32), plain(32);
+    kernels_.dequantise(w, 0, 0, 32, fast.data());
+    w.dequantise(0, 0, 32, plain.data());
+    for (std::size_t i = 0; i < 32; ++i)
+      EXPECT_TRUE(fast[i] == plain[i] || (bits == 255 && std::isnan(fast[i]))) << bits << " " << i;
+  }
+}
+
 TEST_P(FormatTest, NeverReadsPastTheEndOfAMappedFile) {
   const LastPage page;
   for (const std::int64_t cols : {32, 96}) {
     for (const std::int64_t rows : {1, 3, 9, 20}) {
       Matrix w{nullptr, &weight_format(FormatId::q8_0), rows, cols};
       w.data = page.end() - static_cast<std::size_t>(rows) * w.row_bytes();  // zeros
+      const LastPage scales;
+      Matrix mxfp4{nullptr, &weight_format(FormatId::mxfp4), rows, cols};
+      mxfp4.data = page.end() - static_cast<std::size_t>(rows) * mxfp4.row_bytes();
+      mxfp4.scales = scales.end() - static_cast<std::size_t>(rows) * mxfp4.scale_row_bytes();
       for (const std::int64_t m : {1, 5, 40}) {
         const TestActivations x(kernels_, Arithmetic::f32,
                                 std::vector<float>(static_cast<std::size_t>(m * cols), 1.0f), m, cols);
-        const std::vector<float> y = product(w, x, 0, rows);
-        EXPECT_EQ(std::count(y.begin(), y.end(), 0.0f), m * rows);
+        for (const Matrix& zeros : {w, mxfp4}) {
+          const std::vector<float> y = product(zeros, x, 0, rows);
+          EXPECT_EQ(std::count(y.begin(), y.end(), 0.0f), m * rows);
+        }
       }
     }
   }

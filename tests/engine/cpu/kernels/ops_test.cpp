@@ -90,7 +90,7 @@ TEST_P(OpsTest, RopeRotatesPairsHalfAHeadApart) {
   }
 }
 
-TEST_P(OpsTest, SiluMul) {
+TEST_P(OpsTest, Swiglu) {
   std::vector<float> gate = {0.0f,   1.0f,    -1.0f, 20.0f,  -20.0f,    88.0f, -88.0f,
                              200.0f, -200.0f, 1e30f, -1e30f, kInfinity, kNan};
   Numbers numbers(6);
@@ -98,7 +98,7 @@ TEST_P(OpsTest, SiluMul) {
     gate.push_back(numbers.next() * 10);
   const std::vector<float> up(gate.size(), -1.5f);
   std::vector<float> out = gate;
-  kernels_.silu_mul(out.data(), up.data(), static_cast<std::int64_t>(out.size()), out.data());
+  kernels_.swiglu({}, out.data(), up.data(), static_cast<std::int64_t>(out.size()), out.data());
   for (std::size_t i = 0; i < gate.size(); ++i) {
     const double g = static_cast<double>(gate[i]);
     const double expected = g / (1 + std::exp(-g)) * -1.5;
@@ -112,6 +112,28 @@ TEST_P(OpsTest, SiluMul) {
   }
 }
 
+TEST_P(OpsTest, SwigluWithinALimitAndWithASlopeAndAnOffset) {
+  const MlpSpec mlp{.alpha = 1.702f, .clamp = 7.0f, .up_offset = 1.0f};
+  std::vector<float> gate, up, out;
+  for (const float g : {0.5f, 6.9f, 7.0f, 7.1f, 1e30f, kInfinity, -3.0f, -80.0f, kNan})
+    for (const float u : {0.25f, 8.0f, -8.0f, kInfinity, -kInfinity, kNan}) {
+      gate.push_back(g);
+      up.push_back(u);
+    }
+  out.resize(gate.size());
+  kernels_.swiglu(mlp, gate.data(), up.data(), static_cast<std::int64_t>(out.size()), out.data());
+  for (std::size_t i = 0; i < gate.size(); ++i) {
+    const double g = std::min(static_cast<double>(gate[i]), 7.0);
+    const double u = std::clamp(static_cast<double>(up[i]), -7.0, 7.0);
+    const double expected = g / (1 + std::exp(static_cast<double>(-1.702f) * g)) * (u + 1);
+    if (std::isnan(gate[i]) || std::isnan(up[i])) {
+      EXPECT_TRUE(std::isnan(out[i])) << gate[i] << " " << up[i];
+    } else {
+      EXPECT_NEAR(out[i], expected, 2e-6 * std::fabs(expected) + 1e-35) << gate[i] << " " << up[i];
+    }
+  }
+}
+
 TEST_P(OpsTest, AxpyAddsAMultiple) {
   Numbers numbers(8);
   for (const std::int64_t n : kLengths) {
@@ -121,6 +143,62 @@ TEST_P(OpsTest, AxpyAddsAMultiple) {
     kernels_.axpy(0.75f, x.data(), n, sum.data());
     for (std::size_t i = 0; i < x.size(); ++i)
       EXPECT_NEAR(sum[i], y[i] + 0.75f * x[i], 1e-6f);
+  }
+}
+
+TEST_P(OpsTest, ConvolvesTheTapsOfEveryChannel) {
+  Numbers numbers(9);
+  for (const std::int64_t n : kLengths) {
+    for (const int taps : {1, 3, 4}) {
+      const std::vector<float> weights = numbers.take(taps * n);
+      const std::vector<float> x = numbers.take(taps * n);
+      std::vector<const float*> rows;
+      for (int tap = 0; tap < taps; ++tap)
+        rows.push_back(x.data() + tap * n);
+      std::vector<float> y(static_cast<std::size_t>(n) + 1, 9.0f);
+      kernels_.convolve(rows.data(), weights.data(), taps, n, y.data());
+      for (std::int64_t i = 0; i < n; ++i) {
+        double sum = 0;
+        for (int tap = 0; tap < taps; ++tap)
+          sum += static_cast<double>(weights[static_cast<std::size_t>(tap * n + i)]) *
+                 x[static_cast<std::size_t>(tap * n + i)];
+        EXPECT_NEAR(y[static_cast<std::size_t>(i)], sum / (1 + std::exp(-sum)), 1e-6);
+      }
+      EXPECT_EQ(y.back(), 9.0f);
+    }
+  }
+}
+
+TEST_P(OpsTest, ADeltaStepKeepsWhatTheRuleSays) {
+  Numbers numbers(10);
+  for (const std::int64_t value_dim : {1, 7, 8, 20, 32, 64, 100, 128}) {
+    for (const std::int64_t key_dim : {1, 12, 128}) {
+      const std::vector<float> before = numbers.take(key_dim * value_dim);
+      const std::vector<float> q = numbers.take(key_dim);
+      const std::vector<float> k = numbers.take(key_dim);
+      const std::vector<float> v = numbers.take(value_dim);
+      std::vector<float> state = before;
+      state.push_back(9.0f);
+      std::vector<float> out(static_cast<std::size_t>(value_dim) + 1, 9.0f);
+      kernels_.delta_step(
+          {state.data(), q.data(), k.data(), v.data(), 0.75f, 0.5f, key_dim, value_dim, out.data()});
+      for (std::int64_t j = 0; j < value_dim; ++j) {
+        const auto at = [&](std::int64_t i) { return static_cast<std::size_t>(i * value_dim + j); };
+        double known = 0;
+        for (std::int64_t i = 0; i < key_dim; ++i)
+          known += 0.75 * before[at(i)] * static_cast<double>(k[static_cast<std::size_t>(i)]);
+        const double delta = 0.5 * (v[static_cast<std::size_t>(j)] - known);
+        double answer = 0;
+        for (std::int64_t i = 0; i < key_dim; ++i) {
+          const double kept = 0.75 * before[at(i)] + k[static_cast<std::size_t>(i)] * delta;
+          answer += kept * q[static_cast<std::size_t>(i)];
+          EXPECT_NEAR(state[at(i)], kept, 1e-5);
+        }
+        EXPECT_NEAR(out[static_cast<std::size_t>(j)], answer, 1e-4);
+      }
+      EXPECT_EQ(state.back(), 9.0f);
+      EXPECT_EQ(out.back(), 9.0f);
+    }
   }
 }
 
