@@ -102,12 +102,15 @@ struct DeltaNetSpec {
   bool grouped = false;  ///< q, k, v and z of a key head stand together in one projection, b and a in
                          ///< another; else q, k and v of all heads in one, z, b and a in one each
 
-  int keys() const { return key_heads * key_dim; }
-  int values() const { return value_heads * value_dim; }
-  int channels() const { return 2 * keys() + values(); }  ///< of the convolution: queries, keys, values
-  int group() const { return value_heads / key_heads; }
-  int states() const { return values() * key_dim; }                      ///< elements of a sequence
-  int inputs() const { return channels() * (taps > 0 ? taps - 1 : 0); }  ///< that are kept of a sequence
+  // constexpr: kernels call them, too.
+  constexpr int keys() const { return key_heads * key_dim; }
+  constexpr int values() const { return value_heads * value_dim; }
+  /// Of the convolution: queries, keys, values.
+  constexpr int channels() const { return 2 * keys() + values(); }
+  constexpr int group() const { return value_heads / key_heads; }
+  /// Elements that are kept of a sequence: of its states, and of the convolution's last inputs.
+  constexpr int states() const { return values() * key_dim; }
+  constexpr int inputs() const { return channels() * (taps > 0 ? taps - 1 : 0); }
 
   bool operator==(const DeltaNetSpec&) const = default;
 };
