@@ -2,7 +2,6 @@
 #include <limits>
 
 #include "probes/analysis/analysis.h"
-#include "probes/analysis/export.h"
 #include "probes/analysis/run_data.h"
 
 namespace expertscope {
@@ -73,14 +72,6 @@ AnalysisResult result_of(const ExpertTable& experts) {
 }
 
 }  // namespace
-
-std::string to_csv(const ExpertTable& table) {
-  return to_csv(result_of(table).tables.back());
-}
-
-std::string to_json(const ExpertTable& table) {
-  return to_json(result_of(table));
-}
 
 Analysis experts_analysis() {
   return {

@@ -22,8 +22,4 @@ std::string format_value(const ColumnInfo& info, const Value& value, const char*
 /// The rows a person wants to see first of many: all, or the `most` largest by Table::ranked_by.
 std::vector<std::size_t> rows_to_show(const Table& table, std::size_t most);
 
-// Of the window's table.
-std::string to_csv(const ExpertTable& table);
-std::string to_json(const ExpertTable& table);
-
 }  // namespace expertscope

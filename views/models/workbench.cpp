@@ -353,14 +353,14 @@ void Workbench::export_report(const QString& file) {
 void Workbench::export_table_csv(const QString& file) {
   write_in_worker(file, [table = expert_table()]() -> Result<std::string> {
     if (!table) return fail(ErrorCode::invalid_argument, "there is no table to write yet");
-    return to_csv(*table);
+    return to_csv(find_analysis("experts")->of_aggregates(*table).main());
   });
 }
 
 void Workbench::export_table_json(const QString& file) {
   write_in_worker(file, [table = expert_table()]() -> Result<std::string> {
     if (!table) return fail(ErrorCode::invalid_argument, "there is no table to write yet");
-    return to_json(*table);
+    return to_json(find_analysis("experts")->of_aggregates(*table));
   });
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "probes/analysis/analysis.h"
 #include "probes/analysis/export.h"
 #include "tests/probes/analysis/planted_trace.h"
 
@@ -35,6 +36,10 @@ ExpertTable small_table() {
   return table;
 }
 
+AnalysisResult experts(const ExpertTable& table) {
+  return find_analysis("experts")->of_aggregates(table);
+}
+
 std::vector<std::string> lines(const std::string& text) {
   std::vector<std::string> out;
   std::istringstream in(text);
@@ -44,7 +49,7 @@ std::vector<std::string> lines(const std::string& text) {
 }
 
 TEST(Experts, AsCsvHasOneRowPerExpertOfTheMoeLayers) {
-  const auto rows = lines(to_csv(small_table()));
+  const auto rows = lines(to_csv(experts(small_table()).main()));
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[0],
             "layer,expert,count,probability_sum,weight_sum,norm_sum,weighted_norm_sum,output_max,"
@@ -57,7 +62,7 @@ TEST(Experts, AsCsvHasOneRowPerExpertOfTheMoeLayers) {
 }
 
 TEST(Experts, AsJsonHasTheSameNumbers) {
-  const auto json = nlohmann::json::parse(to_json(small_table()));
+  const auto json = nlohmann::json::parse(to_json(experts(small_table())));
   EXPECT_EQ(json["tokens"], 9);
   ASSERT_EQ(json["cells"].size(), 2u);
   EXPECT_EQ(json["cells"][0]["weight_sum"], 1.0 / 3.0);
@@ -78,10 +83,10 @@ TEST(Experts, ASharedExpertIsExpertMinusOneWithoutRoutingNumbers) {
   stats.first_row_max = 5;
   stats.first_row_channel = 2;
   stats.first_row_token = 0;
-  const auto rows = lines(to_csv(table));
+  const auto rows = lines(to_csv(experts(table).main()));
   ASSERT_EQ(rows.size(), 4u);
   EXPECT_EQ(rows[1], "1,-1,9,,,36,,200,3,8,5,2,0,,4");
-  const auto cell = nlohmann::json::parse(to_json(table))["cells"][0];
+  const auto cell = nlohmann::json::parse(to_json(experts(table)))["cells"][0];
   EXPECT_EQ(cell["expert"], -1);
   EXPECT_EQ(cell["norm_sum"], 36);
   EXPECT_TRUE(cell["weight_sum"].is_null() && cell["probability_sum"].is_null());
@@ -91,14 +96,14 @@ TEST(Experts, NumbersThatAreNoneAreMissing) {
   ExpertTable table = small_table();
   table.at(1, 0).weight_sum = std::numeric_limits<double>::quiet_NaN();
   table.at(1, 0).norm_sum = std::numeric_limits<double>::infinity();
-  EXPECT_EQ(lines(to_csv(table))[1], "1,0,3,0.1,,,4.25,99.5,17,4,1e-07,5,0,,");
-  EXPECT_TRUE(nlohmann::json::parse(to_json(table))["cells"][0]["weight_sum"].is_null());
+  EXPECT_EQ(lines(to_csv(experts(table).main()))[1], "1,0,3,0.1,,,4.25,99.5,17,4,1e-07,5,0,,");
+  EXPECT_TRUE(nlohmann::json::parse(to_json(experts(table)))["cells"][0]["weight_sum"].is_null());
 }
 
 TEST(Experts, OfARecordingAreItsAggregates) {
   PlantedTrace trace;
   const AnalysisResult result = trace.run("experts");
-  EXPECT_EQ(to_csv(result.main()), to_csv(*value_of(trace.data().expert_table({}))));
+  EXPECT_EQ(to_csv(result.main()), to_csv(experts(*value_of(trace.data().expert_table({}))).main()));
   EXPECT_EQ(std::get<std::int64_t>(*result.find_value("experts")), 8);
 }
 

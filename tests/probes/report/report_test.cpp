@@ -67,7 +67,7 @@ TEST(Report, EmbedsTheNumbersOfTheAnalyses) {
         to_json(value_of(run_analysis(analysis, data, {}, Options(analysis.options)))));
   };
   EXPECT_EQ(page.data["load"], json_of("load"));
-  EXPECT_EQ(page.data["experts"], nlohmann::json::parse(to_json(table)));
+  EXPECT_EQ(page.data["experts"], json_of("experts"));
   EXPECT_EQ(page.data["entropy"], json_of("entropy"));
   EXPECT_EQ(page.data["attention"], json_of("attention"));
   EXPECT_EQ(page.data["attention"]["layers"].size(), 3u);
