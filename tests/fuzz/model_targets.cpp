@@ -96,7 +96,7 @@ bool fuzz_index(std::string_view input) {
 
 bool fuzz_config(std::string_view input) {
   static const bool weights = [] {
-    for (const std::string model : {"top1", "gpt_oss_mxfp4"}) {
+    for (const std::string model : {"top1", "gpt_oss_mxfp4", "qwen3_next", "qwen3_5_moe"}) {
       std::filesystem::create_directory(fuzz_folder() / model);
       std::filesystem::create_symlink(
           EXPERTSCOPE_SOURCE_DIR "/tests/data/models/" + model + "/model.safetensors",
@@ -112,11 +112,18 @@ bool fuzz_config(std::string_view input) {
   for (const LayerSpec& layer : config.layers) {
     const AttentionSpec& attention = layer.attention;
     ensure(layer.router.top_k <= layer.router.experts, "experts");
-    ensure(attention.kv_heads > 0 && attention.heads % attention.kv_heads == 0, "heads");
+    const DeltaNetSpec& delta = layer.delta_net;
+    if (layer.mixer == MixerKind::attention)
+      ensure(attention.kv_heads > 0 && attention.heads % attention.kv_heads == 0, "heads");
+    else
+      ensure(delta.key_heads > 0 && delta.value_heads % delta.key_heads == 0 && delta.taps > 0, "a DeltaNet");
     ensure(attention.rotary.width % 2 == 0 && attention.rotary.width <= attention.head_dim, "rotary");
   }
   apply_generation_config(generation, "generation_config.json", *parsed);
-  const std::string folder = config.model_type == "gpt_oss" ? "gpt_oss_mxfp4" : "top1";
+  const std::string& type = config.model_type;
+  const std::string folder = type == "gpt_oss"                               ? "gpt_oss_mxfp4"
+                             : type == "qwen3_next" || type == "qwen3_5_moe" ? type
+                                                                             : "top1";
   put_file(folder + "/config.json", text);
   put_file(folder + "/generation_config.json", generation);
   const auto model = Model::open(fuzz_folder() / folder);
