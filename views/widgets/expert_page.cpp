@@ -158,7 +158,9 @@ QWidget* ExpertPage::make_scroll_area() {
   }
   body_->addWidget(comparison_);
   body_->addStretch(1);
+  content->setMinimumWidth(1);  // or what it would like to have makes it wider than what is seen of it
   auto* scroll = new QScrollArea;
+  scroll->setObjectName(QStringLiteral("expert_scroll"));
   scroll->setFrameShape(QFrame::NoFrame);
   scroll->setWidgetResizable(true);
   scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
@@ -212,7 +214,7 @@ void ExpertPage::make_sections() {
     which_tokens_->addButton(button, id);
     token_section_.line->insertWidget(id, button);
   };
-  add(kStrongest, "tokens_strongest", tr("Strongest tokens"), tr("The tokens with the largest weight"));
+  add(kStrongest, "tokens_strongest", QString(), tr("The tokens with the largest weight"));
   add(kByDomain, "tokens_by_domain", tr("By domain"),
       tr("Where the chosen string has its largest weight in each domain"));
   partner_section_ = make_section(tr("Partners"), partners_ = make_rich_label("expert_partners"));
@@ -222,6 +224,7 @@ void ExpertPage::make_sections() {
 /// Parts beside each other, or one below the other with the strongest tokens before what has to be searched.
 void ExpertPage::arrange() {
   buttons_->set_columns(wide_ ? 6 : 3);
+  which_tokens_->button(kStrongest)->setText(wide_ ? tr("Strongest tokens") : tr("Strongest"));
   for (QBoxLayout* pair : side_by_side_) {
     pair->setDirection(wide_ ? QBoxLayout::LeftToRight : QBoxLayout::TopToBottom);
     pair->setSpacing(wide_ ? 24 : 12);

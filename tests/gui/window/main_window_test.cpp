@@ -8,8 +8,10 @@
 #include <QDockWidget>
 #include <QDropEvent>
 #include <QLabel>
+#include <QLayout>
 #include <QMenuBar>
 #include <QMimeData>
+#include <QScrollArea>
 #include <QScrollBar>
 #include <QTableView>
 #include <fstream>
@@ -308,6 +310,20 @@ TEST_F(MainWindowTest, SelectingACellFillsTheExpertPage) {
   EXPECT_TRUE(part<QLabel>("expert_title").text().contains("Expert 7"));
   EXPECT_TRUE(part<QLabel>("expert_figures").text().contains("max |down_proj|"));
   EXPECT_TRUE(wait_until([this] { return part<QLabel>("expert_partners").text().contains("expert:"); }));
+}
+
+TEST_F(MainWindowTest, NothingOfTheExpertPageLiesUnderItsScrollBar) {
+  open_model();
+  generate();
+  click_cell({2, 7});
+  ASSERT_TRUE(wait_until([this] { return part<QLabel>("expert_partners").text().contains("expert:"); }));
+  for (const QSize size : {QSize(1024, 700), QSize(1272, 764), QSize(1720, 936)}) {
+    window_.resize(size);
+    settle();
+    auto& scroll = part<QScrollArea>("expert_scroll");
+    EXPECT_LE(scroll.widget()->width(), scroll.viewport()->width()) << size.width();
+    EXPECT_LE(scroll.widget()->layout()->minimumSize().width(), scroll.viewport()->width()) << size.width();
+  }
 }
 
 TEST_F(MainWindowTest, ASharedExpertIsShownAndCannotBeEdited) {
