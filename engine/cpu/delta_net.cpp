@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "engine/backend/delta_rule.h"
 #include "engine/cpu/forward.h"
@@ -9,29 +8,16 @@
 namespace expertscope::cpu {
 namespace {
 
-/// Where a token's numbers lie in what the projections gave.
-struct Layout {
-  explicit Layout(const DeltaNetSpec& delta)
-      : spec(delta), values(std::int64_t{delta.group()} * delta.value_dim), key_dim(delta.key_dim) {}
-
-  /// Of key head `head` in a grouped row.
-  std::int64_t grouped(int head) const { return head * 2 * (key_dim + values); }
-
-  const DeltaNetSpec& spec;
-  std::int64_t values;  ///< of a key head
-  std::int64_t key_dim;
-};
-
-/// q, k and v of a token as the convolution has them: all queries, all keys, all values.
-void ungroup(const Layout& layout, const float* row, float* qkv, float* z) {
-  const std::int64_t keys = layout.spec.keys();
-  for (int head = 0; head < layout.spec.key_heads; ++head) {
-    const float* from = row + layout.grouped(head);
-    std::copy_n(from, layout.key_dim, qkv + head * layout.key_dim);
-    std::copy_n(from + layout.key_dim, layout.key_dim, qkv + keys + head * layout.key_dim);
-    from += 2 * layout.key_dim;
-    std::copy_n(from, layout.values, qkv + 2 * keys + head * layout.values);
-    std::copy_n(from + layout.values, layout.values, z + head * layout.values);
+/// q, k and v of a token as the convolution has them, all queries, all keys, all values; and z. `row` has
+/// them by key head.
+void ungroup(const DeltaNetSpec& spec, const float* row, float* qkv, float* z) {
+  const int key = spec.key_dim;
+  const int values = spec.group() * spec.value_dim;  // of a key head
+  for (int head = 0; head < spec.key_heads; ++head, row += 2 * (key + values)) {
+    std::copy_n(row, key, qkv + head * key);
+    std::copy_n(row + key, key, qkv + spec.keys() + head * key);
+    std::copy_n(row + 2 * key, values, qkv + 2 * spec.keys() + head * values);
+    std::copy_n(row + 2 * key + values, values, z + head * values);
   }
 }
 
@@ -65,11 +51,10 @@ void project(ForwardContext& context, const DeltaNetSpec& spec, const LayerWeigh
   work.products.add(layer.delta_qkvz, input, work.delta_grouped.data(), layer.delta_qkvz.rows);
   work.products.add(layer.delta_ba, input, work.delta_gates.data(), layer.delta_ba.rows);
   work.products.run(context.kernels, context.pool);
-  const Layout layout(spec);
   for_ranges(
       context.pool, context.tokens, 16, layer.delta_qkvz.rows, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t t = begin; t < end; ++t) {
-          ungroup(layout, work.delta_grouped.data() + t * layer.delta_qkvz.rows,
+          ungroup(spec, work.delta_grouped.data() + t * layer.delta_qkvz.rows,
                   work.delta_qkv.data() + t * spec.channels(), work.delta_z.data() + t * spec.values());
           ungroup_gates(spec, work.delta_gates.data() + t * layer.delta_ba.rows,
                         work.delta_b.data() + t * spec.value_heads,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AVX2, FMA and F16C: products in f32, weights widened in registers.
-#include <bit>
 
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
@@ -214,18 +213,6 @@ struct Product<FormatId::f8_e4m3> {
   static Sum mac(Sum sum, X x, W w) { return _mm256_fmadd_ps(x, w, sum); }
   static void store(const Sum (&sums)[kRows], float* y) { Product<FormatId::f32>::store(sums, y); }
 };
-
-/// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
-struct Powers {
-  float of[256];
-};
-constexpr Powers powers_of_two(float unit) {
-  Powers powers{{unit * 0x1p-127f}};
-  for (std::uint32_t value = 1; value < 255; ++value)
-    powers.of[value] = unit * std::bit_cast<float>(value << 23);
-  powers.of[255] = __builtin_nanf("");
-  return powers;
-}
 
 constexpr Powers kHalfPowers = powers_of_two(0.5f);
 

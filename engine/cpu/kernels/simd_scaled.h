@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -13,6 +14,18 @@
 ///   Factor, factor(scale)                          a scale for all lanes
 ///   load_w(p, factor), load_w_tail(p, count, factor)
 namespace expertscope::cpu {
+
+/// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
+struct Powers {
+  float of[256];
+};
+consteval Powers powers_of_two(float unit) {
+  Powers powers{{unit * 0x1p-127f}};
+  for (std::uint32_t value = 1; value < 255; ++value)
+    powers.of[value] = unit * std::bit_cast<float>(value << 23);
+  powers.of[255] = __builtin_nanf("");
+  return powers;
+}
 
 /// The row of the plane for a row of the matrix.
 template <class P>
