@@ -111,10 +111,8 @@ LoadRank rank_in_layer(const LayerLoad& load, int expert) {
   const auto count = static_cast<std::ptrdiff_t>(order.size());
   const auto first =
       std::clamp<std::ptrdiff_t>(at - kNeighbours / 2, 0, std::max<std::ptrdiff_t>(0, count - kNeighbours));
-  for (auto i = first; i < std::min(count, first + kNeighbours); ++i) {
+  for (auto i = first; i < std::min(count, first + kNeighbours); ++i)
     result.neighbours.push_back(order[i]);
-    result.neighbour_share.push_back(load.share[order[i]]);
-  }
   return result;
 }
 

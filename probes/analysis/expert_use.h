@@ -16,9 +16,8 @@ namespace expertscope {
 
 /// Where an expert stands among those of its layer, by load.
 struct LoadRank {
-  int rank = 0;                         ///< from 1; of equal loads the lower expert comes first
-  std::vector<int> neighbours;          ///< at most 5 experts around it in the ranking, itself included
-  std::vector<double> neighbour_share;  ///< [neighbours] of the layer's slots
+  int rank = 0;                 ///< from 1; of equal loads the lower expert comes first
+  std::vector<int> neighbours;  ///< at most 5 experts around it in the ranking, itself included
 };
 /// `expert`: a routed one.
 LoadRank rank_in_layer(const LayerLoad& load, int expert);

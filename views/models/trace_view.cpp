@@ -137,7 +137,6 @@ Result<std::shared_ptr<const ExpertDetail>> read_expert(const TraceReader& reade
     LoadRank rank = rank_in_layer(*load, query.cell.expert);
     detail->rank = rank.rank;
     detail->neighbours = std::move(rank.neighbours);
-    detail->neighbour_share = std::move(rank.neighbour_share);
   }
   detail->first_token = page.tokens.empty() ? 0 : page.tokens.front().index;
   detail->covered = {std::clamp<std::int64_t>(query.range.begin, 0, snapshot.run.tokens),

@@ -73,10 +73,9 @@ struct ExpertDetail {
   std::vector<float> load_in_time;  ///< share of the tokens routed to the expert, per bin of the range
   std::vector<RoutedToken> top;     ///< by combine weight, at most 12
   std::vector<int> neighbours;      ///< experts around it in the load ranking, itself included
-  std::vector<double> neighbour_share;
-  std::int64_t first_token = 0;    ///< run index of weights[0]
-  std::vector<float> weights;      ///< combine weight per token of the strip; 0 where not routed here
-  std::string output_token_bytes;  ///< what the token of stats.output_max stands for
+  std::int64_t first_token = 0;     ///< run index of weights[0]
+  std::vector<float> weights;       ///< combine weight per token of the strip; 0 where not routed here
+  std::string output_token_bytes;   ///< what the token of stats.output_max stands for
 };
 
 /// What one token did in every MoE layer.

@@ -116,7 +116,6 @@ TEST_F(TraceViewTest, RanksAnExpertAmongItsNeighbours) {
   EXPECT_EQ(last->experts, 6);
   EXPECT_EQ(last->neighbours.size(), 5u);
   EXPECT_EQ(last->neighbours.back(), 5);
-  EXPECT_TRUE(std::is_sorted(last->neighbour_share.rbegin(), last->neighbour_share.rend()));
   EXPECT_EQ(last->stats.output_channel, -1);
   EXPECT_TRUE(last->top.empty());
 }
