@@ -19,8 +19,6 @@ const char* name_of(MixerKind kind) {
   switch (kind) {
     case MixerKind::attention:
       return "attention";
-    case MixerKind::latent_attention:
-      return "latent attention (MLA)";
     case MixerKind::linear_attention:
       return "linear attention (DeltaNet)";
     case MixerKind::state_space:

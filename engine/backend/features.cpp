@@ -6,7 +6,9 @@ namespace {
 
 /// What a layer asks for and a fast path does not do; null: nothing.
 const char* lacks(const AttentionSpec& attention, const Features& beyond) {
-  if (attention.rotary.interleaved) return "interleaved rotary embeddings";
+  if (attention.has_latent() && !beyond.latents) return "latent attention (MLA)";
+  if (attention.rotary.interleaved && !attention.has_latent()) return "interleaved rotary embeddings";
+  if (attention.scale != 0 && !attention.has_latent()) return "a scale of its own of attention";
   if (attention.window > 0 && !beyond.windows) return "sliding windows";
   if (attention.soft_cap > 0) return "soft-capped attention";
   if (attention.sinks && !beyond.sinks) return "attention sinks";

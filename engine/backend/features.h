@@ -11,7 +11,8 @@ namespace expertscope {
 /// What one of the fast paths, of the CPU and of CUDA, computes beyond what both do.
 struct Features {
   bool delta_nets = false;
-  bool gates = false;  ///< of attention
+  bool latents = false;  ///< LatentSpec
+  bool gates = false;    ///< of attention
   bool windows = false;
   bool sinks = false;
   bool router_biases = false;

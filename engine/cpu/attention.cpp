@@ -44,14 +44,6 @@ void finish_row(const ForwardContext& context, int index, const Vector& norm, in
   }
 }
 
-void store(const ForwardContext& context, const float* head, std::int64_t width, void* place) {
-  if (context.cache.bf16()) {
-    context.kernels.to_bf16(head, width, static_cast<std::uint16_t*>(place));
-  } else {
-    std::copy(head, head + width, static_cast<float*>(place));
-  }
-}
-
 /// Moves the heads of a row of q_proj together, and the gates that stand behind them to `gate`.
 void split_gates(const AttentionSpec& attention, float* q, float* gate) {
   const std::int64_t width = attention.head_dim;
@@ -77,8 +69,8 @@ void finish_token(ForwardContext& context, int index, std::int64_t row, int sequ
   finish_row(context, index, layer.k_norm, attention.kv_heads, position, k);
   const int width = attention.head_dim;
   for (int head = 0; head < attention.kv_heads; ++head) {
-    store(context, k + head * width, width, context.cache.key(sequence, index, head, position));
-    store(context, v + head * width, width, context.cache.value(sequence, index, head, position));
+    store_cached(context, k + head * width, width, context.cache.key(sequence, index, head, position));
+    store_cached(context, v + head * width, width, context.cache.value(sequence, index, head, position));
   }
 }
 
@@ -95,10 +87,19 @@ void finish_heads(ForwardContext& context, int index) {
   }
 }
 
+/// Query heads that share what one task reads: those of a kv head. A latent is shared by all, and they are
+/// dealt out to several tasks.
+int task_heads(const AttentionSpec& attention) {
+  constexpr int kLatentHeads = 8;  // with one token, as many rows as share the keys they load
+  return attention.has_latent() ? std::min(attention.heads, kLatentHeads) : attention.group();
+}
+
 /// Blocks of query tokens, heads of one chunk together. Late tokens of a chunk see the most keys: they come
 /// first, so that no thread starts the longest piece last.
 void list_blocks(ForwardContext& context, int index) {
   auto& blocks = context.work.attention_blocks;
+  const AttentionSpec& attention = context.config.layer(index).attention;
+  const int each = task_heads(attention);
   blocks.clear();
   int row = 0;
   for (std::size_t c = 0; c < context.batch.chunks.size(); ++c) {
@@ -106,9 +107,13 @@ void list_blocks(ForwardContext& context, int index) {
     const int pieces = (count + kAttentionTokens - 1) / kAttentionTokens;
     for (int piece = pieces - 1; piece >= 0; --piece) {
       const int begin = piece * kAttentionTokens;
-      for (int head = 0; head < context.config.layer(index).attention.kv_heads; ++head) {
-        blocks.push_back({static_cast<int>(c), head, row, begin, std::min(kAttentionTokens, count - begin)});
-      }
+      for (int head = 0; head < attention.heads; head += each)
+        blocks.push_back({.chunk = static_cast<int>(c),
+                          .head = head,
+                          .heads = std::min(each, attention.heads - head),
+                          .row = row,
+                          .begin = begin,
+                          .count = std::min(kAttentionTokens, count - begin)});
     }
     row += count;
   }
@@ -121,31 +126,33 @@ bool wants_first_token(const ForwardContext& context) {
 AttentionTask task_of(ForwardContext& context, int index, const AttentionBlock& block) {
   const AttentionSpec& attention = context.config.layer(index).attention;
   const SequenceChunk& chunk = context.batch.chunks[block.chunk];
-  const std::int64_t stride = attention.query_width();
-  const int group = attention.group();
+  const bool latent = attention.has_latent();
   const std::int64_t row = block.row + block.begin;
-  const std::int64_t head = std::int64_t{block.head} * group * attention.head_dim;
+  const int kv_head = block.head / attention.group();
+  Workspace& work = context.work;
   AttentionTask task;
-  task.q_stride = context.weights.layers[index].q_proj.rows;
-  task.q = context.work.q.data() + row * task.q_stride + head;
-  task.group = group;
+  task.q_stride = latent ? attention.query_width() : context.weights.layers[index].q_proj.rows;
+  task.q = (latent ? work.latent_queries : work.q).data() + row * task.q_stride +
+           std::int64_t{block.head} * attention.head_dim;
+  task.group = block.heads;
   task.head_dim = attention.head_dim;
-  task.k = context.cache.key(chunk.sequence, index, block.head, 0);
-  task.v = context.cache.value(chunk.sequence, index, block.head, 0);
+  task.value_dim = attention.cached_value_dim();
+  task.k = context.cache.key(chunk.sequence, index, kv_head, 0);
+  task.v = context.cache.value(chunk.sequence, index, kv_head, 0);
   task.kv_stride = attention.head_dim;
   task.kv_bf16 = context.cache.bf16();
   task.window = attention.window;
   const Vector& sinks = context.weights.layers[index].sinks;
-  if (!sinks.empty()) task.sinks = sinks.data() + std::int64_t{block.head} * group;
+  if (!sinks.empty()) task.sinks = sinks.data() + block.head;
   task.position = chunk.start + block.begin;
   task.tokens = block.count;
-  task.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
-  task.out = context.work.attended.data() + row * stride + head;
-  task.out_stride = stride;
+  task.scale = attention.score_scale();
+  task.out_stride = std::int64_t{attention.heads} * task.value_dim;
+  task.out = (latent ? work.latent_means : work.attended).data() + row * task.out_stride +
+             std::int64_t{block.head} * task.value_dim;
   if (wants_first_token(context)) {
     task.first_stride = attention.heads;
-    task.first =
-        context.work.first_weights.data() + row * task.first_stride + std::int64_t{block.head} * group;
+    task.first = work.first_weights.data() + row * task.first_stride + block.head;
   }
   return task;
 }
@@ -194,13 +201,27 @@ void gate_heads(ForwardContext& context, int index) {
 
 void attention(ForwardContext& context, int index) {
   const LayerWeights& layer = context.weights.layers[index];
+  const bool latent = context.config.layer(index).attention.has_latent();
   norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm);
-  project(context, layer);
-  finish_heads(context, index);
+  if (latent) {
+    project_latents(context, index);
+  } else {
+    project(context, layer);
+    finish_heads(context, index);
+  }
   attend(context, index);
   capture_first_token(context, index);
+  if (latent) expand_means(context, index);
   gate_heads(context, index);
   add_projected(context, layer.o_proj, layer.o_bias);
+}
+
+void store_cached(const ForwardContext& context, const float* head, std::int64_t width, void* place) {
+  if (context.cache.bf16()) {
+    context.kernels.to_bf16(head, width, static_cast<std::uint16_t*>(place));
+  } else {
+    std::copy(head, head + width, static_cast<float*>(place));
+  }
 }
 
 void add_projected(ForwardContext& context, const Matrix& projection, const Vector& bias) {

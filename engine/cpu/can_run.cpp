@@ -7,6 +7,7 @@ namespace expertscope::cpu {
 
 Status can_run(const ModelConfig& config) {
   constexpr Features kBeyond{.delta_nets = true,
+                             .latents = true,
                              .gates = true,
                              .windows = true,
                              .sinks = true,

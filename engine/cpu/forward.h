@@ -45,6 +45,12 @@ void embed(ForwardContext& context);
 /// attention.
 void attention(ForwardContext& context, int layer);
 
+// Of attention() in a layer with a latent:
+/// work.latent_queries, with which heads attend to latents, and the latents' place in the cache.
+void project_latents(ForwardContext& context, int layer);
+/// work.attended = each head's values, of the means of latents in work.latent_means.
+void expand_means(ForwardContext& context, int layer);
+
 /// hidden += the DeltaNet of norm(hidden), and the states of its sequences.
 void delta_net(ForwardContext& context, int layer);
 
@@ -73,6 +79,8 @@ PackedActivations pack_rows(ForwardContext& context, const float* x, std::int64_
                             Arithmetic arithmetic);
 /// hidden += projection of work.attended [tokens, cols], with its bias: what every mixer ends with.
 void add_projected(ForwardContext& context, const Matrix& projection, const Vector& bias);
+/// Puts a key or value of a head at its place in the cache, in its type.
+void store_cached(const ForwardContext& context, const float* head, std::int64_t width, void* place);
 /// row += bias, when there is one.
 void add_bias(const ForwardContext& context, const Vector& bias, float* row);
 /// False when any value is NaN or infinite.

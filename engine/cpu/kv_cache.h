@@ -11,7 +11,8 @@
 namespace expertscope::cpu {
 
 /// Keys (after norm and rotation) and values of every position, f32 in f32 mode and bf16 in bf16 mode:
-/// [sequence][layer][key or value][kv_head][position][head_dim], so that a head reads one stream.
+/// [sequence][layer][key or value][kv_head][position][head_dim], so that a head reads one stream. With a
+/// latent there are keys only, which end in the values.
 class KvCache {
  public:
   /// Bytes of the cache.
@@ -24,7 +25,10 @@ class KvCache {
     return at(sequence, layer, 0, head, position);
   }
   void* value(int sequence, int layer, int head, std::int64_t position) {
-    return at(sequence, layer, 1, head, position);
+    const Layer& one = layers_[static_cast<std::size_t>(layer)];
+    if (one.turning == 0) return at(sequence, layer, 1, head, position);
+    auto* key = static_cast<std::uint8_t*>(at(sequence, layer, 0, head, position));
+    return key + static_cast<std::size_t>(one.turning) * element_bytes(bf16_);
   }
 
  private:
@@ -34,6 +38,7 @@ class KvCache {
   struct Layer {
     std::int64_t first;  ///< elements of a position in the layers before
     std::int64_t heads, head_dim;
+    std::int64_t turning;  ///< of a latent's keys, before its values; else 0
   };
   void* at(int sequence, int index, int which, int head, std::int64_t position) {
     const Layer& layer = layers_[static_cast<std::size_t>(index)];

@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <utility>
 
 #include "engine/backend/activation.h"
 #include "engine/backend/backend_checks.h"
 #include "engine/backend/intermediates.h"
+#include "engine/cpu/reference_attention.h"
 #include "engine/cpu/reference_probes.h"
 #include "engine/cpu/router.h"
 
@@ -43,8 +45,11 @@ class Layer {
   Rows take_gates(Rows& q) const;
   Rows attention(const Rows& x);
   void rotate(std::span<float> row, std::int64_t position) const;
-  float attend(std::size_t head, std::int64_t position, std::span<const float> q, const LayerCache& cached,
-               std::span<float> out) const;
+  float attend_one(std::size_t head, std::int64_t position, std::span<const float> q,
+                   const LayerCache& cached, std::span<float> out) const;
+  Rows latent_attention(const Rows& x);
+  void turn_latent(Rows& q, Rows& kept, const SequenceChunk& chunk, std::size_t row) const;
+  Rows keys_of(std::size_t head, const LayerCache& cached, const Rows& expanded) const;
   Rows mlps(const Rows& x);
   Rows routed(const Rows& x);
   static Mlp mlp(const MlpSpec& spec, const MlpWeights& weights, const Rows& x);
@@ -73,31 +78,13 @@ void Layer::rotate(std::span<float> row, std::int64_t position) const {
          rope.sine(position), spec_.attention.rotary.interleaved);
 }
 
-/// out = softmax(scores) values over what the head sees; returns the weight of position 0.
-float Layer::attend(std::size_t head, std::int64_t position, std::span<const float> q,
-                    const LayerCache& cached, std::span<float> out) const {
+float Layer::attend_one(std::size_t head, std::int64_t position, std::span<const float> q,
+                        const LayerCache& cached, std::span<float> out) const {
   const AttentionSpec& spec = spec_.attention;
-  const auto seen = static_cast<std::size_t>(position) + 1;
-  const auto window = static_cast<std::size_t>(spec.window);
-  const std::size_t begin = window > 0 && seen > window ? seen - window : 0;
-  const std::size_t kv_head = head / static_cast<std::size_t>(spec.group());
-  const auto of = [&](const std::vector<float>& rows, std::size_t at) {
-    const auto width = static_cast<std::size_t>(spec.key_width());
-    return std::span<const float>(rows.data() + at * width + kv_head * q.size(), q.size());
-  };
-  std::vector<float> weights;
-  for (std::size_t at = begin; at < seen; ++at) {
-    const float score = dot(q, of(cached.keys, at)) / std::sqrt(static_cast<float>(q.size()));
-    weights.push_back(spec.soft_cap > 0 ? spec.soft_cap * std::tanh(score / spec.soft_cap) : score);
-  }
-  float most = *std::max_element(weights.begin(), weights.end());
-  if (spec.sinks) most = std::max(most, weights_.sinks[head]);
-  float sum = spec.sinks ? std::exp(weights_.sinks[head] - most) : 0.0f;
-  for (float& weight : weights)
-    sum += weight = std::exp(weight - most);
-  for (std::size_t at = begin; at < seen; ++at)
-    add(weights[at - begin] / sum, of(cached.values, at), out);
-  return begin == 0 ? weights.front() / sum : 0.0f;
+  const auto stride = static_cast<std::size_t>(spec.key_width());
+  const std::size_t first = head / static_cast<std::size_t>(spec.group()) * q.size();
+  return attend(spec, spec.sinks ? weights_.sinks[head] : 0.0f, static_cast<std::size_t>(position), q,
+                {cached.keys.data() + first, stride}, {cached.values.data() + first, stride}, out);
 }
 
 /// A DeltaNet, chunk by chunk.
@@ -164,8 +151,8 @@ Rows Layer::attention(const Rows& x) {
       std::copy(v[row].begin(), v[row].end(), cached.values.begin() + place);
       float first = 0;
       for (std::size_t h = 0; h < static_cast<std::size_t>(spec.heads); ++h)
-        first += attend(h, position, q[row].subspan(h * head_dim, head_dim), cached,
-                        heads[row].subspan(h * head_dim, head_dim));
+        first += attend_one(h, position, q[row].subspan(h * head_dim, head_dim), cached,
+                            heads[row].subspan(h * head_dim, head_dim));
       probes_.first_token(row, first / static_cast<float>(spec.heads));
     }
   }
@@ -177,6 +164,75 @@ Rows Layer::attention(const Rows& x) {
     for (std::size_t i = 0; i < heads.values.size(); ++i)
       heads.values[i] *= gate.values[i / (heads.columns / gate.columns)];
   }
+  return product(weights_.o_proj, weights_.o_bias, heads);
+}
+
+/// Turns the tokens of a chunk to their positions: the end of each head's query, and the key all heads share.
+void Layer::turn_latent(Rows& q, Rows& kept, const SequenceChunk& chunk, std::size_t row) const {
+  const AttentionSpec& spec = spec_.attention;
+  const RopeTable& rope = step_.rope.of_layer(index_);
+  const auto turning = static_cast<std::size_t>(spec.rotary.width);
+  const auto query = static_cast<std::size_t>(spec.query_dim());
+  for (std::int64_t position = chunk.start; position < chunk.start + chunk.count; ++position, ++row) {
+    const std::span<const float> cosine(rope.cosine(position), turning / 2);
+    turn(kept[row].first(turning), cosine, rope.sine(position), spec.rotary.interleaved);
+    for (std::size_t end = query; end <= q.columns; end += query)
+      turn(q[row].subspan(end - turning, turning), cosine, rope.sine(position), spec.rotary.interleaved);
+  }
+}
+
+/// A head's own key of every position: LatentSpec, before it says how they need not be computed.
+Rows Layer::keys_of(std::size_t head, const LayerCache& cached, const Rows& expanded) const {
+  const AttentionSpec& spec = spec_.attention;
+  const auto turning = static_cast<std::ptrdiff_t>(spec.rotary.width);
+  const auto nope = static_cast<std::ptrdiff_t>(spec.latent.nope_dim);
+  const auto width = static_cast<std::ptrdiff_t>(spec.head_dim);
+  const auto of_head = static_cast<std::ptrdiff_t>(head) * (nope + spec.latent.value_dim);
+  Rows keys(expanded.count, static_cast<std::size_t>(nope + turning));
+  for (std::size_t at = 0; at < keys.count; ++at) {
+    std::copy_n(expanded[at].begin() + of_head, nope, keys[at].begin());
+    std::copy_n(cached.keys.begin() + static_cast<std::ptrdiff_t>(at) * width, turning,
+                keys[at].begin() + nope);
+  }
+  return keys;
+}
+
+Rows Layer::latent_attention(const Rows& x) {
+  const AttentionSpec& spec = spec_.attention;
+  auto [q_latent, q] = latent_queries(spec_, weights_, x);
+  if (q_latent.count > 0) see(named::kQLatent, q_latent);
+  see(named::kQ, q);
+  Rows kept = latent_cache_rows(spec_, weights_, x);
+  see(named::kLatent, kept);
+  const auto query = static_cast<std::size_t>(spec.query_dim());
+  const auto value = static_cast<std::size_t>(spec.latent.value_dim);
+  const auto nope = static_cast<std::size_t>(spec.latent.nope_dim);
+  Rows heads(x.count, static_cast<std::size_t>(spec.output_width()));
+  Rows firsts(x.count, static_cast<std::size_t>(spec.heads));  // weights of position 0
+  std::size_t row = 0;
+  for (const SequenceChunk& chunk : step_.batch.chunks) {
+    turn_latent(q, kept, chunk, row);
+    LayerCache& cached = step_.cache[chunk.sequence][index_];
+    const auto start = static_cast<std::size_t>(chunk.start) * kept.columns;
+    const std::size_t end = start + static_cast<std::size_t>(chunk.count) * kept.columns;
+    cached.keys.resize(std::max(cached.keys.size(), end));
+    std::copy_n(kept[row].begin(), end - start, cached.keys.begin() + static_cast<std::ptrdiff_t>(start));
+    const Rows expanded = expand_latents(spec_, weights_, std::span(cached.keys).first(end));
+    for (std::size_t h = 0; h < firsts.columns; ++h) {
+      const Rows keys = keys_of(h, cached, expanded);
+      const HeadRows values{expanded[0].data() + h * (nope + value) + nope, expanded.columns};
+      for (std::size_t t = 0; t < static_cast<std::size_t>(chunk.count); ++t)
+        firsts[row + t][h] = attend(spec, 0.0f, static_cast<std::size_t>(chunk.start) + t,
+                                    q[row + t].subspan(h * query, query), {keys.values.data(), query}, values,
+                                    heads[row + t].subspan(h * value, value));
+    }
+    row += static_cast<std::size_t>(chunk.count);
+  }
+  for (row = 0; row < x.count; ++row)
+    probes_.first_token(
+        row, std::accumulate(firsts[row].begin(), firsts[row].end(), 0.0f) / static_cast<float>(spec.heads));
+  see(named::kKRotary, kept);
+  see(named::kAttnHeads, heads);
   return product(weights_.o_proj, weights_.o_bias, heads);
 }
 
@@ -279,7 +335,9 @@ void Layer::run(Rows& hidden) {
   Rows x = hidden;
   if (spec_.norm_before)
     see(named::kAttnNorm, x = norm(spec_.norm, w.input_layernorm, w.input_layernorm_bias, x));
-  Rows y = spec_.mixer == MixerKind::linear_attention ? linear_attention(x) : attention(x);
+  Rows y = spec_.mixer == MixerKind::linear_attention ? linear_attention(x)
+           : spec_.attention.has_latent()             ? latent_attention(x)
+                                                      : attention(x);
   see(named::kAttnOut, y);
   if (spec_.norm_after)
     see(named::kAttnPostNorm, y = norm(spec_.norm, w.attention_post_norm, w.attention_post_norm_bias, y));

@@ -15,7 +15,8 @@ namespace expertscope::cpu {
 
 /// What a layer keeps of one sequence.
 struct LayerCache {
-  std::vector<float> keys, values;  ///< [positions, kv_heads * head_dim], keys after norm and rotation
+  std::vector<float> keys, values;  ///< [positions, kv_heads * head_dim], keys after norm and rotation; with
+                                    ///< a latent, keys are [positions, what turns, rank]
   DeltaState delta_net;
 };
 

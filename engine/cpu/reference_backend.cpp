@@ -74,7 +74,8 @@ CheckedSize floats_of_token(const ModelConfig& config) {
   const WidestLayer most = config.widest();
   const CheckedSize hidden(config.hidden_size);
   const CheckedSize slot = hidden + CheckedSize(3) * CheckedSize(most.expert_width);
-  return CheckedSize(8) * hidden + CheckedSize(4) * CheckedSize(most.query_width) +
+  return CheckedSize(8) * hidden + CheckedSize(4) * CheckedSize(std::max(most.query_width, most.q_rows)) +
+         CheckedSize(2) * CheckedSize(most.latent_q_rank) + CheckedSize(most.output_width) +
          CheckedSize(3) * CheckedSize(most.gate_width) + CheckedSize(4) * CheckedSize(most.delta_channels) +
          CheckedSize(6) * CheckedSize(most.delta_values) + CheckedSize(6) * CheckedSize(most.delta_heads) +
          CheckedSize(4) * CheckedSize(most.key_width) + CheckedSize(2) * CheckedSize(most.experts) +
@@ -86,7 +87,10 @@ CheckedSize floats_of_token(const ModelConfig& config) {
 
 MemoryPlan plan_reference_memory(const Model& model, const BackendOptions& options,
                                  const std::optional<std::size_t>& available) {
-  const CheckedSize step = CheckedSize(options.max_batch) * floats_of_token(model.config());
+  const WidestLayer most = model.config().widest();
+  const CheckedSize expanded = CheckedSize(options.max_context) *
+                               (CheckedSize(most.latent_expanded) + CheckedSize(2 * most.latent_head));
+  const CheckedSize step = CheckedSize(options.max_batch) * floats_of_token(model.config()) + expanded;
   BackendOptions f32 = options;
   f32.math = MathMode::f32;
   return plan_with_workspace(model, f32, step * CheckedSize(sizeof(float)), available);

@@ -12,8 +12,8 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 
 /// Element counts of the arrays; both bytes() and allocate() read them.
 struct Sizes {
-  CheckedSize hidden, heads, queries, gates, attended, keys, channels, values, value_heads, packed, experts,
-      slots, expert_rows, expert_input, expert_inner, gate, expert_output, head_logits;
+  CheckedSize hidden, heads, queries, gates, attended, keys, latents, channels, values, value_heads, packed,
+      experts, slots, expert_rows, expert_input, expert_inner, gate, expert_output, head_logits;
 };
 
 /// Rows the experts of a layer run at a time. A policy may ask for more slots than the model's top_k: then
@@ -33,8 +33,11 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
   const CheckedSize tokens(batch);
   const CheckedSize packed_tokens(round_up(batch, kPackRows));
   const WidestLayer most = config.widest();
-  const std::int64_t widest =
-      std::max({config.hidden_size, most.query_width, most.dense_width, most.delta_values});
+  const std::int64_t widest = std::max(
+      {config.hidden_size, most.output_width, most.dense_width, most.delta_values, most.latent_q_rank});
+  const CheckedSize packed = packed_size(packed_tokens, widest);
+  const CheckedSize packed_heads =
+      CheckedSize(most.latent_means > 0 ? most.heads : 0) * packed_size(packed_tokens, most.latent_head);
   const CheckedSize rows(expert_rows(config, options));
   const CheckedSize run_padding =
       CheckedSize(std::min<std::int64_t>(most.experts, expert_rows(config, options))) *
@@ -46,12 +49,14 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
       .heads = tokens * CheckedSize(most.heads),
       .queries = tokens * CheckedSize(most.q_rows),
       .gates = tokens * CheckedSize(most.gate_width),
-      .attended = tokens * CheckedSize(std::max(most.query_width, most.delta_values)),
+      .attended = tokens * CheckedSize(std::max(most.output_width, most.delta_values)),
       .keys = tokens * CheckedSize(most.key_width),
+      .latents = tokens * (CheckedSize(most.latent_q_rank) + CheckedSize(most.latent_queries) +
+                           CheckedSize(most.latent_means)),
       .channels = tokens * CheckedSize(most.delta_channels),
       .values = tokens * CheckedSize(most.delta_values),
       .value_heads = tokens * CheckedSize(most.delta_heads),
-      .packed = packed_size(packed_tokens, widest),
+      .packed = packed_heads.value() > packed.value() ? packed_heads : packed,
       .experts = tokens * CheckedSize(most.experts),
       .slots = tokens * CheckedSize(most.experts),
       .expert_rows = rows,
@@ -68,7 +73,7 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
 CheckedSize Workspace::bytes(const ModelConfig& config, const BackendOptions& options) {
   const Sizes s = sizes(config, options);
   const CheckedSize floats = CheckedSize(options.max_batch) + s.hidden * CheckedSize(3) + s.heads +
-                             s.queries + s.gates + s.attended + s.keys * CheckedSize(2) +
+                             s.queries + s.gates + s.attended + s.keys * CheckedSize(2) + s.latents +
                              s.channels * CheckedSize(3) + s.values * CheckedSize(2) +
                              s.value_heads * CheckedSize(4) + s.experts * CheckedSize(2) +
                              s.gate * CheckedSize(2) + s.expert_output + s.expert_rows + s.head_logits;
@@ -85,12 +90,17 @@ bool Workspace::allocate(const ModelConfig& config, const BackendOptions& option
   head_tokens.reserve(static_cast<std::size_t>(options.max_batch));
   runs.reserve(experts);
   row_blocks.reserve(experts + static_cast<std::size_t>(expert_rows / kPackRows));
-  attention_blocks.reserve(static_cast<std::size_t>(config.widest().kv_heads) *
+  attention_blocks.reserve(static_cast<std::size_t>(config.widest().heads) *
                            (chunks + static_cast<std::size_t>(options.max_batch / kAttentionTokens)));
-  products.reserve(std::max<std::size_t>(4, 2 * experts));
+  const WidestLayer most = config.widest();
+  const CheckedSize tokens(options.max_batch);
+  products.reserve(std::max({std::size_t{4}, 2 * experts, static_cast<std::size_t>(most.heads)}));
   return hidden.allocate(s.hidden.value()) && normed.allocate(s.hidden.value()) &&
          q.allocate(s.queries.value()) && k.allocate(s.keys.value()) && v.allocate(s.keys.value()) &&
          attended.allocate(s.attended.value()) && attention_gate.allocate(s.gates.value()) &&
+         latent_q.allocate((tokens * CheckedSize(most.latent_q_rank)).value()) &&
+         latent_queries.allocate((tokens * CheckedSize(most.latent_queries)).value()) &&
+         latent_means.allocate((tokens * CheckedSize(most.latent_means)).value()) &&
          delta_grouped.allocate((s.channels + s.values).value()) &&
          delta_gates.allocate((s.value_heads * CheckedSize(2)).value()) &&
          delta_qkv.allocate(s.channels.value()) && delta_convolved.allocate(s.channels.value()) &&

@@ -28,10 +28,10 @@ struct RowBlock {
   std::int64_t begin = 0, end = 0;  ///< rows of the run
 };
 
-/// Query tokens of one sequence and one key/value head.
+/// Query tokens of one sequence, and query heads that share a key/value head.
 struct AttentionBlock {
   int chunk = 0;
-  int head = 0;
+  int head = 0, heads = 0;   ///< the first query head, and how many
   int row = 0;               ///< of the batch
   int begin = 0, count = 0;  ///< tokens of the chunk
 };
@@ -45,12 +45,16 @@ struct Workspace {
   Buffer<float> q;               ///< [B, rows of q_proj]
   Buffer<float> k;               ///< [B, kv_heads * head_dim]
   Buffer<float> v;               ///< [B, kv_heads * head_dim]
-  Buffer<float> attended;        ///< [B, heads * head_dim] what o_proj, or the DeltaNet's out_proj, takes
+  Buffer<float> attended;        ///< [B, output_width] what o_proj, or the DeltaNet's out_proj, takes
   Buffer<float> attention_gate;  ///< [B, AttentionSpec::gate]
   Buffer<float> first_weights;   ///< [B, heads] attention on position 0, where it is asked for
   Buffer<float> projected;       ///< [B, hidden]
   Buffer<float> shared_gate;     ///< [B] logit of the shared expert's gate
   Buffer<std::uint8_t> packed;   ///< packed activations of a dense product
+
+  Buffer<float> latent_q;        ///< [B, LatentSpec::q_rank]
+  Buffer<float> latent_queries;  ///< [B, heads * head_dim] that attend to latents
+  Buffer<float> latent_means;    ///< [B, heads * LatentSpec::rank] of latents, by head
 
   Buffer<float> delta_grouped;    ///< [B, channels + values] of a DeltaNet whose projections are grouped
   Buffer<float> delta_gates;      ///< [B, 2 * value_heads] likewise

@@ -134,7 +134,8 @@ Result<const Family*> read_family(const JsonFields& fields, std::vector<std::str
   const auto* by_type = family_where(*type, &Family::model_type);
   const auto* by_name = family_where(*name, &Family::name);
   if (by_name != nullptr) {
-    if (!type->empty() && *type != by_name->model_type)
+    const bool other = by_name->other_type != nullptr && *type == by_name->other_type;
+    if (!type->empty() && !other && *type != by_name->model_type)
       warnings.push_back(fmt::format("{}: model_type {} contradicts architectures; the model is read as {}.",
                                      fields.file(), json_excerpt(*type), by_name->name));
     return by_name;
@@ -195,7 +196,16 @@ WidestLayer ModelConfig::widest() const {
     raise(widest.head_dim, layer.attention.head_dim);
     raise(widest.query_width, layer.attention.query_width());
     raise(widest.q_rows, layer.attention.q_rows());
+    raise(widest.output_width, layer.attention.output_width());
     raise(widest.gate_width, layer.attention.gate);
+    if (layer.attention.has_latent()) {
+      const LatentSpec& latent = layer.attention.latent;
+      raise(widest.latent_queries, layer.attention.query_width());
+      raise(widest.latent_means, layer.attention.heads * latent.rank);
+      raise(widest.latent_q_rank, latent.q_rank);
+      raise(widest.latent_head, std::max(latent.rank, latent.nope_dim));
+      raise(widest.latent_expanded, layer.attention.kv_b_rows());
+    }
     raise(widest.delta_channels, layer.delta_net.channels());
     raise(widest.delta_values, layer.delta_net.values());
     raise(widest.delta_heads, layer.delta_net.value_heads);

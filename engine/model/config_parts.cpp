@@ -18,6 +18,7 @@ std::string counted(const char* one, const char* many, const std::vector<std::in
 }
 
 constexpr double kMostFactor = 1e6;
+constexpr std::int64_t kMostLatentWidth = 1 << 24;  // of all heads: products of it and a byte size fit
 
 /// mscale of YaRN: 0.1 * scale * ln(factor) + 1 (get_mscale in modeling_rope_utils.py).
 double yarn_magnitude(double factor, double scale) {
@@ -39,6 +40,7 @@ void read_yarn(ConfigKeys& keys, const ModelConfig& config, RotarySpec& rotary) 
                            ? yarn_magnitude(rotary.factor, one) / yarn_magnitude(rotary.factor, all)
                            : yarn_magnitude(rotary.factor, 1.0);
   rotary.magnitude = keys.number({"attention_factor"}, usual, 1e-6, 1e6);
+  if (all != 0) rotary.latent_magnitude = yarn_magnitude(rotary.factor, all);
 }
 
 void read_scaling(ConfigKeys& keys, const ModelConfig& config, RotarySpec& rotary) {
@@ -105,6 +107,52 @@ RotarySpec read_rotary(ConfigKeys& keys, const ConfigDefaults& defaults, const M
     keys.refuse(ErrorCode::mismatch, "head_dim",
                 fmt::format("{} is not an even number, which rotary embeddings need", rotary.width));
   return rotary;
+}
+
+void read_latent_attention(ConfigKeys& keys, const LatentDefaults& silent, const ConfigDefaults& defaults,
+                           ModelConfig& config) {
+  AttentionSpec attention;
+  LatentSpec& latent = attention.latent;
+  const auto size = [&](ConfigKeys::Names names, int fallback) {
+    return keys.size_or(names, fallback, ConfigKeys::kMaxWidth);
+  };
+  attention.heads = keys.size({"num_attention_heads"}, ConfigKeys::kMaxHeads);
+  attention.kv_heads = 1;
+  latent.rank = size({"kv_lora_rank"}, silent.rank);
+  latent.nope_dim = size({"qk_nope_head_dim"}, silent.nope_dim);
+  latent.value_dim = size({"v_head_dim"}, silent.value_dim);
+  const int turning = size({"qk_rope_head_dim"}, silent.rope_dim);
+  // Null is no latent of queries, and absent the class's own.
+  const Json& json = keys.fields().json();
+  const auto q_rank = json.find("q_lora_rank");
+  const bool none = q_rank != json.end() && q_rank->is_null();
+  latent.q_rank = size({"q_lora_rank"}, silent.q_rank);
+  if (none) latent.q_rank = 0;
+  keys.only("num_key_value_heads", {attention.heads}, "only as many as num_attention_heads are");
+  // What transformers computes from the others and writes beside them.
+  keys.only("head_dim", {turning}, "only qk_rope_head_dim is");
+  keys.only("qk_head_dim", {latent.nope_dim + turning}, "only qk_nope_head_dim + qk_rope_head_dim is");
+  attention.rotary = read_rotary(keys, defaults, config, turning);
+  attention.rotary.interleaved = true;
+  if (attention.rotary.width != turning)
+    keys.refuse(ErrorCode::unsupported, "partial_rotary_factor", "only 1 is supported");
+  const std::int64_t widest = std::max(latent.rank, latent.nope_dim) + turning + latent.value_dim;
+  if (attention.heads * widest > kMostLatentWidth)
+    keys.refuse(
+        ErrorCode::unsupported, "num_attention_heads",
+        fmt::format("{} heads of {} elements are more than {}", attention.heads, widest, kMostLatentWidth));
+  attention.head_dim = attention.rotary.width + latent.rank;
+  const double magnitude = attention.rotary.latent_magnitude;
+  attention.scale = static_cast<float>(magnitude * magnitude / std::sqrt(latent.nope_dim + turning));
+  attention.qkv_bias = attention.output_bias = keys.flag({"attention_bias"}, false);
+  for (LayerSpec& layer : config.layers)
+    layer.attention = attention;
+}
+
+void read_interleaved(ConfigKeys& keys, ModelConfig& config) {
+  const bool interleaved = keys.flag({"rope_interleave"}, true);
+  for (LayerSpec& layer : config.layers)
+    layer.attention.rotary.interleaved = interleaved;
 }
 
 void read_decoder(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config) {
@@ -191,12 +239,12 @@ RouterSpec read_sigmoid_router(ConfigKeys& keys, const RouterSpec& silent) {
   router.top_k = size({"num_experts_per_tok"}, silent.top_k);
   router.score = RouterSpec::Score::sigmoid;
   router.correction_bias = true;
-  router.groups = size({"n_group"}, 1);
-  router.top_groups = size({"topk_group"}, 1);
+  router.groups = size({"n_group"}, silent.groups);
+  router.top_groups = size({"topk_group"}, silent.top_groups);
   router.group_rank = RouterSpec::GroupRank::sum_of_two;
   router.renormalise = keys.flag({"norm_topk_prob"}, silent.renormalise);
   router.renormalise_epsilon = 1e-20f;
-  router.scale = static_cast<float>(keys.number({"routed_scaling_factor"}, 1.0, 1e-6, 1e6));
+  router.scale = static_cast<float>(keys.number({"routed_scaling_factor"}, silent.scale, 1e-6, 1e6));
   return router;
 }
 
@@ -223,6 +271,17 @@ void set_router(ConfigKeys& keys, const RouterSpec& router, const MlpSpec& exper
 void set_dense(ConfigKeys& keys, const MlpSpec& dense, LayerSpec& layer) {
   if (dense.width == 0) keys.refuse(ErrorCode::format, "intermediate_size", "this field is missing");
   layer.dense = dense;
+}
+
+void set_moe_from(ConfigKeys& keys, int first, const MlpSpec& dense, const RouterSpec& router,
+                  const MlpSpec& expert, int shared, ModelConfig& config) {
+  for (int n = 0; n < config.num_layers(); ++n) {
+    LayerSpec& layer = config.layers[n];
+    if (n < first) set_dense(keys, dense, layer);
+    if (n < first) continue;
+    set_router(keys, router, expert, layer);
+    layer.shared.width = shared * expert.width;
+  }
 }
 
 std::vector<std::uint8_t> read_sparse_layers(ConfigKeys& keys, int layers,

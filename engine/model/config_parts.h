@@ -38,14 +38,31 @@ void read_text_part(ConfigKeys& keys, void (*read)(ConfigKeys&, ModelConfig&, st
 /// for every layer.
 void read_attention(ConfigKeys& keys, const ConfigDefaults& defaults, ModelConfig& config);
 
+/// Sizes of latent attention where the file is silent, under the names of LatentSpec.
+struct LatentDefaults {
+  int rank = 512;
+  int q_rank = 1536;
+  int nope_dim = 128;
+  int rope_dim = 64;
+  int value_dim = 128;
+};
+
+/// kv_lora_rank, q_lora_rank (null: none), the sizes of heads, attention_bias and the rotary embedding, whose
+/// pairs are interleaved, for every layer.
+void read_latent_attention(ConfigKeys& keys, const LatentDefaults& silent, const ConfigDefaults& defaults,
+                           ModelConfig& config);
+
+/// rope_interleave, true where the file is silent, for every layer.
+void read_interleaved(ConfigKeys& keys, ModelConfig& config);
+
 /// The rotary embedding: rope_theta, partial_rotary_factor, rope_scaling of version 4 and rope_parameters of
 /// version 5 of transformers.
 RotarySpec read_rotary(ConfigKeys& keys, const ConfigDefaults& defaults, const ModelConfig& config,
                        int head_dim);
 
 /// The router of DeepSeek-V3 as other families have it: sigmoids with a correction bias, experts of the
-/// groups whose two best are largest. `silent`: experts, top_k and renormalise where the file says nothing;
-/// sizes that are 0 there must be in it.
+/// groups whose two best are largest. `silent`: experts, top_k, groups, renormalise and scale where the file
+/// says nothing; sizes that are 0 there must be in it.
 RouterSpec read_sigmoid_router(ConfigKeys& keys, const RouterSpec& silent);
 
 /// Sets the router and the experts of `layer` after checking them against each other.
@@ -53,6 +70,11 @@ void set_router(ConfigKeys& keys, const RouterSpec& router, const MlpSpec& exper
 
 /// Makes `layer` a dense one, whose MLP must have a width.
 void set_dense(ConfigKeys& keys, const MlpSpec& dense, LayerSpec& layer);
+
+/// The first `first` layers are dense; the others have the router, its experts and shared experts, `shared`
+/// of them as one.
+void set_moe_from(ConfigKeys& keys, int first, const MlpSpec& dense, const RouterSpec& router,
+                  const MlpSpec& expert, int shared, ModelConfig& config);
 
 /// decoder_sparse_step and mlp_only_layers as in Qwen2Moe and Qwen3Moe: 1 where the layer has experts.
 /// Indices beyond the layers go into `warnings`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 /// How a decoder layer is built, in words that every family shares. A family file (engine/model/families)
@@ -32,14 +33,15 @@ struct RotarySpec {
   bool interleaved = false;  ///< pairs (2 i, 2 i + 1) turn instead of (i, i + width / 2)
   double theta = 10000.0;    ///< rope_theta
   RotaryScaling scaling = RotaryScaling::none;
-  double factor = 1.0;           ///< linear, dynamic, yarn, llama3: how many times longer
-  double trained_positions = 0;  ///< original_max_position_embeddings, or max_position_embeddings
-  double beta_fast = 32.0;       ///< yarn: turns in the trained context above which nothing is stretched
-  double beta_slow = 1.0;        ///< yarn: turns below which everything is
-  bool truncate = true;          ///< yarn: the bounds between the two are rounded to whole dimensions
-  double magnitude = 1.0;        ///< yarn: what cosines and sines are multiplied by (attention_factor)
-  double low_frequency = 1.0;    ///< llama3: low_freq_factor
-  double high_frequency = 4.0;   ///< llama3: high_freq_factor
+  double factor = 1.0;            ///< linear, dynamic, yarn, llama3: how many times longer
+  double trained_positions = 0;   ///< original_max_position_embeddings, or max_position_embeddings
+  double beta_fast = 32.0;        ///< yarn: turns in the trained context above which nothing is stretched
+  double beta_slow = 1.0;         ///< yarn: turns below which everything is
+  bool truncate = true;           ///< yarn: the bounds between the two are rounded to whole dimensions
+  double magnitude = 1.0;         ///< yarn: what cosines and sines are multiplied by (attention_factor)
+  double latent_magnitude = 1.0;  ///< yarn: mscale of mscale_all_dim; its square is in the scale of MLA
+  double low_frequency = 1.0;     ///< llama3: low_freq_factor
+  double high_frequency = 4.0;    ///< llama3: high_freq_factor
 
   bool operator==(const RotarySpec&) const = default;
 };
@@ -47,14 +49,31 @@ struct RotarySpec {
 /// What takes the place of attention in a layer. Those that no backend runs yet are refused by name when a
 /// model opens.
 enum class MixerKind : std::uint8_t {
-  attention,         ///< softmax attention over keys and values of each head: AttentionSpec
-  latent_attention,  ///< MLA: keys and values from a low-rank latent
+  attention,         ///< softmax attention: AttentionSpec
   linear_attention,  ///< Gated DeltaNet: DeltaNetSpec
   state_space,       ///< Mamba
   short_convolution,
 };
 
-/// Causal softmax attention with grouped heads.
+/// Multi-head latent attention (MLA; DeepSeek-V2, arXiv 2405.04434). Of a token all heads share one latent
+/// c = norm(first rank rows of kv_a_proj x) and one key t that turns, which the rows behind them give. A head
+/// has its rows K and V of kv_b_proj and a query whose last elements turn:
+///
+///   key = [K c, t],  value = V c,  score = [q, q_t] . key = (K^T q) . c + q_t . t
+///
+/// So the cache keeps [t, c], a head attends to it with [q_t, K^T q], and V takes the mean of the c.
+struct LatentSpec {
+  int rank = 0;       ///< kv_lora_rank: elements of c; 0: keys and values are projections of the input
+  int q_rank = 0;     ///< q_lora_rank: of a normed latent that q_proj takes; 0: it takes the input
+  int nope_dim = 0;   ///< qk_nope_head_dim: elements of a query that do not turn
+  int value_dim = 0;  ///< v_head_dim
+  float eps = 1e-6f;  ///< of the norms of both latents
+
+  bool operator==(const LatentSpec&) const = default;
+};
+
+/// Causal softmax attention with grouped heads. With a latent, what it says is how heads attend to the cache:
+/// one kv head of [what turns, c], rotary.width + rank elements.
 struct AttentionSpec {
   enum class QkNorm : std::uint8_t {
     none,
@@ -64,9 +83,11 @@ struct AttentionSpec {
   int heads = 0;     ///< num_attention_heads: of the queries
   int kv_heads = 0;  ///< num_key_value_heads: divides heads
   int head_dim = 0;
-  RotarySpec rotary;
+  float scale = 0.0f;  ///< of the scores; 0: 1 / sqrt(head_dim)
+  RotarySpec rotary = {};
+  LatentSpec latent = {};
   QkNorm qk_norm = QkNorm::none;  ///< with the kind and eps of LayerSpec::norm
-  bool qkv_bias = false;
+  bool qkv_bias = false;          ///< with a latent: of q_a_proj and kv_a_proj
   bool output_bias = false;
   int window = 0;          ///< keys a query sees, itself among them; 0: all before it
   float soft_cap = 0.0f;   ///< scores become cap * tanh(score / cap); 0: off
@@ -75,8 +96,19 @@ struct AttentionSpec {
                            ///< of them, or one a head; 0: none
   bool gate_in_q = false;  ///< q_proj gives them: behind each head's query, as many as that has elements
 
-  int query_width() const { return heads * head_dim; }
-  int q_rows() const { return (gate_in_q ? 2 : 1) * query_width(); }  ///< of q_proj
+  // constexpr: kernels call them, too.
+  constexpr bool has_latent() const { return latent.rank > 0; }
+  constexpr int query_width() const { return heads * head_dim; }
+  /// Elements of a head that q_proj gives.
+  constexpr int query_dim() const { return has_latent() ? latent.nope_dim + rotary.width : head_dim; }
+  constexpr int q_rows() const { return (gate_in_q ? 2 : 1) * heads * query_dim(); }  ///< of q_proj
+  /// Of the input of o_proj.
+  constexpr int output_width() const { return heads * (has_latent() ? latent.value_dim : head_dim); }
+  /// Elements of a value in the cache; with a latent, they are the last of a key.
+  constexpr int cached_value_dim() const { return has_latent() ? latent.rank : head_dim; }
+  /// Rows of kv_b_proj, by head: those of its key, then those of its value.
+  constexpr int kv_b_rows() const { return heads * (latent.nope_dim + latent.value_dim); }
+  float score_scale() const { return scale > 0 ? scale : 1.0f / std::sqrt(static_cast<float>(head_dim)); }
   int key_width() const { return kv_heads * head_dim; }
   int group() const { return heads / kv_heads; }  ///< query heads a kv head
 

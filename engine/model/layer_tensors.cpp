@@ -22,6 +22,16 @@ bool has_norm_bias(const Spec& s) {
 bool is_attention(const Spec& s) {
   return s.mixer == MixerKind::attention;
 }
+bool has_latent(const Spec& s) {
+  return s.attention.has_latent();
+}
+/// With a latent, qkv_bias is that of what gives the latents.
+bool has_latent_bias(const Spec& s) {
+  return has_latent(s) && s.attention.qkv_bias;
+}
+bool has_qkv_bias(const Spec& s) {
+  return !has_latent(s) && s.attention.qkv_bias;
+}
 /// Which of the two layouts of a DeltaNet a layer has.
 bool has_delta(const Spec& s, bool grouped) {
   return s.mixer == MixerKind::linear_attention && s.delta_net.grouped == grouped;
@@ -62,24 +72,21 @@ constexpr LayerTensor kLayer[] = {
          [](const Spec& s, std::int64_t h) { return when(s.norm_before && has_norm_bias(s), h); }),
     matrix(&Names::q_proj, &Weights::q_proj,
            [](const Spec& s, std::int64_t h) {
-             return TensorSize{s.attention.q_rows(), h};
+             return when(s.attention.latent.q_rank == 0, s.attention.q_rows(), h);
            }),
     matrix(&Names::k_proj, &Weights::k_proj,
-           [](const Spec& s, std::int64_t h) {
-             return TensorSize{s.attention.key_width(), h};
-           }),
+           [](const Spec& s, std::int64_t h) { return when(!has_latent(s), s.attention.key_width(), h); }),
     matrix(&Names::v_proj, &Weights::v_proj,
-           [](const Spec& s, std::int64_t h) {
-             return TensorSize{s.attention.key_width(), h};
-           }),
-    matrix(&Names::o_proj, &Weights::o_proj,
-           [](const Spec& s, std::int64_t h) { return when(is_attention(s), h, s.attention.query_width()); }),
+           [](const Spec& s, std::int64_t h) { return when(!has_latent(s), s.attention.key_width(), h); }),
+    matrix(
+        &Names::o_proj, &Weights::o_proj,
+        [](const Spec& s, std::int64_t h) { return when(is_attention(s), h, s.attention.output_width()); }),
     bias(&Names::q_proj, &Weights::q_bias,
-         [](const Spec& s, std::int64_t) { return when(s.attention.qkv_bias, s.attention.q_rows()); }),
+         [](const Spec& s, std::int64_t) { return when(has_qkv_bias(s), s.attention.q_rows()); }),
     bias(&Names::k_proj, &Weights::k_bias,
-         [](const Spec& s, std::int64_t) { return when(s.attention.qkv_bias, s.attention.key_width()); }),
+         [](const Spec& s, std::int64_t) { return when(has_qkv_bias(s), s.attention.key_width()); }),
     bias(&Names::v_proj, &Weights::v_bias,
-         [](const Spec& s, std::int64_t) { return when(s.attention.qkv_bias, s.attention.key_width()); }),
+         [](const Spec& s, std::int64_t) { return when(has_qkv_bias(s), s.attention.key_width()); }),
     bias(&Names::o_proj, &Weights::o_bias,
          [](const Spec& s, std::int64_t h) { return when(s.attention.output_bias, h); }),
     norm(&Names::q_norm, &Weights::q_norm,
@@ -91,6 +98,26 @@ constexpr LayerTensor kLayer[] = {
     matrix(&Names::attention_gate, &Weights::attention_gate,
            [](const Spec& s, std::int64_t h) {
              return when(s.attention.gate > 0 && !s.attention.gate_in_q, s.attention.gate, h);
+           }),
+    matrix(&Names::q_a_proj, &Weights::q_a_proj,
+           [](const Spec& s, std::int64_t h) { return when(has_latent(s), s.attention.latent.q_rank, h); }),
+    bias(&Names::q_a_proj, &Weights::q_a_bias,
+         [](const Spec& s, std::int64_t) { return when(has_latent_bias(s), s.attention.latent.q_rank); }),
+    norm(&Names::q_a_norm, &Weights::q_a_norm,
+         [](const Spec& s, std::int64_t) { return when(has_latent(s), s.attention.latent.q_rank); }),
+    matrix(&Names::q_b_proj, &Weights::q_b_proj,
+           [](const Spec& s, std::int64_t) {
+             return when(s.attention.latent.q_rank > 0, s.attention.q_rows(), s.attention.latent.q_rank);
+           }),
+    matrix(&Names::kv_a_proj, &Weights::kv_a_proj,
+           [](const Spec& s, std::int64_t h) { return when(has_latent(s), s.attention.head_dim, h); }),
+    bias(&Names::kv_a_proj, &Weights::kv_a_bias,
+         [](const Spec& s, std::int64_t) { return when(has_latent_bias(s), s.attention.head_dim); }),
+    norm(&Names::kv_a_norm, &Weights::kv_a_norm,
+         [](const Spec& s, std::int64_t) { return when(has_latent(s), s.attention.latent.rank); }),
+    matrix(&Names::kv_b_proj, &Weights::kv_b_proj,
+           [](const Spec& s, std::int64_t) {
+             return when(has_latent(s), s.attention.kv_b_rows(), s.attention.latent.rank);
            }),
     matrix(&Names::delta_qkvz, &Weights::delta_qkvz,
            [](const Spec& s, std::int64_t h) {

@@ -34,6 +34,12 @@ struct TensorNames {
   const char* k_norm = nullptr;
   const char* sinks = nullptr;  ///< full name
   const char* attention_gate = nullptr;
+  const char* q_a_proj = nullptr;  ///< LatentSpec, as all of these
+  const char* q_a_norm = nullptr;
+  const char* q_b_proj = nullptr;
+  const char* kv_a_proj = nullptr;
+  const char* kv_a_norm = nullptr;
+  const char* kv_b_proj = nullptr;
   const char* delta_qkvz = nullptr;  ///< DeltaNetSpec::grouped; the five below where it is not
   const char* delta_ba = nullptr;
   const char* delta_qkv = nullptr;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/formats/f8.h"
+#include "engine/model/latent_weights.h"
 
 namespace expertscope {
 namespace {
@@ -413,7 +414,10 @@ Status WeightBinder::bind_layer(int index, LayerWeights& layer) {
                                          : vector(name, size, zero_centred, layer.*tensor.vector);
     if (!ok) return ok;
   }
-  Status ok = bind_experts(index, layer);
+  Status ok;
+  if (spec.attention.has_latent())
+    ok = split_latent(spec.attention, tensor_name(names_.kv_b_proj, ".weight", index), layer, copies_);
+  if (ok) ok = bind_experts(index, layer);
   if (ok) ok = bind_mlp(names_.shared, index, -1, spec.shared, layer.shared);
   if (ok) ok = bind_mlp(names_.dense, index, -1, spec.dense, layer.mlp);
   return ok;

@@ -62,6 +62,16 @@ struct LayerWeights {
   Vector q_norm, k_norm;                 ///< [head_dim] or [rows of the projection] (AttentionSpec)
   Vector sinks;                          ///< [heads] scores
   Matrix attention_gate;                 ///< [AttentionSpec::gate, hidden]
+  Matrix q_a_proj;                       ///< [q_rank, hidden] (LatentSpec, as all of these)
+  Vector q_a_bias;                       ///< [q_rank]
+  Vector q_a_norm;                       ///< [q_rank]
+  Matrix q_b_proj;                       ///< [rows of q_proj, q_rank] in place of q_proj
+  Matrix kv_a_proj;                      ///< [rank + what turns, hidden]
+  Vector kv_a_bias;                      ///< [rank + what turns]
+  Vector kv_a_norm;                      ///< [rank]
+  Matrix kv_b_proj;                      ///< [heads * (nope_dim + value_dim), rank]
+  std::vector<Matrix> latent_keys;       ///< [heads] K^T [rank, nope_dim], turned copies
+  std::vector<Matrix> latent_values;     ///< [heads] V [value_dim, rank] of kv_b_proj
   Matrix delta_qkvz;                     ///< [2 * keys + 2 * values, hidden] (DeltaNetSpec::grouped)
   Matrix delta_ba;                       ///< [2 * value_heads, hidden]
   Matrix delta_qkv;                      ///< [channels, hidden]

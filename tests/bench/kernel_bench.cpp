@@ -114,7 +114,7 @@ double attention_seconds(const Kernels& kernels, ThreadPool& pool, std::int64_t 
     task.q = q.data() + head * kGroup * kHeadDim;
     task.q_stride = kGroup * kKvHeads * kHeadDim;
     task.group = kGroup;
-    task.head_dim = kHeadDim;
+    task.head_dim = task.value_dim = kHeadDim;
     task.k = cache.data() + head * keys * kHeadDim;
     task.v = task.k;
     task.kv_stride = kHeadDim;

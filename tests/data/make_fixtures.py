@@ -27,6 +27,12 @@ LENGTHS = (1, 7, 300)
 GREEDY_TOKENS = 64
 EDIT_SPAN = (16, 40)  # generated tokens computed under an edit made in mid-generation
 
+
+def deepseek_yarn(factor: float, mscale: float) -> dict:
+    return {"type": "yarn", "factor": factor, "mscale": mscale, "mscale_all_dim": mscale, "beta_fast": 32,
+            "beta_slow": 1, "original_max_position_embeddings": 64}
+
+
 SPECS = [
     Spec("top1", "top-1, weights are raw probabilities", 100, top_k=1, experts=4, norm_topk=False,
          layers=2, rope_theta=10000.0),
@@ -96,6 +102,27 @@ SPECS = [
     Spec("gpt_oss_mxfp4", "gpt-oss as openai ships it: experts in MXFP4, the rest BF16", 3200, family="gpt_oss",
          mxfp4=True, dtype="bfloat16", attention_bias=True, layers=2, hidden=64, moe_inter=32, top_k=4,
          rope_theta=150000.0, rms_eps=1e-5),
+    Spec("deepseek_v2_lite", "DeepSeek-V2-Lite: latent attention without a latent of queries, YaRN with mscale, two shared "
+         "experts, layer 0 dense", 3400, family="deepseek_v2", moe_inter=20, shared_inter=40, mlp_only=(0,), top_k=3,
+         norm_topk=False, rope_theta=10000.0,
+         extra={"q_lora_rank": None, "rope_scaling": deepseek_yarn(40.0, 0.707)}),
+    Spec("deepseek_v2", "DeepSeek-V2: latents of queries and keys with biases, experts of the groups whose best is best",
+         3500, family="deepseek_v2", layers=2, moe_inter=20, shared_inter=20, experts=16, groups=4, top_groups=2,
+         top_k=3, norm_topk=False, attention_bias=True, rms_eps=1e-5),
+    Spec("deepseek_v3", "DeepSeek-V3: latent attention before a sigmoid router with groups, YaRN, layer 0 dense", 3600,
+         family="deepseek_v3", moe_inter=20, shared_inter=20, experts=16, groups=4, top_groups=2, top_k=3,
+         mlp_only=(0,), rope_theta=10000.0, extra={"rope_scaling": deepseek_yarn(40.0, 1.0)}),
+    Spec("deepseek_v3_bf16", "as Moonlight: BF16, one group, no latent of queries; rope_interleave false", 3700,
+         family="deepseek_v3", dtype="bfloat16", layers=2, hidden=64, moe_inter=32, shared_inter=64, rms_eps=1e-5,
+         extra={"q_lora_rank": None, "rope_interleave": False}),
+    Spec("deepseek_v3_fp8", "DeepSeek-V3 in E4M3 as it ships; blocks of 128 rows are shared by keys and values of a head",
+         3800, family="deepseek_v3", fp8=True, dtype="bfloat16", layers=2, hidden=256, moe_inter=128, shared_inter=128,
+         inter=128, experts=4, heads=2, mlp_only=(0,),
+         extra={"kv_lora_rank": 128, "q_lora_rank": 128, "qk_nope_head_dim": 64, "qk_rope_head_dim": 128,
+                "v_head_dim": 64}),
+    Spec("glm4_moe_lite", "GLM-4.7-Flash as transformers 5 writes it: values wider than keys, layer 0 dense", 3900,
+         family="glm4_moe_lite", layout="v5_default", moe_inter=20, shared_inter=20, mlp_only=(0,), rms_eps=1e-5,
+         extra={"v_head_dim": 22}),
     Spec("yarn", "rope_scaling yarn", 1800, layers=2,
          extra={"rope_scaling": {"rope_type": "yarn", "factor": 4.0,
                                  "original_max_position_embeddings": 64}}),

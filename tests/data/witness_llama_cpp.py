@@ -6,7 +6,8 @@ expertscope-cli.
 usage: witness_llama_cpp.py EXPERTSCOPE-CLI [MODEL ...]    in the environment of make_llama_cpp_routing.py, with safetensors
 
 A copy of the model is written as GGUF with the names that convert_hf_to_gguf.py gives, and run as it is in f32. What
-llama.cpp computes otherwise is left out of both: it rounds the bounds of YaRN, and has one limit and slope of SwiGLU. Keys
+llama.cpp computes otherwise is left out of both: it rounds the bounds of YaRN, has one limit and slope of SwiGLU, and no
+groups of experts in DeepSeek-V3. Keys
 and values are F16 in llama.cpp, and activations are rounded to the type of the weights, so numbers agree within bf16.
 """
 
@@ -65,27 +66,46 @@ def gpt_oss_experts(tensors, prefix):
                mxfp4_blocks(tensors[source + "_blocks"][:, rows], tensors[source + "_scales"][:, rows]), Type.MXFP4)
 
 
-def write_gpt_oss(folder, file):
+ENDS = [("token_embd.weight", "model.embed_tokens.weight"), ("output_norm.weight", "model.norm.weight"),
+        ("output.weight", "lm_head.weight")]
+
+
+def begin(folder, file, architecture):
+    """(config, tensors, a writer with the keys of every model)."""
     config, tensors = json.loads((folder / "config.json").read_text()), tensors_of(folder)
-    writer = gguf.GGUFWriter(file, "gpt-oss")
+    writer = gguf.GGUFWriter(file, architecture)
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_expert_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(config["num_attention_heads"])
+    writer.add_rope_freq_base(config.get("rope_theta") or config["rope_parameters"]["rope_theta"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_expert_used_count(config["num_experts_per_tok"])
+    writer.add_tokenizer_model("no_vocab")
+    writer.add_vocab_size(config["vocab_size"])
+    return config, tensors, writer
+
+
+def finish(writer, tensors, places):
+    for name, source in places:
+        if source in tensors:
+            writer.add_tensor(name, np.ascontiguousarray(tensors[source]))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_gpt_oss(folder, file):
+    config, tensors, writer = begin(folder, file, "gpt-oss")
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
     writer.add_head_count_kv(config["num_key_value_heads"])
     writer.add_key_length(config["head_dim"])
     writer.add_value_length(config["head_dim"])
-    writer.add_rope_freq_base(config["rope_theta"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_expert_count(config["num_local_experts"])
-    writer.add_expert_used_count(config["num_experts_per_tok"])
     writer.add_sliding_window(config["sliding_window"])
-    writer.add_tokenizer_model("no_vocab")
-    writer.add_vocab_size(config["vocab_size"])
-    places = [("token_embd.weight", "model.embed_tokens.weight"), ("output_norm.weight", "model.norm.weight"),
-              ("output.weight", "lm_head.weight")]
+    places = list(ENDS)
     for n in range(config["num_hidden_layers"]):
         here, there = f"blk.{n}.", f"model.layers.{n}."
         places += [(here + "attn_norm.weight", there + "input_layernorm.weight"),
@@ -97,15 +117,54 @@ def write_gpt_oss(folder, file):
                        for part, name in (("q", "q"), ("k", "k"), ("v", "v"), ("output", "o"))]
         for name, array, kind in gpt_oss_experts(tensors, there + "mlp.experts."):
             writer.add_tensor(here + name, np.ascontiguousarray(array), raw_dtype=kind)
-    for name, source in places:
-        writer.add_tensor(name, np.ascontiguousarray(tensors[source]))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer, tensors, places)
 
 
-MODELS = {"gpt_oss_mxfp4": (write_gpt_oss, {"rope_scaling": {"rope_type": "default"}})}
+def write_deepseek(folder, file):
+    """Of DeepSeek-V3 and GLM-4.7-Flash, whose keys and values of heads stand apart, the keys transposed."""
+    config, tensors, writer = begin(folder, file, "deepseek2")
+    heads, rank, turning = (config[key] for key in ("num_attention_heads", "kv_lora_rank", "qk_rope_head_dim"))
+    nope, value = config["qk_nope_head_dim"], config["v_head_dim"]
+    dense = [n for n in range(config["num_hidden_layers"]) if f"model.layers.{n}.mlp.gate.weight" not in tensors]
+    writer.add_leading_dense_block_count(len(dense))
+    writer.add_head_count_kv(1)
+    writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_kv_lora_rank(rank)
+    writer.add_key_length(rank + turning)
+    writer.add_value_length(rank)
+    writer.add_key_length_mla(nope + turning)
+    writer.add_value_length_mla(value)
+    writer.add_rope_dimension_count(turning)
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_count(config["n_routed_experts"])
+    writer.add_expert_shared_count(config["n_shared_experts"])
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    places = list(ENDS)
+    for n in range(config["num_hidden_layers"]):
+        here, there = f"blk.{n}.", f"model.layers.{n}."
+        places += [(here + name + ".weight", there + source + ".weight") for name, source in (
+            ("attn_norm", "input_layernorm"), ("ffn_norm", "post_attention_layernorm"), ("attn_q_a", "self_attn.q_a_proj"),
+            ("attn_q_a_norm", "self_attn.q_a_layernorm"), ("attn_q_b", "self_attn.q_b_proj"),
+            ("attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"), ("attn_kv_a_norm", "self_attn.kv_a_layernorm"),
+            ("attn_output", "self_attn.o_proj"), ("ffn_gate_inp", "mlp.gate"), ("ffn_gate", "mlp.gate_proj"),
+            ("ffn_up", "mlp.up_proj"), ("ffn_down", "mlp.down_proj"), ("ffn_gate_shexp", "mlp.shared_experts.gate_proj"),
+            ("ffn_up_shexp", "mlp.shared_experts.up_proj"), ("ffn_down_shexp", "mlp.shared_experts.down_proj"))]
+        places += [(here + "exp_probs_b.bias", there + "mlp.gate.e_score_correction_bias")]
+        kv = tensors[there + "self_attn.kv_b_proj.weight"].reshape(heads, nope + value, rank)
+        writer.add_tensor(here + "attn_k_b.weight", np.ascontiguousarray(kv[:, :nope].transpose(0, 2, 1)))
+        writer.add_tensor(here + "attn_v_b.weight", np.ascontiguousarray(kv[:, nope:]))
+        for part in ("gate", "up", "down") if n not in dense else ():
+            experts = [tensors[f"{there}mlp.experts.{e}.{part}_proj.weight"] for e in range(config["n_routed_experts"])]
+            writer.add_tensor(here + f"ffn_{part}_exps.weight", np.stack(experts))
+    finish(writer, tensors, places)
+
+
+ONE_GROUP = {"n_group": 1, "topk_group": 1, "rope_scaling": None}
+MODELS = {"gpt_oss_mxfp4": (write_gpt_oss, {"rope_scaling": {"rope_type": "default"}}),
+          "deepseek_v3": (write_deepseek, ONE_GROUP),
+          "glm4_moe_lite": (write_deepseek, {})}
 
 
 def llama_cpp(file, ids, layers):

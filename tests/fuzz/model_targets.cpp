@@ -2,6 +2,8 @@
 // Files of a model folder, but for those of its tokenizer.
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <string_view>
 
 #include "engine/formats/gguf.h"
 #include "engine/formats/safetensors.h"
@@ -94,9 +96,14 @@ bool fuzz_index(std::string_view input) {
   return true;
 }
 
+/// Whose weights configs are read with: those of their model_type, or others.
+constexpr std::string_view kModels[] = {"top1",        "gpt_oss_mxfp4", "qwen3_next",   "qwen3_5_moe",
+                                        "deepseek_v2", "deepseek_v3",   "glm4_moe_lite"};
+
 bool fuzz_config(std::string_view input) {
   static const bool weights = [] {
-    for (const std::string model : {"top1", "gpt_oss_mxfp4", "qwen3_next", "qwen3_5_moe"}) {
+    for (const std::string_view name : kModels) {
+      const std::string model(name);
       std::filesystem::create_directory(fuzz_folder() / model);
       std::filesystem::create_symlink(
           EXPERTSCOPE_SOURCE_DIR "/tests/data/models/" + model + "/model.safetensors",
@@ -121,9 +128,8 @@ bool fuzz_config(std::string_view input) {
   }
   apply_generation_config(generation, "generation_config.json", *parsed);
   const std::string& type = config.model_type;
-  const std::string folder = type == "gpt_oss"                               ? "gpt_oss_mxfp4"
-                             : type == "qwen3_next" || type == "qwen3_5_moe" ? type
-                                                                             : "top1";
+  const bool own = std::find(std::begin(kModels), std::end(kModels), type) != std::end(kModels);
+  const std::string folder = own ? type : type == "gpt_oss" ? "gpt_oss_mxfp4" : "top1";
   put_file(folder + "/config.json", text);
   put_file(folder + "/generation_config.json", generation);
   const auto model = Model::open(fuzz_folder() / folder);

@@ -106,7 +106,8 @@ struct AttentionTask {
   const float* q = nullptr;      ///< [tokens][q_stride]; head h of the group starts at h * head_dim
   std::int64_t q_stride = 0;     ///< floats between tokens
   int group = 1;                 ///< query heads that share this key/value head
-  int head_dim = 0;              ///< elements of a head
+  int head_dim = 0;              ///< elements of a query and a key
+  int value_dim = 0;             ///< elements of a value and an output, at most head_dim
   const void* k = nullptr;       ///< [positions][kv_stride] keys of this head, position 0 first
   const void* v = nullptr;       ///< [positions][kv_stride] values
   std::int64_t kv_stride = 0;    ///< elements between positions
@@ -116,7 +117,7 @@ struct AttentionTask {
   std::int64_t window = 0;       ///< the last so many of them; 0: all
   const float* sinks = nullptr;  ///< [group] scores without a value; null: none
   float scale = 1;               ///< of the scores: 1 / sqrt(head_dim)
-  float* out = nullptr;          ///< [tokens][out_stride]; head h of the group starts at h * head_dim
+  float* out = nullptr;          ///< [tokens][out_stride]; head h of the group starts at h * value_dim
   std::int64_t out_stride = 0;   ///< floats between tokens
   /// [tokens][first_stride] softmax weight of position 0, one float a head of the group; null: not wanted.
   float* first = nullptr;

@@ -111,7 +111,7 @@ std::int64_t first_key(const AttentionTask& task, std::int64_t end) {
 /// One query row over keys first .. last: scores, softmax and weighted sum in one pass (online softmax).
 /// Returns the softmax weight of position 0.
 float attend(const AttentionTask& task, const float* q, int head, std::int64_t last, float* out) {
-  std::fill(out, out + task.head_dim, 0.0f);
+  std::fill(out, out + task.value_dim, 0.0f);
   const bool sink = task.sinks != nullptr;
   float largest = sink ? task.sinks[head] : -std::numeric_limits<float>::infinity();
   float sum = sink ? 1 : 0;
@@ -127,10 +127,10 @@ float attend(const AttentionTask& task, const float* q, int head, std::int64_t l
     largest = new_largest;
     sum = sum * rescale + weight;
     first = t == 0 ? weight : first * rescale;  // 0 where a window hides it
-    for (int d = 0; d < task.head_dim; ++d)
+    for (int d = 0; d < task.value_dim; ++d)
       out[d] = out[d] * rescale + weight * element(task.v, task.kv_bf16, t * task.kv_stride + d);
   }
-  for (int d = 0; d < task.head_dim; ++d)
+  for (int d = 0; d < task.value_dim; ++d)
     out[d] /= sum;
   return first / sum;
 }
@@ -139,7 +139,7 @@ void attention(const AttentionTask& task) {
   for (std::int64_t t = 0; t < task.tokens; ++t)
     for (int h = 0; h < task.group; ++h) {
       const float first = attend(task, task.q + t * task.q_stride + h * task.head_dim, h, task.position + t,
-                                 task.out + t * task.out_stride + h * task.head_dim);
+                                 task.out + t * task.out_stride + h * task.value_dim);
       if (task.first != nullptr) task.first[t * task.first_stride + h] = first;
     }
 }

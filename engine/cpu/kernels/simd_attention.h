@@ -15,7 +15,7 @@ namespace expertscope::cpu {
 
 inline constexpr int kKeyBlock = 64;
 inline constexpr int kQueryTile = 12;
-inline constexpr int kMaxHeadDim = 512;  ///< larger heads take the scalar kernel
+inline constexpr int kMaxHeadDim = 576;  ///< DeepSeek's latents; larger heads take the scalar kernel
 
 /// State of the online softmax of one tile.
 struct AttentionTile {
@@ -54,13 +54,13 @@ inline void score_block(const AttentionTask& task, AttentionTile& tile, std::int
 /// Turns scores [from, from + keys) of row r into weights relative to its largest score so far and rescales
 /// what it has.
 template <class V>
-inline void weigh_row(AttentionTile& tile, int r, int from, int keys, int head_dim) {
+inline void weigh_row(AttentionTile& tile, int r, int from, int keys, int value_dim) {
   float* score = tile.score[r] + from;
   const float block_largest = largest_of<V>(score, keys);
   const float largest = block_largest > tile.largest[r] ? block_largest : tile.largest[r];
   if (largest != tile.largest[r]) {
     const float rescale = __builtin_expf(tile.largest[r] - largest);
-    scale_lanes<V>(tile.sum[r], head_dim, rescale);
+    scale_lanes<V>(tile.sum[r], value_dim, rescale);
     tile.total[r] *= rescale;
     tile.largest[r] = largest;
   }
@@ -100,16 +100,16 @@ inline void add_values(const AttentionTask& task, AttentionTile& tile, int r, st
       V::store(tile.sum[r + i] + d + c * V::kWidth, sums[i][c]);
 }
 
-/// The above over all of head_dim.
+/// The above over all of value_dim.
 template <class V, class T, int kR>
 inline void add_values(const AttentionTask& task, AttentionTile& tile, int r, std::int64_t first, int j0,
                        int j1) {
   if (j0 >= j1) return;
   int d = 0;
-  for (; d + 4 * V::kWidth <= task.head_dim; d += 4 * V::kWidth)
+  for (; d + 4 * V::kWidth <= task.value_dim; d += 4 * V::kWidth)
     add_values<V, T, kR, 4>(task, tile, r, first, j0, j1, d, V::kWidth);
-  for (; d < task.head_dim; d += V::kWidth) {
-    const int left = task.head_dim - d;
+  for (; d < task.value_dim; d += V::kWidth) {
+    const int left = task.value_dim - d;
     add_values<V, T, kR, 1>(task, tile, r, first, j0, j1, d, left < V::kWidth ? left : V::kWidth);
   }
 }
@@ -128,7 +128,7 @@ inline void attend_block(const AttentionTask& task, AttentionTile& tile, std::in
   for (int r = 0; first == 0 && r < tile.rows; ++r)
     tile.first_score[r] = tile.score[r][0];
   for (int r = 0; r < tile.rows; ++r)
-    if (keys_of(r) > from_of(r)) weigh_row<V>(tile, r, from_of(r), keys_of(r) - from_of(r), task.head_dim);
+    if (keys_of(r) > from_of(r)) weigh_row<V>(tile, r, from_of(r), keys_of(r) - from_of(r), task.value_dim);
   int r = 0;
   for (; r + kR <= tile.rows; r += kR) {
     const int begin = from_of(r + kR - 1);  // of what all of them see
@@ -169,8 +169,8 @@ inline void attend_tile(const AttentionTask& task, AttentionTile& tile, std::int
     attend_block<P, V, T, kR>(task, tile, first);
   for (int r = 0; r < rows; ++r) {
     const std::int64_t token = (begin + r) / task.group;
-    float* out = task.out + token * task.out_stride + (begin + r) % task.group * task.head_dim;
-    for (int d = 0; d < task.head_dim; ++d)
+    float* out = task.out + token * task.out_stride + (begin + r) % task.group * task.value_dim;
+    for (int d = 0; d < task.value_dim; ++d)
       out[d] = tile.sum[r][d] / tile.total[r];
     if (task.first == nullptr) continue;
     // From the score, once: the same number as rescaling its weight with every block of keys.

@@ -33,10 +33,12 @@ struct AttentionRows {
   const float* q = nullptr;      ///< [tokens, heads * head_dim]
   const float* sinks = nullptr;  ///< [heads], or null
   float* scores = nullptr;       ///< scratch [tokens at a time, heads, positions of the cache]
-  float* heads = nullptr;        ///< [tokens, heads * head_dim]
+  float* heads = nullptr;        ///< [tokens, heads * cached_value_dim]
   float* first_token = nullptr;  ///< [tokens, heads] weight of position 0
+  float scale = 1;               ///< of the scores
 };
-/// Keys and values [tokens, kv_heads * head_dim] go to their places in the cache, which is f32.
+/// Keys and values [tokens, kv_heads * head_dim] go to their places in the cache, which is f32; with a
+/// latent, keys alone.
 __global__ void remember(std::size_t count, AttentionSpec spec, DeviceCache cache, int layer,
                          AttentionRows rows, const float* k, const float* v) {
   const std::size_t i = this_thread();
@@ -48,7 +50,7 @@ __global__ void remember(std::size_t count, AttentionSpec spec, DeviceCache cach
                             i % static_cast<std::size_t>(spec.head_dim);
   auto* all = static_cast<float*>(cache.data);
   all[cache.head(rows.sequence[token], layer, 0, kv_head) + place] = k[i];
-  all[cache.head(rows.sequence[token], layer, 1, kv_head) + place] = v[i];
+  if (!spec.has_latent()) all[cache.head(rows.sequence[token], layer, 1, kv_head) + place] = v[i];
 }
 
 /// heads = softmax(scores) values over what each head sees, from token `first` on. A warp a head of a token.
@@ -65,14 +67,15 @@ __global__ void attend(std::size_t count, AttentionSpec spec, DeviceCache cache,
   const int group = spec.heads / spec.kv_heads;
   const auto* all = static_cast<const float*>(cache.data);
   const float* keys = all + cache.head(rows.sequence[token], layer, 0, head / group);
-  const float* values = all + cache.head(rows.sequence[token], layer, 1, head / group);
+  const float* values = spec.has_latent() ? keys + spec.rotary.width
+                                          : all + cache.head(rows.sequence[token], layer, 1, head / group);
   const float* q = rows.q + at(row, spec.head_dim);
   float* weights = rows.scores + at(here, cache.positions);
   for (int p = begin; p < seen; ++p) {
     float sum = 0;
     for (int d = lane_index(); d < spec.head_dim; d += kWarp)
       sum += q[d] * keys[at(static_cast<std::size_t>(p), cache.stride) + static_cast<std::size_t>(d)];
-    const float score = warp_sum(sum) / sqrtf(static_cast<float>(spec.head_dim));
+    const float score = warp_sum(sum) * rows.scale;
     if (lane_index() == 0)
       weights[p] = spec.soft_cap > 0 ? spec.soft_cap * tanhf(score / spec.soft_cap) : score;
   }
@@ -86,12 +89,13 @@ __global__ void attend(std::size_t count, AttentionSpec spec, DeviceCache cache,
     sum += weights[p] = expf(weights[p] - most);
   sum = warp_sum(sum) + (rows.sinks != nullptr ? expf(rows.sinks[head] - most) : 0.0f);
   __syncwarp();
-  for (int d = lane_index(); d < spec.head_dim; d += kWarp) {
+  const int value_dim = spec.cached_value_dim();
+  for (int d = lane_index(); d < value_dim; d += kWarp) {
     float mean = 0;
     for (int p = begin; p < seen; ++p)
       mean += weights[p] / sum *
               values[at(static_cast<std::size_t>(p), cache.stride) + static_cast<std::size_t>(d)];
-    rows.heads[at(row, spec.head_dim) + static_cast<std::size_t>(d)] = mean;
+    rows.heads[at(row, value_dim) + static_cast<std::size_t>(d)] = mean;
   }
   if (lane_index() == 0) rows.first_token[row] = begin == 0 ? weights[0] / sum : 0.0f;
 }

@@ -12,33 +12,13 @@
 #include "engine/cuda/plain/attention.cuh"
 #include "engine/cuda/plain/delta_net.cuh"
 #include "engine/cuda/plain/kernels.cuh"
+#include "engine/cuda/plain/latent.cuh"
+#include "engine/cuda/plain/launch.h"
 
 namespace expertscope::cuda::plain {
 namespace {
 
 namespace named = intermediate;
-
-constexpr int kThreads = 128;
-
-/// Queues a kernel with a thread for each of `count`.
-template <class... Parameters, class... Arguments>
-void threads(Queue& queue, void (*kernel)(std::size_t, Parameters...), std::size_t count,
-             const Arguments&... arguments) {
-  const auto blocks = static_cast<unsigned>((count + kThreads - 1) / kThreads);
-  if (blocks > 0) queue.launch(kernel, {dim3(blocks), kThreads, 0}, count, arguments...);
-}
-/// With a warp for each.
-template <class... Parameters, class... Arguments>
-void warps(Queue& queue, void (*kernel)(std::size_t, Parameters...), std::size_t count,
-           const Arguments&... arguments) {
-  constexpr std::size_t kWarps = kThreads / kWarp;
-  const auto blocks = static_cast<unsigned>((count + kWarps - 1) / kWarps);
-  if (blocks > 0) queue.launch(kernel, {dim3(blocks), kThreads, 0}, count, arguments...);
-}
-
-std::size_t size(int rows, int columns) {
-  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
-}
 
 /// One layer of one step.
 class Layer {
@@ -69,6 +49,9 @@ class Layer {
   DeltaRows delta_rows() const;
   void linear_attention(const float* x, float* y);
   void attention(const float* x, float* y);
+  void latent_attention(const float* x, float* y);
+  void latent_queries(const float* x);
+  void latent_keys(const float* x);
   void attend_all();
   void mlps(const float* x, float* sum);
   void routed(const float* x, float* sum);
@@ -90,6 +73,12 @@ class Layer {
   void norm(const StoredVector& weight, const StoredVector& bias, const float* x, float* y, int columns) {
     const std::size_t pieces = values(columns) / static_cast<std::size_t>(weight.size);
     warps(queue_, &plain::norm, pieces, spec_.norm, weight, bias, x, y);
+  }
+  void latent_norm(const StoredVector& weight, float* x, int columns) {
+    NormSpec spec = spec_.norm;
+    spec.eps = spec_.attention.latent.eps;
+    warps(queue_, &plain::norm, values(columns) / static_cast<std::size_t>(weight.size), spec, weight,
+          StoredVector{}, x, x);
   }
   void add(const float* x, float* y, const Factors& factors = {}) {
     threads(queue_, &plain::add, values(width_), factors, x, width_, y);
@@ -113,8 +102,8 @@ class Layer {
 /// heads = softmax(scores) values, and the mean weight of position 0 for the probe.
 void Layer::attend_all() {
   const AttentionSpec& spec = spec_.attention;
-  const AttentionRows rows{step_.input.position, step_.input.sequence, room_.q,          weights_.sinks.data,
-                           room_.scores,         room_.heads,          room_.first_token};
+  const AttentionRows rows{step_.input.position, step_.input.sequence, room_.q,           weights_.sinks.data,
+                           room_.scores,         room_.heads,          room_.first_token, spec.score_scale()};
   threads(queue_, &remember, values(spec.key_width()), spec, step_.cache, index_, rows, room_.k, room_.v);
   for (int first = 0; first < tokens_; first += room_.attended)
     warps(queue_, &attend, size(std::min(room_.attended, tokens_ - first), spec.heads), spec, step_.cache,
@@ -159,6 +148,60 @@ void Layer::attention(const float* x, float* y) {
             static_cast<std::size_t>(queries / gates), room_.heads);
   }
   product(weights_.o_proj, room_.heads, y);
+}
+
+// ------------------------------------------------------------------------------------------ latent attention
+
+/// room.q = [what turns, K^T q] of every head, not yet turned.
+void Layer::latent_queries(const float* x) {
+  const AttentionSpec& spec = spec_.attention;
+  const LatentSpec& latent = spec.latent;
+  if (latent.q_rank > 0) {
+    product(weights_.q_a_proj, x, room_.latent_q);
+    latent_norm(weights_.q_a_norm, room_.latent_q, latent.q_rank);
+    see(named::kQLatent, room_.latent_q, latent.q_rank);
+    product(weights_.q_b_proj, room_.latent_q, room_.q_and_gate);
+  } else {
+    product(weights_.q_proj, x, room_.q_and_gate);
+  }
+  see(named::kQ, room_.q_and_gate, spec.q_rows());
+  const int turning = spec.rotary.width;
+  threads(queue_, &copy_columns, values(spec.heads * turning),
+          Columns{room_.q_and_gate, spec.query_dim(), latent.nope_dim}, Columns{room_.q, spec.head_dim, 0},
+          turning);
+  threads(queue_, &absorb_keys, values(spec.heads * latent.rank), spec, weights_.kv_b_proj,
+          Columns{room_.q_and_gate, spec.query_dim(), 0}, Columns{room_.q, spec.head_dim, turning});
+}
+
+/// room.k = [what turns, the latent, normed], not yet turned.
+void Layer::latent_keys(const float* x) {
+  const AttentionSpec& spec = spec_.attention;
+  const int rank = spec.latent.rank;
+  const int turning = spec.rotary.width;
+  product(weights_.kv_a_proj, x, room_.v);  // the latent first
+  threads(queue_, &copy_columns, values(rank), Columns{room_.v, spec.head_dim, 0},
+          Columns{room_.latent, rank, 0}, rank);
+  latent_norm(weights_.kv_a_norm, room_.latent, rank);
+  threads(queue_, &copy_columns, values(turning), Columns{room_.v, spec.head_dim, rank},
+          Columns{room_.k, spec.head_dim, 0}, turning);
+  threads(queue_, &copy_columns, values(rank), Columns{room_.latent, rank, 0},
+          Columns{room_.k, spec.head_dim, turning}, rank);
+  see(named::kLatent, room_.k, spec.head_dim);
+}
+
+void Layer::latent_attention(const float* x, float* y) {
+  queue_.enter("latent attention", index_);
+  const AttentionSpec& spec = spec_.attention;
+  latent_queries(x);
+  latent_keys(x);
+  rotate(room_.q, spec.heads);
+  rotate(room_.k, 1);
+  attend_all();
+  warps(queue_, &expand_values, values(spec.output_width()), spec, weights_.kv_b_proj, room_.heads,
+        room_.latent_heads);
+  see(named::kKRotary, room_.k, spec.head_dim);
+  see(named::kAttnHeads, room_.latent_heads, spec.output_width());
+  product(weights_.o_proj, room_.latent_heads, y);
 }
 
 // ------------------------------------------------------------------------------------------ linear attention
@@ -376,6 +419,8 @@ void Layer::run() {
   }
   if (spec_.mixer == MixerKind::linear_attention) {
     linear_attention(x, room_.y);
+  } else if (spec_.attention.has_latent()) {
+    latent_attention(x, room_.y);
   } else {
     attention(x, room_.y);
   }

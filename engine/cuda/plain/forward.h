@@ -14,6 +14,8 @@ struct Room {
   float *hidden, *x, *y, *down, *weighted;  ///< [B, hidden_size]
   float *q, *heads, *attention_gate;        ///< [B, query width], heads also [B, values of a DeltaNet]
   float* q_and_gate;                        ///< [B, rows of q_proj]
+  float *latent_q, *latent;                 ///< [B, q_rank], [B, rank]
+  float* latent_heads;                      ///< [B, output width]
   float* delta_in;                          ///< [B, channels + values] q, k, v and z of a DeltaNet
   float* delta_gates;                       ///< [B, 2 * value heads] its b and a
   float* delta_convolved;                   ///< [B, channels]

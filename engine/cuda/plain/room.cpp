@@ -47,7 +47,11 @@ Room Room::place(const ModelConfig& config, const BackendOptions& options, Arena
   for (float** rows : {&room.q, &room.attention_gate})
     *rows = take(most.query_width);
   room.heads = take(std::max(most.query_width, most.delta_values));
-  room.q_and_gate = take(most.q_rows > most.query_width ? most.q_rows : 0);
+  const bool latents = most.latent_means > 0;
+  room.q_and_gate = take(latents || most.q_rows > most.query_width ? most.q_rows : 0);
+  room.latent_q = take(most.latent_q_rank);
+  room.latent = take(latents ? most.head_dim : 0);
+  room.latent_heads = take(latents ? most.output_width : 0);
   take_delta(config, options, arena, room);
   for (float** rows : {&room.k, &room.v})
     *rows = take(most.key_width);

@@ -57,6 +57,12 @@ StoredLayer StoredWeights::place(const LayerWeights& layer) {
   placed.q_norm = place(layer.q_norm);
   placed.k_norm = place(layer.k_norm);
   placed.sinks = place(layer.sinks);
+  placed.q_a_proj = place(layer.q_a_proj, layer.q_a_bias);
+  placed.q_b_proj = place(layer.q_b_proj, {});
+  placed.kv_a_proj = place(layer.kv_a_proj, layer.kv_a_bias);
+  placed.kv_b_proj = place(layer.kv_b_proj, {});
+  placed.q_a_norm = place(layer.q_a_norm);
+  placed.kv_a_norm = place(layer.kv_a_norm);
   placed.delta_qkvz = place(layer.delta_qkvz, {});
   placed.delta_ba = place(layer.delta_ba, {});
   placed.delta_qkv = place(layer.delta_qkv, {});

@@ -43,6 +43,8 @@ struct StoredLayer {
   StoredVector input_layernorm, input_layernorm_bias;
   Matrices q_proj, k_proj, v_proj, o_proj, attention_gate;
   StoredVector q_norm, k_norm, sinks;
+  Matrices q_a_proj, q_b_proj, kv_a_proj, kv_b_proj;
+  StoredVector q_a_norm, kv_a_norm;
   Matrices delta_qkvz, delta_ba, delta_qkv, delta_z, delta_b, delta_a, delta_out;
   StoredVector delta_conv, delta_dt_bias, delta_a_log, delta_norm;
   StoredVector attention_post_norm, attention_post_norm_bias;

@@ -71,13 +71,15 @@ struct DeviceCache {
   int kv_heads = 0;
   int positions = 0;  ///< max_context
   int stride = 0;     ///< head_dim rounded up to 8 elements: a row is read 16 bytes at a time
+  int planes = 2;     ///< keys and values; 1 where values are a part of keys (LatentSpec)
 
   /// First element of a head's keys (which = 0) or values (1), as an index.
   constexpr std::size_t head(int sequence, int layer, int which, int kv_head) const {
     const std::size_t layer_at = static_cast<std::size_t>(sequence) * static_cast<std::size_t>(layers) +
                                  static_cast<std::size_t>(layer);
     const std::size_t plane =
-        (layer_at * 2 + static_cast<std::size_t>(which)) * static_cast<std::size_t>(kv_heads) +
+        (layer_at * static_cast<std::size_t>(planes) + static_cast<std::size_t>(which)) *
+            static_cast<std::size_t>(kv_heads) +
         static_cast<std::size_t>(kv_head);
     return plane * static_cast<std::size_t>(positions) * static_cast<std::size_t>(stride);
   }

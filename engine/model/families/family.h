@@ -23,7 +23,8 @@ struct Family {
   /// have been read or called harmless.
   void (*read)(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>& warnings);
   TensorNames tensors;  ///< in both layouts: an expert a matrix, and all experts of a layer in one tensor
-  const char* gguf = nullptr;  ///< general.architecture in GGUF files; null: they are not read
+  const char* other_type = nullptr;  ///< model_type of others who use the class; null: none do
+  const char* gguf = nullptr;        ///< general.architecture in GGUF files; null: they are not read
   /// What llama.cpp does where a GGUF file is silent, as JSON of keys of config.json; null: nothing else.
   const char* gguf_defaults = nullptr;
 };
@@ -36,6 +37,18 @@ constexpr TensorNames deepseek_tensor_names() {
   names.shared = {"model.layers.{layer}.mlp.shared_experts.gate_proj",
                   "model.layers.{layer}.mlp.shared_experts.up_proj",
                   "model.layers.{layer}.mlp.shared_experts.down_proj"};
+  return names;
+}
+
+/// Those with the projections of latent attention, as DeepSeek-V2 has them.
+constexpr TensorNames latent_tensor_names() {
+  TensorNames names = deepseek_tensor_names();
+  names.q_a_proj = "model.layers.{layer}.self_attn.q_a_proj";
+  names.q_a_norm = "model.layers.{layer}.self_attn.q_a_layernorm.weight";
+  names.q_b_proj = "model.layers.{layer}.self_attn.q_b_proj";
+  names.kv_a_proj = "model.layers.{layer}.self_attn.kv_a_proj_with_mqa";
+  names.kv_a_norm = "model.layers.{layer}.self_attn.kv_a_layernorm.weight";
+  names.kv_b_proj = "model.layers.{layer}.self_attn.kv_b_proj";
   return names;
 }
 

@@ -22,15 +22,11 @@ void read(ConfigKeys& keys, ModelConfig& config, std::vector<std::string>&) {
   const int shared = keys.count_or({"n_shared_experts"}, 1, 64);
   const int first_moe = keys.count_or({"first_k_dense_replace"}, 1, ConfigKeys::kMaxLayers);
   const MlpSpec dense{.width = keys.count_or({"intermediate_size"}, 10944, ConfigKeys::kMaxWidth)};
-  for (int n = 0; n < config.num_layers(); ++n) {
-    LayerSpec& layer = config.layers[n];
+  for (LayerSpec& layer : config.layers) {
     layer.attention.qkv_bias = bias;
     if (qk_norm) layer.attention.qk_norm = AttentionSpec::QkNorm::head;
-    if (n < first_moe) set_dense(keys, dense, layer);
-    if (n < first_moe) continue;
-    set_router(keys, router, expert, layer);
-    layer.shared.width = shared * expert.width;
   }
+  set_moe_from(keys, first_moe, dense, router, expert, shared, config);
 }
 
 }  // namespace

@@ -14,9 +14,14 @@ CLASSES = {
     "qwen3_next": "Qwen3NextForCausalLM",
     "qwen3_5_moe": "Qwen3_5MoeForConditionalGeneration",
     "gpt_oss": "GptOssForCausalLM",
+    "deepseek_v2": "DeepseekV2ForCausalLM",
+    "deepseek_v3": "DeepseekV3ForCausalLM",
+    "glm4_moe_lite": "Glm4MoeLiteForCausalLM",
 }
 MULTIMODAL = ("qwen3_5_moe",)  # of which the text part runs
-SIGMOID_ROUTERS = ("glm4_moe", "dots1")  # with a correction bias and shared experts
+SIGMOID_ROUTERS = ("glm4_moe", "dots1", "deepseek_v3", "glm4_moe_lite")  # with a correction bias
+LATENT = ("deepseek_v2", "deepseek_v3", "glm4_moe_lite")  # attention
+SHARED_EXPERTS = (*SIGMOID_ROUTERS, "deepseek_v2")
 
 
 def config_json(spec, eos: list) -> dict:
@@ -220,9 +225,49 @@ def gpt_oss_keys(spec) -> dict:
     }
 
 
+def latent_keys(spec) -> dict:
+    """Of latent attention, and of the experts in the same files."""
+    return {
+        "attention_bias": spec.attention_bias,
+        "first_k_dense_replace": len(spec.mlp_only),
+        "intermediate_size": spec.inter,
+        "kv_lora_rank": 20,
+        "moe_intermediate_size": spec.moe_inter,
+        "n_group": spec.groups,
+        "n_routed_experts": spec.experts,
+        "n_shared_experts": spec.shared_inter // spec.moe_inter,
+        "norm_topk_prob": spec.norm_topk,
+        "num_key_value_heads": spec.heads,
+        "q_lora_rank": 24,
+        "qk_nope_head_dim": 12,
+        "qk_rope_head_dim": 8,
+        "routed_scaling_factor": 1.5,
+        "topk_group": spec.top_groups,
+        "v_head_dim": 10,
+    }
+
+
+def deepseek_v2_keys(spec) -> dict:
+    method = "group_limited_greedy" if spec.groups > 1 else "greedy"
+    return {**latent_keys(spec), "aux_loss_alpha": 0.001, "moe_layer_freq": 1, "scoring_func": "softmax",
+            "seq_aux": True, "topk_method": method}
+
+
+def deepseek_v3_keys(spec) -> dict:
+    return {**latent_keys(spec), "ep_size": 1, "moe_layer_freq": 1, "num_nextn_predict_layers": 1,
+            "scoring_func": "sigmoid", "topk_method": "noaux_tc"}
+
+
+def glm4_moe_lite_keys(spec) -> dict:
+    dense = ["dense" if n in spec.mlp_only else "sparse" for n in range(spec.layers)]
+    return {**latent_keys(spec), "mlp_layer_types": dense, "num_nextn_predict_layers": 1,
+            "partial_rotary_factor": 1.0, "topk_method": "noaux_tc"}
+
+
 FAMILY_KEYS = {"glm4_moe": glm4_moe_keys, "qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
                "qwen2_moe": qwen2_moe_keys, "dots1": dots1_keys, "flex_olmo": flex_olmo_keys, "qwen3_next": qwen3_next_keys,
-               "qwen3_5_moe": qwen3_5_moe_keys, "gpt_oss": gpt_oss_keys}
+               "qwen3_5_moe": qwen3_5_moe_keys, "gpt_oss": gpt_oss_keys, "deepseek_v2": deepseek_v2_keys,
+               "deepseek_v3": deepseek_v3_keys, "glm4_moe_lite": glm4_moe_lite_keys}
 
 GATED_SHARED = ("qwen2_moe", "qwen3_next", "qwen3_5_moe")  # a shared expert behind a sigmoid
 ZERO_CENTRED = ("qwen3_next", "qwen3_5_moe")  # norms stored as differences from 1
@@ -270,6 +315,27 @@ def attention_weights(w, spec, prefix: str) -> None:
         w.normal(attn + "k_norm.weight", (shapes["k_proj"][0] if whole else spec.head_dim,), 0.3, mean)
 
 
+def latent_weights(w, spec, keys: dict, attn: str) -> None:
+    """Latent attention, with norms of the latents and their biases."""
+    rank, turning, q_rank = keys["kv_lora_rank"], keys["qk_rope_head_dim"], keys["q_lora_rank"]
+    nope, value = keys["qk_nope_head_dim"], keys["v_head_dim"]
+    if q_rank is None:
+        w.linear(attn + "q_proj", spec.heads * (nope + turning), spec.hidden, 1.5)
+    else:
+        w.linear(attn + "q_a_proj", q_rank, spec.hidden)
+        w.normal(attn + "q_a_layernorm.weight", (q_rank,), 0.3, 1.5)
+        w.linear(attn + "q_b_proj", spec.heads * (nope + turning), q_rank)
+    w.linear(attn + "kv_a_proj_with_mqa", rank + turning, spec.hidden)
+    w.normal(attn + "kv_a_layernorm.weight", (rank,), 0.3, 1.2)
+    w.linear(attn + "kv_b_proj", spec.heads * (nope + value), rank)
+    w.linear(attn + "o_proj", spec.hidden, spec.heads * value)
+    if spec.attention_bias:
+        if q_rank is not None:
+            w.normal(attn + "q_a_proj.bias", (q_rank,), 0.3)
+        w.normal(attn + "kv_a_proj_with_mqa.bias", (rank + turning,), 0.3)
+        w.normal(attn + "o_proj.bias", (spec.hidden,), 0.3)
+
+
 def layer_weights(w, spec, prefix: str, n: int) -> None:
     """The tensors of one layer. Scales keep the residual stream near 1 and the router logits spread."""
     one = 0.0 if spec.family in ZERO_CENTRED else 1.0
@@ -279,6 +345,8 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
     keys = keys.get("text_config", keys)
     if "full_attention_interval" in keys and (n + 1) % keys["full_attention_interval"] != 0:
         delta_net_weights(w, prefix + "linear_attn.", spec.hidden, keys)
+    elif spec.family in LATENT:
+        latent_weights(w, spec, keys, prefix + "self_attn.")
     else:
         attention_weights(w, spec, prefix)
     if spec.family == "flex_olmo":  # norms of what attention and MLP give
@@ -298,7 +366,7 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
         w.normal(mlp + "gate.e_score_correction_bias", (spec.experts,), 0.2)
     for e in range(spec.experts):
         mlp_weights(w, spec, f"{mlp}experts.{e}.", spec.moe_inter)
-    if spec.family in SIGMOID_ROUTERS:
+    if spec.family in SHARED_EXPERTS:
         mlp_weights(w, spec, mlp + "shared_experts.", spec.shared_inter)
     if spec.family in GATED_SHARED:
         mlp_weights(w, spec, mlp + "shared_expert.", spec.shared_inter)

@@ -20,7 +20,7 @@ def quantised(tensors: dict) -> dict:
     """The projections become E4M3 beside their `weight_scale_inv`; the router, norms and ends stay."""
     out = {}
     for name, tensor in tensors.items():
-        if not name.endswith("_proj.weight"):
+        if not name.endswith(("_proj.weight", "_with_mqa.weight")):
             out[name] = tensor
             continue
         rows, cols = (extent // BLOCK for extent in tensor.shape)

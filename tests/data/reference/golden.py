@@ -28,6 +28,7 @@ class MoeCall:
     output: torch.Tensor  # [T, hidden]
     keys: torch.Tensor = None  # [T, experts] what experts are selected by
     scores: torch.Tensor = None  # [T, experts] what weights are made of
+    of_softmax: bool = True  # scores are a softmax of all logits, or of the chosen
     of_chosen: bool = False  # scores are logits, and weights their softmax over the chosen
 
 
@@ -68,7 +69,7 @@ class Recorder:
                 order = torch.arange(out[2].shape[-1]).expand_as(out[2])
             self.calls[n] = MoeCall(args[0].reshape(-1, args[0].shape[-1]).clone(), out[0].clone(),
                                     out[1].gather(1, order), out[2].gather(1, order), None, keys, scores,
-                                    weighs_chosen(module))
+                                    not hasattr(module, "e_score_correction_bias"), weighs_chosen(module))
 
         def keep_shared(module, args, out):
             self.shared[n] = out.reshape(-1, out.shape[-1]).clone()
@@ -111,20 +112,28 @@ def selection(gate, logits) -> tuple:
     correction brings it back, and it does not count for its group. Of a softmax of the chosen both are logits."""
     bias = getattr(gate, "e_score_correction_bias", None)
     if bias is None:
-        return logits.clone(), logits.clone() if weighs_chosen(gate) else torch.softmax(logits, dim=-1)
+        keys = logits.clone()
+        if getattr(gate, "topk_method", None) == "group_limited_greedy":
+            keys = within_groups(gate, keys, keys.view(len(keys), gate.num_group, -1).max(dim=-1).values)
+        return keys, logits.clone() if weighs_chosen(gate) else torch.softmax(logits, dim=-1)
     scores = logits.sigmoid()
     keys = (scores + bias).masked_fill(logits == -float("inf"), -float("inf"))
     if gate.num_group > 1:
-        groups = keys.view(len(keys), gate.num_group, -1)
-        best, second = groups.topk(2, dim=-1).values.unbind(-1)
-        ranks = (best + second.masked_fill(second.isinf(), 0.0)).sort(dim=-1, descending=True)
-        gap = (ranks.values[:, gate.topk_group - 1] - ranks.values[:, gate.topk_group]).min().item()
-        if gap < MIN_SELECTION_GAP:
-            raise NearTie(f"group gap {gap:.2e}")
-        outside = torch.ones_like(ranks.values, dtype=torch.bool)
-        outside.scatter_(1, ranks.indices[:, : gate.topk_group], False)
-        keys = groups.masked_fill(outside[..., None], -float("inf")).view_as(keys)
+        best, second = keys.view(len(keys), gate.num_group, -1).topk(2, dim=-1).values.unbind(-1)
+        keys = within_groups(gate, keys, best + second.masked_fill(second.isinf(), 0.0))
     return keys, scores
+
+
+def within_groups(gate, keys, ranks):
+    """`keys` of the groups that rank highest, -inf for the others."""
+    ranks = ranks.sort(dim=-1, descending=True)
+    gap = (ranks.values[:, gate.topk_group - 1] - ranks.values[:, gate.topk_group]).min().item()
+    if gap < MIN_SELECTION_GAP:
+        raise NearTie(f"group gap {gap:.2e}")
+    outside = torch.ones_like(ranks.values, dtype=torch.bool)
+    outside.scatter_(1, ranks.indices[:, : gate.topk_group], False)
+    groups = keys.view(len(keys), gate.num_group, -1)
+    return groups.masked_fill(outside[..., None], -float("inf")).view_as(keys)
 
 
 def expert_output(experts, e: int, x: torch.Tensor) -> torch.Tensor:
@@ -184,7 +193,7 @@ def i32(values) -> torch.Tensor:
 
 def moe_tensors(n: int, call: MoeCall, slots: torch.Tensor) -> dict:
     magnitude, channel = slots.abs().max(dim=-1)
-    softmax = torch.equal(call.keys, call.router_logits)
+    softmax = call.of_softmax
     shares = torch.softmax(call.router_logits, dim=-1) if softmax else call.scores / call.scores.sum(-1, keepdim=True)
     logs = torch.log_softmax(call.router_logits, dim=-1) if softmax else shares.log()
     entropy = -(shares * logs).sum(-1)

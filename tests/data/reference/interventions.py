@@ -11,7 +11,7 @@ from reference.golden import (MIN_ROUTER_GAP, MIN_SELECTION_GAP, NearTie, Record
                               weighs_chosen)
 
 MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "glm4_moe", "glm4_moe_groups",
-          "dots1", "flex_olmo", "gpt_oss", "qwen3_next")
+          "dots1", "flex_olmo", "gpt_oss", "qwen3_next", "deepseek_v2", "deepseek_v3")
 INF = float("inf")
 
 
@@ -126,7 +126,8 @@ class PolicyRouter:
     def weigh(self, chosen):
         """Combine weights of scores, as the model makes them."""
         weights = chosen
-        if getattr(self.gate, "norm_topk_prob", True):  # Mixtral always does
+        never = type(self.gate).__name__ == "DeepseekV2TopkRouter"
+        if not never and getattr(self.gate, "norm_topk_prob", True):  # Mixtral always does
             weights = weights / (weights.sum(-1, keepdim=True) + (1e-20 if self.sigmoid else 0.0))
         return weights * getattr(self.gate, "routed_scaling_factor", 1.0)
 

@@ -206,6 +206,7 @@ TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
   const Case cases[] = {
       {[](LayerSpec& l) { l.attention.soft_cap = 30; }, "no soft-capped attention (layer 1)"},
       {[](LayerSpec& l) { l.attention.rotary.interleaved = true; }, "no interleaved rotary"},
+      {[](LayerSpec& l) { l.attention.scale = 1; }, "no scale of its own of attention"},
       {[](LayerSpec& l) { l.norm.kind = NormSpec::Kind::layer; }, "no LayerNorm (layer 1)"},
       {[](LayerSpec& l) { l.norm_after = true; }, "no norms after attention and MLP"},
       {[](LayerSpec& l) { l.norm_before = false; }, "no norms after attention and MLP"},

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/formats/tensor_store.h"
+#include "engine/model/families/family.h"
 #include "engine/model/weight_binder.h"
 
 namespace expertscope {
@@ -261,6 +262,41 @@ TEST(LayerTensors, ADeltaNetAsksForOneOfItsTwoLayouts) {
   apart["z"] = {20, 8};
   apart["b"] = apart["a"] = {4, 8};
   EXPECT_EQ(delta_sizes(false), apart);
+}
+
+std::map<std::string, Shape> latent_sizes(int q_rank, bool bias) {
+  LayerSpec layer;
+  layer.attention = {.heads = 3, .kv_heads = 1, .head_dim = 2 + 5};
+  layer.attention.rotary.width = 2;
+  layer.attention.latent = {.rank = 5, .q_rank = q_rank, .nope_dim = 4, .value_dim = 6};
+  layer.attention.qkv_bias = bias;
+  std::map<std::string, Shape> sizes;
+  TensorNames names = latent_tensor_names();
+  for (const LayerTensor& tensor : layer_tensors())
+    if (const TensorSize size = tensor.size(layer, kHidden); size.rows > 0)
+      sizes[layer_tensor_name(tensor, names, 0, false).substr(std::string("model.layers.0.").size())] = {
+          size.rows, size.cols};
+  return sizes;
+}
+
+TEST(LayerTensors, LatentAttentionAsksForTheProjectionsOfItsLatents) {
+  const std::map<std::string, Shape> both = {{"input_layernorm.weight", {8, 0}},
+                                             {"post_attention_layernorm.weight", {8, 0}},
+                                             {"self_attn.kv_a_proj_with_mqa.weight", {7, 8}},
+                                             {"self_attn.kv_a_layernorm.weight", {5, 0}},
+                                             {"self_attn.kv_b_proj.weight", {30, 5}},
+                                             {"self_attn.o_proj.weight", {8, 18}}};
+  auto alone = both;
+  alone["self_attn.q_proj.weight"] = {18, 8};
+  EXPECT_EQ(latent_sizes(0, false), alone);
+  auto with_latent = both;
+  with_latent["self_attn.q_a_proj.weight"] = {9, 8};
+  with_latent["self_attn.q_a_layernorm.weight"] = {9, 0};
+  with_latent["self_attn.q_b_proj.weight"] = {18, 9};
+  EXPECT_EQ(latent_sizes(9, false), with_latent);
+  with_latent["self_attn.q_a_proj.bias"] = {9, 0};
+  with_latent["self_attn.kv_a_proj_with_mqa.bias"] = {7, 0};
+  EXPECT_EQ(latent_sizes(9, true), with_latent);
 }
 
 }  // namespace

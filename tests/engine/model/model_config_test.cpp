@@ -230,9 +230,10 @@ TEST(ModelConfig, AnUnknownArchitectureIsRefusedWithTheListOfThoseKnown) {
   const auto error = refusal([](Json& c) { c["architectures"] = {"LlamaForCausalLM"}; });
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_EQ(error.message,
-            "config.json: architecture LlamaForCausalLM is not supported; supported: Dots1ForCausalLM, "
+            "config.json: architecture LlamaForCausalLM is not supported; supported: "
+            "DeepseekV2ForCausalLM, DeepseekV3ForCausalLM, Dots1ForCausalLM, "
             "FlexOlmoForCausalLM, "
-            "Glm4MoeForCausalLM, "
+            "Glm4MoeForCausalLM, Glm4MoeLiteForCausalLM, "
             "GptOssForCausalLM, "
             "MixtralForCausalLM, "
             "OlmoeForCausalLM, "
@@ -411,7 +412,7 @@ TEST(ModelConfig, QuantisedWeightsAreRefusedByTheNameOfTheirKind) {
 }
 
 TEST(ModelConfig, Fp8OfBlocksIsReadAndItsOtherFormsAreRefused) {
-  const auto with = [](Json more) {
+  const auto with = [](const Json& more) {
     Json quantization = {{"quant_method", "fp8"}, {"fmt", "e4m3"}, {"activation_scheme", "dynamic"}};
     quantization.update(more);
     return [quantization](Json& c) { c["quantization_config"] = quantization; };

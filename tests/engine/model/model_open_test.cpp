@@ -59,7 +59,9 @@ TEST_P(EveryFixture, OpensAndIsFinite) {
                        : attention.qk_norm == AttentionSpec::QkNorm::head ? attention.head_dim
                                                                           : attention.query_width();
     EXPECT_EQ(layer.q_norm.size(), static_cast<std::size_t>(normed));
-    EXPECT_EQ(layer.q_bias.empty(), !config.layer(i).attention.qkv_bias);
+    EXPECT_EQ((attention.has_latent() ? layer.kv_a_bias : layer.q_bias).empty(), !attention.qkv_bias);
+    EXPECT_EQ(layer.latent_keys.size(),
+              attention.has_latent() ? static_cast<std::size_t>(attention.heads) : 0u);
   }
   EXPECT_EQ(model->weights().lm_head.data == model->weights().embed_tokens.data, config.tie_word_embeddings);
   EXPECT_EQ(config.tie_word_embeddings, GetParam() == "top2_tied");

@@ -17,6 +17,9 @@ struct Shape {
   std::int64_t tokens;
   std::int64_t window = 0;
   bool sinks = false;
+  int latent = 0;  ///< so many last elements of a key are the value; 0: values lie apart, as wide as keys
+
+  int value_dim() const { return latent > 0 ? latent : head_dim; }
 };
 
 class AttentionTest : public ::testing::TestWithParam<CpuLevel> {
@@ -47,8 +50,12 @@ struct Case {
     task.q_stride = shape.group * shape.head_dim;
     task.group = shape.group;
     task.head_dim = shape.head_dim;
+    task.value_dim = shape.value_dim();
     task.k = k.matrix().data;
-    task.v = v.matrix().data;
+    const auto element = static_cast<std::size_t>(k.matrix().format->block.bytes);
+    const auto* key = static_cast<const std::uint8_t*>(k.matrix().data);
+    task.v = shape.latent > 0 ? key + element * static_cast<std::size_t>(shape.head_dim - shape.latent)
+                              : v.matrix().data;
     task.kv_stride = stride;
     task.kv_bf16 = k.matrix().format->id == FormatId::bf16;
     task.position = shape.position;
@@ -57,7 +64,7 @@ struct Case {
     task.sinks = sinks.empty() ? nullptr : sinks.data();
     task.scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
     task.out = out.data();
-    task.out_stride = task.q_stride;
+    task.out_stride = shape.group * shape.value_dim();
     return task;
   }
 
@@ -92,11 +99,15 @@ struct Case {
 
   std::vector<double> expected(std::int64_t token, int head) const {
     const std::vector<double> shares = weights(token, head);
-    std::vector<double> out(static_cast<std::size_t>(shape.head_dim));
+    std::vector<double> out(static_cast<std::size_t>(shape.value_dim()));
     for (std::size_t t = 0; t < shares.size(); ++t)
-      for (int d = 0; d < shape.head_dim; ++d)
-        out[static_cast<std::size_t>(d)] += shares[t] * v.at(static_cast<std::int64_t>(t), d);
+      for (int d = 0; d < shape.value_dim(); ++d)
+        out[static_cast<std::size_t>(d)] += shares[t] * value(static_cast<std::int64_t>(t), d);
     return out;
+  }
+
+  double value(std::int64_t t, int d) const {
+    return shape.latent > 0 ? k.at(t, shape.head_dim - shape.latent + d) : v.at(t, d);
   }
 
   Shape shape;
@@ -108,22 +119,29 @@ struct Case {
   std::vector<float> sinks;
 };
 
+/// Latents behind a key that turns, up to the sizes of DeepSeek and beyond those of the fast kernel.
+const Shape kLatents[] = {{.head_dim = 28, .group = 4, .position = 0, .tokens = 5, .latent = 20},
+                          {.head_dim = 40, .group = 8, .position = 70, .tokens = 1, .latent = 32},
+                          {.head_dim = 576, .group = 8, .position = 60, .tokens = 9, .latent = 512},
+                          {.head_dim = 640, .group = 3, .position = 5, .tokens = 2, .latent = 576}};
+
 /// With windows shorter and longer than the text, across blocks of keys, and sinks of which one is large.
 const Shape kWindowsAndSinks[] = {
     {16, 2, 0, 9, 4},         {32, 4, 60, 70, 3},         {32, 1, 200, 3, 64},     {16, 8, 0, 150, 65},
     {64, 3, 130, 1, 128},     {20, 2, 5, 17, 1},          {16, 2, 0, 30, 500},     {32, 4, 0, 5, 0, true},
     {64, 2, 0, 130, 0, true}, {32, 8, 100, 40, 17, true}, {600, 2, 20, 4, 9, true}};
 
-std::vector<Shape> with_windows_and_sinks(std::span<const Shape> plain) {
+std::vector<Shape> with_every_kind(std::span<const Shape> plain) {
   std::vector<Shape> all(plain.begin(), plain.end());
   all.insert(all.end(), std::begin(kWindowsAndSinks), std::end(kWindowsAndSinks));
+  all.insert(all.end(), std::begin(kLatents), std::end(kLatents));
   return all;
 }
 
 TEST_P(AttentionTest, AgreesWithDoublePrecision) {
   const Shape shapes[] = {{8, 1, 0, 1},     {32, 4, 0, 5},  {64, 1, 63, 3}, {64, 2, 0, 130},  {80, 3, 60, 9},
                           {128, 8, 200, 1}, {20, 2, 5, 17}, {7, 1, 0, 70},  {128, 1, 511, 2}, {600, 1, 3, 2}};
-  for (const Shape& shape : with_windows_and_sinks(shapes)) {
+  for (const Shape& shape : with_every_kind(shapes)) {
     for (const FormatId type : {FormatId::f32, FormatId::bf16}) {
       const Case c(shape, type);
       std::vector<float> out(c.q.size());
@@ -131,8 +149,8 @@ TEST_P(AttentionTest, AgreesWithDoublePrecision) {
       for (std::int64_t token = 0; token < shape.tokens; ++token) {
         for (int head = 0; head < shape.group; ++head) {
           const std::vector<double> expected = c.expected(token, head);
-          for (int d = 0; d < shape.head_dim; ++d)
-            ASSERT_NEAR(out[static_cast<std::size_t>((token * shape.group + head) * shape.head_dim + d)],
+          for (int d = 0; d < shape.value_dim(); ++d)
+            ASSERT_NEAR(out[static_cast<std::size_t>((token * shape.group + head) * shape.value_dim() + d)],
                         expected[static_cast<std::size_t>(d)], 4e-6)
                 << "head_dim " << shape.head_dim << " token " << token << " head " << head;
         }
@@ -143,7 +161,7 @@ TEST_P(AttentionTest, AgreesWithDoublePrecision) {
 
 TEST_P(AttentionTest, TellsTheWeightOfTheFirstPositionAndChangesNoBit) {
   const Shape shapes[] = {{8, 1, 0, 1}, {32, 4, 0, 5}, {64, 2, 0, 130}, {80, 3, 60, 9}, {600, 1, 3, 2}};
-  for (const Shape& shape : with_windows_and_sinks(shapes)) {
+  for (const Shape& shape : with_every_kind(shapes)) {
     for (const FormatId type : {FormatId::f32, FormatId::bf16}) {
       const Case c(shape, type);
       std::vector<float> off(c.q.size());
@@ -181,7 +199,8 @@ void AttentionTest::expect_same_bits_in_chunks(const Shape& whole) const {
 }
 
 TEST_P(AttentionTest, ATokenGetsTheSameBitsInEveryChunking) {
-  for (const Shape& whole : {Shape{64, 2, 0, 150}, Shape{64, 2, 0, 150, 20, true}, Shape{32, 3, 0, 150, 70}})
+  for (const Shape& whole : {Shape{64, 2, 0, 150}, Shape{64, 2, 0, 150, 20, true}, Shape{32, 3, 0, 150, 70},
+                             Shape{.head_dim = 40, .group = 8, .position = 0, .tokens = 150, .latent = 32}})
     expect_same_bits_in_chunks(whole);
 }
 
