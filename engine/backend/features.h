@@ -18,6 +18,12 @@ struct Features {
   bool router_biases = false;
   bool clamps = false;  ///< MlpSpec::alpha, clamp and up_offset
   bool mlp_biases = false;
+  bool gelu = false;
+  bool norms_after = false;   ///< of mixer and MLPs, also without norms before them
+  bool branches = false;      ///< a dense MLP beside experts, LayerSpec::branch_norms
+  bool router_norms = false;  ///< of the residual stream, with scales of experts
+  bool value_norms = false;   ///< AttentionSpec::v_norm and keys_as_values
+  bool scales = false;        ///< of scores, of the embedding and of a layer's output, and capped logits
 };
 
 /// Whether a fast path computes every layer of a model. The error says what it lacks and where: "`path` has

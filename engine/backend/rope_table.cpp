@@ -67,6 +67,12 @@ std::vector<float> rotary_frequencies(const RotarySpec& spec, int positions) {
     for (float& frequency : frequencies)
       frequency = static_cast<float>(frequency / spec.factor);
   }
+  if (spec.scaling == RotaryScaling::proportional) {
+    for (std::size_t i = 0; i < frequencies.size(); ++i)
+      frequencies[i] = i < static_cast<std::size_t>(spec.turning)
+                           ? frequencies[i] / static_cast<float>(spec.factor)
+                           : 0.0f;
+  }
   if (spec.scaling == RotaryScaling::yarn) stretch_yarn(spec, frequencies);
   if (spec.scaling == RotaryScaling::llama3) stretch_llama3(spec, frequencies);
   return frequencies;

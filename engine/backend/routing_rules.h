@@ -18,6 +18,7 @@ struct RouterRule {
   const std::uint8_t* drop = nullptr;
   const std::uint8_t* force = nullptr;
   const float* correction_bias = nullptr;  ///< a weight of the model; null: it has none
+  const float* expert_scale = nullptr;     ///< likewise (RouterSpec::expert_scale)
   std::int32_t top_k = 0;                  ///< slots a token, with the edits
   float top_p = 1.0f;
   std::int32_t edited = 0;
@@ -41,7 +42,8 @@ struct RoutedSlot {
 ///  5. select:  forced experts, then the largest ranks, in descending order; of equals the lower index first
 ///  6. scores of the chosen: their softmax, where that is the model's score
 ///  7. top_p:   a slot stays while the scores before it sum to at most top_p; a forced one always stays
-///  8. weights: scores, divided by their sum over the slots kept when the layer renormalises, times scale
+///  8. weights: scores, divided by their sum over the slots kept when the layer renormalises, times scale,
+///     times the expert's own
 ///  9. drop:    slots of dropped experts go, the others are rescaled to the sum from before
 /// 10. reroute: remap gives the expert that runs; slots that meet on one add their weights in the first
 ///
@@ -227,6 +229,8 @@ EXPERTSCOPE_HOST_DEVICE inline void weigh_slots(const RouterRule& rule, RoutedSl
   const float sum = sum_of_scores(rule, slots);
   for (int i = 0; i < rule.top_k; ++i)
     slots[i].weight = combine_weight(rule.model, slots[i].score, sum);
+  for (int i = 0; rule.expert_scale != nullptr && i < rule.top_k; ++i)
+    if (slots[i].expert >= 0) slots[i].weight *= rule.expert_scale[slots[i].expert];
   if (rule.edited == 0) return;
   drop_slots(rule, slots);
   reroute_slots(rule, slots);

@@ -11,16 +11,16 @@ namespace {
 /// q, k and v of all tokens, in work.q, work.k and work.v.
 void project(ForwardContext& context, const LayerWeights& layer) {
   Workspace& work = context.work;
-  const Arithmetic arithmetic =
-      layer.attention_gate
-          ? shared_arithmetic(context, {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.attention_gate})
-          : shared_arithmetic(context, {&layer.q_proj, &layer.k_proj, &layer.v_proj});
+  // What is not there takes part as another that is.
+  const Matrix& v_proj = layer.v_proj ? layer.v_proj : layer.k_proj;
+  const Matrix& gate = layer.attention_gate ? layer.attention_gate : layer.q_proj;
+  const Arithmetic arithmetic = shared_arithmetic(context, {&layer.q_proj, &layer.k_proj, &v_proj, &gate});
   const auto input =
       pack_rows(context, work.normed.data(), context.tokens, context.config.hidden_size, arithmetic);
   work.products.clear();
   work.products.add(layer.q_proj, input, work.q.data(), layer.q_proj.rows);
   work.products.add(layer.k_proj, input, work.k.data(), layer.k_proj.rows);
-  work.products.add(layer.v_proj, input, work.v.data(), layer.v_proj.rows);
+  if (layer.v_proj) work.products.add(layer.v_proj, input, work.v.data(), layer.v_proj.rows);
   if (layer.attention_gate)
     work.products.add(layer.attention_gate, input, work.attention_gate.data(), layer.attention_gate.rows);
   work.products.run(context.kernels, context.pool);
@@ -59,16 +59,20 @@ void finish_token(ForwardContext& context, int index, std::int64_t row, int sequ
   const LayerWeights& layer = context.weights.layers[index];
   float* q = context.work.q.data() + row * layer.q_proj.rows;
   float* k = context.work.k.data() + row * layer.k_proj.rows;
-  float* v = context.work.v.data() + row * layer.v_proj.rows;
+  float* v = context.work.v.data() + row * layer.k_proj.rows;
   add_bias(context, layer.q_bias, q);
   add_bias(context, layer.k_bias, k);
   add_bias(context, layer.v_bias, v);
+  if (attention.keys_as_values) std::copy_n(k, attention.key_width(), v);
   if (attention.gate_in_q)
     split_gates(attention, q, context.work.attention_gate.data() + row * attention.gate);
   finish_row(context, index, layer.q_norm, attention.heads, position, q);
   finish_row(context, index, layer.k_norm, attention.kv_heads, position, k);
   const int width = attention.head_dim;
   for (int head = 0; head < attention.kv_heads; ++head) {
+    if (attention.v_norm)
+      context.kernels.rms_norm(v + head * width, context.work.ones.data(), width,
+                               context.config.layer(index).norm.eps, v + head * width);
     store_cached(context, k + head * width, width, context.cache.key(sequence, index, head, position));
     store_cached(context, v + head * width, width, context.cache.value(sequence, index, head, position));
   }
@@ -202,7 +206,7 @@ void gate_heads(ForwardContext& context, int index) {
 void attention(ForwardContext& context, int index) {
   const LayerWeights& layer = context.weights.layers[index];
   const bool latent = context.config.layer(index).attention.has_latent();
-  norm_tokens(context, context.config.layer(index).norm, layer.input_layernorm);
+  take_input(context, index, layer.input_layernorm);
   if (latent) {
     project_latents(context, index);
   } else {
@@ -213,7 +217,7 @@ void attention(ForwardContext& context, int index) {
   capture_first_token(context, index);
   if (latent) expand_means(context, index);
   gate_heads(context, index);
-  add_projected(context, layer.o_proj, layer.o_bias);
+  add_projected(context, index, layer.o_proj, layer.o_bias);
 }
 
 void store_cached(const ForwardContext& context, const float* head, std::int64_t width, void* place) {
@@ -224,18 +228,22 @@ void store_cached(const ForwardContext& context, const float* head, std::int64_t
   }
 }
 
-void add_projected(ForwardContext& context, const Matrix& projection, const Vector& bias) {
+void add_projected(ForwardContext& context, int index, const Matrix& projection, const Vector& bias) {
   Workspace& work = context.work;
   const auto input = pack_rows(context, work.attended.data(), context.tokens, projection.cols,
                                shared_arithmetic(context, {&projection}));
   const std::int64_t width = context.config.hidden_size;
+  const LayerSpec& spec = context.config.layer(index);
+  const Vector& norm = context.weights.layers[index].attention_post_norm;
   work.products.clear();
   work.products.add(projection, input, work.projected.data(), width);
   work.products.run(context.kernels, context.pool);
   for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
-      add_bias(context, bias, work.projected.data() + t * width);
-      context.kernels.axpy(1.0f, work.projected.data() + t * width, width, work.hidden.data() + t * width);
+      float* row = work.projected.data() + t * width;
+      add_bias(context, bias, row);
+      if (spec.norm_after) context.kernels.rms_norm(row, norm.data(), width, spec.norm.eps, row);
+      context.kernels.axpy(1.0f, row, width, work.hidden.data() + t * width);
     }
   });
 }

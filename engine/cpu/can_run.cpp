@@ -13,7 +13,13 @@ Status can_run(const ModelConfig& config) {
                              .sinks = true,
                              .router_biases = true,
                              .clamps = true,
-                             .mlp_biases = true};
+                             .mlp_biases = true,
+                             .gelu = true,
+                             .norms_after = true,
+                             .branches = true,
+                             .router_norms = true,
+                             .value_norms = true,
+                             .scales = true};
   return check_features(config, "the fast path of the CPU", kBeyond);
 }
 

@@ -91,11 +91,7 @@ void CpuBackend::run_layer(ForwardContext& context, int layer, int moe_layer) {
   } else {
     attention(context, layer);
   }
-  if (context.config.is_moe(layer)) {
-    moe(context, layer, moe_layer);
-  } else {
-    dense_mlp(context, layer);
-  }
+  mlps(context, layer, moe_layer);
 }
 
 Status CpuBackend::forward(const Batch& batch, const std::shared_ptr<const RoutingTable>& table,

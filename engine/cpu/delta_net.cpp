@@ -166,10 +166,10 @@ void run_chunks(ForwardContext& context, int index) {
 void delta_net(ForwardContext& context, int index) {
   const LayerSpec& spec = context.config.layer(index);
   const LayerWeights& layer = context.weights.layers[static_cast<std::size_t>(index)];
-  norm_tokens(context, spec.norm, layer.input_layernorm);
+  take_input(context, index, layer.input_layernorm);
   project(context, spec.delta_net, layer);
   run_chunks(context, index);
-  add_projected(context, layer.delta_out, {});
+  add_projected(context, index, layer.delta_out, {});
 }
 
 }  // namespace expertscope::cpu

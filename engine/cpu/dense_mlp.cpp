@@ -37,16 +37,17 @@ void project(ForwardContext& context, const MlpSpec& spec, const MlpWeights& mlp
   });
 }
 
-/// hidden += scale(token) * projected, and the probe of the layer's end.
+/// mlp_sum += scale(token) * projected, and the probe of the layer's end where this is it.
 template <class Scale>
 void add(ForwardContext& context, int index, Scale&& scale) {
   Workspace& work = context.work;
   const std::int64_t width = context.config.hidden_size;
+  const bool last = !sums_apart(context.config.layer(index));
+  float* const sum = mlp_sum(context, index);
   for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
-      context.kernels.axpy(scale(t), work.projected.data() + t * width, width,
-                           work.hidden.data() + t * width);
-      capture_hidden(context, index, t);
+      context.kernels.axpy(scale(t), work.projected.data() + t * width, width, sum + t * width);
+      if (last) capture_hidden(context, index, t);
     }
   });
 }
@@ -76,8 +77,11 @@ void capture_shared(ForwardContext& context, int moe_layer, std::int64_t token) 
 
 void dense_mlp(ForwardContext& context, int index) {
   const LayerWeights& layer = context.weights.layers[index];
-  norm_tokens(context, context.config.layer(index).norm, layer.post_attention_layernorm);
-  project(context, context.config.layer(index).dense, layer.mlp);
+  const LayerSpec& spec = context.config.layer(index);
+  take_input(context, index, layer.post_attention_layernorm);
+  project(context, spec.dense, layer.mlp);
+  if (spec.branch_norms)
+    norm_rows(context, spec.norm, layer.dense_output_norm, context.work.projected.data());
   add(context, index, [](std::int64_t) { return 1.0f; });
 }
 

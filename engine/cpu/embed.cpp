@@ -11,7 +11,9 @@ void embed(ForwardContext& context) {
   for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int32_t id = context.batch.tokens[t];
-      context.kernels.dequantise(table, id, 0, width, context.work.hidden.data() + t * width);
+      float* row = context.work.hidden.data() + t * width;
+      context.kernels.dequantise(table, id, 0, width, row);
+      if (context.config.embedding_scale != 1) scale_row(row, width, context.config.embedding_scale);
     }
   });
 }
@@ -24,6 +26,26 @@ void norm_tokens(ForwardContext& context, const NormSpec& norm, const Vector& we
                                context.work.normed.data() + t * width);
     }
   });
+}
+
+void take_input(ForwardContext& context, int layer, const Vector& weight) {
+  const LayerSpec& spec = context.config.layer(layer);
+  if (spec.norm_before) return norm_tokens(context, spec.norm, weight);
+  std::copy_n(context.work.hidden.data(), context.tokens * context.config.hidden_size,
+              context.work.normed.data());
+}
+
+void norm_rows(ForwardContext& context, const NormSpec& norm, const Vector& weight, float* rows) {
+  const std::int64_t width = context.config.hidden_size;
+  for_ranges(context.pool, context.tokens, 16, width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t)
+      context.kernels.rms_norm(rows + t * width, weight.data(), width, norm.eps, rows + t * width);
+  });
+}
+
+void scale_row(float* row, std::int64_t width, float factor) {
+  for (std::int64_t i = 0; i < width; ++i)
+    row[i] *= factor;
 }
 
 Arithmetic shared_arithmetic(const ForwardContext& context, std::initializer_list<const Matrix*> weights) {

@@ -54,15 +54,24 @@ void expand_means(ForwardContext& context, int layer);
 /// hidden += the DeltaNet of norm(hidden), and the states of its sequences.
 void delta_net(ForwardContext& context, int layer);
 
-/// hidden += sum over slots of weight * expert(norm(hidden)), with every probe of a MoE layer.
+/// hidden += what the layer has of experts, shared expert and dense MLP, with the norms of their sum.
+void mlps(ForwardContext& context, int layer, int moe_layer);
+
+// The parts of mlps(), which add to mlp_sum().
+/// += sum over slots of weight * expert(norm(hidden)), with every probe of a MoE layer.
 void moe(ForwardContext& context, int layer, int moe_layer);
 
-/// hidden += shared expert(normed), whose gate is a sigmoid where there is one, with its probe; behind moe(),
+/// += shared expert(normed), whose gate is a sigmoid where there is one, with its probe; behind moe(),
 /// in the same layer.
 void shared_expert(ForwardContext& context, int layer, int moe_layer);
 
-/// hidden += mlp(norm(hidden)) of a layer without experts.
+/// += mlp(norm(hidden)), alone or beside experts.
 void dense_mlp(ForwardContext& context, int layer);
+/// Whether the layer does something with the sum of its MLPs before it is added, or reads the residual stream
+/// again after the first of them.
+bool sums_apart(const LayerSpec& spec);
+/// The residual stream, or work.mlp_sum where sums_apart().
+float* mlp_sum(ForwardContext& context, int layer);
 
 /// What the batch wants of lm_head(norm(hidden)), into the arrays of `output`, which have their size; the
 /// normed rows stay in work.normed. False when a logit is not finite.
@@ -72,13 +81,20 @@ void dense_mlp(ForwardContext& context, int layer);
 
 /// normed = norm(hidden), all tokens.
 void norm_tokens(ForwardContext& context, const NormSpec& norm, const Vector& weight);
+/// normed = what mixer or MLPs take: norm(hidden), or hidden where the layer has no norm before them.
+void take_input(ForwardContext& context, int layer, const Vector& weight);
+/// rows [tokens, hidden] = norm(rows).
+void norm_rows(ForwardContext& context, const NormSpec& norm, const Vector& weight, float* rows);
+/// row *= factor
+void scale_row(float* row, std::int64_t width, float factor);
 /// One arithmetic for products that share their input: bf16 when the mode is and all weights are BF16.
 Arithmetic shared_arithmetic(const ForwardContext& context, std::initializer_list<const Matrix*> weights);
 /// Packs rows [0, rows) of `x` [rows, cols] into work.packed.
 PackedActivations pack_rows(ForwardContext& context, const float* x, std::int64_t rows, std::int64_t cols,
                             Arithmetic arithmetic);
-/// hidden += projection of work.attended [tokens, cols], with its bias: what every mixer ends with.
-void add_projected(ForwardContext& context, const Matrix& projection, const Vector& bias);
+/// hidden += projection of work.attended [tokens, cols], with its bias and the layer's norm after it: what
+/// every mixer ends with.
+void add_projected(ForwardContext& context, int layer, const Matrix& projection, const Vector& bias);
 /// Puts a key or value of a head at its place in the cache, in its type.
 void store_cached(const ForwardContext& context, const float* head, std::int64_t width, void* place);
 /// row += bias, when there is one.

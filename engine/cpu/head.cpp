@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "engine/backend/backend_checks.h"
@@ -11,7 +12,7 @@ namespace expertscope::cpu {
 namespace {
 
 /// The rows wanted, normed, behind each other in work.normed.
-void norm_rows(ForwardContext& context) {
+void norm_wanted(ForwardContext& context) {
   const std::int64_t width = context.config.hidden_size;
   const auto& rows = context.work.head_tokens;
   for_ranges(context.pool, static_cast<std::int64_t>(rows.size()), 16, width,
@@ -32,6 +33,13 @@ bool compute_logits(ForwardContext& context, std::int64_t first, std::int64_t co
   context.work.products.clear();
   context.work.products.add(weights, input, logits, weights.rows);
   context.work.products.run(context.kernels, context.pool);
+  if (const float cap = context.config.logit_cap; cap > 0) {
+    const std::int64_t all = count * weights.rows;
+    for_ranges(context.pool, all, 1024, 16, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i)
+        logits[i] = cap * std::tanh(logits[i] / cap);
+    });
+  }
   return all_finite(logits, count * weights.rows);
 }
 
@@ -62,7 +70,7 @@ bool reduce_logits(ForwardContext& context, Reduce&& reduce) {
 
 bool head(ForwardContext& context, StepOutput& output) {
   list_head_tokens(context.batch, context.work.head_tokens);
-  norm_rows(context);
+  norm_wanted(context);
   const Batch& batch = context.batch;
   const auto& rows = context.work.head_tokens;
   switch (batch.logits) {

@@ -255,11 +255,12 @@ float routed_norm(const MoeLayer& moe, std::int64_t token) {
   return static_cast<float>(std::sqrt(squares));
 }
 
-/// hidden += sum of weight * f_e in the order of the slots: the same sum whatever the number of threads.
+/// mlp_sum += sum of weight * f_e in the order of the slots: the same sum whatever the number of threads.
 void combine(const MoeLayer& moe, std::int64_t token) {
   ForwardContext& context = moe.context;
   Workspace& work = moe.work();
   const std::int64_t width = context.config.hidden_size;
+  float* const sum = mlp_sum(context, moe.layer);
   const auto slots = moe.slots(token);
   const CaptureRequest probes = context.capture != nullptr ? context.capture->request : CaptureRequest{};
   const bool outputs = probes.expert_output;
@@ -280,9 +281,9 @@ void combine(const MoeLayer& moe, std::int64_t token) {
     if (whole > 0)
       context.capture->contribution[at] =
           std::abs(slots[s].weight * scale) * context.kernels.row_stats(output, width).norm / whole;
-    context.kernels.axpy(slots[s].weight * scale, output, width, work.hidden.data() + token * width);
+    context.kernels.axpy(slots[s].weight * scale, output, width, sum + token * width);
   }
-  if (moe.spec.shared.width == 0) capture_hidden(context, moe.layer, token);
+  if (moe.spec.shared.width == 0 && !sums_apart(moe.spec)) capture_hidden(context, moe.layer, token);
 }
 
 }  // namespace
@@ -294,11 +295,16 @@ void moe(ForwardContext& context, int layer, int moe_layer) {
                      .spec = context.config.layer(layer),
                      .weights = weights,
                      .routing = routing,
-                     .rule = rule_of(routing, weights.correction_bias),
+                     .rule = rule_of(routing, weights.correction_bias, weights.expert_scale),
                      .layer = layer,
                      .moe_layer = moe_layer};
-  norm_tokens(context, moe.spec.norm, moe.weights.post_attention_layernorm);
+  if (moe.spec.router.reads_residual) {
+    norm_tokens(context, moe.spec.norm, weights.router_norm);
+  } else {
+    take_input(context, layer, weights.post_attention_layernorm);
+  }
   route_tokens(moe);
+  if (moe.spec.branch_norms) norm_tokens(context, moe.spec.norm, weights.expert_input_norm);
   const std::int64_t round = std::max<std::int64_t>(1, context.work.expert_rows / moe.routing.top_k);
   for (std::int64_t t0 = 0; t0 < context.tokens; t0 += round) {
     const std::int64_t t1 = std::min(t0 + round, context.tokens);
@@ -311,7 +317,6 @@ void moe(ForwardContext& context, int layer, int moe_layer) {
         combine(moe, t);
     });
   }
-  if (moe.spec.shared.width > 0) shared_expert(context, layer, moe_layer);
 }
 
 }  // namespace expertscope::cpu

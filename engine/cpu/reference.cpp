@@ -50,8 +50,8 @@ class Layer {
   Rows latent_attention(const Rows& x);
   void turn_latent(Rows& q, Rows& kept, const SequenceChunk& chunk, std::size_t row) const;
   Rows keys_of(std::size_t head, const LayerCache& cached, const Rows& expanded) const;
-  Rows mlps(const Rows& x);
-  Rows routed(const Rows& x);
+  Rows mlps(const Rows& x, const Rows& residual);
+  Rows routed(const Rows& x, const Rows& router_input);
   static Mlp mlp(const MlpSpec& spec, const MlpWeights& weights, const Rows& x);
   void see(const MlpNames& names, const Mlp& mlp, std::size_t tokens) const;
   void see(const char* name, const Rows& rows) const { see(name, rows, rows.count); }
@@ -127,7 +127,7 @@ Rows Layer::attention(const Rows& x) {
   if (spec.gate_in_q) gate = take_gates(q);
   if (spec.gate > 0 && !spec.gate_in_q) gate = product(weights_.attention_gate, {}, x);
   Rows k = product(weights_.k_proj, weights_.k_bias, x);
-  const Rows v = product(weights_.v_proj, weights_.v_bias, x);
+  Rows v = spec.keys_as_values ? k : product(weights_.v_proj, weights_.v_bias, x);
   see(named::kQ, q);
   see(named::kK, k);
   see(named::kV, v);
@@ -135,6 +135,7 @@ Rows Layer::attention(const Rows& x) {
     see(named::kQNorm, q = norm(spec_.norm, weights_.q_norm, {}, q));
     see(named::kKNorm, k = norm(spec_.norm, weights_.k_norm, {}, k));
   }
+  if (spec.v_norm) v = norm(spec_.norm, Vector(static_cast<std::size_t>(spec.head_dim), 1.0f), {}, v);
   Rows heads(x.count, q.columns);
   const auto head_dim = static_cast<std::size_t>(spec.head_dim);
   std::size_t row = 0;
@@ -256,12 +257,13 @@ void Layer::see(const MlpNames& names, const Mlp& mlp, std::size_t tokens) const
 }
 
 /// The sum over the slots of a token: weight * f_e(x).
-Rows Layer::routed(const Rows& x) {
+Rows Layer::routed(const Rows& x, const Rows& router_input) {
   const RouterSpec& spec = spec_.router;
   const LayerRouting& routing = step_.table.layers[index_];
   const auto slots = static_cast<std::size_t>(routing.top_k);
   const auto width = static_cast<std::size_t>(spec_.expert.width);
-  const Rows input = spec.input_norm ? norm(spec_.norm, weights_.router_norm, {}, x) : x;
+  const Rows input =
+      spec.input_norm ? norm(spec_.norm, weights_.router_norm, {}, router_input) : router_input;
   if (spec.input_norm) see(named::kRouterNorm, input);
   const Rows logits = product(weights_.router, weights_.router_bias, input);
   see(named::kRouterLogits, logits);
@@ -271,7 +273,7 @@ Rows Layer::routed(const Rows& x) {
   const std::size_t rows = x.count * slots;  // a row a slot
   Mlp all{Rows(spec_.expert.gated ? rows : 0, width), Rows(rows, width), Rows(rows, width),
           Rows(rows, x.columns)};
-  const RouterRule rule = rule_of(routing, weights_.correction_bias);
+  const RouterRule rule = rule_of(routing, weights_.correction_bias, weights_.expert_scale);
   std::vector<RoutedSlot> chosen(slots);
   std::vector<float> terms(slots);  // norms of what the slots add
   for (std::size_t t = 0; t < x.count; ++t) {
@@ -305,8 +307,17 @@ Rows Layer::routed(const Rows& x) {
 }
 
 /// The sum of what is there: routed experts, the shared expert, a dense MLP.
-Rows Layer::mlps(const Rows& x) {
-  Rows sum = spec_.is_moe() ? routed(x) : Rows(x.count, x.columns);
+Rows Layer::mlps(const Rows& x, const Rows& residual) {
+  Rows sum(x.count, x.columns);
+  if (spec_.is_moe()) {
+    const Rows& router_input = spec_.router.reads_residual ? residual : x;
+    const auto own = [&](const Vector& weight, const Rows& rows) {
+      return norm(spec_.norm, weight, {}, rows);
+    };
+    sum = spec_.branch_norms ? own(weights_.expert_output_norm,
+                                   routed(own(weights_.expert_input_norm, residual), router_input))
+                             : routed(x, router_input);
+  }
   if (spec_.shared.width > 0) {
     const Mlp shared = mlp(spec_.shared, weights_.shared, x);
     see({named::kSharedGate, named::kSharedUp, named::kSharedInner, named::kSharedDown}, shared, x.count);
@@ -320,8 +331,9 @@ Rows Layer::mlps(const Rows& x) {
     }
   }
   if (spec_.dense.width > 0) {
-    const Mlp dense = mlp(spec_.dense, weights_.mlp, x);
+    Mlp dense = mlp(spec_.dense, weights_.mlp, x);
     see({named::kDenseGate, named::kDenseUp, named::kDenseInner, named::kDenseDown}, dense, x.count);
+    if (spec_.branch_norms) dense.down = norm(spec_.norm, weights_.dense_output_norm, {}, dense.down);
     add(1.0f, dense.down.values, sum.values);
   }
   return sum;
@@ -346,10 +358,12 @@ void Layer::run(Rows& hidden) {
   if (spec_.norm_before)
     see(named::kFfnNorm,
         x = norm(spec_.norm, w.post_attention_layernorm, w.post_attention_layernorm_bias, x));
-  see(named::kFfnOut, y = mlps(x));
+  see(named::kFfnOut, y = mlps(x, hidden));
   if (spec_.norm_after)
     see(named::kFfnPostNorm, y = norm(spec_.norm, w.mlp_post_norm, w.mlp_post_norm_bias, y));
   add(1.0f, y.values, hidden.values);
+  for (float& value : hidden.values)
+    value *= spec_.output_scale ? w.output_scale[0] : 1.0f;
   see(named::kHidden, hidden);
   probes_.hidden(hidden);
 }
@@ -366,6 +380,8 @@ Result<Rows> reference_forward(const ReferenceStep& step, std::span<const std::i
   Rows hidden(step.batch.tokens.size(), static_cast<std::size_t>(config.hidden_size));
   for (std::size_t t = 0; t < hidden.count; ++t)
     weights.embed_tokens.dequantise(step.batch.tokens[t], 0, weights.embed_tokens.cols, hidden[t].data());
+  for (float& value : hidden.values)
+    value *= config.embedding_scale;
   see(named::kEmbedding, hidden);
   if (!all_finite(hidden))
     return not_finite(step.model, "the embedding: NaN or infinity in the hidden state", -1);
@@ -382,6 +398,8 @@ Result<Rows> reference_forward(const ReferenceStep& step, std::span<const std::i
   if (wanted.empty()) return last;
   see(named::kNorm, last = norm(config.norm, weights.norm, weights.norm_bias, last));
   Rows logits = product(weights.lm_head, {}, last);
+  for (float& logit : logits.values)
+    if (config.logit_cap > 0) logit = config.logit_cap * std::tanh(logit / config.logit_cap);
   see(named::kLogits, logits);
   if (!all_finite(logits)) return not_finite(step.model, "the logits are not finite", -1);
   return logits;

@@ -5,13 +5,15 @@
 
 namespace expertscope::cpu {
 
-RouterRule rule_of(const LayerRouting& routing, std::span<const float> correction_bias) {
+RouterRule rule_of(const LayerRouting& routing, std::span<const float> correction_bias,
+                   std::span<const float> expert_scale) {
   return {.logit_bias = routing.logit_bias.data(),
           .remap = routing.remap.data(),
           .output_scale = routing.output_scale.data(),
           .drop = routing.drop.data(),
           .force = routing.force.data(),
           .correction_bias = correction_bias.empty() ? nullptr : correction_bias.data(),
+          .expert_scale = expert_scale.empty() ? nullptr : expert_scale.data(),
           .top_k = routing.top_k,
           .top_p = routing.top_p,
           .edited = routing.edited ? 1 : 0,

@@ -9,7 +9,8 @@
 namespace expertscope::cpu {
 
 /// The rule of a layer, which points into both: `correction_bias` is the layer's weight, or empty.
-RouterRule rule_of(const LayerRouting& routing, std::span<const float> correction_bias);
+RouterRule rule_of(const LayerRouting& routing, std::span<const float> correction_bias,
+                   std::span<const float> expert_scale = {});
 
 /// Routes one token (engine/backend/route_token.h). `logits` are the router's [experts];
 /// `slots` are rule.top_k; `scores` is scratch [experts] and holds the scores of the edited logits

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "engine/cpu/forward.h"
+
 namespace expertscope::cpu {
 namespace {
 
@@ -12,8 +14,9 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 
 /// Element counts of the arrays; both bytes() and allocate() read them.
 struct Sizes {
-  CheckedSize hidden, heads, queries, gates, attended, keys, latents, channels, values, value_heads, packed,
-      experts, slots, expert_rows, expert_input, expert_inner, gate, expert_output, head_logits;
+  CheckedSize hidden, sums, ones, heads, queries, gates, attended, keys, latents, channels, values,
+      value_heads, packed, experts, slots, expert_rows, expert_input, expert_inner, gate, expert_output,
+      head_logits;
 };
 
 /// Rows the experts of a layer run at a time. A policy may ask for more slots than the model's top_k: then
@@ -39,6 +42,7 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
   const CheckedSize packed_heads =
       CheckedSize(most.latent_means > 0 ? most.heads : 0) * packed_size(packed_tokens, most.latent_head);
   const CheckedSize rows(expert_rows(config, options));
+  const bool apart = std::any_of(config.layers.begin(), config.layers.end(), sums_apart);
   const CheckedSize run_padding =
       CheckedSize(std::min<std::int64_t>(most.experts, expert_rows(config, options))) *
       CheckedSize(kPackRows);
@@ -46,6 +50,8 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
   const CheckedSize dense_inner = tokens * CheckedSize(most.dense_width);
   return {
       .hidden = tokens * CheckedSize(config.hidden_size),
+      .sums = apart ? tokens * CheckedSize(config.hidden_size) : CheckedSize(0),
+      .ones = CheckedSize(most.head_dim),
       .heads = tokens * CheckedSize(most.heads),
       .queries = tokens * CheckedSize(most.q_rows),
       .gates = tokens * CheckedSize(most.gate_width),
@@ -72,9 +78,9 @@ Sizes sizes(const ModelConfig& config, const BackendOptions& options) {
 
 CheckedSize Workspace::bytes(const ModelConfig& config, const BackendOptions& options) {
   const Sizes s = sizes(config, options);
-  const CheckedSize floats = CheckedSize(options.max_batch) + s.hidden * CheckedSize(3) + s.heads +
-                             s.queries + s.gates + s.attended + s.keys * CheckedSize(2) + s.latents +
-                             s.channels * CheckedSize(3) + s.values * CheckedSize(2) +
+  const CheckedSize floats = CheckedSize(options.max_batch) + s.hidden * CheckedSize(3) + s.sums + s.ones +
+                             s.heads + s.queries + s.gates + s.attended + s.keys * CheckedSize(2) +
+                             s.latents + s.channels * CheckedSize(3) + s.values * CheckedSize(2) +
                              s.value_heads * CheckedSize(4) + s.experts * CheckedSize(2) +
                              s.gate * CheckedSize(2) + s.expert_output + s.expert_rows + s.head_logits;
   const CheckedSize per_slot(sizeof(RoutedSlot) + sizeof(std::int32_t));
@@ -95,6 +101,8 @@ bool Workspace::allocate(const ModelConfig& config, const BackendOptions& option
   const WidestLayer most = config.widest();
   const CheckedSize tokens(options.max_batch);
   products.reserve(std::max({std::size_t{4}, 2 * experts, static_cast<std::size_t>(most.heads)}));
+  if (!ones.allocate(s.ones.value())) return false;
+  std::fill_n(ones.data(), s.ones.value(), 1.0f);
   return hidden.allocate(s.hidden.value()) && normed.allocate(s.hidden.value()) &&
          q.allocate(s.queries.value()) && k.allocate(s.keys.value()) && v.allocate(s.keys.value()) &&
          attended.allocate(s.attended.value()) && attention_gate.allocate(s.gates.value()) &&
@@ -106,7 +114,7 @@ bool Workspace::allocate(const ModelConfig& config, const BackendOptions& option
          delta_qkv.allocate(s.channels.value()) && delta_convolved.allocate(s.channels.value()) &&
          delta_z.allocate(s.values.value()) && delta_b.allocate(s.value_heads.value()) &&
          delta_a.allocate(s.value_heads.value()) && first_weights.allocate(s.heads.value()) &&
-         projected.allocate(s.hidden.value()) &&
+         projected.allocate(s.hidden.value()) && mlp_sum.allocate(s.sums.value()) &&
          shared_gate.allocate(static_cast<std::size_t>(options.max_batch)) &&
          packed.allocate(s.packed.value()) && router_logits.allocate(s.experts.value()) &&
          probabilities.allocate(s.experts.value()) && slots.allocate(s.slots.value()) &&

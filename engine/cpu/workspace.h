@@ -49,6 +49,8 @@ struct Workspace {
   Buffer<float> attention_gate;  ///< [B, AttentionSpec::gate]
   Buffer<float> first_weights;   ///< [B, heads] attention on position 0, where it is asked for
   Buffer<float> projected;       ///< [B, hidden]
+  Buffer<float> mlp_sum;         ///< [B, hidden] where a layer norms the sum of its MLPs
+  Buffer<float> ones;            ///< [head_dim] the weight of a norm that has none
   Buffer<float> shared_gate;     ///< [B] logit of the shared expert's gate
   Buffer<std::uint8_t> packed;   ///< packed activations of a dense product
 

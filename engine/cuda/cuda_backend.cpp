@@ -128,7 +128,7 @@ Status CudaBackend::allocate(const WeightLayout& layout, const std::function<voi
   if (auto ok = capture_.create(); !ok) return ok;
   if (auto ok = weights_.load(layout, config, resident, stream, progress, stop); !ok) return ok;
   for (int n = 0; n < config.num_layers(); ++n)
-    routing_.set_correction_bias(n, weights_.layer(n).correction_bias);
+    routing_.set_weights(n, weights_.layer(n).correction_bias, nullptr);
   if (!resident) {
     if (auto ok = experts_.create(layout, config, weights_, info_.memory.resident_experts, stream); !ok)
       return ok;

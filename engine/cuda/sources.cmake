@@ -14,6 +14,7 @@ set(EXPERTSCOPE_CUDA_SOURCES
   kv_cache.cpp
   moe.cu
   plain/forward.cu
+  plain/mixers.cu
   plain/plain_backend.cpp
   plain/room.cpp
   plain/weights.cpp

@@ -58,6 +58,8 @@ struct ModelConfig {
   int hidden_size = 0;               ///< hidden_size: width of the residual stream
   int max_position_embeddings = 0;   ///< max_position_embeddings: longest context, in tokens
   bool tie_word_embeddings = false;  ///< tie_word_embeddings: lm_head is the embedding
+  float embedding_scale = 1.0f;      ///< rows of the embedding are multiplied by it
+  float logit_cap = 0.0f;            ///< logits become cap * tanh(logit / cap); 0: off
   NormSpec norm;                     ///< before lm_head
   std::vector<LayerSpec> layers;     ///< decoder layers
 

@@ -25,7 +25,7 @@ struct NormSpec {
 
 /// How the frequencies of a rotary embedding are stretched for contexts longer than those of the training.
 /// Names and definitions: rope_type of transformers (modeling_rope_utils.py of 5.24).
-enum class RotaryScaling : std::uint8_t { none, linear, dynamic, yarn, llama3 };
+enum class RotaryScaling : std::uint8_t { none, linear, dynamic, yarn, llama3, proportional };
 
 /// Rotary position embedding (Su et al. 2021, "RoFormer").
 struct RotarySpec {
@@ -33,7 +33,7 @@ struct RotarySpec {
   bool interleaved = false;  ///< pairs (2 i, 2 i + 1) turn instead of (i, i + width / 2)
   double theta = 10000.0;    ///< rope_theta
   RotaryScaling scaling = RotaryScaling::none;
-  double factor = 1.0;            ///< linear, dynamic, yarn, llama3: how many times longer
+  double factor = 1.0;            ///< of all but none: how many times longer
   double trained_positions = 0;   ///< original_max_position_embeddings, or max_position_embeddings
   double beta_fast = 32.0;        ///< yarn: turns in the trained context above which nothing is stretched
   double beta_slow = 1.0;         ///< yarn: turns below which everything is
@@ -42,6 +42,7 @@ struct RotarySpec {
   double latent_magnitude = 1.0;  ///< yarn: mscale of mscale_all_dim; its square is in the scale of MLA
   double low_frequency = 1.0;     ///< llama3: low_freq_factor
   double high_frequency = 4.0;    ///< llama3: high_freq_factor
+  int turning = 0;                ///< proportional: so many pairs turn, the others have the frequency 0
 
   bool operator==(const RotarySpec&) const = default;
 };
@@ -87,7 +88,9 @@ struct AttentionSpec {
   RotarySpec rotary = {};
   LatentSpec latent = {};
   QkNorm qk_norm = QkNorm::none;  ///< with the kind and eps of LayerSpec::norm
-  bool qkv_bias = false;          ///< with a latent: of q_a_proj and kv_a_proj
+  bool v_norm = false;  ///< values are normed head by head, with the eps of LayerSpec::norm and no weight
+  bool keys_as_values = false;  ///< values are what k_proj gives, before the norm of keys
+  bool qkv_bias = false;        ///< with a latent: of q_a_proj and kv_a_proj
   bool output_bias = false;
   int window = 0;          ///< keys a query sees, itself among them; 0: all before it
   float soft_cap = 0.0f;   ///< scores become cap * tanh(score / cap); 0: off
@@ -173,6 +176,9 @@ struct RouterSpec {
   float scale = 1.0f;                ///< routed_scaling_factor: the weights are multiplied by it, last
   bool weighs_input = false;         ///< the weight multiplies the input of an expert, not its output
   bool input_norm = false;           ///< the router has a norm of its own before it
+  float input_scale = 1.0f;          ///< and what that gives is multiplied by it
+  bool reads_residual = false;       ///< which takes the residual stream, not what experts take
+  bool expert_scale = false;         ///< weights are multiplied by a learned scale of their expert, last
 
   bool operator==(const RouterSpec&) const = default;
 };
@@ -207,6 +213,10 @@ struct LayerSpec {
   MlpSpec shared;            ///< the shared expert: n_shared_experts of a family as one of their summed width
   bool shared_gate = false;  ///< its output is multiplied by sigmoid(shared_expert_gate x)
   MlpSpec dense;             ///< alone in a layer without router, else beside it
+  /// Experts have a norm of their input of their own, and what the experts give together and what the dense
+  /// MLP gives are normed each before they are added.
+  bool branch_norms = false;
+  bool output_scale = false;  ///< the residual stream is multiplied by a learned number at the end
 
   bool is_moe() const { return router.experts > 0; }
 

@@ -51,9 +51,14 @@ struct TensorNames {
   const char* delta_a_log = nullptr;    ///< full name
   const char* delta_norm = nullptr;     ///< full name
   const char* delta_out = nullptr;
-  const char* router_norm = nullptr;
+  const char* router_norm = nullptr;  ///< full name
   const char* router = nullptr;
   const char* correction_bias = nullptr;  ///< full name
+  const char* expert_scale = nullptr;     ///< full name
+  const char* output_scale = nullptr;     ///< full name
+  const char* expert_input_norm = nullptr;
+  const char* expert_output_norm = nullptr;
+  const char* dense_output_norm = nullptr;
   MlpNames expert = {};
   const char* fused_router = nullptr;        ///< beside those below; null: as `router`
   const char* fused_gate_up_proj = nullptr;  ///< [experts, 2 * width, hidden], gate rows first; full name

@@ -414,6 +414,8 @@ Status WeightBinder::bind_layer(int index, LayerWeights& layer) {
                                          : vector(name, size, zero_centred, layer.*tensor.vector);
     if (!ok) return ok;
   }
+  for (float& weight : layer.router_norm)
+    weight *= spec.router.input_scale;
   Status ok;
   if (spec.attention.has_latent())
     ok = split_latent(spec.attention, tensor_name(names_.kv_b_proj, ".weight", index), layer, copies_);

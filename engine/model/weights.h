@@ -85,10 +85,15 @@ struct LayerWeights {
   Vector attention_post_norm_bias;       ///< [hidden]
   Vector post_attention_layernorm;       ///< [hidden] before the MLP
   Vector post_attention_layernorm_bias;  ///< [hidden]
-  Vector router_norm;                    ///< [hidden]
+  Vector router_norm;                    ///< [hidden] with RouterSpec::input_scale in it
   Matrix router;                         ///< [num_experts, hidden]
   Vector router_bias;                    ///< [num_experts]
   Vector correction_bias;                ///< [num_experts] of the selection
+  Vector expert_scale;                   ///< [num_experts] of their weights
+  Vector expert_input_norm;              ///< [hidden] LayerSpec::branch_norms, as the two below
+  Vector expert_output_norm;             ///< [hidden]
+  Vector dense_output_norm;              ///< [hidden]
+  Vector output_scale;                   ///< [1]
   std::vector<MlpWeights> experts;       ///< [num_experts]
   bool fused_experts = false;            ///< they are one tensor in the files
   MlpWeights shared;                     ///< the shared expert

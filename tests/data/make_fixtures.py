@@ -123,6 +123,9 @@ SPECS = [
     Spec("glm4_moe_lite", "GLM-4.7-Flash as transformers 5 writes it: values wider than keys, layer 0 dense", 3900,
          family="glm4_moe_lite", layout="v5_default", moe_inter=20, shared_inter=20, mlp_only=(0,), rms_eps=1e-5,
          extra={"v_head_dim": 22}),
+    Spec("gemma4", "Gemma 4: a dense MLP beside the experts, norms of every branch, GELU, a window, wider heads whose keys "
+         "are values, too, in layer 1 and the last", 4000, family="gemma4_text", layers=4, head_dim=12, moe_inter=20,
+         inter=28, top_k=3, tied=True),
     Spec("yarn", "rope_scaling yarn", 1800, layers=2,
          extra={"rope_scaling": {"rope_type": "yarn", "factor": 4.0,
                                  "original_max_position_embeddings": 64}}),

@@ -45,7 +45,7 @@ def model_files():
     put("config", "good-mxfp4", json.dumps(read_json("models/gpt_oss_mxfp4/config.json"), indent=1), generation)
     put("config", "good-qwen3-next", json.dumps(read_json("models/qwen3_next/config.json"), indent=1), generation)
     put("config", "good-qwen3-5", json.dumps(read_json("models/qwen3_5_moe/config.json"), indent=1), generation)
-    for name in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite"):
+    for name in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "gemma4"):
         keys = read_json(f"models/{name}/config.json")
         put("config", "good-" + name.replace("_", "-"), json.dumps(keys, indent=1), generation)
     put("config", "odd-mxfp4", compact({**read_json("models/gpt_oss_mxfp4/config.json"), "hidden_size": 48}), "{}")

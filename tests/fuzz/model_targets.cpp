@@ -97,8 +97,8 @@ bool fuzz_index(std::string_view input) {
 }
 
 /// Whose weights configs are read with: those of their model_type, or others.
-constexpr std::string_view kModels[] = {"top1",        "gpt_oss_mxfp4", "qwen3_next",   "qwen3_5_moe",
-                                        "deepseek_v2", "deepseek_v3",   "glm4_moe_lite"};
+constexpr std::string_view kModels[] = {"top1",        "gpt_oss_mxfp4", "qwen3_next",    "qwen3_5_moe",
+                                        "deepseek_v2", "deepseek_v3",   "glm4_moe_lite", "gemma4"};
 
 bool fuzz_config(std::string_view input) {
   static const bool weights = [] {
@@ -129,7 +129,10 @@ bool fuzz_config(std::string_view input) {
   apply_generation_config(generation, "generation_config.json", *parsed);
   const std::string& type = config.model_type;
   const bool own = std::find(std::begin(kModels), std::end(kModels), type) != std::end(kModels);
-  const std::string folder = own ? type : type == "gpt_oss" ? "gpt_oss_mxfp4" : "top1";
+  const std::string folder = own                     ? type
+                             : type == "gpt_oss"     ? "gpt_oss_mxfp4"
+                             : type == "gemma4_text" ? "gemma4"
+                                                     : "top1";
   put_file(folder + "/config.json", text);
   put_file(folder + "/generation_config.json", generation);
   const auto model = Model::open(fuzz_folder() / folder);

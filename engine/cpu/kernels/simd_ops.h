@@ -158,11 +158,19 @@ template <class V>
 inline void swiglu_lanes(const MlpSpec& mlp, const float* gate, const float* up, std::int64_t n, float* out) {
   const float limit = mlp.clamp > 0 ? mlp.clamp : __builtin_inff();
   const auto one = V::set(1.0f);
+  // x * sigmoid(slope * x), of which GELU by tanh is the one whose slope grows: 0.5 (1 + tanh y) is the
+  // sigmoid of 2 y.
+  const bool gelu = mlp.activation == Activation::gelu_tanh;
+  const auto slope = [&](typename V::F g) {
+    constexpr float kTwiceRootOfTwoOverPi = 1.5957691216057308f;
+    if (!gelu) return V::set(-mlp.alpha);
+    return V::mul(V::set(-kTwiceRootOfTwoOverPi), V::add(one, V::mul(V::set(0.044715f), V::mul(g, g))));
+  };
   // A NaN is the second of two.
   const auto act = [&](typename V::F g, typename V::F u) {
     g = V::min(V::set(limit), g);
     u = V::add(V::max(V::set(-limit), V::min(V::set(limit), u)), V::set(mlp.up_offset));
-    return V::mul(V::div(g, V::add(one, exp_lanes<V>(V::mul(V::set(-mlp.alpha), g)))), u);
+    return V::mul(V::div(g, V::add(one, exp_lanes<V>(V::mul(slope(g), g)))), u);
   };
   for_lanes<V>(
       n, [&](std::int64_t i) { V::store(out + i, act(V::load(gate + i), V::load(up + i))); },

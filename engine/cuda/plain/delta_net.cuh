@@ -69,7 +69,7 @@ __device__ inline float input_before(const DeltaNetSpec& spec, const DeltaRows& 
 }
 
 /// convolved = silu(sum over the taps), a thread an element.
-__global__ void convolve(std::size_t count, DeltaNetSpec spec, DeltaRows rows, const float* taps) {
+inline __global__ void convolve(std::size_t count, DeltaNetSpec spec, DeltaRows rows, const float* taps) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const auto row = static_cast<int>(i / static_cast<std::size_t>(spec.channels()));
@@ -82,7 +82,7 @@ __global__ void convolve(std::size_t count, DeltaNetSpec spec, DeltaRows rows, c
 
 /// The last inputs of every sequence, for its next step. A thread an element of each row; those of the last
 /// row of a sequence work, from the oldest on, which moves forward what is kept of a short step.
-__global__ void keep_inputs(std::size_t count, DeltaNetSpec spec, DeltaRows rows) {
+inline __global__ void keep_inputs(std::size_t count, DeltaNetSpec spec, DeltaRows rows) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const auto row = static_cast<int>(i / static_cast<std::size_t>(spec.channels()));
@@ -95,8 +95,8 @@ __global__ void keep_inputs(std::size_t count, DeltaNetSpec spec, DeltaRows rows
 }
 
 /// decay and beta, a thread a value head of a token.
-__global__ void delta_gates(std::size_t count, DeltaNetSpec spec, DeltaRows rows, const float* a_log,
-                            const float* dt_bias) {
+inline __global__ void delta_gates(std::size_t count, DeltaNetSpec spec, DeltaRows rows, const float* a_log,
+                                   const float* dt_bias) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const std::size_t token = i / static_cast<std::size_t>(spec.value_heads);
@@ -111,7 +111,7 @@ __global__ void delta_gates(std::size_t count, DeltaNetSpec spec, DeltaRows rows
 }
 
 /// Queries and keys become unit vectors, queries / sqrt(key_dim). A thread a head of one of them.
-__global__ void make_unit(std::size_t count, DeltaNetSpec spec, DeltaRows rows) {
+inline __global__ void make_unit(std::size_t count, DeltaNetSpec spec, DeltaRows rows) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const std::size_t token = i / static_cast<std::size_t>(2 * spec.key_heads);
@@ -127,7 +127,7 @@ __global__ void make_unit(std::size_t count, DeltaNetSpec spec, DeltaRows rows) 
 
 /// The tokens of each sequence, one after the other, through its states. A thread a column of a value head of
 /// every row; those of the first row of a sequence work.
-__global__ void run_states(std::size_t count, DeltaNetSpec spec, DeltaRows rows) {
+inline __global__ void run_states(std::size_t count, DeltaNetSpec spec, DeltaRows rows) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   auto row = static_cast<int>(i / static_cast<std::size_t>(spec.values()));
@@ -164,7 +164,7 @@ __global__ void run_states(std::size_t count, DeltaNetSpec spec, DeltaRows rows)
 }
 
 /// heads *= silu(z), a thread an element.
-__global__ void gate_values(std::size_t count, DeltaNetSpec spec, DeltaRows rows) {
+inline __global__ void gate_values(std::size_t count, DeltaNetSpec spec, DeltaRows rows) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const std::size_t token = i / static_cast<std::size_t>(spec.values());
@@ -173,7 +173,8 @@ __global__ void gate_values(std::size_t count, DeltaNetSpec spec, DeltaRows rows
 }
 
 /// What q_proj gives of a token, whose gates stand behind each head's query. A thread an element of q.
-__global__ void split_gates(std::size_t count, int head_dim, const float* both, float* q, float* gate) {
+inline __global__ void split_gates(std::size_t count, int head_dim, const float* both, float* q,
+                                   float* gate) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const auto width = static_cast<std::size_t>(head_dim);

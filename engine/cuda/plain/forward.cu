@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
 // engine/cpu/reference.cpp on a GPU, in the same order and under the same names: read that first. Nothing is
-// fused; the arithmetic is in kernels.cuh and attention.cuh.
+// fused; the mixers are in mixers.cu, the arithmetic in kernels.cuh and the headers beside it.
 #include "engine/cuda/plain/forward.h"
 
 #include <algorithm>
@@ -9,250 +9,10 @@
 #include <vector>
 
 #include "engine/backend/intermediates.h"
-#include "engine/cuda/plain/attention.cuh"
-#include "engine/cuda/plain/delta_net.cuh"
-#include "engine/cuda/plain/kernels.cuh"
-#include "engine/cuda/plain/latent.cuh"
-#include "engine/cuda/plain/launch.h"
+#include "engine/cuda/plain/layer.h"
 
 namespace expertscope::cuda::plain {
-namespace {
-
 namespace named = intermediate;
-
-/// One layer of one step.
-class Layer {
- public:
-  Layer(const Step& step, int index, int moe_layer)
-      : step_(step),
-        room_(step.room),
-        queue_(step.queue),
-        spec_(step.config.layer(index)),
-        weights_(step.weights.layers[static_cast<std::size_t>(index)]),
-        index_(index),
-        tokens_(step.input.tokens),
-        width_(step.config.hidden_size),
-        moe_row_(static_cast<std::size_t>(moe_layer) * static_cast<std::size_t>(tokens_)) {}
-
-  void run();
-
- private:
-  using MlpNames = std::array<const char*, 4>;
-  /// gate, up, inner and down of an MLP; no columns where there is no gate.
-  struct Part {
-    const char* name;
-    const float* values;
-    int columns;
-  };
-  /// Those of all slots: [tokens, slots, columns].
-  using SeenSlots = std::array<std::vector<float>, 4>;
-  DeltaRows delta_rows() const;
-  void linear_attention(const float* x, float* y);
-  void attention(const float* x, float* y);
-  void latent_attention(const float* x, float* y);
-  void latent_queries(const float* x);
-  void latent_keys(const float* x);
-  void attend_all();
-  void mlps(const float* x, float* sum);
-  void routed(const float* x, float* sum);
-  void mlp(const MlpSpec& spec, const StoredMlp& weights, const Choice& choice, const float* x);
-  std::array<Part, 4> parts(const MlpNames& names, const MlpSpec& spec) const;
-  void see(const MlpNames& names, const MlpSpec& spec) const;
-  void take_slot(int slot, int slots, SeenSlots& seen) const;
-  void see_slots(int slots, const SeenSlots& seen) const;
-  void measure_slot(int slot, const Choice& choice);
-  void measure_sum(const RoutedRows& rows, const float* sum);
-  void measure_shared();
-  void see(const char* name, const float* values, int columns) const {
-    step_.see(name, index_, values, tokens_, columns);
-  }
-  std::size_t values(int columns) const { return size(tokens_, columns); }
-  void product(const Matrices& w, const float* x, float* y, const Choice& choice = {}) {
-    warps(queue_, &plain::product, values(w.rows), w, choice, x, y);
-  }
-  void norm(const StoredVector& weight, const StoredVector& bias, const float* x, float* y, int columns) {
-    const std::size_t pieces = values(columns) / static_cast<std::size_t>(weight.size);
-    warps(queue_, &plain::norm, pieces, spec_.norm, weight, bias, x, y);
-  }
-  void latent_norm(const StoredVector& weight, float* x, int columns) {
-    NormSpec spec = spec_.norm;
-    spec.eps = spec_.attention.latent.eps;
-    warps(queue_, &plain::norm, values(columns) / static_cast<std::size_t>(weight.size), spec, weight,
-          StoredVector{}, x, x);
-  }
-  void add(const float* x, float* y, const Factors& factors = {}) {
-    threads(queue_, &plain::add, values(width_), factors, x, width_, y);
-  }
-  void rotate(float* x, int heads) {
-    threads(queue_, &plain::rotate, values(heads * (spec_.attention.rotary.width / 2)), spec_.attention,
-            heads, step_.rope.of_layer(index_), step_.input.position, x);
-  }
-
-  const Step& step_;
-  const Room& room_;
-  Queue& queue_;
-  const LayerSpec& spec_;
-  const StoredLayer& weights_;
-  int index_, tokens_, width_;
-  std::size_t moe_row_;  ///< of the probes
-};
-
-// ----------------------------------------------------------------------------------------------- attention
-
-/// heads = softmax(scores) values, and the mean weight of position 0 for the probe.
-void Layer::attend_all() {
-  const AttentionSpec& spec = spec_.attention;
-  const AttentionRows rows{step_.input.position, step_.input.sequence, room_.q,           weights_.sinks.data,
-                           room_.scores,         room_.heads,          room_.first_token, spec.score_scale()};
-  threads(queue_, &remember, values(spec.key_width()), spec, step_.cache, index_, rows, room_.k, room_.v);
-  for (int first = 0; first < tokens_; first += room_.attended)
-    warps(queue_, &attend, size(std::min(room_.attended, tokens_ - first), spec.heads), spec, step_.cache,
-          index_, rows, first);
-  float* captured = step_.input.capture.first_token_attention;
-  if (captured != nullptr)
-    threads(queue_, &mean, values(1), room_.first_token, spec.heads, captured + values(index_));
-}
-
-void Layer::attention(const float* x, float* y) {
-  queue_.enter("attention", index_);
-  const AttentionSpec& spec = spec_.attention;
-  const int queries = spec.query_width();
-  const int keys = spec.key_width();
-  product(weights_.q_proj, x, spec.gate_in_q ? room_.q_and_gate : room_.q);
-  if (spec.gate_in_q)
-    threads(queue_, &split_gates, values(queries), spec.head_dim, room_.q_and_gate, room_.q,
-            room_.attention_gate);
-  product(weights_.k_proj, x, room_.k);
-  product(weights_.v_proj, x, room_.v);
-  see(named::kQ, room_.q, queries);
-  see(named::kK, room_.k, keys);
-  see(named::kV, room_.v, keys);
-  if (spec.qk_norm != AttentionSpec::QkNorm::none) {
-    norm(weights_.q_norm, {}, room_.q, room_.q, queries);
-    norm(weights_.k_norm, {}, room_.k, room_.k, keys);
-    see(named::kQNorm, room_.q, queries);
-    see(named::kKNorm, room_.k, keys);
-  }
-  rotate(room_.q, spec.heads);
-  rotate(room_.k, spec.kv_heads);
-  attend_all();
-  see(named::kQRotary, room_.q, queries);
-  see(named::kKRotary, room_.k, keys);
-  see(named::kAttnHeads, room_.heads, queries);
-  if (spec.gate) {  // one gate an element, or one a head
-    const int gates = spec.gate;
-    if (!spec.gate_in_q) product(weights_.attention_gate, x, room_.attention_gate);
-    threads(queue_, &sigmoid, values(gates), room_.attention_gate);
-    see(named::kAttnGate, room_.attention_gate, gates);
-    threads(queue_, &multiply, values(queries), room_.attention_gate,
-            static_cast<std::size_t>(queries / gates), room_.heads);
-  }
-  product(weights_.o_proj, room_.heads, y);
-}
-
-// ------------------------------------------------------------------------------------------ latent attention
-
-/// room.q = [what turns, K^T q] of every head, not yet turned.
-void Layer::latent_queries(const float* x) {
-  const AttentionSpec& spec = spec_.attention;
-  const LatentSpec& latent = spec.latent;
-  if (latent.q_rank > 0) {
-    product(weights_.q_a_proj, x, room_.latent_q);
-    latent_norm(weights_.q_a_norm, room_.latent_q, latent.q_rank);
-    see(named::kQLatent, room_.latent_q, latent.q_rank);
-    product(weights_.q_b_proj, room_.latent_q, room_.q_and_gate);
-  } else {
-    product(weights_.q_proj, x, room_.q_and_gate);
-  }
-  see(named::kQ, room_.q_and_gate, spec.q_rows());
-  const int turning = spec.rotary.width;
-  threads(queue_, &copy_columns, values(spec.heads * turning),
-          Columns{room_.q_and_gate, spec.query_dim(), latent.nope_dim}, Columns{room_.q, spec.head_dim, 0},
-          turning);
-  threads(queue_, &absorb_keys, values(spec.heads * latent.rank), spec, weights_.kv_b_proj,
-          Columns{room_.q_and_gate, spec.query_dim(), 0}, Columns{room_.q, spec.head_dim, turning});
-}
-
-/// room.k = [what turns, the latent, normed], not yet turned.
-void Layer::latent_keys(const float* x) {
-  const AttentionSpec& spec = spec_.attention;
-  const int rank = spec.latent.rank;
-  const int turning = spec.rotary.width;
-  product(weights_.kv_a_proj, x, room_.v);  // the latent first
-  threads(queue_, &copy_columns, values(rank), Columns{room_.v, spec.head_dim, 0},
-          Columns{room_.latent, rank, 0}, rank);
-  latent_norm(weights_.kv_a_norm, room_.latent, rank);
-  threads(queue_, &copy_columns, values(turning), Columns{room_.v, spec.head_dim, rank},
-          Columns{room_.k, spec.head_dim, 0}, turning);
-  threads(queue_, &copy_columns, values(rank), Columns{room_.latent, rank, 0},
-          Columns{room_.k, spec.head_dim, turning}, rank);
-  see(named::kLatent, room_.k, spec.head_dim);
-}
-
-void Layer::latent_attention(const float* x, float* y) {
-  queue_.enter("latent attention", index_);
-  const AttentionSpec& spec = spec_.attention;
-  latent_queries(x);
-  latent_keys(x);
-  rotate(room_.q, spec.heads);
-  rotate(room_.k, 1);
-  attend_all();
-  warps(queue_, &expand_values, values(spec.output_width()), spec, weights_.kv_b_proj, room_.heads,
-        room_.latent_heads);
-  see(named::kKRotary, room_.k, spec.head_dim);
-  see(named::kAttnHeads, room_.latent_heads, spec.output_width());
-  product(weights_.o_proj, room_.latent_heads, y);
-}
-
-// ------------------------------------------------------------------------------------------ linear attention
-
-DeltaRows Layer::delta_rows() const {
-  const DeltaNetSpec& spec = spec_.delta_net;
-  const WidestLayer most = step_.config.widest();
-  const std::size_t sequences = size(step_.config.delta_nets_before(index_), room_.sequences);
-  return {.position = step_.input.position,
-          .sequence = step_.input.sequence,
-          .qkv = room_.delta_in,
-          .z = room_.delta_in + values(spec.channels()),
-          .b = room_.delta_gates,
-          .a = room_.delta_gates + values(spec.value_heads),
-          .tokens = tokens_,
-          .inputs = room_.delta_inputs + sequences * static_cast<std::size_t>(most.delta_inputs),
-          .states = room_.delta_states + sequences * static_cast<std::size_t>(most.delta_states),
-          .convolved = room_.delta_convolved,
-          .decay = room_.delta_decay,
-          .beta = room_.delta_beta,
-          .heads = room_.heads};
-}
-
-void Layer::linear_attention(const float* x, float* y) {
-  queue_.enter("linear attention", index_);
-  const DeltaNetSpec& spec = spec_.delta_net;
-  const DeltaRows rows = delta_rows();
-  const StoredLayer& w = weights_;
-  if (spec.grouped) {
-    product(w.delta_qkvz, x, room_.delta_in);
-    product(w.delta_ba, x, room_.delta_gates);
-  } else {
-    product(w.delta_qkv, x, room_.delta_in);
-    product(w.delta_z, x, room_.delta_in + values(spec.channels()));
-    product(w.delta_b, x, room_.delta_gates);
-    product(w.delta_a, x, room_.delta_gates + values(spec.value_heads));
-  }
-  threads(queue_, &convolve, values(spec.channels()), spec, rows, w.delta_conv.data);
-  see(named::kDeltaConv, rows.convolved, spec.channels());
-  threads(queue_, &keep_inputs, values(spec.channels()), spec, rows);
-  threads(queue_, &delta_gates, values(spec.value_heads), spec, rows, w.delta_a_log.data,
-          w.delta_dt_bias.data);
-  threads(queue_, &make_unit, values(2 * spec.key_heads), spec, rows);
-  threads(queue_, &run_states, values(spec.values()), spec, rows);
-  see(named::kDeltaDecay, rows.decay, spec.value_heads);
-  see(named::kDeltaBeta, rows.beta, spec.value_heads);
-  see(named::kDeltaHeads, rows.heads, spec.values());
-  norm(w.delta_norm, {}, rows.heads, rows.heads, spec.values());
-  threads(queue_, &gate_values, values(spec.values()), spec, rows);
-  product(w.delta_out, rows.heads, y);
-}
 
 // -------------------------------------------------------------------------------------------------- the MLPs
 
@@ -332,7 +92,7 @@ void Layer::measure_shared() {
 }
 
 /// The sum over the slots of a token: weight * f_e(x).
-void Layer::routed(const float* x, float* sum) {
+void Layer::routed(const float* x, const float* router_input, float* sum) {
   queue_.enter("experts", index_);
   const RouterSpec& spec = spec_.router;
   const RouterRule* rule = step_.routing.layer(index_);
@@ -345,9 +105,9 @@ void Layer::routed(const float* x, float* sum) {
                         .experts = spec.experts,
                         .top_k = step_.table.layers[static_cast<std::size_t>(index_)].top_k,
                         .slots = step_.table.max_top_k};
-  const float* input = x;
+  const float* input = router_input;
   if (spec.input_norm) {
-    norm(weights_.router_norm, {}, x, room_.down, width_);
+    norm(weights_.router_norm, {}, router_input, room_.down, width_);
     see(named::kRouterNorm, input = room_.down, width_);
   }
   product(weights_.router, input, room_.router_logits);
@@ -380,10 +140,16 @@ void Layer::routed(const float* x, float* sum) {
 
 /// The sum of what is there: routed experts, the shared expert, a dense MLP.
 void Layer::mlps(const float* x, float* sum) {
-  if (spec_.is_moe())
-    routed(x, sum);
-  else
+  const float* router_input = spec_.router.reads_residual ? room_.hidden : x;
+  if (!spec_.is_moe()) {
     queue_.clear(sum, values(width_) * sizeof(float));
+  } else if (spec_.branch_norms) {
+    norm(weights_.expert_input_norm, {}, room_.hidden, room_.branch, width_);
+    routed(room_.branch, router_input, sum);
+    norm(weights_.expert_output_norm, {}, sum, sum, width_);
+  } else {
+    routed(x, router_input, sum);
+  }
   queue_.enter("mlp", index_);
   if (spec_.shared.width > 0) {
     mlp(spec_.shared, weights_.shared, {}, x);
@@ -401,6 +167,7 @@ void Layer::mlps(const float* x, float* sum) {
   if (spec_.dense.width > 0) {
     mlp(spec_.dense, weights_.mlp, {}, x);
     see({named::kDenseGate, named::kDenseUp, named::kDenseInner, named::kDenseDown}, spec_.dense);
+    if (spec_.branch_norms) norm(weights_.dense_output_norm, {}, room_.down, room_.down, width_);
     add(room_.down, sum);
   }
 }
@@ -442,13 +209,12 @@ void Layer::run() {
     see(named::kFfnPostNorm, room_.y, width_);
   }
   add(room_.y, hidden);
+  if (spec_.output_scale) threads(queue_, &multiply_all, values(width_), 1.0f, w.output_scale.data, hidden);
   see(named::kHidden, hidden, width_);
   if (capture.hidden_max != nullptr)
     warps(queue_, &measure, values(1), hidden, width_, Choice{}, nullptr,
           Measures{nullptr, capture.hidden_max + values(index_), capture.hidden_channel + values(index_), 1});
 }
-
-}  // namespace
 
 void Step::see(const char* name, int layer, const float* values, int rows, int columns) const {
   if (observer == nullptr) return;
@@ -467,6 +233,9 @@ void run_layers(const Step& step) {
   };
   step.queue.enter("embed");
   threads(step.queue, &embed, size(tokens, width), step.weights.embed_tokens, step.input.id, hidden);
+  if (step.config.embedding_scale != 1)
+    threads(step.queue, &multiply_all, size(tokens, width), step.config.embedding_scale,
+            static_cast<const float*>(nullptr), hidden);
   step.see(named::kEmbedding, -1, hidden, tokens, width);
   check(0);
   int moe_layer = 0;
@@ -491,6 +260,8 @@ void head(const Step& step, int first, int rows) {
   const float* x = step.room.x + std::ptrdiff_t{first} * step.config.hidden_size;
   const Matrices& w = step.weights.lm_head;
   warps(step.queue, &product, size(rows, w.rows), w, Choice{}, x, step.room.logits);
+  const float cap = step.config.logit_cap;
+  if (cap > 0) threads(step.queue, &cap_all, size(rows, w.rows), cap, step.room.logits);
 }
 
 }  // namespace expertscope::cuda::plain

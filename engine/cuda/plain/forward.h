@@ -16,16 +16,17 @@ struct Room {
   float* q_and_gate;                        ///< [B, rows of q_proj]
   float *latent_q, *latent;                 ///< [B, q_rank], [B, rank]
   float* latent_heads;                      ///< [B, output width]
-  float* delta_in;                          ///< [B, channels + values] q, k, v and z of a DeltaNet
-  float* delta_gates;                       ///< [B, 2 * value heads] its b and a
-  float* delta_convolved;                   ///< [B, channels]
-  float *delta_decay, *delta_beta;          ///< [B, value heads]
-  float* delta_inputs;       ///< [DeltaNets, sequences, taps - 1, channels], kept from step to step
-  float* delta_states;       ///< [DeltaNets, sequences, values, key_dim], likewise
-  float *k, *v;              ///< [B, key width]
-  float* scores;             ///< [attended, heads, max_context]
-  float* first_token;        ///< [B, heads]
-  float *gate, *up, *inner;  ///< [B, MLP width]
+  float* branch;           ///< [B, hidden_size] what experts take where they have a norm of their own
+  float* delta_in;         ///< [B, channels + values] q, k, v and z of a DeltaNet
+  float* delta_gates;      ///< [B, 2 * value heads] its b and a
+  float* delta_convolved;  ///< [B, channels]
+  float *delta_decay, *delta_beta;  ///< [B, value heads]
+  float* delta_inputs;              ///< [DeltaNets, sequences, taps - 1, channels], kept from step to step
+  float* delta_states;              ///< [DeltaNets, sequences, values, key_dim], likewise
+  float *k, *v;                     ///< [B, key width]
+  float* scores;                    ///< [attended, heads, max_context]
+  float* first_token;               ///< [B, heads]
+  float *gate, *up, *inner;         ///< [B, MLP width]
   float *router_logits, *router_score;  ///< [B, experts]
   RoutedSlot* slots;                    ///< [B, experts], as the three below: a policy may ask for all
   std::int32_t* expert;

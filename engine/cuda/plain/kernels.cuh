@@ -54,7 +54,7 @@ __device__ inline float factor_of(const Factors& factors, std::size_t token) {
 }
 
 /// to[i] = row ids[i] of the table, a thread an element.
-__global__ void embed(std::size_t count, Matrices table, const std::int32_t* ids, float* to) {
+inline __global__ void embed(std::size_t count, Matrices table, const std::int32_t* ids, float* to) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const auto width = static_cast<std::size_t>(table.cols);
@@ -62,7 +62,8 @@ __global__ void embed(std::size_t count, Matrices table, const std::int32_t* ids
 }
 
 /// to[i] = row rows[i] of x, a thread an element.
-__global__ void gather(std::size_t count, const float* x, const std::int32_t* rows, int columns, float* to) {
+inline __global__ void gather(std::size_t count, const float* x, const std::int32_t* rows, int columns,
+                              float* to) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const auto width = static_cast<std::size_t>(columns);
@@ -70,7 +71,7 @@ __global__ void gather(std::size_t count, const float* x, const std::int32_t* ro
 }
 
 /// y[t] = W x[t] + bias, W of the choice, and 0 where there is none. A warp an output of a token.
-__global__ void product(std::size_t count, Matrices w, Choice choice, const float* x, float* y) {
+inline __global__ void product(std::size_t count, Matrices w, Choice choice, const float* x, float* y) {
   const std::size_t i = this_warp();
   if (i >= count) return;
   const std::size_t token = i / static_cast<std::size_t>(w.rows);
@@ -87,9 +88,9 @@ __global__ void product(std::size_t count, Matrices w, Choice choice, const floa
   if (lane_index() == 0) y[i] = sum;
 }
 
-/// y = norm of every piece of x by itself; y may be x. A warp a piece.
-__global__ void norm(std::size_t count, NormSpec spec, StoredVector weight, StoredVector bias, const float* x,
-                     float* y) {
+/// y = norm of every piece of x by itself; y may be x. Without data, a weight is 1. A warp a piece.
+inline __global__ void norm(std::size_t count, NormSpec spec, StoredVector weight, StoredVector bias,
+                            const float* x, float* y) {
   const std::size_t piece = this_warp();
   if (piece >= count) return;
   const int width = weight.size;
@@ -106,34 +107,48 @@ __global__ void norm(std::size_t count, NormSpec spec, StoredVector weight, Stor
     squares += (x[i] - mean) * (x[i] - mean);
   const float scale = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(width) + spec.eps);
   for (int i = lane_index(); i < width; i += kWarp)
-    y[i] = weight.data[i] * ((x[i] - mean) * scale) + (bias.data == nullptr ? 0.0f : bias.data[i]);
+    y[i] = (weight.data == nullptr ? 1.0f : weight.data[i]) * ((x[i] - mean) * scale) +
+           (bias.data == nullptr ? 0.0f : bias.data[i]);
 }
 
 /// inner = activation(gate) * up, or activation(up) where the MLP has no gate; with the clamp.
-__global__ void activate(std::size_t count, MlpSpec spec, const float* gate, const float* up, float* inner) {
+inline __global__ void activate(std::size_t count, MlpSpec spec, const float* gate, const float* up,
+                                float* inner) {
   const std::size_t i = this_thread();
   if (i < count) inner[i] = rules::inner_of(spec, spec.gated ? gate[i] : 0.0f, up[i]);
 }
 
-__global__ void sigmoid(std::size_t count, float* x) {
+inline __global__ void sigmoid(std::size_t count, float* x) {
   const std::size_t i = this_thread();
   if (i < count) x[i] = 1.0f / (1.0f + expf(-x[i]));
 }
 
 /// x[i] *= factor[i / each]
-__global__ void multiply(std::size_t count, const float* factor, std::size_t each, float* x) {
+inline __global__ void multiply(std::size_t count, const float* factor, std::size_t each, float* x) {
   const std::size_t i = this_thread();
   if (i < count) x[i] *= factor[i / each];
 }
 
 /// to[t] = factor * x[t]
-__global__ void scale(std::size_t count, Factors factors, const float* x, int columns, float* to) {
+inline __global__ void scale(std::size_t count, Factors factors, const float* x, int columns, float* to) {
   const std::size_t i = this_thread();
   if (i < count) to[i] = factor_of(factors, i / static_cast<std::size_t>(columns)) * x[i];
 }
 
+/// x *= factor, and the number at `learned` where there is one.
+inline __global__ void multiply_all(std::size_t count, float factor, const float* learned, float* x) {
+  const std::size_t i = this_thread();
+  if (i < count) x[i] *= learned == nullptr ? factor : factor * *learned;
+}
+
+/// x = cap * tanh(x / cap)
+inline __global__ void cap_all(std::size_t count, float cap, float* x) {
+  const std::size_t i = this_thread();
+  if (i < count) x[i] = cap * tanhf(x[i] / cap);
+}
+
 /// y[t] += factor * x[t]; a factor 0 adds nothing, whatever x is.
-__global__ void add(std::size_t count, Factors factors, const float* x, int columns, float* y) {
+inline __global__ void add(std::size_t count, Factors factors, const float* x, int columns, float* y) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const float factor = factor_of(factors, i / static_cast<std::size_t>(columns));
@@ -153,7 +168,7 @@ struct RoutedRows {
   int slots = 0;  ///< RoutingTable::max_top_k
 };
 /// Routes every token, a thread each.
-__global__ void route(std::size_t count, const RouterRule* rule_at, RoutedRows rows) {
+inline __global__ void route(std::size_t count, const RouterRule* rule_at, RoutedRows rows) {
   const std::size_t t = this_thread();
   if (t >= count) return;
   const RouterRule& rule = *rule_at;
@@ -171,8 +186,8 @@ __global__ void route(std::size_t count, const RouterRule* rule_at, RoutedRows r
 }
 
 /// What the probes ask of that. `row`: moe_layer * tokens.
-__global__ void note_routing(std::size_t count, const RouterRule* rule, RoutedRows rows, std::size_t row,
-                             DeviceCapture capture) {
+inline __global__ void note_routing(std::size_t count, const RouterRule* rule, RoutedRows rows,
+                                    std::size_t row, DeviceCapture capture) {
   const std::size_t t = this_thread();
   if (t >= count) return;
   const float* logits = rows.logits + at(t, rows.experts);
@@ -203,8 +218,8 @@ struct Measures {
 };
 /// ||x[t]||, max |x[t]| and its channel, times |output_scale| of the expert where there is a rule: 0, 0 and
 /// channel 0 of a silenced expert, channel -1 where there is none. A warp a token.
-__global__ void measure(std::size_t count, const float* x, int columns, Choice choice, const RouterRule* rule,
-                        Measures to) {
+inline __global__ void measure(std::size_t count, const float* x, int columns, Choice choice,
+                               const RouterRule* rule, Measures to) {
   const std::size_t t = this_warp();
   if (t >= count) return;
   const int expert = chosen(choice, t);
@@ -232,8 +247,8 @@ __global__ void measure(std::size_t count, const float* x, int columns, Choice c
 
 /// norm[t, slot] = norm of what the slot adds over that of the sum; a slot behind the layer's own adds
 /// nothing. `factor`: [tokens, top_k].
-__global__ void share(std::size_t count, const float* factor, int top_k, int slots, const float* whole,
-                      float* norm) {
+inline __global__ void share(std::size_t count, const float* factor, int top_k, int slots, const float* whole,
+                             float* norm) {
   const std::size_t i = this_thread();
   if (i >= count) return;
   const std::size_t t = i / static_cast<std::size_t>(slots);
@@ -243,7 +258,7 @@ __global__ void share(std::size_t count, const float* factor, int top_k, int slo
 }
 
 /// Raises the flag when a value is NaN or infinite.
-__global__ void check_finite(std::size_t count, const float* x, unsigned* flag) {
+inline __global__ void check_finite(std::size_t count, const float* x, unsigned* flag) {
   const std::size_t i = this_thread();
   if (i < count && !isfinite(x[i])) atomicOr(flag, 1u);
 }

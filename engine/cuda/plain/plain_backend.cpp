@@ -109,8 +109,10 @@ Status PlainBackend::open(const OpenProgress& progress, const std::stop_token& s
   if (auto ok = input_.allocate(options_, nullptr); !ok) return ok;
   if (auto ok = capture_.create(); !ok) return ok;
   if (auto ok = weights_.load(stream_.get(), tell, stop); !ok) return ok;
-  for (int n = 0; n < config.num_layers(); ++n)
-    routing_.set_correction_bias(n, weights_.layers[static_cast<std::size_t>(n)].correction_bias.data);
+  for (int n = 0; n < config.num_layers(); ++n) {
+    const StoredLayer& layer = weights_.layers[static_cast<std::size_t>(n)];
+    routing_.set_weights(n, layer.correction_bias.data, layer.expert_scale.data);
+  }
   return {};
 }
 

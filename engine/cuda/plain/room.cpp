@@ -52,6 +52,9 @@ Room Room::place(const ModelConfig& config, const BackendOptions& options, Arena
   room.latent_q = take(most.latent_q_rank);
   room.latent = take(latents ? most.head_dim : 0);
   room.latent_heads = take(latents ? most.output_width : 0);
+  const bool branches = std::any_of(config.layers.begin(), config.layers.end(),
+                                    [](const LayerSpec& layer) { return layer.branch_norms; });
+  room.branch = take(branches ? config.hidden_size : 0);
   take_delta(config, options, arena, room);
   for (float** rows : {&room.k, &room.v})
     *rows = take(most.key_width);

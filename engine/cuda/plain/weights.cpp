@@ -80,6 +80,11 @@ StoredLayer StoredWeights::place(const LayerWeights& layer) {
   placed.post_attention_layernorm_bias = place(layer.post_attention_layernorm_bias);
   placed.router_norm = place(layer.router_norm);
   placed.correction_bias = place(layer.correction_bias);
+  placed.expert_scale = place(layer.expert_scale);
+  placed.expert_input_norm = place(layer.expert_input_norm);
+  placed.expert_output_norm = place(layer.expert_output_norm);
+  placed.dense_output_norm = place(layer.dense_output_norm);
+  placed.output_scale = place(layer.output_scale);
   placed.router = place(layer.router, layer.router_bias);
   placed.shared_gate = place(layer.shared_gate, {});
   placed.experts = place(layer.experts.data(), layer.experts.size());

@@ -49,7 +49,8 @@ struct StoredLayer {
   StoredVector delta_conv, delta_dt_bias, delta_a_log, delta_norm;
   StoredVector attention_post_norm, attention_post_norm_bias;
   StoredVector post_attention_layernorm, post_attention_layernorm_bias;
-  StoredVector router_norm, correction_bias;
+  StoredVector router_norm, correction_bias, expert_scale;
+  StoredVector expert_input_norm, expert_output_norm, dense_output_norm, output_scale;
   Matrices router, shared_gate;
   StoredMlp experts, shared, mlp;
   StoredVector mlp_post_norm, mlp_post_norm_bias;

@@ -23,7 +23,7 @@ std::size_t RoutingTables::bytes(const ModelConfig& config) {
 Status RoutingTables::allocate(const ModelConfig& config) {
   layers_ = config.num_layers();
   is_moe_ = config.moe_layers();
-  correction_bias_.assign(static_cast<std::size_t>(layers_), nullptr);
+  weights_.assign(static_cast<std::size_t>(layers_), {});
   experts_ = array_experts(config);
   layer_bytes_ = experts_ * kPerExpert;
   if (auto ok = device_.allocate(bytes(config), "routing tables"); !ok) return ok;
@@ -63,7 +63,8 @@ void RoutingTables::fill(const RoutingTable& table) {
     DeviceRouting device;
     const bool moe = n < layers_ && is_moe_[index];
     fill_layer(moe ? table.layers[index] : dense, arrays + index * layer_bytes_, device);
-    if (moe) device.correction_bias = correction_bias_[index];
+    if (moe) device.correction_bias = weights_[index].correction_bias;
+    if (moe) device.expert_scale = weights_[index].expert_scale;
     std::memcpy(host_.data() + index * sizeof(DeviceRouting), &device, sizeof(device));
   }
 }

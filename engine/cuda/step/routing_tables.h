@@ -19,9 +19,9 @@ class RoutingTables {
  public:
   static std::size_t bytes(const ModelConfig& config);
   Status allocate(const ModelConfig& config);
-  /// The layer's weight on the device, or null; before the first upload.
-  void set_correction_bias(int layer, const float* bias) {
-    correction_bias_[static_cast<std::size_t>(layer)] = bias;
+  /// The layer's weights on the device, or null; before the first upload.
+  void set_weights(int layer, const float* correction_bias, const float* expert_scale) {
+    weights_[static_cast<std::size_t>(layer)] = {correction_bias, expert_scale};
   }
 
   /// Queues the copy when `table` is another one than last time. The caller waits for the queue before it
@@ -41,7 +41,11 @@ class RoutingTables {
 
   int layers_ = 0;
   std::vector<std::uint8_t> is_moe_;
-  std::vector<const float*> correction_bias_;
+  struct RouterWeights {
+    const float* correction_bias = nullptr;
+    const float* expert_scale = nullptr;
+  };
+  std::vector<RouterWeights> weights_;  ///< of layers
   std::size_t experts_ = 0;
   std::size_t layer_bytes_ = 0;  ///< of the arrays of one layer
   DeviceBuffer<std::uint8_t> device_;

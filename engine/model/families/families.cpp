@@ -11,6 +11,8 @@ extern const Family kDeepseekV2;
 extern const Family kDeepseekV3;
 extern const Family kDots1;
 extern const Family kFlexOlmo;
+extern const Family kGemma4;
+extern const Family kGemma4Text;
 extern const Family kGlm4Moe;
 extern const Family kGlm4MoeLite;
 extern const Family kGptOss;
@@ -23,9 +25,10 @@ extern const Family kQwen35MoeText;
 extern const Family kQwen3Next;
 
 std::span<const Family* const> families() {
-  static constexpr std::array kFamilies = {
-      &kDeepseekV2, &kDeepseekV3, &kDots1,    &kFlexOlmo, &kGlm4Moe,   &kGlm4MoeLite, &kGptOss,
-      &kMixtral,    &kOlmoe,      &kQwen2Moe, &kQwen3Moe, &kQwen3Next, &kQwen35Moe,   &kQwen35MoeText};
+  static constexpr std::array kFamilies = {&kDeepseekV2, &kDeepseekV3, &kDots1,     &kFlexOlmo,
+                                           &kGemma4,     &kGemma4Text, &kGlm4Moe,   &kGlm4MoeLite,
+                                           &kGptOss,     &kMixtral,    &kOlmoe,     &kQwen2Moe,
+                                           &kQwen3Moe,   &kQwen3Next,  &kQwen35Moe, &kQwen35MoeText};
   return kFamilies;
 }
 

@@ -17,7 +17,10 @@ CLASSES = {
     "deepseek_v2": "DeepseekV2ForCausalLM",
     "deepseek_v3": "DeepseekV3ForCausalLM",
     "glm4_moe_lite": "Glm4MoeLiteForCausalLM",
+    "gemma4_text": "Gemma4ForCausalLM",
 }
+ABSENT_KEYS = {"gemma4_text": ("hidden_act", "num_experts_per_tok", "output_router_logits", "rope_scaling", "rope_theta",
+                               "router_aux_loss_coef")}
 MULTIMODAL = ("qwen3_5_moe",)  # of which the text part runs
 SIGMOID_ROUTERS = ("glm4_moe", "dots1", "deepseek_v3", "glm4_moe_lite")  # with a correction bias
 LATENT = ("deepseek_v2", "deepseek_v3", "glm4_moe_lite")  # attention
@@ -53,6 +56,8 @@ def config_json(spec, eos: list) -> dict:
         **FAMILY_KEYS[spec.family](spec),
         **spec.extra,
     }
+    for name in ABSENT_KEYS.get(spec.family, ()):
+        del keys[name]
     return text_part(keys) if spec.family in MULTIMODAL else dict(sorted(keys.items()))
 
 
@@ -264,10 +269,37 @@ def glm4_moe_lite_keys(spec) -> dict:
             "partial_rotary_factor": 1.0, "topk_method": "noaux_tc"}
 
 
+def gemma4_keys(spec) -> dict:
+    kinds = ["full_attention" if n % 2 else "sliding_attention" for n in range(spec.layers - 1)]
+    return {
+        "attention_bias": spec.attention_bias,
+        "attention_k_eq_v": True,
+        "enable_moe_block": True,
+        "final_logit_softcapping": 30.0,
+        "global_head_dim": 2 * spec.head_dim,
+        "head_dim": spec.head_dim,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "hidden_size_per_layer_input": 0,
+        "intermediate_size": spec.inter,
+        "layer_types": [*kinds, "full_attention"],
+        "moe_intermediate_size": spec.moe_inter,
+        "num_experts": spec.experts,
+        "num_global_key_value_heads": 1,
+        "num_kv_shared_layers": 0,
+        "rope_parameters": {"full_attention": {"partial_rotary_factor": 0.25, "rope_theta": 1000000.0,
+                                               "rope_type": "proportional"},
+                            "sliding_attention": {"rope_theta": 10000.0, "rope_type": "default"}},
+        "sliding_window": 16,
+        "top_k_experts": spec.top_k,
+        "use_bidirectional_attention": "vision",
+        "use_double_wide_mlp": False,
+    }
+
+
 FAMILY_KEYS = {"glm4_moe": glm4_moe_keys, "qwen3_moe": qwen3_moe_keys, "olmoe": olmoe_keys, "mixtral": mixtral_keys,
                "qwen2_moe": qwen2_moe_keys, "dots1": dots1_keys, "flex_olmo": flex_olmo_keys, "qwen3_next": qwen3_next_keys,
                "qwen3_5_moe": qwen3_5_moe_keys, "gpt_oss": gpt_oss_keys, "deepseek_v2": deepseek_v2_keys,
-               "deepseek_v3": deepseek_v3_keys, "glm4_moe_lite": glm4_moe_lite_keys}
+               "deepseek_v3": deepseek_v3_keys, "glm4_moe_lite": glm4_moe_lite_keys, "gemma4_text": gemma4_keys}
 
 GATED_SHARED = ("qwen2_moe", "qwen3_next", "qwen3_5_moe")  # a shared expert behind a sigmoid
 ZERO_CENTRED = ("qwen3_next", "qwen3_5_moe")  # norms stored as differences from 1
@@ -338,6 +370,9 @@ def latent_weights(w, spec, keys: dict, attn: str) -> None:
 
 def layer_weights(w, spec, prefix: str, n: int) -> None:
     """The tensors of one layer. Scales keep the residual stream near 1 and the router logits spread."""
+    if spec.family == "gemma4_text":
+        gemma4_weights(w, spec, prefix, config_json(spec, [0, 0])["layer_types"][n] == "full_attention")
+        return
     one = 0.0 if spec.family in ZERO_CENTRED else 1.0
     if spec.family != "flex_olmo":
         w.normal(prefix + "input_layernorm.weight", (spec.hidden,), 0.2, one)
@@ -371,6 +406,31 @@ def layer_weights(w, spec, prefix: str, n: int) -> None:
     if spec.family in GATED_SHARED:
         mlp_weights(w, spec, mlp + "shared_expert.", spec.shared_inter)
         w.linear(mlp + "shared_expert_gate", 1, spec.hidden, 2.0)
+
+
+def gemma4_weights(w, spec, prefix: str, full: bool) -> None:
+    """Full layers have wider heads and keys that are values, too; every branch has its norms."""
+    attn, width = prefix + "self_attn.", (2 if full else 1) * spec.head_dim
+    kv_heads = 1 if full else spec.kv_heads
+    w.linear(attn + "q_proj", spec.heads * width, spec.hidden)
+    w.linear(attn + "k_proj", kv_heads * width, spec.hidden)
+    if not full:
+        w.linear(attn + "v_proj", kv_heads * width, spec.hidden)
+    w.linear(attn + "o_proj", spec.hidden, spec.heads * width)
+    for name in ("q_norm", "k_norm"):
+        w.normal(f"{attn}{name}.weight", (width,), 0.2, 0.5)
+    for name, mean in (("input", 1.0), ("post_attention", 1.0), ("pre_feedforward", 1.0), ("post_feedforward", 1.3),
+                       ("pre_feedforward_2", 1.0), ("post_feedforward_1", 0.5), ("post_feedforward_2", 1.2)):
+        name, _, number = name.rpartition("_") if name[-1].isdigit() else (name, "", "")
+        w.normal(prefix + name + "_layernorm" + (f"_{number}" if number else "") + ".weight", (spec.hidden,), 0.2, mean)
+    w.normal(prefix + "layer_scalar", (1,), 0.1, 0.9)
+    w.linear(prefix + "router.proj", spec.experts, spec.hidden, 2.0 * spec.hidden**0.5)
+    w.normal(prefix + "router.scale", (spec.hidden,), 0.2, 1.0)
+    w.normal(prefix + "router.per_expert_scale", (spec.experts,), 0.3, 1.0)
+    inner = spec.moe_inter
+    w.normal(prefix + "experts.gate_up_proj", (spec.experts, 2 * inner, spec.hidden), 1.5 / spec.hidden**0.5)
+    w.normal(prefix + "experts.down_proj", (spec.experts, spec.hidden, inner), 1.0 / inner**0.5)
+    mlp_weights(w, spec, prefix + "mlp.", spec.inter)
 
 
 def gpt_oss_weights(w, spec, prefix: str) -> None:

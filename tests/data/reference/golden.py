@@ -39,6 +39,7 @@ class Recorder:
         self.model = model
         self.calls = {}
         self.hidden = {}
+        self.logits = {}  # layer: of a router that does not give them
         self.shared = {}  # layer: output of the shared expert [T, hidden], before its gate
         self.first_token = {}  # layer: attention on position 0 [T], mean over the query heads
         self.handles = []
@@ -57,17 +58,20 @@ class Recorder:
         self.handles.append(layer.register_forward_hook(keep_hidden))
         if hasattr(layer, "self_attn"):
             self.handles.append(layer.self_attn.register_forward_hook(keep_attention))
-        if not hasattr(layer.mlp, "experts"):
+        moe = moe_of(layer)
+        if moe is None:
             return
+        router = router_of(moe)
 
         def keep_router(module, args, out):
-            keys, scores = selection(module, out[0])
+            logits = self.logits.pop(n, out[0])
+            keys, scores = selection(module, logits)
             # Some routers leave the order of the chosen open: here the largest key comes first.
             order = keys.gather(1, out[2].clamp(max=keys.shape[-1] - 1)).argsort(
                 dim=-1, descending=True, stable=True)
-            if module.num_experts in out[2]:  # "no expert" under a policy: the policy has its own order
+            if keys.shape[-1] in out[2]:  # "no expert" under a policy: the policy has its own order
                 order = torch.arange(out[2].shape[-1]).expand_as(out[2])
-            self.calls[n] = MoeCall(args[0].reshape(-1, args[0].shape[-1]).clone(), out[0].clone(),
+            self.calls[n] = MoeCall(args[0].reshape(-1, args[0].shape[-1]).clone(), logits.clone(),
                                     out[1].gather(1, order), out[2].gather(1, order), None, keys, scores,
                                     not hasattr(module, "e_score_correction_bias"), weighs_chosen(module))
 
@@ -76,11 +80,16 @@ class Recorder:
 
         def keep_output(module, args, out):
             self.calls[n].output = out.clone()
+            if args:
+                self.calls[n].inputs = args[0].reshape(-1, args[0].shape[-1]).clone()
 
-        self.handles.append(router_of(layer.mlp).register_forward_hook(keep_router))
-        self.handles.append(layer.mlp.experts.register_forward_hook(keep_output))
-        if shared_expert(layer.mlp) is not None:
-            self.handles.append(shared_expert(layer.mlp).down_proj.register_forward_hook(keep_shared))
+        if hasattr(router, "proj"):  # Gemma4 gives probabilities
+            self.handles.append(router.proj.register_forward_hook(
+                lambda module, args, out: self.logits.__setitem__(n, out.clone())))
+        self.handles.append(router.register_forward_hook(keep_router))
+        self.handles.append(moe.experts.register_forward_hook(keep_output))
+        if shared_expert(moe) is not None:
+            self.handles.append(shared_expert(moe).down_proj.register_forward_hook(keep_shared))
 
     def run(self, ids):
         with torch.no_grad():
@@ -89,6 +98,11 @@ class Recorder:
     def close(self):
         for handle in self.handles:
             handle.remove()
+
+
+def moe_of(layer):
+    """The module with router and experts: the layer itself in Gemma4. None: there is none."""
+    return next((one for one in (layer, layer.mlp) if hasattr(one, "experts")), None)
 
 
 def shared_expert(mlp):
@@ -142,7 +156,7 @@ def expert_output(experts, e: int, x: torch.Tensor) -> torch.Tensor:
         inner = experts._apply_gate(x @ experts.gate_up_proj[e] + experts.gate_up_proj_bias[e])
         return inner @ experts.down_proj[e] + experts.down_proj_bias[e]
     gate, up = F.linear(x, experts.gate_up_proj[e]).chunk(2, dim=-1)
-    return F.linear(F.silu(gate) * up, experts.down_proj[e])
+    return F.linear(experts.act_fn(gate) * up, experts.down_proj[e])
 
 
 def slot_outputs(experts, call: MoeCall) -> torch.Tensor:
@@ -241,7 +255,7 @@ def golden(model, ids: list, top_k: int) -> tuple:
             continue
         call = recorder.calls[n]
         gap = min(gap, check_router(call, top_k))
-        slots = slot_outputs(model.model.layers[n].mlp.experts, call)
+        slots = slot_outputs(moe_of(model.model.layers[n]).experts, call)
         check_channels(slots)
         tensors.update(moe_tensors(n, call, slots))
         if n in recorder.shared:

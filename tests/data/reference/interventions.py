@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from reference.golden import (MIN_ROUTER_GAP, MIN_SELECTION_GAP, NearTie, Recorder, i32, router_of, selection,
+from reference.golden import (MIN_ROUTER_GAP, MIN_SELECTION_GAP, NearTie, Recorder, i32, moe_of, router_of, selection,
                               weighs_chosen)
 
 MODELS = ("top1", "top2_tied", "top8", "no_norm", "olmoe", "mixtral", "qwen2_moe", "glm4_moe", "glm4_moe_groups",
-          "dots1", "flex_olmo", "gpt_oss", "qwen3_next", "deepseek_v2", "deepseek_v3")
+          "dots1", "flex_olmo", "gpt_oss", "qwen3_next", "deepseek_v2", "deepseek_v3", "gemma4")
 INF = float("inf")
 
 
@@ -71,16 +71,15 @@ class PolicyRouter:
         self.of_chosen = weighs_chosen(gate)
 
     def __call__(self, hidden_states):
-        logits = F.linear(hidden_states.reshape(-1, self.gate.hidden_dim), self.gate.weight,
-                          getattr(self.gate, "bias", None))
+        logits = self.logits_of(hidden_states)
         edited = logits.clone()
         for expert, value in self.policy.bias.items():
             edited[:, expert] += value
         ids, chosen, there = self.select(*selection(self.gate, edited))
         keep = there & self.top_p_keep(ids, chosen)
         chosen = chosen.masked_fill(~keep, 0.0)
-        weights, ran = self.drop(self.weigh(chosen), ids, keep)
-        none = self.gate.num_experts  # the experts' loop skips this id
+        weights, ran = self.drop(self.weigh(chosen, ids), ids, keep)
+        none = logits.shape[-1]  # the experts' loop skips this id
         target = ids.clone()
         for a, b in self.policy.remap.items():
             target[ids == a] = b
@@ -89,6 +88,12 @@ class PolicyRouter:
                      **merged(target, weights, none)}
         # GptOssExperts knows no such id; the weight is 0 there.
         return logits, weights, target.masked_fill(target == none, 0) if self.of_chosen else target
+
+    def logits_of(self, hidden):
+        gate = self.gate
+        if hasattr(gate, "proj"):  # Gemma4
+            return gate.proj(gate.norm(hidden) * gate.scale * gate.scalar_root_size)
+        return F.linear(hidden.reshape(-1, gate.hidden_dim), gate.weight, getattr(gate, "bias", None))
 
     def select(self, keys, scores):
         """(ids, their scores, whether there is an expert) of the top-k by key; forced experts come first with
@@ -123,12 +128,14 @@ class PolicyRouter:
             keep |= ids == expert
         return keep
 
-    def weigh(self, chosen):
+    def weigh(self, chosen, ids):
         """Combine weights of scores, as the model makes them."""
         weights = chosen
         never = type(self.gate).__name__ == "DeepseekV2TopkRouter"
         if not never and getattr(self.gate, "norm_topk_prob", True):  # Mixtral always does
             weights = weights / (weights.sum(-1, keepdim=True) + (1e-20 if self.sigmoid else 0.0))
+        if hasattr(self.gate, "per_expert_scale"):
+            weights = weights * self.gate.per_expert_scale[ids]
         return weights * getattr(self.gate, "routed_scaling_factor", 1.0)
 
     def drop(self, weights, ids, keep):
@@ -161,10 +168,11 @@ def merged(target, weights, none: int) -> dict:
 def in_force(model, policy: dict):
     """The policy's routers by layer; the model is left as it was."""
     layers = model.model.layers
-    moe = [n for n, layer in enumerate(layers) if hasattr(layer.mlp, "experts")]
+    moe = [n for n, layer in enumerate(layers) if moe_of(layer) is not None]
+    top_k = getattr(model.config, "top_k_experts", None) or model.config.num_experts_per_tok
     routers, saved = {}, []
-    for n, layer_policy in collect(policy, moe, model.config.num_experts_per_tok).items():
-        block = layers[n].mlp
+    for n, layer_policy in collect(policy, moe, top_k).items():
+        block = moe_of(layers[n])
         routers[n] = router_of(block).forward = PolicyRouter(router_of(block), layer_policy)
         outputs = [block.experts.down_proj, getattr(block.experts, "down_proj_bias", None)]
         for expert in layer_policy.zero:
@@ -178,7 +186,7 @@ def in_force(model, policy: dict):
         for weights, expert, weight in saved:
             weights[expert] = weight
         for n in routers:
-            del router_of(layers[n].mlp).forward
+            del router_of(moe_of(layers[n])).forward
 
 
 def run_policy(model, policy: dict, ids: list) -> dict:

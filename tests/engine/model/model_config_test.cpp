@@ -233,6 +233,7 @@ TEST(ModelConfig, AnUnknownArchitectureIsRefusedWithTheListOfThoseKnown) {
             "config.json: architecture LlamaForCausalLM is not supported; supported: "
             "DeepseekV2ForCausalLM, DeepseekV3ForCausalLM, Dots1ForCausalLM, "
             "FlexOlmoForCausalLM, "
+            "Gemma4ForConditionalGeneration, Gemma4ForCausalLM, "
             "Glm4MoeForCausalLM, Glm4MoeLiteForCausalLM, "
             "GptOssForCausalLM, "
             "MixtralForCausalLM, "

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <numbers>
 
 #include "tests/engine/cpu/kernels/kernel_test_support.h"
 
@@ -130,6 +131,27 @@ TEST_P(OpsTest, SwigluWithinALimitAndWithASlopeAndAnOffset) {
       EXPECT_TRUE(std::isnan(out[i])) << gate[i] << " " << up[i];
     } else {
       EXPECT_NEAR(out[i], expected, 2e-6 * std::fabs(expected) + 1e-35) << gate[i] << " " << up[i];
+    }
+  }
+}
+
+TEST_P(OpsTest, GeluByTanhInPlaceOfSilu) {
+  const MlpSpec mlp{.activation = Activation::gelu_tanh};
+  std::vector<float> gate = {0.0f, 1.0f, -1.0f, 0.01f, -3.5f, 9.0f, -9.0f, 200.0f, -200.0f, 1e15f, kNan};
+  Numbers numbers(7);
+  for (int i = 0; i < 40; ++i)
+    gate.push_back(numbers.next() * 4);
+  const std::vector<float> up(gate.size(), -1.5f);
+  std::vector<float> out(gate.size());
+  kernels_.swiglu(mlp, gate.data(), up.data(), static_cast<std::int64_t>(out.size()), out.data());
+  for (std::size_t i = 0; i < gate.size(); ++i) {
+    const double g = static_cast<double>(gate[i]);
+    const double y = std::sqrt(2 / std::numbers::pi) * (g + 0.044715 * g * g * g);
+    const double expected = 0.5 * g * (1 + std::tanh(y)) * -1.5;
+    if (std::isnan(gate[i])) {
+      EXPECT_TRUE(std::isnan(out[i]));
+    } else {
+      EXPECT_NEAR(out[i], expected, 2e-6 * std::fabs(expected) + 1e-6) << gate[i];
     }
   }
 }
