@@ -39,6 +39,7 @@ DomainsView::DomainsView(ViewContext& context)
   connect(domain_, &QComboBox::currentIndexChanged, this, &DomainsView::update_map);
   connect(against_, &QComboBox::currentIndexChanged, this, &DomainsView::update_map);
   connect(map_, &HeatmapView::cell_selected, &selection, &Selection::set_cell);
+  connect(map_, &HeatmapView::cell_opened, &context_.experts, &ExpertActions::open_page);
   connect(&selection, &Selection::cell_changed, map_, &HeatmapView::set_selected);
   connect(&subject_, &Subject::marks_changed, map_, [this] { map_->set_marks(subject_.marks()); });
   connect(&subject_.trace(), &TraceSource::view_changed, this, &DomainsView::mark_super_experts);
@@ -108,7 +109,7 @@ void DomainsView::update_domains() {
     domain_->setCurrentIndex(std::max(0, domain_->findData(chosen)));
   }
   for (QWidget* control : {static_cast<QWidget*>(domain_), static_cast<QWidget*>(against_)}) {
-    control->setEnabled(!names.isEmpty());
+    control->setVisible(!names.isEmpty());
   }
   update_map();
 }
@@ -117,7 +118,7 @@ void DomainsView::update_map() {
   const auto result = source_.result();
   const Table* table = result ? result->find("experts") : nullptr;
   const auto shape = subject_.expert_table();
-  map_->set_hint(source_.problem().isEmpty() ? tr("Counting the load of every domain…") : source_.problem());
+  map_->set_hint(hint());
   size_->clear();
   if (table == nullptr || !shape) {
     map_->set_data(nullptr);
@@ -135,6 +136,16 @@ void DomainsView::update_map() {
                        .arg(count_text(domains->find("tokens")->integer(row)),
                             count_text(domains->find("sequences")->integer(row))));
   }
+}
+
+QString DomainsView::hint() const {
+  const auto view = subject_.view();
+  if (!view || !view->run || view->run->domains.size() < 2) {
+    return tr(
+        "This view holds domains against each other. Its run has to be over texts of at least two: "
+        "\"expertscope-cli profile\" records one from a JSONL file with a field \"domain\".");
+  }
+  return source_.problem().isEmpty() ? tr("Counting the load of every domain…") : source_.problem();
 }
 
 QString DomainsView::tooltip(Cell cell) const {

@@ -28,6 +28,7 @@ class DomainsView final : public QWidget {
   void update_domains();
   void mark_super_experts();
   void update_map();
+  QString hint() const;
   QString tooltip(Cell cell) const;
 
   ViewContext& context_;

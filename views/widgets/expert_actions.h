@@ -35,12 +35,16 @@ class ExpertActions final : public QObject {
   /// Fills a menu with all of them and the targets of a reroute; the title names the selected expert.
   void fill_menu(QMenu& menu);
 
+  /// Shows all about the selected expert.
+  void open_page() { Q_EMIT page_wanted(); }
   /// Reroutes the slots of `from` in a layer.
   void reroute_to(int layer, int from, int to);
 
  Q_SIGNALS:
   /// The target of a reroute is to be picked on the map.
   void pick_wanted();
+  /// The page of the selected expert is to come to the front.
+  void page_wanted();
 
  private:
   QAction* make(const QString& name, const QString& text, const QString& tip, const QKeySequence& key);

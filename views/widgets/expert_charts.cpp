@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kRow = 18;             // pixels
 constexpr double kNumber = 62;       // pixels of the numbers at the right
-constexpr double kNameShare = 0.36;  // of the width, for the names at the left
+constexpr double kNameShare = 0.45;  // of the width at most, for the names at the left
 constexpr double kGap = 8;           // pixels
 
 }  // namespace
@@ -33,8 +33,10 @@ void RowChart::set_rows(std::vector<Row> rows) {
   const bool higher = rows.size() != rows_.size();
   rows_ = std::move(rows);
   QStringList lines;
+  names_ = 0;
   for (const Row& row : rows_) {
     lines << row.name + QLatin1Char(' ') + row.text;
+    names_ = std::max<double>(names_, fontMetrics().horizontalAdvance(row.name) + 1);
   }
   setAccessibleDescription(lines.join(QStringLiteral(", ")));
   if (higher) updateGeometry();
@@ -43,7 +45,7 @@ void RowChart::set_rows(std::vector<Row> rows) {
 
 QRectF RowChart::area_of(std::size_t row) const {
   const double height = static_cast<double>(this->height()) / static_cast<double>(rows_.size());
-  const double left = std::round(width() * kNameShare) + kGap;
+  const double left = std::min(names_, std::round(width() * kNameShare)) + kGap;
   return {left, static_cast<double>(row) * height, std::max(1.0, width() - left - kNumber - kGap), height};
 }
 

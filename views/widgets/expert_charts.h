@@ -36,6 +36,7 @@ class RowChart : public QWidget {
   QRectF area_of(std::size_t row) const;
 
   std::vector<Row> rows_;
+  double names_ = 0;  ///< pixels of the longest name
 };
 
 /// How much of each domain an expert takes: bars with an interval, and a line where an even share would end.

@@ -3,6 +3,7 @@
 
 #include <QButtonGroup>
 #include <QHeaderView>
+#include <QKeyEvent>
 #include <QLabel>
 #include <QResizeEvent>
 #include <QScrollArea>
@@ -19,6 +20,7 @@
 #include "views/models/subject.h"
 #include "views/widgets/domain_chip.h"
 #include "views/widgets/elided_label.h"
+#include "views/widgets/expert_actions.h"
 #include "views/widgets/expert_buttons.h"
 #include "views/widgets/expert_charts.h"
 #include "views/widgets/expert_html.h"
@@ -38,7 +40,7 @@ constexpr int kStringRows = 9;            // that are seen at a time
 constexpr int kHiddenColumns = 3;         // layer and expert are the selected ones, an id says nothing
 constexpr std::size_t kMostDomains = 12;  // bars
 constexpr std::size_t kPartners = 5;
-constexpr std::size_t kExamples = 12;
+constexpr std::size_t kExamples = 10;
 constexpr std::size_t kCompactTokens = 5;
 // Ids of the buttons over the tokens.
 constexpr int kStrongest = 0;
@@ -80,6 +82,7 @@ void ExpertPage::connect_subject() {
   connect(&subject_.trace(), &TraceSource::view_changed, this, &ExpertPage::update_expert);
   connect(&subject_, &Subject::content_changed, this, &ExpertPage::update_expert);
   connect(&subject_, &Subject::marks_changed, this, &ExpertPage::update_edits);
+  connect(&context_.experts, &ExpertActions::page_wanted, this, [this] { context_.raise(this); });
   connect(&strings_, &AnalysisSource::changed, this, [this] {
     show_strings();
     show_figures();
@@ -165,6 +168,7 @@ QWidget* ExpertPage::make_scroll_area() {
   scroll->setWidgetResizable(true);
   scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   scroll->setWidget(content);
+  setFocusProxy(scroll);  // whose keys scroll
   return scroll;
 }
 
@@ -249,6 +253,11 @@ void ExpertPage::resizeEvent(QResizeEvent* event) {
   arrange();
   show_figures();
   show_tokens();
+}
+
+void ExpertPage::keyPressEvent(QKeyEvent* event) {
+  if (event->key() != Qt::Key_Escape) return QWidget::keyPressEvent(event);
+  subject_.selection().set_cell({});
 }
 
 void ExpertPage::showEvent(QShowEvent* event) {
@@ -452,7 +461,7 @@ void ExpertPage::show_tokens() {
 std::vector<TokenLine> ExpertPage::strongest() const {
   std::vector<TokenLine> lines;
   for (const RoutedToken& routed : shown_->top) {
-    if (!wide_ && lines.size() == kCompactTokens) break;
+    if (lines.size() == (wide_ ? kExamples : kCompactTokens)) break;
     const float number = shown_->cell.is_shared() ? routed.slot.output_max : routed.slot.weight;
     lines.push_back(
         {static_cast<double>(number), routed.token, {}, routed.before, routed.bytes, routed.after});

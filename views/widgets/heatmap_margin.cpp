@@ -16,6 +16,7 @@ namespace {
 
 // Pixels.
 constexpr double kLabelDistance = 12;  // from one label to the next
+constexpr double kFarthest = 24;       // from a label to its row
 constexpr double kLeader = 16;         // from the plot to a label
 constexpr double kGlyph = 8;
 constexpr double kLegendGap = 7;  // from the plot to the legend
@@ -45,6 +46,45 @@ std::vector<CellLabel> counted(const std::vector<CellLabel>& labels) {
     sums.push_back({Cell{kind.first, 0}, {kind.second}, tr("%1 in L%2").arg(count).arg(kind.first), count});
   }
   return sums;
+}
+
+std::vector<CellLabel> one_a_layer(const std::vector<CellLabel>& labels, Cell selected) {
+  std::vector<CellLabel> layers;
+  for (const CellLabel& label : labels) {
+    if (layers.empty() || layers.back().cell.layer != label.cell.layer) {
+      layers.push_back(label);
+      continue;
+    }
+    CellLabel& layer = layers.back();
+    std::set<Glyph> glyphs(layer.glyphs.begin(), layer.glyphs.end());
+    glyphs.insert(label.glyphs.begin(), label.glyphs.end());
+    layer.glyphs.assign(glyphs.begin(), glyphs.end());
+    layer.cells += label.cells;
+    if (label.cell == selected) {
+      layer.cell = label.cell;
+      layer.text = label.text;
+    }
+  }
+  for (CellLabel& layer : layers) {
+    if (layer.cells > 1) layer.text += QStringLiteral(" +%1").arg(layer.cells - 1);
+  }
+  return layers;
+}
+
+std::vector<PlacedLabel> moved_apart(const std::vector<CellLabel>& labels, const HeatmapGeometry& geometry) {
+  const QRectF& plot = geometry.plot();
+  std::vector<PlacedLabel> placed;
+  std::vector<double> heights;
+  for (const CellLabel& label : labels) {
+    const double y = geometry.rect_of(label.cell).center().y();
+    if (y < plot.top() || y > plot.bottom()) continue;
+    placed.push_back({label, y, y});
+    heights.push_back(y);
+  }
+  const auto places = pushed_apart(std::move(heights), kLabelDistance, plot.top() + 4, plot.bottom() - 4);
+  for (std::size_t i = 0; i < placed.size(); ++i)
+    placed[i].place = places[i];
+  return placed;
 }
 
 }  // namespace
@@ -100,40 +140,39 @@ void HeatmapPainter::paint_ticks(QPainter& painter, const std::vector<CellLabel>
   painter.restore();
 }
 
+std::vector<PlacedLabel> place_labels(const std::vector<CellLabel>& labels, const HeatmapGeometry& geometry,
+                                      Cell selected) {
+  std::vector<PlacedLabel> placed = moved_apart(labels, geometry);
+  const bool counted = std::any_of(labels.begin(), labels.end(), [](const auto& l) { return l.cells > 1; });
+  const bool crowded = std::any_of(placed.begin(), placed.end(), [](const PlacedLabel& each) {
+    return std::abs(each.place - each.height) > kFarthest;
+  });
+  return crowded && !counted ? moved_apart(one_a_layer(labels, selected), geometry) : placed;
+}
+
 void HeatmapPainter::paint_labels(QPainter& painter, const std::vector<CellLabel>& labels,
                                   const QRectF& area) const {
-  std::vector<const CellLabel*> shown;
-  std::vector<double> heights;
-  for (const CellLabel& label : labels) {
-    const double y = geometry_.rect_of(label.cell).center().y();
-    if (y < geometry_.plot().top() || y > geometry_.plot().bottom()) continue;
-    shown.push_back(&label);
-    heights.push_back(y);
-  }
   const QRectF& plot = geometry_.plot();
-  const std::vector<double> places = pushed_apart(heights, kLabelDistance, plot.top() + 4, plot.bottom() - 4);
   const double line = QFontMetricsF(font_).height();
   painter.save();
   painter.setRenderHint(QPainter::Antialiasing);
-  for (std::size_t i = 0; i < shown.size(); ++i) {
-    if (places[i] < plot.top() - kLabelDistance) continue;  // more than there is room for
-    const bool selected = shown[i]->cell == scene_.selected;
-    painter.setPen(QPen(ink_of(shown[i]->glyphs.front()), 1));
+  for (const auto& [label, height, place] : place_labels(labels, geometry_, scene_.selected)) {
+    if (place < plot.top() - kLabelDistance) continue;  // more than there is room for
+    painter.setPen(QPen(ink_of(label.glyphs.front()), 1));
     const double x = plot.right() + 2;
-    const QPointF leader[] = {
-        {x, heights[i]}, {x + 4, heights[i]}, {x + 8, places[i]}, {x + kLeader - 4, places[i]}};
+    const QPointF leader[] = {{x, height}, {x + 4, height}, {x + 8, place}, {x + kLeader - 4, place}};
     painter.drawPolyline(leader, 4);
-    QRectF box(x + kLeader - 2, places[i] - kGlyph / 2, kGlyph, kGlyph);
-    for (const Glyph glyph : shown[i]->glyphs) {
+    QRectF box(x + kLeader - 2, place - kGlyph / 2, kGlyph, kGlyph);
+    for (const Glyph glyph : label.glyphs) {
       paint_glyph(painter, glyph, box, ink_of(glyph));
       box.translate(kGlyph + 3, 0);
     }
     QFont font = font_;
-    font.setBold(selected);
+    font.setBold(label.cell == scene_.selected);
     painter.setFont(font);
     painter.setPen(palette_.color(QPalette::Text));
-    const QRectF text(box.left(), places[i] - line / 2, area.right() - box.left(), line);
-    painter.drawText(text, Qt::AlignLeft | Qt::AlignVCenter, shown[i]->text);
+    const QRectF text(box.left(), place - line / 2, area.right() - box.left(), line);
+    painter.drawText(text, Qt::AlignLeft | Qt::AlignVCenter, label.text);
   }
   painter.restore();
 }

@@ -41,6 +41,17 @@ std::vector<CellLabel> margin_labels(const HeatmapScene& scene, std::size_t most
 /// Moves heights apart to `distance`, in their order and within [top, bottom] as far as there is room.
 std::vector<double> pushed_apart(std::vector<double> heights, double distance, double top, double bottom);
 
+/// A label at `place`; its leader begins at `height`, the middle of its row.
+struct PlacedLabel {
+  CellLabel label;
+  double height = 0;
+  double place = 0;
+};
+/// The labels of the rows in sight, moved apart. Where that would take one far from its row, a layer has one
+/// for all of its cells ("E3 +2"), which names the selected cell where it is one of them.
+std::vector<PlacedLabel> place_labels(const std::vector<CellLabel>& labels, const HeatmapGeometry& geometry,
+                                      Cell selected);
+
 /// Paints a scene, on screen and into exported pictures: the map, the difference of two runs, any size.
 /// Marks lie outside their cells, whose values stay to be seen.
 class HeatmapPainter {

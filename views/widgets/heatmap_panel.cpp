@@ -149,6 +149,7 @@ void HeatmapPanel::connect_commands() {
   });
   connect(map_, &HeatmapView::menu_requested, this,
           [this](Cell, const QPoint& global) { show_menu(global); });
+  connect(map_, &HeatmapView::cell_opened, &context_.experts, &ExpertActions::open_page);
   connect(map_, &HeatmapView::reroute_picked, &context_.experts, [this](Cell source, int target) {
     context_.experts.reroute_to(source.layer, source.expert, target);
   });

@@ -333,11 +333,14 @@ void HeatmapView::keyPressEvent(QKeyEvent* event) {
       return fit();
     case Qt::Key_Return:
     case Qt::Key_Enter:
-      if (is_picking()) click(scene_.selected);
+      if (is_picking()) {
+        click(scene_.selected);
+      } else if (is_expert(scene_.selected)) {
+        Q_EMIT cell_opened(scene_.selected);
+      }
       return;
     case Qt::Key_Escape:
-      if (is_picking()) return end_pick();
-      break;
+      return step_back();
     default:
       break;
   }
@@ -359,6 +362,16 @@ void HeatmapView::step(int layers, int experts) {
     cell.layer += layers;
   }
   if (scene_.data->contains(cell)) Q_EMIT cell_selected(cell);
+}
+
+void HeatmapView::step_back() {
+  if (is_picking()) {
+    end_pick();
+  } else if (!geometry_.is_fit()) {
+    fit();
+  } else if (scene_.selected.valid()) {
+    Q_EMIT cell_selected({});
+  }
 }
 
 bool HeatmapView::is_expert(Cell cell) const {

@@ -61,7 +61,10 @@ class HeatmapView final : public QWidget {
   QSize minimumSizeHint() const override { return {640, 300}; }
 
  Q_SIGNALS:
+  /// None: the selection is to be given up.
   void cell_selected(expertscope::Cell cell);
+  /// All about the selected cell is asked for.
+  void cell_opened(expertscope::Cell cell);
   void cell_hovered(expertscope::Cell cell);
   /// For the cell of an expert; a right click has selected it before.
   void menu_requested(expertscope::Cell cell, const QPoint& global);
@@ -92,6 +95,8 @@ class HeatmapView final : public QWidget {
   QSize figure_size() const;
   void paint_figure(QPainter& painter) const;
   void step(int layers, int experts);
+  /// Takes back one thing: picking, zoom, selection.
+  void step_back();
   /// False for the cells of a dense layer.
   bool is_expert(Cell cell) const;
   void click(Cell cell);

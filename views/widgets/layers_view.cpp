@@ -12,6 +12,18 @@
 #include "views/widgets/table_look.h"
 
 namespace expertscope {
+namespace {
+
+/// That every layer has a router.
+bool says_nothing(const Column& column) {
+  if (column.type() != ColumnType::flag) return false;
+  for (std::size_t row = 0; row < column.size(); ++row) {
+    if (column.integer(row) == 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 LayersView::LayersView(Subject& subject)
     : subject_(subject), source_(subject), table_(new QTableView), empty_(new QLabel) {
@@ -50,6 +62,8 @@ void LayersView::update_table() {
   const auto result = source_.result();
   const Table* table = result ? result->find("layers") : nullptr;
   model_.set_table(result, table);
+  for (int column = 0; table != nullptr && column < model_.columnCount(); ++column)
+    table_->setColumnHidden(column, says_nothing(table->columns[static_cast<std::size_t>(column)]));
   table_->setVisible(table != nullptr);
   empty_->setVisible(table == nullptr);
   empty_->setText(source_.problem().isEmpty() ? tr("What a run says of its layers stands here.")

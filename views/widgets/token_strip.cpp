@@ -249,7 +249,12 @@ void TokenChips::keyPressEvent(QKeyEvent* event) {
     case Qt::Key_PageDown:
       return step(kPageTokens);
     case Qt::Key_Escape:
-      Q_EMIT range_cleared();
+      // One thing at a time.
+      if (scene_.page && (scene_.range.begin > 0 || scene_.range.end < scene_.page->total)) {
+        Q_EMIT range_cleared();
+      } else {
+        Q_EMIT token_clicked(-1);
+      }
       return;
     default:
       QWidget::keyPressEvent(event);
@@ -302,7 +307,8 @@ void TokenStrip::fit_height() {
   const int height = viewport()->height();
   // At the end the first line in sight is a whole one.
   const double line = chips_->line_height();
-  const double lines_above = std::ceil(std::max(0, chips_->heightForWidth(width) - height) / line);
+  const double hidden = std::max(0.0, chips_->heightForWidth(width) - kMargin - height);
+  const double lines_above = std::ceil(hidden / line);
   chips_->resize(width, height + static_cast<int>(std::lround(lines_above * line)));
 }
 

@@ -80,8 +80,13 @@ void MainWindow::connect_actions() {
   connect(commands_.stop, &QAction::triggered, &workbench_, &Subject::stop);
   connect(commands_.clear_edits, &QAction::triggered, this, [this] { (void)workbench_.edits().clear(); });
   connect(commands_.clear_range, &QAction::triggered, &workbench_.selection(), &Selection::clear_range);
-  connect(commands_.shortcuts, &QAction::triggered, this,
-          [this] { (new ShortcutSheet(*menuBar(), this))->show(); });
+  connect(commands_.shortcuts, &QAction::triggered, this, [this] {
+    auto* sheet = findChild<ShortcutSheet*>();
+    if (sheet == nullptr) sheet = new ShortcutSheet(*menuBar(), this);
+    sheet->show();
+    sheet->raise();
+    sheet->activateWindow();
+  });
   connect(commands_.about, &QAction::triggered, this, &MainWindow::show_about);
 }
 

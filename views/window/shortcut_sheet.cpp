@@ -65,11 +65,12 @@ QString ShortcutSheet::text(const QMenuBar& menus) {
   map += row(tr("Drag"), tr("zoom into a rectangle"));
   map += row(tr("Middle drag, Shift+drag, wheel"), tr("move the map"));
   map += row(tr("Double click, Home"), tr("show the whole map"));
-  map += row(tr("Esc"), tr("stop picking a reroute target"));
+  map += row(tr("Enter"), tr("go to the page of the selected expert"));
+  map += row(tr("Esc"), tr("stop picking a reroute target, show the whole map, select nothing"));
   QString tokens;
   tokens += row(tr("Click, Left, Right"), tr("select a token"));
   tokens += row(tr("Shift+click"), tr("show only the tokens from the selected one to this one"));
-  tokens += row(tr("Esc"), tr("show all tokens again"));
+  tokens += row(tr("Esc"), tr("show all tokens again, select none"));
   QString text = section(tr("On the routing map"), map) + section(tr("On the token strip"), tokens);
   for (const QAction* action : menus.actions()) {
     if (action->menu() == nullptr) continue;

@@ -5,6 +5,7 @@
 #include <QFontInfo>
 #include <QPainter>
 #include <QStyleOption>
+#include <QTabBar>
 #include <QToolTip>
 #include <algorithm>
 
@@ -112,6 +113,12 @@ void install_style() {
 }
 
 WorkbenchStyle::WorkbenchStyle() : QProxyStyle(QStringLiteral("Fusion")) {}
+
+void WorkbenchStyle::polish(QWidget* widget) {
+  QProxyStyle::polish(widget);
+  // Else a bar hears of the mouse only where it is clicked, and its tab stays lit.
+  if (qobject_cast<QTabBar*>(widget) != nullptr) widget->setAttribute(Qt::WA_Hover);
+}
 
 int WorkbenchStyle::pixelMetric(PixelMetric metric, const QStyleOption* option, const QWidget* widget) const {
   switch (metric) {

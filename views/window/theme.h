@@ -24,6 +24,8 @@ class WorkbenchStyle final : public QProxyStyle {
  public:
   WorkbenchStyle();
 
+  using QProxyStyle::polish;
+  void polish(QWidget* widget) override;
   int pixelMetric(PixelMetric metric, const QStyleOption* option, const QWidget* widget) const override;
   QSize sizeFromContents(ContentsType type, const QStyleOption* option, const QSize& size,
                          const QWidget* widget) const override;

@@ -176,6 +176,27 @@ TEST_F(HeatmapViewTest, ATargetIsPickedByKeyboardToo) {
   EXPECT_EQ(picked[0][1].toInt(), 3);
 }
 
+TEST_F(HeatmapViewTest, EscapeTakesBackTheZoomAndThenTheSelection) {
+  view_.set_selected({2, 4});
+  QSignalSpy selected(&view_, &HeatmapView::cell_selected);
+  view_.zoom_in();
+  press(Qt::Key_Escape);
+  EXPECT_TRUE(view_.geometry_map().is_fit());
+  EXPECT_EQ(selected.count(), 0);
+  press(Qt::Key_Escape);
+  ASSERT_EQ(selected.count(), 1);
+  EXPECT_FALSE(selected[0][0].value<Cell>().valid());
+}
+
+TEST_F(HeatmapViewTest, EnterAsksForAllAboutTheSelectedCell) {
+  QSignalSpy opened(&view_, &HeatmapView::cell_opened);
+  press(Qt::Key_Return);
+  EXPECT_EQ(opened.count(), 0) << "nothing is selected";
+  view_.set_selected({2, 4});
+  press(Qt::Key_Return);
+  EXPECT_EQ(opened.count(), 1);
+}
+
 TEST_F(HeatmapViewTest, EscapeEndsPicking) {
   QSignalSpy ended(&view_, &HeatmapView::pick_ended);
   view_.pick_reroute_target({2, 1});
@@ -325,6 +346,32 @@ TEST_F(SmallCells, ManyMarksAreCountedByKindAndLayer) {
   ASSERT_EQ(labels.size(), 2u);
   EXPECT_EQ(labels[0].cells, 30);
   EXPECT_EQ(labels[0].text, "30 in L3");
+}
+
+TEST_F(SmallCells, LabelsStayNearTheirRowsWhereSomeLayersHaveManyMarks) {
+  std::vector<Cell> super;
+  for (const int layer : {0, 1, 2, 3, 40}) {
+    for (int expert = 0; expert < 5; ++expert)
+      super.push_back({layer, 20 * expert + layer});
+  }
+  view_.set_super_cells(super);
+  const auto labels = margin_labels(view_.scene());
+  ASSERT_EQ(labels.size(), 25u);
+  const auto placed = place_labels(labels, view_.geometry_map(), {1, 41});
+  ASSERT_EQ(placed.size(), 5u) << "one a layer";
+  EXPECT_EQ(placed[0].label.text, "E0 +4");
+  EXPECT_EQ(placed[1].label.text, "E41 +4") << "the selected one is named";
+  EXPECT_EQ(placed[1].label.cell, (Cell{1, 41}));
+  EXPECT_EQ(placed[4].place, view_.geometry_map().rect_of({40, 0}).center().y());
+  for (const PlacedLabel& each : placed)
+    EXPECT_NEAR(each.place, each.height, 24);
+}
+
+TEST_F(SmallCells, AFewMarksOfALayerAreNamedEach) {
+  view_.set_super_cells({{9, 3}, {9, 70}});
+  const auto placed = place_labels(margin_labels(view_.scene()), view_.geometry_map(), {});
+  ASSERT_EQ(placed.size(), 2u);
+  EXPECT_EQ(placed[1].label.text, "E70");
 }
 
 TEST(PushedApart, KeepsOrderDistanceAndBounds) {

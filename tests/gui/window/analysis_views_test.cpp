@@ -6,6 +6,8 @@
 #include <QDockWidget>
 #include <QLabel>
 #include <QRegularExpression>
+#include <QScrollArea>
+#include <QScrollBar>
 #include <QTableView>
 #include <QToolButton>
 #include <algorithm>
@@ -38,6 +40,7 @@ TEST_F(LayersTest, AreReadWhenTheyAreShownAndNotBefore) {
   window_.show_view("layers");
   ASSERT_TRUE(wait_until([this] { return rows() == 3; }));
   EXPECT_EQ(table().model()->index(1, 0).data().toString(), "1");
+  EXPECT_TRUE(table().isColumnHidden(1)) << "that every layer has a router says nothing";
 }
 
 TEST_F(LayersTest, AClickSelectsTheLayerAndTheSelectionItsRow) {
@@ -103,6 +106,17 @@ class DomainsTest : public DomainTrace {
   bool has_values() { return domain_map().scene().data && domain_map().scene().data->has_values(); }
 };
 
+TEST_F(DomainsTest, ARunWithoutDomainsSaysWhatIsMissing) {
+  open_model();
+  window_.show_view("domains");
+  EXPECT_TRUE(domain_map().hint().contains("at least two")) << "before anything ran";
+  generate();
+  settle();
+  EXPECT_TRUE(domain_map().hint().contains("at least two"));
+  EXPECT_FALSE(part<QComboBox>("domain").isVisible());
+  EXPECT_FALSE(has_values());
+}
+
 TEST_F(DomainsTest, OneDomainIsOnTheMapAgainstAllOthers) {
   open_domains();
   window_.show_view("domains");
@@ -128,15 +142,6 @@ TEST_F(DomainsTest, SharesTheSelectionWithTheRoutingMap) {
   QTest::mouseClick(&domain_map(), Qt::LeftButton, {}, at);
   EXPECT_EQ(workbench_.selection().cell(), (Cell{2, 5}));
   EXPECT_EQ(map().scene().selected, (Cell{2, 5}));
-}
-
-TEST_F(DomainsTest, ARunWithoutDomainsSaysWhatIsMissing) {
-  open_model();
-  generate();
-  window_.show_view("domains");
-  auto& domain = part<QComboBox>("domain");
-  EXPECT_TRUE(wait_until([&] { return !domain.isEnabled(); }));
-  EXPECT_FALSE(has_values());
 }
 
 /// A metric that aggregates do not have.
@@ -349,6 +354,29 @@ TEST_F(ExpertPageTest, StandsSideBySideInTheColumnOfAWideWindow) {
   window_.resize(1280, 860);
   EXPECT_TRUE(wait_until([&] { return left("expert_prune_mask") == left("expert_boost"); }));
   EXPECT_LE(part<QDockWidget>("expert_dock").width(), 300) << "and the page does not hold the column wide";
+}
+
+TEST_F(ExpertPageTest, FitsIntoTheColumnOfAFullScreen) {
+  open_domains();
+  window_.resize(1920, 1080);
+  select({1, 4});
+  ASSERT_TRUE(wait_until([this] { return part<QLabel>("expert_partners").isVisible(); }));
+  settle();
+  EXPECT_EQ(part<QScrollArea>("expert_scroll").verticalScrollBar()->maximum(), 0);
+}
+
+TEST_F(ExpertPageTest, EnterOnTheMapGoesThereAndEscapeBack) {
+  open_domains();
+  click_cell({1, 4});
+  workbench_.selection().set_token(3);
+  ASSERT_TRUE(wait_until([this] { return part<QTableView>("token_slots").isVisible(); }));
+  EXPECT_FALSE(part<QLabel>("expert_title").isVisible());
+  QTest::keyClick(&map(), Qt::Key_Return);
+  ASSERT_TRUE(wait_until([this] { return part<QLabel>("expert_title").isVisible(); }));
+  ASSERT_NE(window_.focusWidget(), nullptr);
+  EXPECT_TRUE(part<QWidget>("expert_page").isAncestorOf(window_.focusWidget()));
+  QTest::keyClick(window_.focusWidget(), Qt::Key_Escape);
+  EXPECT_FALSE(workbench_.selection().cell().valid());
 }
 
 TEST_F(ExpertPageTest, StepsThroughTheRankingOfTheLayer) {

@@ -8,6 +8,7 @@
 #include <QMenuBar>
 #include <QTabBar>
 #include <QTableView>
+#include <set>
 
 #include "tests/gui/window/window_fixture.h"
 #include "views/window/view_tabs.h"
@@ -87,6 +88,46 @@ TEST_F(FrameTest, ThePromptGrowsIntoTheTokensAndNotIntoTheMap) {
   prompt.setPlainText("a");
   settle();
   EXPECT_EQ(prompt.height(), line);
+}
+
+TEST_F(FrameTest, TheTextHasAsManyWholeLinesOfTokensAsItsHeightIsFor) {
+  open_model();
+  std::string text;
+  for (int word = 0; word < 600; ++word)
+    text += " and";
+  generate(prompt(text, 2));
+  auto& strip = part<TokenStrip>("token_strip");
+  for (const QSize size : {QSize(1024, 700), QSize(1280, 800), QSize(1920, 1080)}) {
+    SCOPED_TRACE(size.width());
+    resize(size);
+    const QRectF seen(0, strip.chips().height() - strip.viewport()->height(), strip.viewport()->width(),
+                      strip.viewport()->height());
+    std::set<double> lines;
+    for (std::int64_t token = 0; token < tokens_seen(); ++token) {
+      const QRectF chip = strip.chips().rect_of(token);
+      if (seen.contains(chip)) lines.insert(chip.top());
+    }
+    EXPECT_EQ(static_cast<int>(lines.size()), frame_sizes(size).text_lines);
+  }
+}
+
+TEST_F(FrameTest, ATabIsLitUnderTheMouseAndNoLonger) {
+  open_model();
+  auto& bar = *window_.findChild<ViewTabs*>()->findChild<QTabBar*>();
+  const auto ground = [&bar](int tab) {
+    return bar.grab().toImage().pixel(bar.tabRect(tab).topLeft() + QPoint(3, 3));
+  };
+  const QRgb plain = ground(1);
+  QTest::mouseMove(&bar, bar.tabRect(1).center());
+  settle();
+  EXPECT_NE(ground(1), plain);
+  QTest::mouseClick(&bar, Qt::LeftButton, {}, bar.tabRect(2).center());
+  QTest::mouseMove(&map(), {100, 100});
+  settle();
+  QTest::keyClick(&window_, Qt::Key_2, Qt::AltModifier);
+  settle();
+  EXPECT_EQ(ground(1), plain);
+  EXPECT_EQ(ground(2), plain);
 }
 
 TEST_F(FrameTest, PanelsHaveTitleBarsOnlyWhileTheLayoutIsUnlocked) {

@@ -129,6 +129,7 @@ TEST_F(MainWindowTest, OpensAModelByAFileInside) {
 
 TEST_F(MainWindowTest, OpensAGgufFileFromTheMenuAndWhenItIsDropped) {
   const QString gguf = QString::fromStdString((testing::data_folder() / "gguf" / "f32.gguf").string());
+  EXPECT_TRUE(part<QWidget>("start_open_gguf").isVisible());
   action("open_gguf").trigger();
   answer_file_dialog(gguf);
   const auto opened = [this] { return workbench_.content() == Workbench::Content::model; };
