@@ -75,9 +75,8 @@ Status info(const InfoArguments& arguments) {
   std::error_code error;
   const bool model = std::filesystem::is_directory(arguments.path, error) || is_gguf(arguments.path);
   if (model) return model_info(arguments);
-  if (!std::filesystem::exists(arguments.path, error)) {
-    return fail(ErrorCode::io, "{}: no such file or folder", arguments.path);
-  }
+  if (!std::filesystem::exists(arguments.path, error))
+    return model_info(arguments);  // of a cache, by its name
   return trace_info(arguments);
 }
 
@@ -87,7 +86,8 @@ CommandBody define_info(Arguments& options) {
   auto arguments = std::make_shared<InfoArguments>();
   options
       .add("PATH", arguments->path,
-           "Model (a folder or a GGUF file) or trace (default: the program and its backends)")
+           "Model (a folder, a GGUF file, or org/name[@revision] of the Hugging Face cache) or trace "
+           "(default: the program and its backends)")
       .file();
   options.add_flag("--json", arguments->json, "Print the description as JSON");
   options.add_flag("--check-weights", arguments->check,

@@ -77,7 +77,10 @@ bool asks_for_gpu(const BackendChoice& choice) {
 }  // namespace
 
 void add_model_argument(Arguments& options, std::string& model) {
-  options.add("MODEL", model, "Model: a folder with config.json and safetensors files, or a GGUF file")
+  options
+      .add("MODEL", model,
+           "Model: a folder with config.json and safetensors files, a GGUF file, or org/name[@revision] of "
+           "the Hugging Face cache")
       .required()
       .file();
 }

@@ -10,6 +10,7 @@
 #include "engine/formats/gguf.h"
 #include "engine/formats/json_fields.h"
 #include "engine/formats/mapped_file.h"
+#include "engine/model/hub_cache.h"
 
 namespace expertscope {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kConfig = "config.json";
-constexpr std::string_view kCached = "models--";
 
 bool holds_config(const fs::path& folder) {
   return is_there(folder / kConfig).value_or(false);
@@ -38,35 +38,6 @@ tl::unexpected<Error> refuse_file(const fs::path& file) {
   return fail(ErrorCode::invalid_argument,
               "{}: a model is a folder with config.json and safetensors files, or a GGUF file; {}",
               file.string(), what.empty() ? "this is a file" : what);
-}
-
-/// The snapshot that refs/main names; empty where it does not.
-fs::path main_snapshot(const fs::path& entry) {
-  constexpr std::size_t kLongest = 256;
-  auto commit = read_file(entry / "refs" / "main", kLongest).value_or("");
-  commit.erase(commit.find_last_not_of(" \r\n") + 1);
-  if (commit.empty() || commit.find('/') != std::string::npos || commit == "..") return {};
-  const auto snapshot = entry / "snapshots" / commit;
-  return holds_config(snapshot) ? snapshot : fs::path();
-}
-
-Result<fs::path> find_snapshot(const fs::path& entry) {
-  if (auto snapshot = main_snapshot(entry); !snapshot.empty()) return snapshot;
-  const auto all = entries_of(entry / "snapshots");
-  if (!all) return forward_error(all);
-  std::vector<fs::path> whole;
-  for (const auto& snapshot : *all)
-    if (holds_config(snapshot)) whole.push_back(snapshot);
-  if (whole.size() == 1) return whole.front();
-  if (whole.empty())
-    return fail(
-        ErrorCode::io,
-        "{}: this entry of a Hugging Face cache has no snapshot with a config.json; download the model "
-        "again",
-        entry.string());
-  return fail(ErrorCode::invalid_argument,
-              "{}: this entry of a Hugging Face cache has {} snapshots; open one of them, such as {}",
-              entry.string(), whole.size(), whole.front().string());
 }
 
 /// The model that an adapter changes; empty where its file does not say.
@@ -92,7 +63,7 @@ tl::unexpected<Error> explain(const fs::path& folder) {
     if (name == "adapter_config.json") return refuse(adapter_alone(base_model(entry)));
     if (name == "model_index.json")
       return refuse("this is a pipeline of diffusers, which makes images; a language model is needed");
-    if (name.starts_with(kCached))
+    if (is_hub_entry(entry))
       return refuse(fmt::format("this is a Hugging Face cache: open one of the models in it, such as {}",
                                 entry.string()));
     if (holds_config(entry)) return refuse(fmt::format("the one in {} may be meant", entry.string()));
@@ -101,13 +72,19 @@ tl::unexpected<Error> explain(const fs::path& folder) {
   return refuse(foreign.empty() ? "is this a Hugging Face model folder?" : foreign);
 }
 
+Result<fs::path> model_in(Result<fs::path> snapshot) {
+  return !snapshot || holds_config(*snapshot) ? snapshot : explain(*snapshot);
+}
+
 }  // namespace
 
 Result<fs::path> find_model(const fs::path& named) {
   std::error_code error;
   const auto status = fs::status(named, error);
-  if (status.type() == fs::file_type::not_found)
+  if (status.type() == fs::file_type::not_found) {
+    if (const auto name = parse_hub_name(named.string())) return model_in(find_snapshot(hub_cache(), *name));
     return fail(ErrorCode::io, "{}: there is no such folder or file", named.string());
+  }
   if (error) return fail(ErrorCode::io, "{}: cannot be opened: {}", named.string(), error.message());
   if (fs::is_regular_file(status) && is_gguf(named)) return named;
   if (!fs::is_directory(status)) return refuse_file(named);
@@ -117,8 +94,8 @@ Result<fs::path> find_model(const fs::path& named) {
   auto entry = fs::absolute(named, error).lexically_normal();
   if (!entry.has_filename()) entry = entry.parent_path();
   if (entry.filename() == "snapshots") entry = entry.parent_path();
-  if (entry.filename().string().starts_with(kCached) && fs::is_directory(entry / "snapshots", error))
-    return find_snapshot(entry);
+  if (is_hub_entry(entry) && fs::is_directory(entry / "snapshots", error))
+    return model_in(find_snapshot(entry));
   return explain(named);
 }
 

@@ -95,7 +95,7 @@ TEST_F(CliErrors, HelpAndVersionAreZero) {
 }
 
 TEST_F(CliErrors, PathsThatAreNotThere) {
-  expect_failure({"info", scratch_ / "nothing"}, HasSubstr("nothing: no such file or folder"));
+  expect_failure({"info", scratch_ / "nothing"}, HasSubstr("nothing: there is no such folder or file"));
   expect_failure({"generate", scratch_ / "nothing", "--prompt", "a"}, HasSubstr("nothing"));
   expect_failure({"analyze", scratch_ / "nothing.db", "load"}, HasSubstr("nothing.db"));
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "nothing.db")) << "reading creates nothing";

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 
 #include "tests/app/cli_process.h"
@@ -45,6 +46,20 @@ TEST(CliInfo, IsReadableWithoutJson) {
   EXPECT_THAT(result.out, HasSubstr("16 per MoE layer, top-8"));
   EXPECT_THAT(result.out, HasSubstr("softmax, weights renormalised"));
   EXPECT_EQ(result.err, "") << "progress is for terminals";
+}
+
+TEST(CliInfo, FindsAModelOfTheHuggingFaceCacheByItsName) {
+  const TemporaryFolder cache;
+  const auto snapshots = cache / "models--org--tiny/snapshots";
+  std::filesystem::create_directories(snapshots);
+  std::filesystem::copy(data_path(kModel), snapshots / "0123abcd");
+  setenv("HF_HUB_CACHE", cache.path().c_str(), 1);
+  EXPECT_EQ(run_cli_json({"info", "org/tiny", "--json"})["name"], "org/tiny@0123abcd");
+  EXPECT_EQ(run_cli({"generate", "org/tiny@0123", "--ids", "1,2", "--max-tokens", "2"}).exit_code, 0);
+  const ProcessResult none = run_cli({"info", "org/other"});
+  unsetenv("HF_HUB_CACHE");
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.err, HasSubstr("org/other: there is no such folder or file, and no such model in"));
 }
 
 TEST(CliInfo, SpellsOutControlCharactersOfAName) {

@@ -6,6 +6,7 @@
 
 #include "engine/formats/gguf.h"
 #include "engine/formats/output_file.h"
+#include "engine/model/model_folder.h"
 #include "probes/analysis/export.h"
 #include "probes/report/report.h"
 #include "probes/report/run_facts.h"
@@ -146,8 +147,10 @@ void Workbench::open(const QString& path) {
   const QFileInfo info(path);
   const QString absolute = info.absoluteFilePath();
   if (!info.exists()) {
+    const auto cached = find_model(to_path(path));  // by its name in a Hugging Face cache
+    if (cached) return open(QString::fromStdString(cached->string()));
     recent_.remove(absolute);
-    Q_EMIT failed(Error{ErrorCode::io, path.toStdString() + ": there is no such file or folder"}, Task::open);
+    Q_EMIT failed(cached.error(), Task::open);
     return;
   }
   cancel_open();  // what is opened last is what is shown
