@@ -20,6 +20,8 @@ constexpr std::string_view kEntry = "models--";
 constexpr std::size_t kLongestName = 96;       // of the hub
 constexpr std::size_t kLongestRevision = 256;  // of a file name
 constexpr std::size_t kFewestDigits = 4;       // of a commit
+constexpr std::size_t kShownDigits = 12;
+constexpr std::size_t kMostListed = 1000;
 
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -208,6 +210,28 @@ Result<fs::path> find_snapshot(const fs::path& cache, const HubName& name) {
                 name.repository, cache.empty() ? "of which there is none" : cache.string());
   }
   return find_snapshot(entry, name.revision);
+}
+
+std::vector<CachedModel> list_hub_cache(const fs::path& cache) {
+  std::vector<CachedModel> models;
+  std::error_code error;
+  for (fs::directory_iterator it(cache, error), end; !error && it != end; it.increment(error)) {
+    const auto snapshots =
+        is_hub_entry(it->path()) ? snapshots_of(it->path()) : Result<std::vector<fs::path>>();
+    if (!snapshots) continue;
+    const auto usual = usual_snapshot(it->path());
+    std::string name = it->path().filename().string().substr(kEntry.size());
+    if (const auto dashes = name.find("--"); dashes != std::string::npos) name.replace(dashes, 2, "/");
+    for (const fs::path& snapshot : *snapshots) {
+      if (models.size() == kMostListed) break;
+      const bool is_usual = usual && *usual == snapshot;
+      const auto commit = snapshot.filename().string().substr(0, kShownDigits);
+      models.push_back({is_usual ? name : name + "@" + commit, snapshot});
+    }
+  }
+  std::sort(models.begin(), models.end(),
+            [](const CachedModel& a, const CachedModel& b) { return a.name < b.name; });
+  return models;
 }
 
 }  // namespace expertscope

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/error.h"
 
@@ -40,5 +41,13 @@ Result<std::filesystem::path> find_snapshot(const std::filesystem::path& entry,
                                             const std::string& revision = {});
 /// The same of a model by its name. ErrorCode::io where the cache does not have it.
 Result<std::filesystem::path> find_snapshot(const std::filesystem::path& cache, const HubName& name);
+
+/// A model in a cache.
+struct CachedModel {
+  std::string name;  ///< "org/name"; of a snapshot that is not the usual one "org/name@0123456789ab"
+  std::filesystem::path snapshot;  ///< whole or not
+};
+/// All of them, by name; none where there is no such folder.
+std::vector<CachedModel> list_hub_cache(const std::filesystem::path& cache);
 
 }  // namespace expertscope

@@ -40,6 +40,8 @@ void Commands::make_file_actions(QWidget* window) {
                     tr("A Hugging Face folder with config.json and safetensors"), QKeySequence::Open);
   open_gguf = make(window, "open_gguf", tr("Open a &GGUF file…"),
                    tr("A model in one file, with its vocabulary and chat template"));
+  open_cached = make(window, "open_cached", tr("Open from the &Hugging Face cache…"),
+                     tr("A model that was downloaded before, by its name"));
   open_trace = make(window, "open_trace", tr("Open &trace…"), tr("A recorded run, shown without its model"),
                     QKeySequence(tr("Ctrl+Shift+O")));
   open_demo =

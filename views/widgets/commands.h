@@ -20,6 +20,7 @@ struct Commands {
   // File
   QAction* open_model;
   QAction* open_gguf;
+  QAction* open_cached;
   QAction* open_trace;
   QAction* open_demo;
   QAction* save_trace;

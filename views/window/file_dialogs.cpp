@@ -5,7 +5,9 @@
 #include <QFileDialog>
 #include <QFileInfo>
 
+#include "engine/model/hub_cache.h"
 #include "views/models/workbench.h"
+#include "views/window/cached_models_dialog.h"
 
 namespace expertscope {
 namespace {
@@ -62,6 +64,13 @@ void FileDialogs::open_model() {
 void FileDialogs::open_gguf() {
   ask_open(tr("Open a GGUF file"), tr("GGUF models (*.gguf);;All files (*)"),
            [this](const QString& file) { Q_EMIT open_wanted(file); });
+}
+
+void FileDialogs::open_cached() {
+  auto* dialog = new CachedModelsDialog(hub_cache(), window_);
+  connect(dialog, &CachedModelsDialog::open_wanted, this, &FileDialogs::open_wanted);
+  connect(dialog, &QDialog::rejected, this, &FileDialogs::cancelled);
+  dialog->open();
 }
 
 void FileDialogs::open_trace() {

@@ -22,6 +22,7 @@ class FileDialogs final : public QObject {
 
   void open_model();
   void open_gguf();
+  void open_cached();
   void open_trace();
   void save_trace();
   void export_report();

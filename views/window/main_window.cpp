@@ -93,6 +93,7 @@ void MainWindow::connect_actions() {
 void MainWindow::connect_file_actions() {
   connect(commands_.open_model, &QAction::triggered, files_, &FileDialogs::open_model);
   connect(commands_.open_gguf, &QAction::triggered, files_, &FileDialogs::open_gguf);
+  connect(commands_.open_cached, &QAction::triggered, files_, &FileDialogs::open_cached);
   connect(commands_.open_trace, &QAction::triggered, files_, &FileDialogs::open_trace);
   connect(files_, &FileDialogs::open_wanted, this, &MainWindow::open_path);
   connect(files_, &FileDialogs::load_wanted, this, &MainWindow::load_policy);

@@ -31,9 +31,9 @@ constexpr int kStatusHeight = 24;  // pixels
 // What the window is made of besides its views. Behaviour is in main_window.cpp.
 
 void MainWindow::make_central() {
-  auto* start =
-      new StartPage(workbench_.recent(), workbench_.interrupted(),
-                    {commands_.open_model, commands_.open_gguf, commands_.open_trace, commands_.open_demo});
+  auto* start = new StartPage(workbench_.recent(), workbench_.interrupted(),
+                              {commands_.open_model, commands_.open_gguf, commands_.open_cached,
+                               commands_.open_trace, commands_.open_demo});
   connect(start, &StartPage::open_wanted, this, &MainWindow::open_path);
   pages_ = new QStackedWidget;
   pages_->addWidget(start);
@@ -83,7 +83,8 @@ void MainWindow::make_menus() {
 
 void MainWindow::make_file_menu() {
   QMenu* file = menuBar()->addMenu(tr("&File"));
-  file->addActions({commands_.open_model, commands_.open_gguf, commands_.open_trace, commands_.open_demo});
+  file->addActions({commands_.open_model, commands_.open_gguf, commands_.open_cached, commands_.open_trace,
+                    commands_.open_demo});
   recent_menu_ = file->addMenu(tr("Open &recent"));
   recent_menu_->setObjectName(QStringLiteral("recent"));
   fill_recent_menu();

@@ -179,6 +179,23 @@ TEST_F(CachedModel, ASnapshotThatWasNotDownloadedToItsEndNamesTheFile) {
   EXPECT_THAT(refusal("org/tiny"), HasSubstr("is incomplete: config.json was not downloaded"));
 }
 
+TEST_F(CachedModel, TheCacheIsListedByNamesThatOpen) {
+  const auto first = add(kFirst);
+  const auto second = add(kSecond);
+  refer("main", kSecond);
+  fs::create_directories(cache_ / "datasets--org--texts");
+  fs::create_directories(cache_ / "models--org--empty" / "refs");
+  const auto models = list_hub_cache(cache_.path());
+  ASSERT_EQ(models.size(), 2u);
+  EXPECT_EQ(models[0].name, "org/tiny");
+  EXPECT_EQ(models[0].snapshot, second);
+  EXPECT_EQ(models[1].name, "org/tiny@aaaaaaaaaaaa");
+  EXPECT_EQ(models[1].snapshot, first);
+  for (const auto& model : models)
+    EXPECT_EQ(path_of(model.name), model.snapshot);
+  EXPECT_TRUE(list_hub_cache(cache_ / "none").empty());
+}
+
 TEST_F(CachedModel, WhatNobodyReadsMayBeMissing) {
   const auto snapshot = add(kFirst);
   fs::create_symlink("../../blobs/gone", snapshot / "pytorch_model.bin");
