@@ -240,7 +240,10 @@ void WorkbenchStyle::drawPrimitive(PrimitiveElement element, const QStyleOption*
     default:
       QProxyStyle::drawPrimitive(element, option, painter, widget);
   }
-  if (element != PE_PanelMenu || option == nullptr) return;
+  // Fusion's outline of a check box is the window's own colour a little darker, which on a dark window is
+  // none.
+  const bool outlined = element == PE_PanelMenu || element == PE_IndicatorCheckBox;
+  if (!outlined || option == nullptr) return;
   painter->save();
   painter->setPen(option->palette.color(QPalette::PlaceholderText));
   painter->setBrush(Qt::NoBrush);
@@ -252,7 +255,7 @@ void WorkbenchStyle::drawComplexControl(ComplexControl control, const QStyleOpti
                                         QPainter* painter, const QWidget* widget) const {
   QProxyStyle::drawComplexControl(control, option, painter, widget);
   if (control != CC_ComboBox && control != CC_SpinBox) return;
-  // Fusion's outline is the window's own colour a little darker, which on a dark window is none.
+  // As that of a check box.
   painter->save();
   painter->setRenderHint(QPainter::Antialiasing);
   painter->setBrush(Qt::NoBrush);

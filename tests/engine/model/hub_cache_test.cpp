@@ -94,7 +94,7 @@ class CachedModel : public ::testing::Test {
 
   /// Files are links into blobs/, as those of a real cache are.
   fs::path add(const std::string& commit) const {
-    const auto snapshot = entry() / "snapshots" / commit;
+    auto snapshot = entry() / "snapshots" / commit;
     fs::create_directories(snapshot);
     fs::create_directories(entry() / "blobs");
     for (const auto& file : fs::directory_iterator(testing::data_folder() / "models" / "top1")) {

@@ -6,6 +6,7 @@
 
 #include <QChart>
 #include <QChartView>
+#include <QCheckBox>
 #include <QColor>
 #include <QImage>
 #include <QMenu>
@@ -40,6 +41,21 @@ TEST(Theme, TextAndLinksCanBeReadOnEveryGround) {
     }
     EXPECT_GE(contrast(palette.color(QPalette::HighlightedText), palette.color(QPalette::Highlight)), 4.5);
     EXPECT_GE(contrast(palette.color(QPalette::ToolTipText), palette.color(QPalette::ToolTipBase)), 4.5);
+  }
+}
+
+TEST(Theme, AnEmptyCheckBoxCanBeSeen) {
+  WorkbenchStyle style;
+  for (const QPalette& palette : {light_palette(), dark_palette()}) {
+    QCheckBox box;
+    box.setStyle(&style);
+    box.setPalette(palette);
+    box.resize(40, 20);
+    const QImage image = box.grab().toImage();
+    double most = 1;
+    for (int x = 0; x < image.width(); ++x)
+      most = std::max(most, contrast(image.pixelColor(x, 10), palette.color(QPalette::Window)));
+    EXPECT_GE(most, 3);
   }
 }
 
