@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/chat_template.h"
 
+#include "engine/text/jinja/json_value.h"
 #include "engine/text/jinja/parser.h"
 
 namespace expertscope {
@@ -14,22 +15,52 @@ struct SpecialTokens {
   std::string eos;
 };
 
-jinja::Fields variables(const std::vector<ChatMessage>& messages, const SpecialTokens& tokens) {
+jinja::List as_values(const std::vector<ChatMessage>& messages) {
   jinja::List list;
-  for (const auto& message : messages) {
-    jinja::Fields object;
-    object["role"] = message.role;
-    object["content"] = message.content;
-    list.emplace_back(std::move(object));
+  for (const auto& message : messages)
+    list.emplace_back(jinja::Fields{{"role", message.role}, {"content", message.content}});
+  return list;
+}
+
+/// A message as transformers hands it on: without the fields that are null, its reasoning under the names
+/// that templates look for.
+jinja::Value prepared(const jinja::Fields& message) {
+  jinja::Fields fields;
+  const jinja::Value* reasoning = nullptr;
+  for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
+    const auto* there = message.find(name);
+    if (reasoning == nullptr && there != nullptr && !there->is_none()) reasoning = there;
   }
-  jinja::Fields globals;
-  globals["messages"] = std::move(list);
-  globals["add_generation_prompt"] = true;
-  globals["tools"] = jinja::Value::None{};
-  globals["documents"] = jinja::Value::None{};
-  globals["bos_token"] = tokens.bos;
-  globals["eos_token"] = tokens.eos;
-  return globals;
+  if (reasoning != nullptr) fields["thinking"] = *reasoning;
+  for (const auto& [name, value] : message)
+    if (!value.is_none()) fields[name] = value;
+  if (reasoning != nullptr) fields["reasoning_content"] = *reasoning;
+  return fields;
+}
+
+/// The variables that a request in JSON stands for, but for those of the tokenizer.
+Result<jinja::Fields> read_request(std::string_view request, const std::string& name) {
+  auto value = jinja::parse_value(request, name);
+  if (!value) return forward_error(value);
+  if (value->mapping() == nullptr)
+    return fail(ErrorCode::format, "{}: a conversation is an object with \"messages\"", name);
+  jinja::Fields variables = *value->mapping();
+  const auto* messages = variables.find("messages");
+  if (messages == nullptr || messages->list() == nullptr || messages->list()->empty())
+    return fail(ErrorCode::format, "{}: messages: not a list of messages", name);
+  jinja::List list;
+  for (const auto& message : *messages->list()) {
+    if (message.mapping() == nullptr)
+      return fail(ErrorCode::format, "{}: messages[{}]: not an object", name, list.size());
+    list.push_back(prepared(*message.mapping()));
+  }
+  variables["messages"] = std::move(list);
+  return variables;
+}
+
+Result<std::string> explained(Result<std::string> text) {
+  if (text) return text;
+  return fail(text.error().code, "the chat template refuses this conversation: {}", text.error().message);
 }
 
 class JinjaTemplate : public ChatTemplate {
@@ -38,14 +69,23 @@ class JinjaTemplate : public ChatTemplate {
       : block_(std::move(block)), tokens_(std::move(tokens)), clock_(clock) {}
 
   Result<std::string> render(const std::vector<ChatMessage>& messages) const override {
-    auto text = run(messages);
-    if (!text)
-      return fail(text.error().code, "the chat template refuses this conversation: {}", text.error().message);
-    return text;
+    return explained(run({{"messages", as_values(messages)}}));
   }
 
-  Result<std::string> run(const std::vector<ChatMessage>& messages) const {
-    jinja::Environment env(variables(messages, tokens_), clock_());
+  Result<std::string> render_json(std::string_view request, const std::string& name) const override {
+    const auto variables = read_request(request, name);
+    return variables ? explained(run(*variables)) : forward_error(variables);
+  }
+
+  Result<std::string> run(const jinja::Fields& given) const {
+    jinja::Fields variables = {{"add_generation_prompt", true},
+                               {"tools", jinja::Value::None{}},
+                               {"documents", jinja::Value::None{}},
+                               {"bos_token", tokens_.bos},
+                               {"eos_token", tokens_.eos}};
+    for (const auto& [name, value] : given)
+      variables[name] = value;
+    jinja::Environment env(variables, clock_());
     jinja::run_block(block_, env);
     if (env.failed()) return fail(ErrorCode::unsupported, "{}", env.error_message());
     return env.take_output();
@@ -81,7 +121,8 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::open(std::string_view source
   auto result = std::make_unique<JinjaTemplate>(
       std::move(*block), SpecialTokens{std::string(bos_token), std::string(eos_token)}, clock);
   // Whatever else it allows: one that cannot put a question is of no use.
-  if (const auto text = result->run({{"user", "question"}}); !text) return refused(text.error());
+  if (const auto text = result->run({{"messages", as_values({{"user", "question"}})}}); !text)
+    return refused(text.error());
   return result;
 }
 

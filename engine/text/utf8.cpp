@@ -129,6 +129,11 @@ bool is_word_character(char32_t c) {
   return category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" || category == "Pc";
 }
 
+bool is_printable(char32_t c) {
+  const auto category = category_of(c);
+  return c == ' ' || (category[0] != 'C' && category[0] != 'Z');
+}
+
 bool is_numeric(char32_t c) {
   return category_of(c)[0] == 'N';
 }

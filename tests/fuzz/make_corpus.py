@@ -174,6 +174,12 @@ def texts():
     put("chat_template", "odd-loop", "{% macro a(x) %}{{ a(x ~ x) }}{% endmacro %}{% for m in range(9999999) %}{{ m * 'y' }}"
         "{% endfor %}{{ a('z') }}", "x")
 
+    put("chat_template", "good-request", "{% if tools %}{{ tools | tojson(indent=2) }}{% endif %}{% for m in messages %}"
+        "{{ m.content[1:] }}{% for c in m.tool_calls %}{% for k, v in c.arguments | dictsort %}{{ k ~ v }}{% endfor %}"
+        "{{ [c] }}{% break %}{% endfor %}{% endfor %}", compact({
+            "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "thinking": "so",
+                          "tool_calls": [{"arguments": {"b": [1.5, {}], "a": "\u00e9'"}}]}],
+            "tools": [{"name": "f"}], "add_generation_prompt": False}))
     put("dataset", "good", '{"text": "one", "domain": "a"}\n{"text": "zwei ü", "extra": [1, 2]}\n')
     put("dataset", "odd-text", "No JSON\r\nbut two lines\n")
     put("dataset", "odd-line", '\ufeff{"text": "\\ud83d"}\n{"text": 1}\n')

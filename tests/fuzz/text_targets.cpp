@@ -83,6 +83,7 @@ bool fuzz_chat_template(std::string_view input) {
   const auto [source, message] = two_texts(input);
   const auto chat = ChatTemplate::open(source, "<s>", "</s>");
   if (!opened(chat)) return false;
+  (void)opened((*chat)->render_json(message, "request"));
   (void)opened((*chat)->render({{"system", message}, {"user", "x"}, {"assistant", "<think>y</think>z"}}));
   return opened((*chat)->render({{"user", "x"}, {"assistant", message}, {"user", ""}}));
 }

@@ -36,4 +36,27 @@ BoundArguments bind_arguments(std::string_view callee, std::span<const std::stri
   return bound;
 }
 
+Value Callee::call(const Value& value, PassedArguments passed, Environment& env) const {
+  const auto bound =
+      bind_arguments(name, std::span(parameters).first(count), required, std::move(passed), env);
+  return env.failed() ? Value() : function(value, bound, env);
+}
+
+const Callee* find_callee(std::span<const Callee> callees, std::string_view name) {
+  const auto it =
+      std::find_if(callees.begin(), callees.end(), [&](const Callee& one) { return one.name == name; });
+  return it != callees.end() ? &*it : nullptr;
+}
+
+bool flag_of(const std::optional<Value>& argument, bool fallback) {
+  return argument ? argument->truthy() : fallback;
+}
+
+const std::string* text_argument(const std::optional<Value>& argument, std::string_view callee,
+                                 Environment& env) {
+  if (!argument || argument->is_none()) return nullptr;
+  if (argument->string() == nullptr) env.error(fmt::format("{}() needs a string", callee));
+  return argument->string();
+}
+
 }  // namespace expertscope::jinja

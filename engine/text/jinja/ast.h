@@ -20,9 +20,13 @@ struct Macro;
 /// or a template that takes too many steps, sets the error and yields undefined.
 class Environment {
  public:
-  /// `now`: what strftime_now() writes out.
-  explicit Environment(Fields globals, const std::tm& now = {}) : now_(now) {
-    scopes_.push_back(std::move(globals));
+  /// `now`: what strftime_now() writes out. Templates ask whether functions are defined.
+  explicit Environment(const Fields& globals, const std::tm& now = {}) : now_(now) {
+    push();
+    for (const char* function : {"dict", "namespace", "raise_exception", "range", "strftime_now"})
+      set(function, Object{{}, ObjectKind::function});
+    for (const auto& [name, value] : globals)
+      set(name, value);
   }
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
@@ -55,18 +59,19 @@ class Environment {
   bool charge(std::size_t bytes);
   /// The same for what making `value` took.
   Value charged(const Value& value);
-  /// What `value` prints; an error for lists and objects.
-  std::string text_of(const Value& value);
   /// A namespace, which may come to hold itself: cut loose when rendering is over.
   Value make_namespace(Fields fields);
   bool failed() const { return !error_.empty(); }
+  /// What a {% break %} or {% continue %} left to do: the blocks around it end until the loop takes it.
+  enum class Leave : std::uint8_t { nothing, iteration, loop } leave = Leave::nothing;
   /// Bound recursion: macros that are running, expressions that are being evaluated.
   int macro_depth = 0;
   int expression_depth = 0;
 
  private:
   std::tm now_;
-  std::vector<Fields> scopes_;   ///< the globals first
+  using Scope = std::map<std::string, Value, std::less<>>;
+  std::vector<Scope> scopes_;    ///< the globals first
   std::size_t first_local_ = 1;  ///< the outermost scope that is seen besides the globals
   std::map<std::string_view, const Macro*> macros_;
   std::string output_;

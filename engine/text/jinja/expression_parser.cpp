@@ -2,6 +2,7 @@
 #include "engine/text/jinja/expression_parser.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "engine/text/jinja/expressions.h"
 #include "engine/text/jinja/functions.h"
@@ -55,6 +56,7 @@ std::string ExpressionParser::expect_name() {
 }
 
 void ExpressionParser::expect(TokenKind kind, std::string_view what) {
+  if (!unknown_.empty()) refuse(unknown_);
   if (peek().kind != kind) refuse(fmt::format("\"{}\" instead of {}", peek().text, what), ErrorCode::format);
   take();
 }
@@ -73,14 +75,19 @@ bool ExpressionParser::count_operator() {
 ExpressionPtr ExpressionParser::expression() {
   if (depth_ == 0) operators_ = 0;
   if (++depth_ > kMaxDepth) refuse("such deep nesting");
+  const bool was_lenient = lenient;
+  const std::string unknown_before = unknown_;
   ExpressionPtr value = failed() ? nullptr : disjunction();
   if (!failed() && accept_name("if")) {
+    lenient = true;
+    unknown_ = unknown_before;
     auto conditional = std::make_unique<Conditional>();
     conditional->then = std::move(value);
     conditional->condition = disjunction();
     if (accept_name("else")) conditional->otherwise = expression();
     value = std::move(conditional);
   }
+  lenient = was_lenient;
   --depth_;
   return failed() ? nullptr : std::move(value);
 }
@@ -116,7 +123,7 @@ ExpressionPtr ExpressionParser::concatenation() {
   return binary({"~"}, &ExpressionParser::product);
 }
 ExpressionPtr ExpressionParser::product() {
-  return binary({"*", "//", "%"}, &ExpressionParser::unary);
+  return binary({"*", "/", "//", "%"}, &ExpressionParser::product_operand);
 }
 
 ExpressionPtr ExpressionParser::negation() {
@@ -145,14 +152,16 @@ ExpressionPtr ExpressionParser::comparison() {
   return left;
 }
 
-ExpressionPtr ExpressionParser::unary() {
+ExpressionPtr ExpressionParser::unary(bool with_filters) {
   if (++depth_ > kMaxDepth) refuse("such deep nesting");
   ExpressionPtr value;
-  if (!failed() && accept_symbol("-")) {
-    value = std::make_unique<Unary>("-", unary());
+  if (!failed() && (is_symbol("-") || is_symbol("+"))) {
+    std::string op = take().text;
+    value = postfix(std::make_unique<Unary>(std::move(op), unary(false)));
   } else if (!failed()) {
-    value = filters_and_tests(postfix(primary()));
+    value = postfix(primary());
   }
+  if (with_filters && !failed()) value = filters_and_tests(std::move(value));
   --depth_;
   return failed() ? nullptr : std::move(value);
 }
@@ -178,17 +187,9 @@ ExpressionPtr ExpressionParser::primary() {
       text += take().text;
     return std::make_unique<Literal>(std::move(text));
   }
-  if (kind == TokenKind::integer) {
-    constexpr std::size_t kMaxDigits = 9;
-    if (peek().text.size() > kMaxDigits) return refuse("a number as large as " + peek().text);
-    return std::make_unique<Literal>(static_cast<std::int64_t>(std::stoll(take().text)));
-  }
-  if (accept_symbol("(")) {
-    ExpressionPtr value = expression();
-    if (is_symbol(",")) return refuse("a tuple");
-    expect_symbol(")");
-    return value;
-  }
+  if (kind == TokenKind::integer || kind == TokenKind::real) return number();
+  if (accept_symbol("(")) return parenthesis();
+  if (accept_symbol("{")) return mapping();
   if (accept_symbol("[")) {
     auto list = std::make_unique<ListDisplay>();
     while (!failed() && !is_symbol("]")) {
@@ -199,6 +200,60 @@ ExpressionPtr ExpressionParser::primary() {
     return list;
   }
   return refuse(kind == TokenKind::end ? "the end of the template" : fmt::format("\"{}\"", peek().text));
+}
+
+ExpressionPtr ExpressionParser::number() {
+  constexpr std::size_t kMaxDigits = 9;
+  const Token token = take();
+  if (token.kind == TokenKind::integer) {
+    if (token.text.size() > kMaxDigits) return refuse("a number as large as " + token.text);
+    return std::make_unique<Literal>(static_cast<std::int64_t>(std::stoll(token.text)));
+  }
+  double value = 0;
+  const auto read = std::from_chars(token.text.data(), token.text.data() + token.text.size(), value);
+  if (read.ec != std::errc()) return refuse("a number as large as " + token.text);
+  return std::make_unique<Literal>(value);
+}
+
+/// What follows the "(".
+ExpressionPtr ExpressionParser::parenthesis() {
+  ExpressionPtr value;
+  if (!is_symbol(")")) value = expression();
+  if (failed() || (value && !is_symbol(","))) {
+    expect_symbol(")");
+    return value;
+  }
+  auto tuple = std::make_unique<ListDisplay>();
+  tuple->tuple = true;
+  if (value) tuple->items.push_back(std::move(value));
+  while (!failed() && accept_symbol(",") && !is_symbol(")"))
+    tuple->items.push_back(expression());
+  expect_symbol(")");
+  return failed() ? nullptr : std::move(tuple);
+}
+
+ExpressionPtr ExpressionParser::expression_or_tuple() {
+  ExpressionPtr value = expression();
+  if (failed() || !is_symbol(",")) return value;
+  auto tuple = std::make_unique<ListDisplay>();
+  tuple->tuple = true;
+  tuple->items.push_back(std::move(value));
+  while (!failed() && accept_symbol(",") && peek().kind != TokenKind::block_end)
+    tuple->items.push_back(expression());
+  return failed() ? nullptr : std::move(tuple);
+}
+
+/// What follows the "{".
+ExpressionPtr ExpressionParser::mapping() {
+  auto result = std::make_unique<MappingDisplay>();
+  while (!failed() && !is_symbol("}")) {
+    ExpressionPtr key = expression();
+    expect_symbol(":");
+    result->items.emplace_back(std::move(key), failed() ? nullptr : expression());
+    if (!accept_symbol(",")) break;
+  }
+  expect_symbol("}");
+  return failed() ? nullptr : std::move(result);
 }
 
 std::vector<Argument> ExpressionParser::arguments() {
@@ -230,8 +285,7 @@ std::vector<Argument> ExpressionParser::arguments() {
 ExpressionPtr ExpressionParser::member(ExpressionPtr value) {
   const std::string name = expect_name();
   if (!is_symbol("("))
-    return std::make_unique<Subscript>(std::move(value), std::make_unique<Literal>(std::string(name)));
-  if (!is_known_method(name)) return refuse(fmt::format("the method {}()", name));
+    return std::make_unique<Subscript>(std::move(value), std::make_unique<Literal>(std::string(name)), true);
   auto call = std::make_unique<MethodCall>();
   call->value = std::move(value);
   call->name = name;
@@ -256,7 +310,7 @@ ExpressionPtr ExpressionParser::subscript(ExpressionPtr value) {
     return slice;
   }
   if (!slice->parts[0]) return refuse("an empty index");
-  return std::make_unique<Subscript>(std::move(value), std::move(slice->parts[0]));
+  return std::make_unique<Subscript>(std::move(value), std::move(slice->parts[0]), false);
 }
 
 ExpressionPtr ExpressionParser::postfix(ExpressionPtr value) {
@@ -277,27 +331,45 @@ ExpressionPtr ExpressionParser::postfix(ExpressionPtr value) {
 ExpressionPtr ExpressionParser::filters_and_tests(ExpressionPtr value) {
   while (!failed()) {
     if (accept_symbol("|")) {
-      if (!count_operator()) return nullptr;
-      auto filter = std::make_unique<Filter>();
-      filter->name = expect_name();
-      if (!is_known_filter(filter->name)) return refuse(fmt::format("the filter {}", filter->name));
-      if (is_symbol("(")) filter->arguments = arguments();
-      filter->value = std::move(value);
-      value = postfix(std::move(filter));
+      value = count_operator() ? postfix(filter(std::move(value))) : nullptr;
     } else if (accept_name("is")) {
-      if (!count_operator()) return nullptr;
-      const bool negated = accept_name("not");
-      auto test = std::make_unique<Test>();
-      test->name = expect_name();
-      if (!is_known_test(test->name)) return refuse(fmt::format("the test \"is {}\"", test->name));
-      test->value = std::move(value);
-      value = std::move(test);
-      if (negated) value = std::make_unique<Unary>("not", std::move(value));
+      value = count_operator() ? test(std::move(value)) : nullptr;
     } else {
       return value;
     }
   }
   return nullptr;
+}
+
+void ExpressionParser::add_unknown(std::string what) {
+  if (!lenient && unknown_.empty()) unknown_ = std::move(what);
+}
+
+ExpressionPtr ExpressionParser::filter(ExpressionPtr value) {
+  auto filter = std::make_unique<Filter>();
+  filter->name = expect_name();
+  if (!is_known_filter(filter->name)) add_unknown(fmt::format("the filter {}", filter->name));
+  if (is_symbol("(")) filter->arguments = arguments();
+  filter->value = std::move(value);
+  return filter;
+}
+
+ExpressionPtr ExpressionParser::test(ExpressionPtr value) {
+  const bool negated = accept_name("not");
+  auto test = std::make_unique<Test>();
+  test->name = expect_name();
+  if (!is_known_test(test->name)) add_unknown(fmt::format("the test \"is {}\"", test->name));
+  const auto kind = peek().kind;
+  const bool keyword = is_name("and") || is_name("or") || is_name("else") || is_name("if") || is_name("is");
+  if (is_symbol("(")) {
+    test->arguments = arguments();
+  } else if (kind == TokenKind::string || kind == TokenKind::integer || kind == TokenKind::real ||
+             (kind == TokenKind::name && !keyword) || is_symbol("[") || is_symbol("{")) {
+    test->arguments.push_back({{}, postfix(primary())});
+  }
+  test->value = std::move(value);
+  if (!negated) return test;
+  return std::make_unique<Unary>("not", std::move(test));
 }
 
 }  // namespace expertscope::jinja

@@ -6,89 +6,11 @@
 #include <algorithm>
 
 #include "engine/text/jinja/functions.h"
+#include "engine/text/jinja/operations.h"
+#include "engine/text/jinja/printing.h"
 
 namespace expertscope::jinja {
 namespace {
-
-Value concatenate(const std::string& a, const std::string& b, Environment& env) {
-  if (a.size() + b.size() > kMaxString) return env.error("a string grows too long");
-  return env.charged(a + b);
-}
-
-Value contains(const Value& needle, const Value& haystack, Environment& env) {
-  if (env.charged(haystack).is_undefined()) return env.error("\"in\" with something undefined");
-  const auto* text = haystack.string();
-  if (text != nullptr && needle.string() != nullptr)
-    return find_text(*text, *needle.string()) != std::string_view::npos;
-  if (const auto* list = haystack.list())
-    return std::any_of(list->begin(), list->end(),
-                       [&](const Value& item) { return equal(item, needle, env); });
-  if (const auto* object = haystack.mapping(); object != nullptr && needle.string() != nullptr)
-    return object->fields.contains(*needle.string());
-  return env.error("\"in\" with something that holds nothing");
-}
-
-Value compare(const std::string& op, const Value& a, const Value& b, Environment& env) {
-  const auto ordered = [&](auto x, auto y) {
-    return op == "<" ? x < y : op == ">" ? x > y : op == "<=" ? x <= y : x >= y;
-  };
-  if (a.integer() != nullptr && b.integer() != nullptr) return ordered(*a.integer(), *b.integer());
-  if (a.string() != nullptr && b.string() != nullptr)
-    return ordered(std::string_view(*a.string()), std::string_view(*b.string()));
-  return env.error("a comparison of things without an order");
-}
-
-/// Python's rounding towards minus infinity.
-std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
-  const std::int64_t quotient = a / b;
-  return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
-}
-
-Value arithmetic(const std::string& op, const Value& a, const Value& b, Environment& env) {
-  if (op == "+" && a.string() != nullptr && b.string() != nullptr)
-    return concatenate(*a.string(), *b.string(), env);
-  if (op == "+" && a.list() != nullptr && b.list() != nullptr) {
-    if (a.list()->size() + b.list()->size() > kMaxList) return env.error("a list grows too long");
-    List joined = *a.list();
-    joined.insert(joined.end(), b.list()->begin(), b.list()->end());
-    return env.charged(joined);
-  }
-  if (a.integer() == nullptr || b.integer() == nullptr)
-    return env.error("\"" + op + "\" with these operands");
-  constexpr std::int64_t kLargest = std::int64_t{1} << 30;
-  const std::int64_t x = *a.integer();
-  const std::int64_t y = *b.integer();
-  if (x > kLargest || x < -kLargest || y > kLargest || y < -kLargest)
-    return env.error("a number is too large");
-  if (op == "+") return x + y;
-  if (op == "-") return x - y;
-  if (op == "*") return x * y;
-  if (y == 0) return env.error("a division by zero");
-  return op == "%" ? x - floor_divide(x, y) * y : floor_divide(x, y);
-}
-
-Value element(const List& list, std::int64_t index) {
-  const auto size = static_cast<std::int64_t>(list.size());
-  if (index < 0) index += size;
-  return index < 0 || index >= size ? Value() : list[index];
-}
-
-/// The indices that start:stop:step visits, as Python defines them.
-std::vector<std::size_t> slice_indices(std::int64_t size, const std::array<const std::int64_t*, 3>& parts) {
-  const std::int64_t step = parts[2] != nullptr ? *parts[2] : 1;
-  const std::int64_t low = step > 0 ? 0 : -1;
-  const std::int64_t high = step > 0 ? size : size - 1;
-  const auto bound = [&](const std::int64_t* part, std::int64_t fallback) {
-    if (part == nullptr) return fallback;
-    return std::clamp(*part < 0 ? *part + size : *part, low, high);
-  };
-  const std::int64_t start = bound(parts[0], step > 0 ? low : high);
-  const std::int64_t stop = bound(parts[1], step > 0 ? high : low);
-  std::vector<std::size_t> indices;
-  for (std::int64_t i = start; step > 0 ? i < stop : i > stop; i += step)
-    indices.push_back(static_cast<std::size_t>(i));
-  return indices;
-}
 
 Value make_range(PassedArguments arguments, Environment& env) {
   const auto bound = bind_arguments("range", std::array<std::string_view, 3>{}, 1, std::move(arguments), env);
@@ -108,13 +30,19 @@ Value make_range(PassedArguments arguments, Environment& env) {
   return env.charged(list);
 }
 
-Value make_namespace(const PassedArguments& arguments, Environment& env) {
+/// What namespace() and dict() are given: a mapping, and values with names.
+Fields named_values(std::string_view callee, const PassedArguments& arguments, Environment& env) {
   Fields fields;
   for (const auto& [name, value] : arguments) {
-    if (name.empty()) return env.error("namespace() of something without a name");
-    fields[std::string(name)] = value;
+    if (name.empty() && (&value != &arguments.front().value || value.mapping() == nullptr)) {
+      env.error(fmt::format("{}() of something without a name", callee));
+    } else if (name.empty()) {
+      fields = *value.mapping();
+    } else {
+      fields[name] = value;
+    }
   }
-  return env.failed() ? Value() : env.make_namespace(std::move(fields));
+  return fields;
 }
 
 Value call_macro(const Macro& macro, PassedArguments arguments, Environment& env) {
@@ -133,6 +61,7 @@ Value call_macro(const Macro& macro, PassedArguments arguments, Environment& env
   }
   std::string outer = env.take_output();
   run_block(macro.body, env);
+  env.leave = Environment::Leave::nothing;
   std::string text = env.take_output();
   env.restore_output(std::move(outer));
   env.leave_macro(caller);
@@ -145,23 +74,11 @@ Value raise(PassedArguments arguments, Environment& env) {
   const auto bound =
       bind_arguments("raise_exception", std::array<std::string_view, 1>{}, 1, std::move(arguments), env);
   if (env.failed()) return {};
-  const auto message = env.text_of(*bound[0]);
+  const auto message = printed(*bound[0], env);
   if (message.empty()) return env.error("it gives no reason");
   if (message.size() > kMaxMessage)
     return env.error(fmt::format("it gives a reason of {} bytes", message.size()));
   return env.error(message);
-}
-
-/// Freeing a value recurses into it, so that values must not come to nest deeply.
-bool may_be_listed(const Value& value, Environment& env) {
-  const auto is_list = [](const Value& item) { return item.list() != nullptr; };
-  if (value.object() != nullptr && value.object()->kind == ObjectKind::loop) {
-    env.error("a loop in a list");  // whose elements a loop refers to: a chain
-  } else if (is_list(value) && env.charge(value.list()->size()) &&
-             std::any_of(value.list()->begin(), value.list()->end(), is_list)) {
-    env.error("lists in lists in lists");
-  }
-  return !env.failed();
 }
 
 }  // namespace
@@ -170,9 +87,17 @@ Value ListDisplay::compute(Environment& env) const {
   List values;
   for (const auto& item : items)
     values.push_back(item->evaluate(env));
-  for (const auto& value : values)
-    if (!may_be_listed(value, env)) return {};
-  return env.charged(values);
+  return env.charged(Value(std::move(values), tuple));
+}
+
+Value MappingDisplay::compute(Environment& env) const {
+  Fields fields;
+  for (const auto& [name, value] : items) {
+    const Value key = name->evaluate(env);
+    if (key.string() == nullptr) return env.error("a mapping with a key that is no string");
+    if (env.charge(kListElementCost + key.string()->size())) fields[*key.string()] = value->evaluate(env);
+  }
+  return env.charged(Value(std::move(fields)));
 }
 
 Value Binary::compute(Environment& env) const {
@@ -184,15 +109,20 @@ Value Binary::compute(Environment& env) const {
   if (op == "==") return equal(a, b, env);
   if (op == "!=") return !equal(a, b, env);
   if (op == "in") return contains(a, b, env);
-  if (op == "not in") return !contains(a, b, env).truthy();
-  if (op == "~") return concatenate(env.text_of(a), env.text_of(b), env);
-  if (op[0] == '<' || op[0] == '>') return compare(op, a, b, env);
+  if (op == "not in") return !contains(a, b, env);
+  if (op == "~") return concatenate(printed(a, env), printed(b, env), env);
+  if (op == "<") return less(a, b, env);
+  if (op == ">") return less(b, a, env);
+  if (op == "<=") return !less(b, a, env);
+  if (op == ">=") return !less(a, b, env);
   return arithmetic(op, a, b, env);
 }
 
 Value Unary::compute(Environment& env) const {
   const Value value = operand->evaluate(env);
   if (op == "not") return !value.truthy();
+  if (op == "+") return arithmetic("+", std::int64_t{0}, value, env);
+  if (value.real() != nullptr) return -*value.real();
   return arithmetic("-", std::int64_t{0}, value, env);
 }
 
@@ -203,36 +133,15 @@ Value Conditional::compute(Environment& env) const {
 
 Value Subscript::compute(Environment& env) const {
   const Value container = value->evaluate(env);
-  const Value key = index->evaluate(env);
-  if (container.is_undefined()) return env.error("a field of something undefined");
-  if (const auto* list = container.list(); list != nullptr && key.integer() != nullptr)
-    return element(*list, *key.integer());
-  if (const auto* object = container.object(); object != nullptr && key.string() != nullptr) {
-    const auto it = object->fields.find(*key.string());
-    return it == object->fields.end() ? Value() : it->second;
-  }
-  if (container.string() != nullptr && key.integer() != nullptr) return env.error("a character of a string");
-  return {};
+  return item_of(container, index->evaluate(env), dotted, env);
 }
 
 Value Slice::compute(Environment& env) const {
   const Value container = value->evaluate(env);
-  std::array<Value, 3> values;
-  std::array<const std::int64_t*, 3> numbers{};
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (parts[i]) values[i] = parts[i]->evaluate(env);
-    numbers[i] = values[i].integer();
-    if (parts[i] && numbers[i] == nullptr && !values[i].is_none()) return env.error("a slice by no number");
-    if (numbers[i] != nullptr && std::abs(*numbers[i]) > kMaxList)
-      return env.error("a slice by a huge number");
-  }
-  if (numbers[2] != nullptr && *numbers[2] == 0) return env.error("a slice of step zero");
-  const auto* list = container.list();
-  if (list == nullptr) return env.error("a slice of something that is not a list");
-  List result;
-  for (const auto i : slice_indices(static_cast<std::int64_t>(list->size()), numbers))
-    result.push_back((*list)[i]);
-  return env.charged(result);
+  std::array<Value, 3> numbers;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    numbers[i] = parts[i] ? parts[i]->evaluate(env) : Value(Value::None{});
+  return slice_of(container, numbers, env);
 }
 
 Value Filter::compute(Environment& env) const {
@@ -242,7 +151,8 @@ Value Filter::compute(Environment& env) const {
 }
 
 Value Test::compute(Environment& env) const {
-  return apply_test(name, value->evaluate(env));
+  const Value tested = value->evaluate(env);
+  return apply_test(name, tested, evaluate_arguments(arguments, env), env);
 }
 
 Value MethodCall::compute(Environment& env) const {
@@ -255,7 +165,8 @@ Value FunctionCall::compute(Environment& env) const {
   auto passed = evaluate_arguments(arguments, env);
   if (const auto* macro = env.find_macro(name)) return call_macro(*macro, std::move(passed), env);
   if (name == "range") return make_range(std::move(passed), env);
-  if (name == "namespace") return make_namespace(passed, env);
+  if (name == "namespace") return env.make_namespace(named_values(name, passed, env));
+  if (name == "dict") return env.charged(named_values(name, passed, env));
   if (name == "raise_exception") return raise(std::move(passed), env);
   if (name == "strftime_now") return strftime_now(std::move(passed), env);
   return env.error("the function " + name + "()");

@@ -21,12 +21,20 @@ struct Name : Expression {
   std::string name;
 };
 
+/// `[...]`, `(...,)`
 struct ListDisplay : Expression {
   Value compute(Environment& env) const override;
   std::vector<ExpressionPtr> items;
+  bool tuple = false;
 };
 
-/// and, or, ==, !=, <, >, <=, >=, in, not in, +, -, *, //, %, ~
+/// `{key: value, ...}`
+struct MappingDisplay : Expression {
+  Value compute(Environment& env) const override;
+  std::vector<std::pair<ExpressionPtr, ExpressionPtr>> items;
+};
+
+/// and, or, ==, !=, <, >, <=, >=, in, not in, +, -, *, /, //, %, ~
 struct Binary : Expression {
   Binary(std::string o, ExpressionPtr l, ExpressionPtr r)
       : op(std::move(o)), left(std::move(l)), right(std::move(r)) {}
@@ -49,11 +57,12 @@ struct Conditional : Expression {
   ExpressionPtr condition, then, otherwise;
 };
 
-/// `value[index]` and `value.name`.
+/// `value[index]`, and `value.name` with `dotted`.
 struct Subscript : Expression {
-  Subscript(ExpressionPtr v, ExpressionPtr i) : value(std::move(v)), index(std::move(i)) {}
+  Subscript(ExpressionPtr v, ExpressionPtr i, bool d) : value(std::move(v)), index(std::move(i)), dotted(d) {}
   Value compute(Environment& env) const override;
   ExpressionPtr value, index;
+  bool dotted;
 };
 
 /// `value[start:stop:step]`; absent parts are null.
@@ -71,11 +80,12 @@ struct Filter : Expression {
   std::vector<Argument> arguments;
 };
 
-/// `value is name`.
+/// `value is name(arguments)`.
 struct Test : Expression {
   Value compute(Environment& env) const override;
   ExpressionPtr value;
   std::string name;
+  std::vector<Argument> arguments;
 };
 
 /// `value.name(arguments)`.
@@ -86,7 +96,7 @@ struct MethodCall : Expression {
   std::vector<Argument> arguments;
 };
 
-/// `name(arguments)`: namespace, range, raise_exception, strftime_now or a macro.
+/// `name(arguments)`: dict, namespace, range, raise_exception, strftime_now or a macro.
 struct FunctionCall : Expression {
   Value compute(Environment& env) const override;
   std::string name;

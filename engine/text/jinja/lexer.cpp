@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/jinja/lexer.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
+
+#include "engine/text/utf8.h"
 
 namespace expertscope::jinja {
 namespace {
@@ -132,9 +136,7 @@ class Lexer {
         ++length;
       push(TokenKind::name, length);
     } else if (is_digit(c)) {
-      while (is_digit(peek(length)))
-        ++length;
-      push(TokenKind::integer, length);
+      number_token();
     } else {
       constexpr std::array<std::string_view, 5> kDouble = {"==", "!=", "<=", ">=", "//"};
       for (const auto symbol : kDouble)
@@ -146,6 +148,26 @@ class Lexer {
       push(TokenKind::symbol, length);
     }
     return {};
+  }
+
+  void number_token() {
+    std::size_t length = 1;
+    const auto digits = [&] {
+      while (is_digit(peek(length)))
+        ++length;
+    };
+    digits();
+    const std::size_t whole = length;
+    if (peek(length) == '.' && is_digit(peek(length + 1))) {
+      ++length;
+      digits();
+    }
+    const std::size_t sign = peek(length + 1) == '+' || peek(length + 1) == '-' ? 1 : 0;
+    if ((peek(length) == 'e' || peek(length) == 'E') && is_digit(peek(length + 1 + sign))) {
+      length += 1 + sign;
+      digits();
+    }
+    push(length == whole ? TokenKind::integer : TokenKind::real, length);
   }
 
   void push(TokenKind kind, std::size_t length) {
@@ -163,17 +185,38 @@ class Lexer {
         advance(1);
         continue;
       }
-      constexpr std::string_view kNames = "ntr\\'\"";
-      constexpr std::string_view kValues = "\n\t\r\\'\"";
-      const auto index = kNames.find(peek(1));
-      if (index == std::string_view::npos || at_ + 1 >= source_.size())
-        return fail(ErrorCode::unsupported, "line {}: an escape in a string is not understood", line_);
-      text += kValues[index];
-      advance(2);
+      if (Status ok = escape(text); !ok) return ok;
     }
     if (at_ >= source_.size()) return fail(ErrorCode::format, "line {}: a string does not end", line);
     advance(1);
     tokens_.push_back({TokenKind::string, std::move(text), line});
+    return {};
+  }
+
+  /// Python's escapes; one that it does not know stands for itself.
+  Status escape(std::string& text) {
+    constexpr std::string_view kNames = "ntr\\'\"abfv\n";
+    constexpr std::string_view kValues = "\n\t\r\\'\"\a\b\f\v";
+    const char c = peek(1);
+    const auto index = kNames.find(c);
+    const std::size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    const auto refused =
+        fail(ErrorCode::unsupported, "line {}: an escape in a string is not understood", line_);
+    if (at_ + 1 >= source_.size() || is_digit(c) || c == 'N') return refused;
+    if (digits == 0) {
+      if (index == std::string_view::npos) text += {'\\', c};
+      if (index < kValues.size()) text += kValues[index];
+      advance(2);
+      return {};
+    }
+    std::uint32_t code = 0;
+    const char* begin = source_.data() + std::min(at_ + 2, source_.size());
+    const char* end = source_.data() + std::min(at_ + 2 + digits, source_.size());
+    const auto read = std::from_chars(begin, end, code, 16);
+    const bool surrogate = code >= 0xD800 && code < 0xE000;
+    if (read.ec != std::errc() || read.ptr != begin + digits || code > 0x10FFFF || surrogate) return refused;
+    append_utf8(text, code);
+    advance(2 + digits);
     return {};
   }
 

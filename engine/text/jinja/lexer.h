@@ -19,6 +19,7 @@ enum class TokenKind : std::uint8_t {
   name,
   string,  ///< unescaped
   integer,
+  real,
   symbol,  ///< an operator or a bracket
   end,
 };

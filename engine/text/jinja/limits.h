@@ -13,6 +13,8 @@ inline constexpr int kMaxOperators = 256;
 /// Macros within macros, and expressions within expressions through all of them.
 inline constexpr int kMaxMacroDepth = 16;
 inline constexpr int kMaxExpressionDepth = 1000;
+/// Lists and mappings within each other: printing, comparing and freeing a value recurse.
+inline constexpr int kMaxValueDepth = 128;
 /// Arguments of a call, parameters of a macro.
 inline constexpr std::size_t kMaxArguments = 64;
 

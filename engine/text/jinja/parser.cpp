@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "engine/text/jinja/expression_parser.h"
 #include "engine/text/jinja/statements.h"
@@ -67,10 +68,12 @@ class Parser {
     if (name == "set") return set_tag();
     if (name == "macro") return macro_tag();
     if (name == "generation") return generation_tag();
+    if (name == "break" || name == "continue") return leave_tag(name == "break");
     return in_.refuse(fmt::format("the tag \"{}\"", name));
   }
 
   StatementPtr if_tag() {
+    const bool was_lenient = std::exchange(in_.lenient, true);
     auto result = std::make_unique<If>();
     while (!in_.failed() && (in_.is_name("if") || in_.is_name("elif"))) {
       in_.take();
@@ -83,24 +86,50 @@ class Parser {
       end_tag();
       result->branches.emplace_back(nullptr, statements({"endif"}));
     }
+    in_.lenient = was_lenient;
     end_tag("endif");
     return result;
+  }
+
+  /// The inside of a block with a scope of its own.
+  Block inner(Names ends, int loops) {
+    const bool was_lenient = std::exchange(in_.lenient, false);
+    const int were_loops = std::exchange(loops_, loops);
+    Block block = statements(ends);
+    in_.lenient = was_lenient;
+    loops_ = were_loops;
+    return block;
+  }
+
+  StatementPtr leave_tag(bool loop) {
+    if (loops_ == 0) return in_.refuse("leaving a loop where there is none", ErrorCode::format);
+    in_.take();
+    end_tag();
+    return std::make_unique<Leave>(loop ? Environment::Leave::loop : Environment::Leave::iteration);
+  }
+
+  std::vector<std::string> names() {
+    std::vector<std::string> list;
+    const bool parenthesis = in_.accept_symbol("(");
+    do {
+      list.push_back(in_.expect_name());
+    } while (!in_.failed() && in_.accept_symbol(","));
+    if (parenthesis) in_.expect_symbol(")");
+    return list;
   }
 
   StatementPtr for_tag() {
     auto loop = std::make_unique<For>();
     in_.take();
-    do {
-      loop->names.push_back(in_.expect_name());
-    } while (in_.accept_symbol(","));
+    loop->names = names();
     if (!in_.accept_name("in")) return in_.refuse("a loop without \"in\"", ErrorCode::format);
     loop->items = in_.disjunction();
     if (!in_.failed() && in_.accept_name("if")) loop->condition = in_.expression();
     end_tag();
-    loop->body = statements({"else", "endfor"});
+    loop->body = inner({"else", "endfor"}, loops_ + 1);
     if (!in_.failed() && in_.accept_name("else")) {
       end_tag();
-      loop->otherwise = statements({"endfor"});
+      loop->otherwise = inner({"endfor"}, loops_);
     }
     end_tag("endfor");
     return loop;
@@ -109,15 +138,16 @@ class Parser {
   StatementPtr set_tag() {
     auto set = std::make_unique<Set>();
     in_.take();
-    set->name = in_.expect_name();
-    if (in_.accept_symbol(".")) set->field = in_.expect_name();
+    set->names = names();
+    if (set->names.size() == 1 && in_.accept_symbol(".")) set->field = in_.expect_name();
     if (in_.accept_symbol("=")) {
-      set->value = in_.expression();
+      set->value = in_.expression_or_tuple();
       end_tag();
       return set;
     }
     end_tag();
-    set->body = statements({"endset"});
+    if (set->names.size() != 1) return in_.refuse("a block for several names", ErrorCode::format);
+    set->body = inner({"endset"}, 0);
     end_tag("endset");
     return set;
   }
@@ -128,7 +158,7 @@ class Parser {
     definition->macro.name = in_.expect_name();
     macro_parameters(definition->macro.parameters);
     end_tag();
-    definition->macro.body = statements({"endmacro"});
+    definition->macro.body = inner({"endmacro"}, 0);
     end_tag("endmacro");
     return definition;
   }
@@ -152,13 +182,14 @@ class Parser {
     auto group = std::make_unique<Group>();
     in_.take();
     end_tag();
-    group->body = statements({"endgeneration"});
+    group->body = inner({"endgeneration"}, 0);
     end_tag("endgeneration");
     return group;
   }
 
   ExpressionParser in_;
   int depth_ = 0;
+  int loops_ = 0;  ///< around what is being read
 };
 
 }  // namespace

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/jinja/statements.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "engine/text/jinja/operations.h"
+#include "engine/text/jinja/printing.h"
 
 namespace expertscope::jinja {
 namespace {
@@ -24,12 +29,25 @@ Value loop_object(const List& items, std::size_t index) {
   return Object{std::move(loop), ObjectKind::loop};
 }
 
+/// One name takes the value, several take its elements.
+void assign(const std::vector<std::string>& names, const Value& value, Environment& env) {
+  if (names.size() == 1) return env.set(names.front(), value);
+  const auto parts = items_of(value, env);
+  if (env.failed()) return;
+  if (!parts || parts->size() != names.size()) {
+    env.error(fmt::format("{} names for something that does not have as many parts", names.size()));
+    return;
+  }
+  for (std::size_t i = 0; i < names.size(); ++i)
+    env.set(names[i], (*parts)[i]);
+}
+
 }  // namespace
 
 Value Environment::get(const std::string& name) {
   std::size_t looked_up = 0;
   Value found;
-  const auto look_up = [&](const Fields& scope) {
+  const auto look_up = [&](const Scope& scope) {
     ++looked_up;
     const auto it = scope.find(name);
     if (it != scope.end()) found = it->second;
@@ -70,6 +88,7 @@ void Environment::define(const Macro& macro) {
     return;
   }
   macros_[macro.name] = &macro;
+  set(macro.name, Object{{}, ObjectKind::function});
 }
 
 const Macro* Environment::find_macro(std::string_view name) const {
@@ -84,7 +103,7 @@ Value Environment::error(const std::string& message) {
 
 Environment::~Environment() {
   for (const auto& value : namespaces_)
-    value.object()->fields.clear();
+    value.object()->fields = {};
 }
 
 bool Environment::charge(std::size_t bytes) {
@@ -96,13 +115,8 @@ bool Environment::charge(std::size_t bytes) {
 Value Environment::charged(const Value& value) {
   if (const auto* text = value.string()) charge(text->size());
   if (const auto* list = value.list()) charge(list->size() * kListElementCost);
+  if (value.depth() > kMaxValueDepth) error("lists or mappings nest too deeply");
   return failed() ? Value() : value;
-}
-
-std::string Environment::text_of(const Value& value) {
-  auto text = value.text();
-  if (!text) error(value.list() != nullptr ? "a list as text" : "an object as text");
-  return text ? std::move(*text) : std::string();
 }
 
 Value Environment::make_namespace(Fields fields) {
@@ -112,9 +126,13 @@ Value Environment::make_namespace(Fields fields) {
 
 void run_block(const Block& block, Environment& env) {
   for (const auto& statement : block) {
-    if (!env.step()) return;
+    if (!env.step() || env.leave != Environment::Leave::nothing) return;
     statement->run(env);
   }
+}
+
+void Output::run(Environment& env) const {
+  env.write(printed(value->evaluate(env), env));
 }
 
 void If::run(Environment& env) const {
@@ -124,33 +142,32 @@ void If::run(Environment& env) const {
   }
 }
 
-void For::run(Environment& env) const {
-  const Value all = env.charged(items->evaluate(env));
-  if (all.list() == nullptr && !all.is_undefined()) {
-    env.error("a loop over something that is not a list");
-    return;
-  }
-  if (env.failed()) return;
-  List selected = all.list() != nullptr ? *all.list() : List{};
-  if (names.size() != 1 && !selected.empty()) {
-    env.error("a loop over pairs");
-    return;
-  }
+List For::selected(Environment& env) const {
+  auto all = items_of(env.charged(items->evaluate(env)), env);
+  if (!all) env.error("a loop over something that is not a list");
+  if (env.failed()) return {};
   if (condition) {
     env.push();
-    std::erase_if(selected, [&](const Value& item) {
-      env.set(names.front(), item);
+    std::erase_if(*all, [&](const Value& item) {
+      assign(names, item, env);
       return !condition->evaluate(env).truthy();
     });
     env.pop();
   }
-  if (selected.empty()) return run_block(otherwise, env);
-  for (std::size_t i = 0; i < selected.size() && env.charge(kIterationCost); ++i) {
+  return std::move(*all);
+}
+
+void For::run(Environment& env) const {
+  const List list = selected(env);
+  if (list.empty()) return run_block(otherwise, env);
+  for (std::size_t i = 0; i < list.size() && env.charge(kIterationCost); ++i) {
     env.push();
-    env.set(names.front(), selected[i]);
-    env.set("loop", loop_object(selected, i));
+    assign(names, list[i], env);
+    env.set("loop", loop_object(list, i));
     run_block(body, env);
     env.pop();
+    const auto leave = std::exchange(env.leave, Environment::Leave::nothing);
+    if (leave == Environment::Leave::loop) break;
   }
 }
 
@@ -160,12 +177,14 @@ void Set::run(Environment& env) const {
     result = value->evaluate(env);
   } else {
     std::string outer = env.take_output();
+    env.push();
     run_block(body, env);
+    env.pop();
     result = env.take_output();
     env.restore_output(std::move(outer));
   }
-  if (field.empty()) return env.set(name, std::move(result));
-  const Value target = env.get(name);
+  if (field.empty()) return assign(names, result, env);
+  const Value target = env.get(names.front());
   if (target.object() == nullptr || target.object()->kind != ObjectKind::name_space) {
     env.error("a field of something that is not a namespace is set");
     return;

@@ -17,7 +17,7 @@ struct Text : Statement {
 /// {{ value }}
 struct Output : Statement {
   explicit Output(ExpressionPtr v) : value(std::move(v)) {}
-  void run(Environment& env) const override { env.write(env.text_of(value->evaluate(env))); }
+  void run(Environment& env) const override;
   ExpressionPtr value;
 };
 
@@ -30,6 +30,7 @@ struct If : Statement {
 /// {% for name in items if condition %} ... {% else %} ... {% endfor %}
 struct For : Statement {
   void run(Environment& env) const override;
+  List selected(Environment& env) const;
   std::vector<std::string> names;  ///< more than one unpacks each item
   ExpressionPtr items;
   ExpressionPtr condition;  ///< or null
@@ -37,11 +38,12 @@ struct For : Statement {
   Block otherwise;
 };
 
-/// {% set name = value %}, {% set object.field = value %} or {% set name %} ... {% endset %}
+/// {% set name = value %}, {% set a, b = pair %}, {% set object.field = value %} or {% set name %} ...
+/// {% endset %}
 struct Set : Statement {
   void run(Environment& env) const override;
-  std::string name;
-  std::string field;    ///< empty: the name itself
+  std::vector<std::string> names;
+  std::string field;    ///< empty: the names themselves
   ExpressionPtr value;  ///< null: the output of the body
   Block body;
 };
@@ -51,9 +53,20 @@ struct MacroDefinition : Statement {
   Macro macro;
 };
 
+/// {% break %} or {% continue %}
+struct Leave : Statement {
+  explicit Leave(Environment::Leave w) : what(w) {}
+  void run(Environment& env) const override { env.leave = what; }
+  Environment::Leave what;
+};
+
 /// {% generation %}: marks the assistant's text for training and prints it.
 struct Group : Statement {
-  void run(Environment& env) const override { run_block(body, env); }
+  void run(Environment& env) const override {
+    env.push();
+    run_block(body, env);
+    env.pop();
+  }
   Block body;
 };
 

@@ -93,11 +93,11 @@ TEST(ChatTemplate, SaysWhatItDoesNotUnderstand) {
   };
   EXPECT_THAT(reason("{% import 'x' as y %}"), HasSubstr("(line 1: the tag \"import\" is not understood)"));
   EXPECT_THAT(reason("\n\n{{ messages | groupby('role') }}"), HasSubstr("line 3: the filter groupby"));
-  EXPECT_THAT(reason("{{ messages[0].content.title() }}"), HasSubstr("the method title()"));
+  EXPECT_THAT(reason("{{ messages[0].content.center(9) }}"), HasSubstr("the method center()"));
   EXPECT_THAT(reason("{{ strftime_then('%d') }}"), HasSubstr("the function strftime_then()"));
   EXPECT_THAT(reason("{% if messages %}"), HasSubstr("a block that does not end"));
   EXPECT_THAT(reason("{{ raise_exception('no chat today') }}"), HasSubstr("no chat today"));
-  EXPECT_THAT(reason("{{ 1.5 }}"), HasSubstr("is not understood"));
+  EXPECT_THAT(reason("{{ 1 if 2 < 3 < 4 }}"), HasSubstr("a chain of comparisons is not understood"));
 }
 
 TEST(ChatTemplate, ARefusedConversationKeepsItsReason) {

@@ -122,10 +122,11 @@ TEST(Jinja, ArgumentsAreHonouredOrRefused) {
             "error: the argument \"default_value\" of default() is there twice");
   EXPECT_EQ(render("{{ items | length(3) }}"), "error: too many arguments for length()");
   EXPECT_EQ(render("{{ 'ab'.startswith('b', 1) }}"), "error: too many arguments for startswith()");
-  EXPECT_EQ(render("{{ 'aXb'.replace('X', '-', 0) }}"), "error: too many arguments for replace()");
+  EXPECT_EQ(render("{{ 'aXb'.replace('X', '-', 0) }}{{ 'aXbX'.replace('X', '-', count=1) }}"), "aXba-bX");
   EXPECT_EQ(render("{{ 'a'.replace('X') }}"), "error: replace() needs more arguments");
   EXPECT_EQ(render("{{ 'ab'.strip(chars='a') }}"), "error: the argument \"chars\" of strip()");
-  EXPECT_EQ(render("{{ 'a b'.split(' ', maxsplit=1) }}"), "error: the argument \"maxsplit\" of split()");
+  EXPECT_EQ(render("{{ 'a b c'.split(' ', maxsplit=1) }}"), "['a', 'b c']");
+  EXPECT_EQ(render("{{ 'a b'.split(' ', limit=1) }}"), "error: the argument \"limit\" of split()");
   EXPECT_EQ(render("{{ pair.get('k', default=1) }}"), "error: the argument \"default\" of get()");
   EXPECT_EQ(render("{{ range(stop=3) }}"), "error: the argument \"stop\" of range()");
   EXPECT_EQ(render("{{ namespace(3) }}"), "error: namespace() of something without a name");
@@ -155,13 +156,22 @@ TEST(Jinja, AMacroSeesTheGlobalsAndNotItsCaller) {
             "error: a macro inside a loop or a macro");
 }
 
-TEST(Jinja, ListsAndObjectsAreNotPrintedSilently) {
-  EXPECT_EQ(render("{{ items }}"), "error: a list as text");
-  EXPECT_EQ(render("{{ 'a' ~ items }}"), "error: a list as text");
-  EXPECT_EQ(render("{{ items | string }}"), "error: a list as text");
-  EXPECT_EQ(render("{{ raise_exception(items) }}"), "error: a list as text");
-  EXPECT_EQ(render("{{ pair }}"), "error: an object as text");
+TEST(Jinja, ListsAndMappingsAreWrittenAsInPython) {
+  EXPECT_EQ(render("{{ items }}"), "['a', 'b', 'c']");
+  EXPECT_EQ(render("{{ 'a' ~ items }}"), "a['a', 'b', 'c']");
+  EXPECT_EQ(render("{{ raise_exception(items) }}"), "error: ['a', 'b', 'c']");
+  EXPECT_EQ(render("{{ pair }}{{ pair.items() }}{{ () }}{{ (1,) }}{{ (1, 2) }}{{ {} }}"),
+            "{'k': 'v'}[('k', 'v')]()(1,)(1, 2){}");
+  EXPECT_EQ(render("{{ [1, 1.0, true, none, missing, {'a': [0.5]}] | string }}"),
+            "[1, 1.0, True, None, Undefined, {'a': [0.5]}]");
+  EXPECT_EQ(render(R"({{ ["it's", 'a "b"', "'\"", "\n\t\\é\u200b\x07"] }})"),
+            R"(["it's", 'a "b"', '\'"', '\n\t\\é\u200b\x07'])");
+}
+
+TEST(Jinja, ObjectsAreNotPrintedSilently) {
   EXPECT_EQ(render("{{ namespace() }}"), "error: an object as text");
+  EXPECT_EQ(render("{{ [namespace()] }}"), "error: an object as text");
+  EXPECT_EQ(render("{{ 'a'.upper }}"), "error: an object as text");
   EXPECT_EQ(render("{% for x in items %}{{ loop }}{% endfor %}"), "error: an object as text");
   EXPECT_EQ(render("{{ missing }}{{ missing ~ 'x' ~ none ~ true ~ 3 }}{{ none | string }}"),
             "xNoneTrue3None");

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Chat templates and tokenizers for the scripts of tests/data that compare them with other programs' on files
+// that are not in the repository: JSON lines in, JSON lines out.
+//
+//   text_probe render              {"template", "bos_token", "eos_token", "request"} -> {"text"} or {"error"}
+//   text_probe encode TOKENIZER    "text" -> {"ids", "decoded"} or {"error"}; without special tokens
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "engine/text/chat_template.h"
+#include "engine/text/tokenizer.h"
+
+namespace {
+
+using expertscope::ChatTemplate;
+using expertscope::Tokenizer;
+using Json = nlohmann::json;
+
+/// 2026-07-04, 09:05:03, a Saturday.
+std::tm fixed_time() {
+  std::tm time{};
+  time.tm_year = 126;
+  time.tm_mon = 6;
+  time.tm_mday = 4;
+  time.tm_wday = 6;
+  time.tm_yday = 184;
+  time.tm_hour = 9;
+  time.tm_min = 5;
+  time.tm_sec = 3;
+  return time;
+}
+
+Json render(const Json& task) {
+  const auto chat =
+      ChatTemplate::open(task["template"].get<std::string>(), task["bos_token"].get<std::string>(),
+                         task["eos_token"].get<std::string>(), fixed_time);
+  if (!chat) return {{"error", chat.error().message}};
+  const auto text = (*chat)->render_json(task["request"].get<std::string>(), "request");
+  return text ? Json{{"text", *text}} : Json{{"error", text.error().message}};
+}
+
+Json encode(const Tokenizer& tokenizer, const Json& task) {
+  const auto ids = tokenizer.encode(task.get<std::string>(), false);
+  if (!ids) return {{"error", ids.error().message}};
+  return {{"ids", *ids}, {"decoded", tokenizer.decode(*ids)}};
+}
+
+template <class Work>
+int for_each_line(const Work& work) {
+  for (std::string line; std::getline(std::cin, line);)
+    std::cout << work(Json::parse(line)).dump(-1, ' ', true) << '\n';
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const std::string mode = count > 1 ? arguments[1] : "";
+  if (mode == "render" && count == 2) return for_each_line(render);
+  if (mode != "encode" || count != 3) {
+    std::cerr << "usage: text_probe render | text_probe encode TOKENIZER\n";
+    return 2;
+  }
+  const auto tokenizer = Tokenizer::open(arguments[2]);
+  if (!tokenizer) {
+    std::cerr << tokenizer.error().message << '\n';
+    return 1;
+  }
+  return for_each_line([&](const Json& task) { return encode(**tokenizer, task); });
+}
