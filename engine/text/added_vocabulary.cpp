@@ -6,7 +6,7 @@
 
 namespace expertscope {
 
-AddedVocabulary::AddedVocabulary(const BpeModel& model) : model_(&model) {}
+AddedVocabulary::AddedVocabulary(const TokenModel& model) : model_(&model) {}
 
 const AddedToken* AddedVocabulary::find(std::string_view content) const {
   const auto it = indices_.find(content);

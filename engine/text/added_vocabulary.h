@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/text/added_tokens.h"
-#include "engine/text/bpe.h"
+#include "engine/text/token_model.h"
 #include "engine/text/tokenizer_config.h"
 
 namespace expertscope {
@@ -19,7 +19,7 @@ namespace expertscope {
 /// file says.
 class AddedVocabulary {
  public:
-  explicit AddedVocabulary(const BpeModel& model);
+  explicit AddedVocabulary(const TokenModel& model);
 
   /// A token that is there already takes over the flags of the new one; it stays special if it was.
   void add(AddedToken token);
@@ -34,7 +34,7 @@ class AddedVocabulary {
   const AddedToken* find(std::string_view content) const;
 
  private:
-  const BpeModel* model_;
+  const TokenModel* model_;
   std::vector<AddedToken> tokens_;
   StringIds indices_;  ///< in `tokens_`, by content
   std::int32_t largest_ = -1;

@@ -12,10 +12,6 @@
 namespace expertscope {
 namespace {
 
-/// Largest id a vocabulary may have: tables are indexed by id.
-constexpr std::int64_t kMaxTokenId = (1 << 22) - 1;
-/// Twice what models have; opening takes some microseconds for each.
-constexpr std::size_t kMaxTokens = 1u << 19;
 constexpr std::size_t kMaxMerges = 1u << 20;
 
 std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
@@ -64,11 +60,6 @@ struct BpeModel::Candidate {
 };
 
 Status BpeModel::refuse_unsupported(const JsonFields& fields) const {
-  const auto type = fields.string_or("type", "BPE");
-  if (!type) return forward_error(type);
-  if (*type != "BPE")
-    return fields.error(ErrorCode::unsupported, "type",
-                        fmt::format("\"{}\" is not supported, only BPE", *type));
   const auto dropout = fields.number_or("dropout", 0.0, 0.0, 1.0);
   if (!dropout) return forward_error(dropout);
   if (*dropout != 0.0) return fields.error(ErrorCode::unsupported, "dropout", "not supported");
@@ -95,8 +86,8 @@ Status BpeModel::parse_vocabulary(const JsonFields& fields, const std::stop_toke
   }
   for (unsigned byte = 0; byte < 256; ++byte) {
     std::string name;
-    if (byte_fallback_) name = fmt::format("<0x{:02X}>", byte);
-    if (!byte_fallback_) append_utf8(name, alphabet_.letter(static_cast<std::uint8_t>(byte)));
+    if (characters_) name = fmt::format("<0x{:02X}>", byte);
+    if (!characters_) append_utf8(name, alphabet_.letter(static_cast<std::uint8_t>(byte)));
     byte_ids_[byte] = find(name);
   }
   return {};
@@ -138,7 +129,8 @@ Status BpeModel::parse_merges(const JsonFields& fields, const std::stop_token& s
   return {};
 }
 
-Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key, const std::stop_token& stop) {
+Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key, const std::stop_token& stop,
+                                 bool characters) {
   const auto fields = root.object(key);
   if (!fields) return forward_error(fields);
   BpeModel model;
@@ -151,6 +143,7 @@ Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key, c
   if (!fallback) return forward_error(fallback);
   model.ignore_merges_ = *ignore;
   model.byte_fallback_ = *fallback;
+  model.characters_ = characters || *fallback;
   model.fuse_unk_ = *fuse;
   Status ok = model.parse_vocabulary(*fields, stop);
   if (ok) ok = model.parse_merges(*fields, stop);
@@ -166,11 +159,6 @@ Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key, c
   return model;
 }
 
-std::int32_t BpeModel::find(std::string_view content) const {
-  const auto it = vocabulary_.find(content);
-  return it == vocabulary_.end() ? -1 : it->second;
-}
-
 const BpeModel::Merge* BpeModel::merge_of(std::int32_t left, std::int32_t right) const {
   const auto it = merges_.find(pair_key(left, right));
   return it == merges_.end() ? nullptr : &it->second;
@@ -178,7 +166,7 @@ const BpeModel::Merge* BpeModel::merge_of(std::int32_t left, std::int32_t right)
 
 /// The id of a word that is a token as it is, or -1.
 std::int32_t BpeModel::whole_word(std::string_view word) const {
-  if (byte_fallback_) return find(word);
+  if (characters_) return find(word);
   std::string letters;
   for (const char c : word)
     append_utf8(letters, alphabet_.letter(static_cast<std::uint8_t>(c)));
@@ -186,8 +174,8 @@ std::int32_t BpeModel::whole_word(std::string_view word) const {
 }
 
 void BpeModel::append_symbols(std::string_view word, std::vector<Symbol>& symbols) const {
-  if (byte_fallback_) append_characters(word, symbols);
-  if (!byte_fallback_) append_bytes(word, symbols);
+  if (characters_) append_characters(word, symbols);
+  if (!characters_) append_bytes(word, symbols);
   for (std::size_t i = 0; i < symbols.size(); ++i) {
     symbols[i].previous = static_cast<std::int32_t>(i) - 1;
     symbols[i].next = static_cast<std::int32_t>(i) + 1;
@@ -197,7 +185,8 @@ void BpeModel::append_symbols(std::string_view word, std::vector<Symbol>& symbol
 
 bool BpeModel::append_byte_tokens(std::string_view character, std::vector<Symbol>& symbols) const {
   const auto id = [&](char c) { return byte_ids_[static_cast<std::uint8_t>(c)]; };
-  if (!std::all_of(character.begin(), character.end(), [&](char c) { return id(c) >= 0; })) return false;
+  if (!byte_fallback_ || !std::all_of(character.begin(), character.end(), [&](char c) { return id(c) >= 0; }))
+    return false;
   for (const char c : character)
     symbols.push_back({id(c)});
   return true;

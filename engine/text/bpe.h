@@ -12,39 +12,24 @@
 #include "engine/error.h"
 #include "engine/formats/json_fields.h"
 #include "engine/text/byte_alphabet.h"
+#include "engine/text/token_model.h"
 
 namespace expertscope {
 
-/// Lets a map with string keys be searched by string_view.
-struct StringHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
-using StringIds = std::unordered_map<std::string, std::int32_t, StringHash, std::equal_to<>>;
-
 /// The "model" of tokenizer.json: byte-pair encoding (Sennrich et al. 2016) of bytes (byte-level; Radford et
-/// al. 2019), or of characters where bytes stand in for those without a token (byte_fallback; Kudo and
-/// Richardson 2018). Immutable.
-class BpeModel {
+/// al. 2019), or of characters, where with byte_fallback bytes stand in for those without a token (Kudo and
+/// Richardson 2018).
+class BpeModel : public TokenModel {
  public:
-  /// ErrorCode::cancelled when told to stop.
+  /// `characters`: words are made of characters, also without byte_fallback. ErrorCode::cancelled when told
+  /// to stop.
   static Result<BpeModel> parse(const JsonFields& root, std::string_view key,
-                                const std::stop_token& stop = {});
+                                const std::stop_token& stop = {}, bool characters = false);
 
-  /// The most bytes that a word may have: merging takes forty bytes of memory for each, and the time of
-  /// sorting them.
-  static constexpr std::size_t kLongestWord = std::size_t{2} << 20;
-
-  /// Appends the ids of one word, given as raw bytes; with byte_fallback, as UTF-8. Bytes (characters)
-  /// without a token become unk_token, or nothing where there is none, as in tokenizers. `steps`, where
-  /// given, is increased by the pairs looked at: at most three a byte.
-  void encode(std::string_view word, std::vector<std::int32_t>& ids, std::uint64_t* steps = nullptr) const;
-
-  /// Whether words are made of characters, with the tokens <0x00> .. <0xFF> for those that have none.
-  bool byte_fallback() const { return byte_fallback_; }
-  /// Vocabulary entries as the file writes them: in the byte alphabet, but for byte_fallback.
-  const StringIds& vocabulary() const { return vocabulary_; }
-  std::int32_t find(std::string_view content) const;
+  /// Bytes (characters) without a token become unk_token, or nothing where there is none, as in tokenizers.
+  /// The steps are the pairs looked at: at most three a byte.
+  void encode(std::string_view word, std::vector<std::int32_t>& ids,
+              std::uint64_t* steps = nullptr) const override;
 
  private:
   struct Merge {
@@ -65,7 +50,6 @@ class BpeModel {
   bool append_byte_tokens(std::string_view character, std::vector<Symbol>& symbols) const;
   const Merge* merge_of(std::int32_t left, std::int32_t right) const;
 
-  StringIds vocabulary_;
   std::unordered_map<std::uint64_t, Merge> merges_;
   ByteAlphabet alphabet_;
   std::array<std::int32_t, 256> byte_ids_{};  ///< -1: no such token
@@ -73,6 +57,7 @@ class BpeModel {
   bool fuse_unk_ = false;
   bool ignore_merges_ = false;
   bool byte_fallback_ = false;
+  bool characters_ = false;
 };
 
 }  // namespace expertscope

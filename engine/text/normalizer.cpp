@@ -7,6 +7,7 @@
 #include <array>
 #include <vector>
 
+#include "engine/text/charsmap.h"
 #include "engine/text/pattern.h"
 #include "engine/text/unicode_form.h"
 #include "engine/text/utf8.h"
@@ -28,6 +29,7 @@ class Bound {
   Bound(std::size_t input, const std::string& where)
       : input_(input), limit_(input * kMaxGrowth + kMaxAddition), where_(where) {}
   bool allows(std::size_t bytes) const { return bytes <= limit_; }
+  std::size_t bytes() const { return limit_; }
   tl::unexpected<Error> error() const {
     return fail(ErrorCode::unsupported, "{}: a text of {} bytes grows to more than {}", where_, input_,
                 limit_);
@@ -79,6 +81,72 @@ class Lowercase : public Step {
     }
     return lower;
   }
+};
+
+/// Goes through the characters: each becomes another one or, where it becomes 0, goes away.
+class Characters : public Step {
+ public:
+  using Map = char32_t (*)(char32_t);
+  explicit Characters(Map map) : map_(map) {}
+  Result<std::string> apply(std::string text, const Bound&, RegexScratch&) const override {
+    std::string out;
+    for (std::string_view rest = text; !rest.empty();) {
+      const auto step = utf8_step(rest);
+      if (const char32_t c = map_(step.code_point); c != 0 || step.code_point == 0) append_utf8(out, c);
+      rest.remove_prefix(step.length);
+    }
+    return out;
+  }
+
+ private:
+  Map map_;
+};
+
+char32_t without_mark(char32_t c) {
+  return is_mark(c) ? 0 : c;
+}
+
+/// "Nmt" of tokenizers, from SentencePiece: control characters go away, spaces of all kinds become one kind.
+char32_t nmt(char32_t c) {
+  const bool control = (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F ||
+                       c == 0x8F || c == 0x9F;
+  const bool space = c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 ||
+                     (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+                     c == 0xFEFF || c == 0xFFFD;
+  return control ? 0 : space ? ' ' : c;
+}
+
+class Strip : public Step {
+ public:
+  Strip(bool left, bool right) : left_(left), right_(right) {}
+  Result<std::string> apply(std::string text, const Bound&, RegexScratch&) const override {
+    std::string_view rest = text;
+    while (left_ && !rest.empty() && is_white_space(utf8_step(rest).code_point))
+      rest.remove_prefix(utf8_step(rest).length);
+    while (right_ && !rest.empty()) {
+      const auto last = last_character(rest);
+      if (!is_white_space(utf8_step(rest.substr(last)).code_point)) break;
+      rest = rest.substr(0, last);
+    }
+    return std::string(rest);
+  }
+
+ private:
+  bool left_;
+  bool right_;
+};
+
+class Precompiled : public Step {
+ public:
+  explicit Precompiled(Charsmap map) : map_(std::move(map)) {}
+  Result<std::string> apply(std::string text, const Bound& bound, RegexScratch&) const override {
+    auto replaced = map_.apply(text, bound.bytes());
+    if (!replaced) return bound.error();
+    return std::move(*replaced);
+  }
+
+ private:
+  Charsmap map_;
 };
 
 class Prepend : public Step {
@@ -173,6 +241,25 @@ Result<Pointer> parse_replace(const JsonFields& fields) {
   return std::make_unique<Replace>(std::move(*pattern), std::move(*content));
 }
 
+Result<Pointer> parse_strip(const JsonFields& fields) {
+  const auto left = fields.boolean_or("strip_left", true);
+  if (!left) return forward_error(left);
+  const auto right = fields.boolean_or("strip_right", true);
+  if (!right) return forward_error(right);
+  return std::make_unique<Strip>(*left, *right);
+}
+
+Result<Pointer> parse_precompiled(const JsonFields& fields) {
+  const auto text = fields.string("precompiled_charsmap");
+  if (!text) return forward_error(text);
+  const auto bytes = decode_base64(*text);
+  if (!bytes) return fields.error(ErrorCode::format, "precompiled_charsmap", "not base64");
+  auto map =
+      Charsmap::parse(*bytes, fmt::format("{}: {}", fields.file(), fields.path_of("precompiled_charsmap")));
+  if (!map) return forward_error(map);
+  return std::make_unique<Precompiled>(std::move(*map));
+}
+
 Result<Pointer> parse_one(const JsonFields& fields, int& steps) {
   struct Form {
     const char* name;
@@ -189,6 +276,10 @@ Result<Pointer> parse_one(const JsonFields& fields, int& steps) {
   if (*type == "Lowercase") return std::make_unique<Lowercase>();
   if (*type == "Sequence") return parse_sequence(fields, steps);
   if (*type == "Replace") return parse_replace(fields);
+  if (*type == "Strip") return parse_strip(fields);
+  if (*type == "Precompiled") return parse_precompiled(fields);
+  if (*type == "StripAccents") return std::make_unique<Characters>(without_mark);
+  if (*type == "Nmt") return std::make_unique<Characters>(nmt);
   if (*type == "Prepend") {
     auto prefix = fields.string("prepend");
     if (!prefix) return forward_error(prefix);

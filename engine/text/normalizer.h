@@ -20,8 +20,8 @@ class Normalizer {
   /// `scratch` limits what the patterns of all pieces of one text may cost together.
   virtual Result<std::string> apply(std::string text, RegexScratch& scratch) const = 0;
 
-  /// NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace or a Sequence of them; others are refused by name.
-  /// Null for `null`, which changes nothing.
+  /// NFC, NFD, NFKC, NFKD, Lowercase, Nmt, Precompiled, Prepend, Replace, Strip, StripAccents or a Sequence
+  /// of them; others are refused by name. Null for `null`, which changes nothing.
   static Result<std::unique_ptr<const Normalizer>> parse(const JsonFields& root, std::string_view key);
 };
 

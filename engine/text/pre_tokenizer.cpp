@@ -2,7 +2,6 @@
 #include "engine/text/pre_tokenizer.h"
 
 #include <algorithm>
-#include <array>
 
 #include "engine/text/pattern.h"
 #include "engine/text/utf8.h"
@@ -17,127 +16,14 @@ constexpr std::string_view kGpt2Pattern =
 /// Every step goes over the text once; models have up to six.
 constexpr std::size_t kMaxSteps = 64;
 
-/// What happens to the matches of a Split; the names are those of tokenizer.json.
-enum class Behavior : std::uint8_t { isolated, removed, merged_with_previous, merged_with_next, contiguous };
-
-/// A stretch of text that matched, or one between two matches.
-struct Piece {
-  Span span;
-  bool matched = false;
-};
-
-using Pieces = std::vector<Piece>;
-
-/// Merges each match into what stands before it, unless that is a match too.
-Pieces merge_with_previous(const Pieces& pieces) {
-  Pieces merged;
-  bool previous_matched = false;
-  for (const auto& piece : pieces) {
-    if (piece.matched && !previous_matched && !merged.empty()) {
-      merged.back().span.end = piece.span.end;
-    } else {
-      merged.push_back(piece);
-    }
-    previous_matched = piece.matched;
-  }
-  return merged;
-}
-
-Pieces merge_with_next(const Pieces& pieces) {
-  Pieces merged;
-  bool next_matched = false;
-  for (auto it = pieces.rbegin(); it != pieces.rend(); ++it) {
-    if (it->matched && !next_matched && !merged.empty()) {
-      merged.back().span.begin = it->span.begin;
-    } else {
-      merged.push_back(*it);
-    }
-    next_matched = it->matched;
-  }
-  return {merged.rbegin(), merged.rend()};
-}
-
-/// Joins neighbours of the same kind.
-Pieces join_contiguous(const Pieces& pieces) {
-  Pieces merged;
-  for (const auto& piece : pieces) {
-    if (!merged.empty() && piece.matched == merged.back().matched) {
-      merged.back().span.end = piece.span.end;
-    } else {
-      merged.push_back(piece);
-    }
-  }
-  return merged;
-}
-
-void emit(Pieces pieces, Behavior behavior, std::vector<Span>& parts) {
-  if (behavior == Behavior::merged_with_previous) pieces = merge_with_previous(pieces);
-  if (behavior == Behavior::merged_with_next) pieces = merge_with_next(pieces);
-  if (behavior == Behavior::contiguous) pieces = join_contiguous(pieces);
-  for (const auto& piece : pieces)
-    if (behavior != Behavior::removed || !piece.matched) parts.push_back(piece.span);
-}
-
-class PatternSplitter : public Splitter {
- public:
-  PatternSplitter(Regex regex, Behavior behavior, bool invert)
-      : regex_(std::move(regex)), behavior_(behavior), invert_(invert) {}
-
-  Status split(std::string_view text, RegexScratch& scratch, std::vector<Span>& parts) const override {
-    Pieces pieces;
-    std::size_t done = 0;
-    auto ok = regex_.for_each_match(text, scratch, [&](std::size_t begin, std::size_t end) {
-      if (done != begin) pieces.push_back({{done, begin}, invert_});
-      pieces.push_back({{begin, end}, !invert_});
-      done = end;
-    });
-    if (!ok) return ok;
-    if (done != text.size()) pieces.push_back({{done, text.size()}, invert_});
-    emit(std::move(pieces), behavior_, parts);
-    return {};
-  }
-
- private:
-  Regex regex_;
-  Behavior behavior_;
-  bool invert_;
-};
-
-class DigitSplitter : public Splitter {
- public:
-  explicit DigitSplitter(bool individual) : individual_(individual) {}
-
-  Status split(std::string_view text, RegexScratch&, std::vector<Span>& parts) const override {
-    Pieces pieces;
-    for (std::size_t at = 0; at < text.size();) {
-      const auto step = utf8_step(text.substr(at));
-      const bool digit = is_numeric(step.code_point);
-      const bool extend = !pieces.empty() && !digit && !pieces.back().matched;
-      if (extend) pieces.back().span.end += step.length;
-      if (!extend) pieces.push_back({{at, at + step.length}, digit});
-      at += step.length;
-    }
-    emit(std::move(pieces), individual_ ? Behavior::isolated : Behavior::contiguous, parts);
-    return {};
-  }
-
- private:
-  bool individual_;
-};
-
-Result<std::unique_ptr<const Splitter>> parse_split(const JsonFields& fields) {
-  constexpr std::array<const char*, 5> kNames = {"Isolated", "Removed", "MergedWithPrevious",
-                                                 "MergedWithNext", "Contiguous"};
-  auto pattern = parse_pattern(fields, "pattern");
-  if (!pattern) return forward_error(pattern);
-  const auto behavior = fields.string("behavior");
-  if (!behavior) return forward_error(behavior);
-  const auto invert = fields.boolean_or("invert", false);
-  if (!invert) return forward_error(invert);
-  for (std::size_t i = 0; i < kNames.size(); ++i)
-    if (*behavior == kNames[i])
-      return std::make_unique<PatternSplitter>(std::move(*pattern), static_cast<Behavior>(i), *invert);
-  return fields.error(ErrorCode::unsupported, "behavior", fmt::format("\"{}\" is not supported", *behavior));
+/// Recurses as deeply as JSON nests.
+bool has_byte_level(const Json& step) {
+  if (!step.is_object()) return false;
+  const auto type = step.find("type");
+  if (type != step.end() && *type == "ByteLevel") return true;
+  const auto steps = step.find("pretokenizers");
+  return steps != step.end() && steps->is_array() &&
+         std::any_of(steps->begin(), steps->end(), has_byte_level);
 }
 
 }  // namespace
@@ -153,7 +39,7 @@ Status PreTokenizer::parse_byte_level(const JsonFields& fields) {
   auto regex =
       Regex::compile(kGpt2Pattern, fmt::format("{}: {}", fields.file(), fields.path_of("use_regex")));
   if (!regex) return forward_error(regex);
-  words_ = std::make_unique<PatternSplitter>(std::move(*regex), Behavior::isolated, false);
+  words_ = split_at(std::move(*regex), SplitBehavior::isolated);
   return {};
 }
 
@@ -168,7 +54,7 @@ Status PreTokenizer::parse_metaspace(const JsonFields& fields) {
   auto regex = Regex::literal(metaspace_.replacement,
                               fmt::format("{}: {}", fields.file(), fields.path_of("replacement")));
   if (!regex) return forward_error(regex);
-  words_ = std::make_unique<PatternSplitter>(std::move(*regex), Behavior::merged_with_next, false);
+  words_ = split_at(std::move(*regex), SplitBehavior::merged_with_next);
   return {};
 }
 
@@ -194,15 +80,9 @@ Status PreTokenizer::parse_step(const JsonFields& fields) {
                         fmt::format("more than {} pre-tokenizers", kMaxSteps));
   if (*type == "ByteLevel") return parse_byte_level(fields);
   if (*type == "Metaspace") return parse_metaspace(fields);
-  if (*type == "Digits") {
-    const auto individual = fields.boolean_or("individual_digits", false);
-    if (!individual) return forward_error(individual);
-    steps_.push_back(std::make_unique<DigitSplitter>(*individual));
-    return {};
-  }
-  if (*type == "Split") {
-    auto step = parse_split(fields);
-    if (!step) return forward_error(step);
+  auto step = parse_splitter(fields, *type);
+  if (!step) return forward_error(step);
+  if (*step) {
     steps_.push_back(std::move(*step));
     return {};
   }
@@ -210,21 +90,18 @@ Status PreTokenizer::parse_step(const JsonFields& fields) {
                       fmt::format("the pre-tokenizer \"{}\" is not supported", *type));
 }
 
-Result<PreTokenizer> PreTokenizer::parse(const JsonFields& root, std::string_view key, bool characters) {
+Result<PreTokenizer> PreTokenizer::parse(const JsonFields& root, std::string_view key) {
   PreTokenizer result;
-  if (root.has(key)) {
-    const auto fields = root.object(key);
-    if (!fields) return forward_error(fields);
-    if (auto ok = result.parse_step(*fields); !ok) return forward_error(ok);
-  }
-  const bool byte_level = result.last_step_ == "ByteLevel";
-  if (characters && byte_level)
-    return root.error(ErrorCode::unsupported, "model.byte_fallback",
-                      "not supported with a ByteLevel pre-tokenizer");
-  if (!characters && !byte_level)
-    return root.error(ErrorCode::unsupported, key,
-                      "no ByteLevel step; only byte-level BPE and BPE with byte_fallback are supported");
+  if (!root.has(key)) return result;
+  const auto fields = root.object(key);
+  if (!fields) return forward_error(fields);
+  if (auto ok = result.parse_step(*fields); !ok) return forward_error(ok);
   return result;
+}
+
+bool PreTokenizer::is_byte_level(const JsonFields& root, std::string_view key) {
+  const auto fields = root.object(key);
+  return fields && has_byte_level(fields->json());
 }
 
 Status PreTokenizer::split(std::string_view text, bool begins_text, RegexScratch& scratch,

@@ -12,32 +12,21 @@
 #include "engine/formats/json_fields.h"
 #include "engine/text/metaspace.h"
 #include "engine/text/regex.h"
+#include "engine/text/splitter.h"
 
 namespace expertscope {
-
-/// A piece of text, by byte offsets.
-struct Span {
-  std::size_t begin = 0;
-  std::size_t end = 0;
-};
-
-/// One step that cuts a piece of text into smaller ones.
-class Splitter {
- public:
-  virtual ~Splitter() = default;
-  /// Appends the parts of `text` in order, with offsets into `text`; empty parts may be among them.
-  virtual Status split(std::string_view text, RegexScratch& scratch, std::vector<Span>& parts) const = 0;
-};
 
 /// The "pre_tokenizer" of tokenizer.json: cuts text into the words that BPE merges within. Immutable.
 class PreTokenizer {
  public:
   using WordSink = std::function<void(std::string_view word)>;
 
-  /// For a byte-level vocabulary ByteLevel, or a Sequence of Split and Digits that ends in ByteLevel; for one
-  /// of characters (`characters`) nothing, or Split and Digits, and Metaspace at the end. Others are refused
-  /// by name.
-  static Result<PreTokenizer> parse(const JsonFields& root, std::string_view key, bool characters);
+  /// Nothing, a step, or a Sequence of steps, of which ByteLevel and Metaspace are the last. Others are
+  /// refused by name.
+  static Result<PreTokenizer> parse(const JsonFields& root, std::string_view key);
+
+  /// Whether the description has a ByteLevel step: the vocabulary is one of bytes.
+  static bool is_byte_level(const JsonFields& root, std::string_view key);
 
   /// Calls `sink` with every word of a piece of text, as raw bytes (the byte alphabet is the vocabulary's
   /// affair). `begins_text`: the piece is what the text begins with. The words are only valid during the

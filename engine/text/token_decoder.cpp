@@ -101,6 +101,8 @@ Status TokenDecoder::parse_step(const JsonFields& fields) {
   if (!type) return forward_error(type);
   if (*type == "Sequence") return parse_sequence(fields);
   if (!characters_ && *type == "ByteLevel") return {};
+  if (*type == "ByteLevel")
+    return fields.error(ErrorCode::unsupported, "type", "\"ByteLevel\" without a ByteLevel pre-tokenizer");
   const auto* stage =
       std::find_if(kStages.begin(), kStages.end(), [&](const Stage& one) { return one.name == *type; });
   if (!characters_ || stage == kStages.end())

@@ -14,7 +14,7 @@ constexpr std::size_t kMaxTokenizerBytes = 128u << 20;
 /// Ids of the words seen in one call of encode: texts repeat their words.
 class WordCache {
  public:
-  explicit WordCache(const BpeModel& model) : model_(model) {}
+  explicit WordCache(const TokenModel& model) : model_(model) {}
 
   void encode(std::string_view word, std::vector<std::int32_t>& ids) {
     if (word.size() > kLongestWord) return model_.encode(word, ids);
@@ -35,7 +35,7 @@ class WordCache {
     std::size_t begin;
     std::size_t end;
   };
-  const BpeModel& model_;
+  const TokenModel& model_;
   std::unordered_map<std::string, Range, StringHash, std::equal_to<>> words_;
   std::vector<std::int32_t> ids_;
 };
@@ -101,11 +101,11 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
     return fail(ErrorCode::format, "the text is not valid UTF-8 at byte {}", invalid);
   std::vector<std::int32_t> ids;
   if (add_special_tokens) ids = impl_->prefix;
-  WordCache cache(impl_->model);
+  WordCache cache(*impl_->model);
   RegexScratch scratch;
   std::size_t too_long = 0;  // bytes of a word that is
   const PreTokenizer::WordSink sink = [&](std::string_view word) {
-    if (word.size() > BpeModel::kLongestWord) too_long = word.size();
+    if (word.size() > TokenModel::kLongestWord) too_long = word.size();
     if (too_long == 0) cache.encode(word, ids);
   };
 
@@ -129,7 +129,7 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
         return fail(ErrorCode::unsupported,
                     "the tokenizer sees one word in {} bytes of the text, and a word has at most {}; break "
                     "the text up with spaces or line ends",
-                    too_long, BpeModel::kLongestWord);
+                    too_long, TokenModel::kLongestWord);
     }
   }
   if (add_special_tokens) ids.insert(ids.end(), impl_->suffix.begin(), impl_->suffix.end());
@@ -176,7 +176,7 @@ bool Tokenizer::is_special(std::int32_t id) const {
 
 std::int32_t Tokenizer::find(std::string_view content) const {
   const auto it = impl_->added_ids.find(content);
-  return it != impl_->added_ids.end() ? it->second : impl_->model.find(content);
+  return it != impl_->added_ids.end() ? it->second : impl_->model->find(content);
 }
 
 std::int32_t Tokenizer::vocab_size() const {

@@ -18,8 +18,7 @@ namespace expertscope {
 struct DeclaredTokens;
 struct TokenizerConfig;
 
-/// BPE, byte-level or of characters with byte fallback, as described by a Hugging Face tokenizer.json.
-/// Immutable; safe to share between threads.
+/// BPE, byte-level or of characters, or Unigram, as described by a Hugging Face tokenizer.json. Immutable; safe to share between threads.
 class Tokenizer {
  public:
   /// Reads the file and, as transformers does, the tokens that the files beside it declare. Errors name the

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "engine/text/added_vocabulary.h"
-#include "engine/text/bpe.h"
 #include "engine/text/normalizer.h"
 #include "engine/text/pre_tokenizer.h"
 #include "engine/text/token_decoder.h"
+#include "engine/text/token_model.h"
 #include "engine/text/tokenizer.h"
 
 namespace expertscope {
@@ -30,7 +30,7 @@ struct TokenText {
 struct Tokenizer::Impl {
   std::unique_ptr<const Normalizer> normalizer;
   PreTokenizer pre_tokenizer;
-  BpeModel model;
+  std::unique_ptr<const TokenModel> model;
   TokenDecoder decoder;
   AddedTokenFinder raw_tokens;         ///< found in the text as it is
   AddedTokenFinder normalized_tokens;  ///< found after normalisation

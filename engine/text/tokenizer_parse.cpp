@@ -8,7 +8,6 @@
 namespace expertscope {
 namespace {
 
-constexpr std::int64_t kMaxTokenId = (1 << 22) - 1;
 /// What the post-processor may put around every text; models have one or two.
 constexpr std::size_t kMaxTemplateTokens = 1024;
 /// What is searched for added tokens takes tens of bytes of memory a byte; models have a few hundred KiB at
@@ -96,7 +95,7 @@ Status Tokenizer::Impl::number_tokens(const JsonFields& root, const DeclaredToke
 
 Status Tokenizer::Impl::add_tokens(const JsonFields& root, const DeclaredTokens& declared,
                                    const std::stop_token& stop) {
-  AddedVocabulary added(model);
+  AddedVocabulary added(*model);
   if (auto ok = number_tokens(root, declared, added, stop); !ok) return ok;
   if (auto ok = fill_tokens(root.file(), stop); !ok) return ok;
   RegexScratch scratch;
@@ -129,10 +128,10 @@ TokenText Tokenizer::Impl::token_text(std::string_view content, bool special) co
 
 Status Tokenizer::Impl::fill_tokens(const std::string& file, const std::stop_token& stop) {
   std::int32_t largest = -1;
-  for (const auto& [content, id] : model.vocabulary())
+  for (const auto& [content, id] : model->vocabulary())
     largest = std::max(largest, id);
   tokens.resize(static_cast<std::size_t>(largest + 1));
-  for (const auto& [content, id] : model.vocabulary()) {
+  for (const auto& [content, id] : model->vocabulary()) {
     if (auto ok = go_on(stop, file); !ok) return ok;
     auto& text = tokens[id];
     if (text.present)
@@ -214,16 +213,17 @@ Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields
                                                                 const DeclaredTokens& declared,
                                                                 const std::stop_token& stop) {
   auto impl = std::make_unique<Impl>();
-  auto model = BpeModel::parse(root, "model", stop);
+  const bool characters = !PreTokenizer::is_byte_level(root, "pre_tokenizer");
+  auto model = TokenModel::parse(root, "model", characters, stop);
   if (!model) return forward_error(model);
   impl->model = std::move(*model);
   auto normalizer = Normalizer::parse(root, "normalizer");
   if (!normalizer) return forward_error(normalizer);
   impl->normalizer = std::move(*normalizer);
-  auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer", impl->model.byte_fallback());
+  auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer");
   if (!pre_tokenizer) return forward_error(pre_tokenizer);
   impl->pre_tokenizer = std::move(*pre_tokenizer);
-  auto decoder = TokenDecoder::parse(root, "decoder", impl->model.byte_fallback());
+  auto decoder = TokenDecoder::parse(root, "decoder", characters);
   if (!decoder) return forward_error(decoder);
   impl->decoder = std::move(*decoder);
   if (auto ok = impl->add_tokens(root, declared, stop); !ok) return forward_error(ok);

@@ -129,6 +129,16 @@ bool is_word_character(char32_t c) {
   return category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" || category == "Pc";
 }
 
+bool is_punctuation(char32_t c) {
+  const bool ascii =
+      (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+  return ascii || category_of(c)[0] == 'P';
+}
+
+bool is_mark(char32_t c) {
+  return category_of(c)[0] == 'M';
+}
+
 bool is_printable(char32_t c) {
   const auto category = category_of(c);
   return c == ' ' || (category[0] != 'C' && category[0] != 'Z');

@@ -33,6 +33,8 @@ std::size_t last_character(std::string_view text);
 bool is_white_space(char32_t c);     ///< \s: the property White_Space
 bool is_word_character(char32_t c);  ///< \w: Alphabetic, M, Nd, Pc, Join_Control
 bool is_numeric(char32_t c);         ///< Nd, Nl, No
+bool is_punctuation(char32_t c);     ///< P, and what ASCII has beside it
+bool is_mark(char32_t c);            ///< M
 bool is_printable(char32_t c);       ///< as str.isprintable() of Python has it: not C, not Z but the space
 
 }  // namespace expertscope

@@ -167,6 +167,11 @@ def texts():
     put("tokenizer", "good-metaspace", compact(spoken), "the  hé<s> 路\n\U0001f600")
     put("tokenizer", "odd", compact({**tokenizer, "model": {"type": "Unigram", "vocab": [["a", -1.5]]}}), "a")
 
+    for group, name in ((1, "metaspace_first"), (2, "precompiled"), (3, "white_space_split")):
+        base = read_json("text/character_pipelines.json")["groups"][group]
+        case = next(case for case in base["cases"] if case["name"] == name)
+        put("tokenizer", "good-" + name, compact(base["base"] | case["overrides"]), words)
+
     templates = read_json("text/chat_templates.json")
     for row in templates["templates"]:
         put("chat_template", "good-" + row["name"], row["source"], "Hi <|im_end|> {{ x }}\n")

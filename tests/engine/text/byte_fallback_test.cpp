@@ -191,7 +191,7 @@ TEST(ByteFallback, FormsThatAreNotSupportedAreNamed) {
   decoder({strip}, "t.json: decoder.decoders.type: the decoder \"Strip\" is only supported after \"Fuse\"");
   decoder({fuse, replace}, "the decoder \"Replace\" after \"Fuse\" is not supported");
   decoder({{{"type", "CTC"}}}, "the decoder \"CTC\" is not supported");
-  decoder({{{"type", "ByteLevel"}}}, "the decoder \"ByteLevel\" is not supported");
+  decoder({{{"type", "ByteLevel"}}}, "\"ByteLevel\" without a ByteLevel pre-tokenizer");
   decoder(std::vector<Json>(17, replace), "more than 16 decoders that replace");
   Json other = strip;
   other["stop"] = 1;
@@ -211,8 +211,7 @@ TEST(ByteFallback, FormsThatAreNotSupportedAreNamed) {
   metaspace("replacement", "__", "replacement: \"__\" is not one character");
   metaspace("prepend_scheme", "last", "prepend_scheme: \"last\" is not supported");
   metaspace("split", "no", "split: expected true or false");
-  refused([](Json& t) { t["model"]["byte_fallback"] = false; }, "t.json: pre_tokenizer: no ByteLevel step");
-  refused([](Json& t) { t["normalizer"] = {{"type", "Precompiled"}}; }, "the normalizer \"Precompiled\"");
+  refused([](Json& t) { t["normalizer"] = {{"type", "ByteLevel"}}; }, "the normalizer \"ByteLevel\"");
 }
 
 }  // namespace

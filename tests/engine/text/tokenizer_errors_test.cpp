@@ -76,7 +76,13 @@ TEST(TokenizerErrors, PartsThatAreNotSupportedAreNamed) {
     EXPECT_THAT(error.message, HasSubstr(part));
   };
   unsupported([](Json& t) { t["model"]["type"] = "Unigram"; },
-              "model.type: \"Unigram\" is not supported, only BPE");
+              "model.type: \"Unigram\" with a ByteLevel pre-tokenizer, only BPE");
+  unsupported(
+      [](Json& t) {
+        t["model"]["type"] = "WordPiece";
+        t["pre_tokenizer"] = nullptr;
+      },
+      "model.type: \"WordPiece\" is not supported, only BPE and Unigram");
   unsupported([](Json& t) { t["model"]["byte_fallback"] = true; }, "model.byte_fallback: not supported");
   unsupported([](Json& t) { t["model"]["dropout"] = 0.1; }, "model.dropout");
   unsupported([](Json& t) { t["model"]["continuing_subword_prefix"] = "##"; },
@@ -87,14 +93,16 @@ TEST(TokenizerErrors, PartsThatAreNotSupportedAreNamed) {
       [](Json& t) {
         t["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}};
       },
-      "no ByteLevel step");
+      "\"ByteLevel\" without a ByteLevel pre-tokenizer");
   unsupported(
       [](Json& t) {
         t["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
       },
       "the pre-tokenizer \"BertPreTokenizer\"");
-  unsupported([](Json& t) { t["pre_tokenizer"] = nullptr; }, "no ByteLevel step");
-  unsupported([](Json& t) { t["pre_tokenizer"]["pretokenizers"].erase(1); }, "no ByteLevel step");
+  unsupported([](Json& t) { t["pre_tokenizer"] = nullptr; },
+              "\"ByteLevel\" without a ByteLevel pre-tokenizer");
+  unsupported([](Json& t) { t["pre_tokenizer"]["pretokenizers"].erase(1); },
+              "\"ByteLevel\" without a ByteLevel pre-tokenizer");
   unsupported(
       [](Json& t) {
         t["pre_tokenizer"]["pretokenizers"].push_back({{"type", "Digits"}});

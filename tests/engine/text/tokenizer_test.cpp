@@ -55,11 +55,10 @@ INSTANTIATE_TEST_SUITE_P(Tokenizers, AwkwardStrings,
                          ::testing::Values("qwen2_like", "gpt2_like", "llama3_like"),
                          [](const auto& suite) { return std::string(suite.param); });
 
-TEST(Tokenizer, EveryPipelineGivesTheIdsOfTheReference) {
-  const auto data = Json::parse(testing::read_bytes(testing::data_folder() / "text" / "pipelines.json"));
-  const auto texts = data["texts"].get<std::vector<std::string>>();
-  for (const auto& row : data["cases"]) {
-    Json json = data["base"];
+/// `cases` of what they change in `base`.
+void expect_ids_of_the_reference(const Json& base, const Json& cases, const std::vector<std::string>& texts) {
+  for (const auto& row : cases) {
+    Json json = base;
     json.update(row["overrides"]);
     const auto tokenizer = Tokenizer::parse(json.dump(), row["name"].get<std::string>());
     ASSERT_TRUE(tokenizer) << tokenizer.error().message;
@@ -69,6 +68,18 @@ TEST(Tokenizer, EveryPipelineGivesTheIdsOfTheReference) {
       EXPECT_EQ((*tokenizer)->decode(ids, true), row["decoded"][i].get<std::string>()) << row["name"];
     }
   }
+}
+
+TEST(Tokenizer, EveryPipelineGivesTheIdsOfTheReference) {
+  const auto data = Json::parse(testing::read_bytes(testing::data_folder() / "text" / "pipelines.json"));
+  expect_ids_of_the_reference(data["base"], data["cases"], data["texts"].get<std::vector<std::string>>());
+}
+
+TEST(Tokenizer, EveryPipelineOfCharactersGivesTheIdsOfTheReference) {
+  const auto data =
+      Json::parse(testing::read_bytes(testing::data_folder() / "text" / "character_pipelines.json"));
+  for (const auto& group : data["groups"])
+    expect_ids_of_the_reference(group["base"], group["cases"], data["texts"].get<std::vector<std::string>>());
 }
 
 TEST(Tokenizer, BothFormsOfMergesAreRead) {
