@@ -51,12 +51,13 @@ class FolderSource : public ModelSource {
   Result<TensorSource> tensors(const ShardProgress& progress) override {
     return open_safetensors_folder(folder_, progress, stop_);
   }
-  std::string tokenizer_file() const override { return (folder_ / "tokenizer.json").string(); }
+  std::string tokenizer_file() const override { return find_tokenizer().string(); }
   Result<std::unique_ptr<Tokenizer>> tokenizer() override;
   Result<ChatTemplateSource> chat_template() override { return std::move(chat_template_); }
 
  private:
   Result<ChatTemplateSource> read_chat_template(const TokenizerConfig& config) const;
+  fs::path find_tokenizer() const;
 
   fs::path folder_;
   std::stop_token stop_;
@@ -86,8 +87,16 @@ Result<ParsedConfig> FolderSource::config(ModelIdentity& identity) {
   return parsed;
 }
 
+/// The first of the names that a tokenizer has; tokenizer.json where there is none.
+fs::path FolderSource::find_tokenizer() const {
+  for (const char* name :
+       {"tokenizer.json", "tokenizer.model", "tiktoken.model", "qwen.tiktoken", "hy.tiktoken"})
+    if (present(folder_ / name)) return folder_ / name;
+  return folder_ / "tokenizer.json";
+}
+
 Result<std::unique_ptr<Tokenizer>> FolderSource::tokenizer() {
-  const auto file = folder_ / "tokenizer.json";
+  const auto file = find_tokenizer();
   if (!present(file)) return nullptr;
   auto config = TokenizerConfig::read(folder_, stop_);
   chat_template_ = read_chat_template(config);

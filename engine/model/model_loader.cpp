@@ -80,8 +80,9 @@ Status ModelLoader::load_weights() {
 Status ModelLoader::load_tokenizer() {
   auto tokenizer = source_->tokenizer();
   if (tokenizer && *tokenizer == nullptr) {
-    model_->no_tokenizer_ =
-        fmt::format("{} has no tokenizer.json: text cannot be encoded or decoded", model_->identity_.path);
+    model_->no_tokenizer_ = fmt::format(
+        "{} has no tokenizer.json, tokenizer.model or tiktoken.model: text cannot be encoded or decoded",
+        model_->identity_.path);
     model_->warnings_.push_back(model_->no_tokenizer_ + ".");
     return {};
   }

@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t kMaxBytes = 16u << 20;
 /// Longer clusters are replaced character by character.
 constexpr std::size_t kLongestCluster = 6;
+/// A double array may have circles; the rules of SentencePiece have a few characters.
+constexpr std::size_t kLongestPrefix = 256;
 
 std::uint32_t read_u32(std::string_view bytes, std::size_t at) {
   std::uint32_t value = 0;
@@ -69,25 +71,49 @@ Result<Charsmap> Charsmap::parse(std::string_view bytes, const std::string& wher
   return map;
 }
 
-std::optional<std::string_view> Charsmap::replacement(std::string_view text) const {
+/// Calls `found(length, place)` for every beginning of the text that the map has, the shortest first, until
+/// it returns false.
+template <class Found>
+void Charsmap::find_prefixes(std::string_view text, const Found& found) const {
   std::size_t node = offset_of(units_[0]);
-  for (const char c : text) {
-    const auto byte = static_cast<std::uint8_t>(c);
-    if (byte == 0) break;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<std::uint8_t>(text[i]);
+    if (byte == 0) return;
     node ^= byte;
-    if (node >= units_.size() || label_of(units_[node]) != byte) break;
+    if (node >= units_.size() || label_of(units_[node]) != byte) return;
     const std::uint32_t unit = units_[node];
     node ^= offset_of(unit);
-    if (node >= units_.size()) break;
-    if (!has_leaf(unit)) continue;
-    const std::size_t at = units_[node] & 0x7FFFFFFFu;
-    if (at >= replacements_.size()) break;
-    const auto rest = std::string_view(replacements_).substr(at);
-    // A place in the middle of a character would not be text.
-    if ((static_cast<std::uint8_t>(rest.front()) & 0xC0) == 0x80) break;
-    return rest.substr(0, rest.find('\0'));
+    if (node >= units_.size()) return;
+    if (has_leaf(unit) && !found(i + 1, units_[node] & 0x7FFFFFFFu)) return;
   }
-  return std::nullopt;
+}
+
+std::optional<std::string_view> Charsmap::replacement_at(std::size_t place) const {
+  if (place >= replacements_.size()) return std::nullopt;
+  const auto rest = std::string_view(replacements_).substr(place);
+  // A place in the middle of a character would not be text.
+  if ((static_cast<std::uint8_t>(rest.front()) & 0xC0) == 0x80) return std::nullopt;
+  return rest.substr(0, rest.find('\0'));
+}
+
+std::optional<std::string_view> Charsmap::replacement(std::string_view text) const {
+  std::optional<std::string_view> result;
+  find_prefixes(text, [&](std::size_t, std::size_t place) {
+    result = replacement_at(place);
+    return false;
+  });
+  return result;
+}
+
+std::optional<Charsmap::Prefix> Charsmap::longest_prefix(std::string_view text) const {
+  std::optional<Prefix> result;
+  find_prefixes(text.substr(0, kLongestPrefix), [&](std::size_t length, std::size_t place) {
+    const auto replaced = replacement_at(place);
+    const bool whole = length == text.size() || (static_cast<std::uint8_t>(text[length]) & 0xC0) != 0x80;
+    if (replaced && whole) result = Prefix{*replaced, length};
+    return true;
+  });
+  return result;
 }
 
 std::optional<std::string> Charsmap::apply(std::string_view text, std::size_t max_bytes) const {

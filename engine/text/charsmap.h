@@ -23,11 +23,22 @@ class Charsmap {
   /// it is enough that the map has a beginning of the text.
   std::optional<std::string_view> replacement(std::string_view text) const;
 
+  /// The longest beginning of `text` that the map has, as SentencePiece looks for it.
+  struct Prefix {
+    std::string_view text;  ///< what it becomes
+    std::size_t length;     ///< of the beginning, in bytes
+  };
+  std::optional<Prefix> longest_prefix(std::string_view text) const;
+
   /// The text with its grapheme clusters replaced, or, where the map does not have one, its characters;
   /// nothing where that has more than about `max_bytes`.
   std::optional<std::string> apply(std::string_view text, std::size_t max_bytes) const;
 
  private:
+  template <class Found>
+  void find_prefixes(std::string_view text, const Found& found) const;
+  std::optional<std::string_view> replacement_at(std::size_t place) const;
+
   std::vector<std::uint32_t> units_;
   std::string replacements_;
 };

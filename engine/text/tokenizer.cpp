@@ -58,11 +58,17 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& 
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json,
                                                    TokenizerConfig config, const std::stop_token& stop) {
-  const auto declared = DeclaredTokens::read(tokenizer_json.parent_path(), std::move(config), stop);
-  if (auto ok = go_on(stop, tokenizer_json.string()); !ok) return forward_error(ok);
+  const auto file = tokenizer_json.string();
+  const bool is_json = tokenizer_json.extension() == ".json";
+  const auto declared = DeclaredTokens::read(tokenizer_json.parent_path(), config, stop);
+  if (auto ok = go_on(stop, file); !ok) return forward_error(ok);
   const auto text = read_file(tokenizer_json, kMaxTokenizerBytes);
   if (!text) return forward_error(text);
-  return parse(*text, tokenizer_json.string(), declared, stop);
+  if (is_json) return parse(*text, file, declared, stop);
+  auto parts = looks_like_tiktoken(*text) ? read_tiktoken(*text, file, config, stop)
+                                          : read_sentencepiece(*text, file, config, stop);
+  if (!parts) return forward_error(parts);
+  return finish(Impl::build(std::move(*parts), file, declared, stop), file, stop);
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::parse(std::string_view json, const std::string& name) {
@@ -87,7 +93,11 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::build(const Json& document, const 
                                                     const std::stop_token& stop) {
   const auto root = JsonFields::of(document, name);
   if (!root) return forward_error(root);
-  auto impl = Impl::parse(*root, declared, stop);
+  return finish(Impl::parse(*root, declared, stop), name, stop);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::finish(Result<std::unique_ptr<Impl>> impl,
+                                                     const std::string& name, const std::stop_token& stop) {
   if (!impl) return forward_error(impl);
   (*impl)->raw_tokens.link(stop);
   (*impl)->normalized_tokens.link(stop);

@@ -18,12 +18,14 @@ namespace expertscope {
 struct DeclaredTokens;
 struct TokenizerConfig;
 
-/// BPE, byte-level or of characters, or Unigram, as described by a Hugging Face tokenizer.json. Immutable; safe to share between threads.
+/// BPE, byte-level or of characters, or Unigram, as described by a Hugging Face tokenizer.json. Immutable;
+/// safe to share between threads.
 class Tokenizer {
  public:
-  /// Reads the file and, as transformers does, the tokens that the files beside it declare. Errors name the
-  /// file and the JSON field that is missing, of the wrong type or not supported; ErrorCode::cancelled when
-  /// told to stop.
+  /// Reads the file and, as transformers does, the tokens that the files beside it declare: tokenizer.json, a
+  /// model of SentencePiece or ranks of tiktoken (any name that does not end in .json). Errors name the file
+  /// and the field that is missing, of the wrong type or not supported; ErrorCode::cancelled when told to
+  /// stop.
   static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& tokenizer_json,
                                                  const std::stop_token& stop = {});
   /// The same where the tokenizer_config.json beside it has been read already.
@@ -67,6 +69,8 @@ class Tokenizer {
   static Result<std::unique_ptr<Tokenizer>> build(const nlohmann::json& document, const std::string& name,
                                                   const DeclaredTokens& declared,
                                                   const std::stop_token& stop);
+  static Result<std::unique_ptr<Tokenizer>> finish(Result<std::unique_ptr<Impl>> impl,
+                                                   const std::string& name, const std::stop_token& stop);
   explicit Tokenizer(std::unique_ptr<const Impl> impl);
   std::unique_ptr<const Impl> impl_;
 };

@@ -14,6 +14,7 @@
 #include "engine/text/token_decoder.h"
 #include "engine/text/token_model.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/tokenizer_parts.h"
 
 namespace expertscope {
 
@@ -47,8 +48,12 @@ struct Tokenizer::Impl {
 
   static Result<std::unique_ptr<Impl>> parse(const JsonFields& root, const DeclaredTokens& declared,
                                              const std::stop_token& stop);
+  /// The same for parts of another format; `file` stands before the fields in errors.
+  static Result<std::unique_ptr<Impl>> build(TokenizerParts parts, const std::string& file,
+                                             const DeclaredTokens& declared, const std::stop_token& stop);
 
  private:
+  Status parse_rest(const JsonFields& root, const DeclaredTokens& declared, const std::stop_token& stop);
   static Result<NumberedTokens> parse_added_tokens(const JsonFields& root, const std::stop_token& stop);
   Status add_tokens(const JsonFields& root, const DeclaredTokens& declared, const std::stop_token& stop);
   Status number_tokens(const JsonFields& root, const DeclaredTokens& declared, AddedVocabulary& added,

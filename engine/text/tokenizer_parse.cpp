@@ -220,19 +220,39 @@ Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::parse(const JsonFields
   auto normalizer = Normalizer::parse(root, "normalizer");
   if (!normalizer) return forward_error(normalizer);
   impl->normalizer = std::move(*normalizer);
-  auto pre_tokenizer = PreTokenizer::parse(root, "pre_tokenizer");
-  if (!pre_tokenizer) return forward_error(pre_tokenizer);
-  impl->pre_tokenizer = std::move(*pre_tokenizer);
-  auto decoder = TokenDecoder::parse(root, "decoder", characters);
-  if (!decoder) return forward_error(decoder);
-  impl->decoder = std::move(*decoder);
-  if (auto ok = impl->add_tokens(root, declared, stop); !ok) return forward_error(ok);
+  if (auto ok = impl->parse_rest(root, declared, stop); !ok) return forward_error(ok);
+  return impl;
+}
 
-  if (!root.has("post_processor")) return impl;
+Result<std::unique_ptr<Tokenizer::Impl>> Tokenizer::Impl::build(TokenizerParts parts, const std::string& file,
+                                                                const DeclaredTokens& declared,
+                                                                const std::stop_token& stop) {
+  const auto root = JsonFields::of(parts.other, file);
+  if (!root) return forward_error(root);
+  auto impl = std::make_unique<Impl>();
+  impl->model = std::move(parts.model);
+  impl->normalizer = std::move(parts.normalizer);
+  for (const auto& piece : parts.pieces)
+    impl->normalized_tokens.add(piece, piece.content);
+  if (auto ok = impl->parse_rest(*root, declared, stop); !ok) return forward_error(ok);
+  return impl;
+}
+
+/// All but model and normaliser.
+Status Tokenizer::Impl::parse_rest(const JsonFields& root, const DeclaredTokens& declared,
+                                   const std::stop_token& stop) {
+  auto parsed = PreTokenizer::parse(root, "pre_tokenizer");
+  if (!parsed) return forward_error(parsed);
+  pre_tokenizer = std::move(*parsed);
+  const bool characters = !PreTokenizer::is_byte_level(root, "pre_tokenizer");
+  auto parsed_decoder = TokenDecoder::parse(root, "decoder", characters);
+  if (!parsed_decoder) return forward_error(parsed_decoder);
+  decoder = std::move(*parsed_decoder);
+  if (auto ok = add_tokens(root, declared, stop); !ok) return ok;
+  if (!root.has("post_processor")) return {};
   const auto post_processor = root.object("post_processor");
   if (!post_processor) return forward_error(post_processor);
-  if (auto ok = impl->parse_post_processor(*post_processor); !ok) return forward_error(ok);
-  return impl;
+  return parse_post_processor(*post_processor);
 }
 
 }  // namespace expertscope

@@ -35,9 +35,8 @@ Status UnigramModel::parse_token(const JsonFields& fields, const Json& item, std
   if (token.size() > kLongestToken)
     return fields.error(ErrorCode::unsupported, "vocab",
                         fmt::format("entry {} has {} bytes, more than {}", id, token.size(), kLongestToken));
-  if (!vocabulary_.emplace(token, static_cast<std::int32_t>(id)).second)
+  if (!add(token, score, true))
     return fields.error(ErrorCode::format, "vocab", fmt::format("{} is there twice", json_excerpt(item[0])));
-  scores_.push_back(score);
   return {};
 }
 
@@ -57,14 +56,30 @@ Status UnigramModel::parse_vocabulary(const JsonFields& fields, const std::stop_
       return fields.error(ErrorCode::unsupported, "vocab",
                           fmt::format("more than {} bytes of tokens", kMaxTokenBytes));
   }
+  return {};
+}
+
+bool UnigramModel::add(const std::string& token, double score, bool found) {
+  if (!vocabulary_.emplace(token, static_cast<std::int32_t>(scores_.size())).second) return false;
+  scores_.push_back(score);
+  hidden_.push_back(!found || token.empty());
+  return true;
+}
+
+void UnigramModel::finish() {
   std::vector<TokenTrie::Entry> entries;
   entries.reserve(vocabulary_.size());
-  for (const auto& [token, id] : vocabulary_)
-    if (!token.empty()) entries.emplace_back(token, id);
+  bool any = false;
+  for (const auto& [token, id] : vocabulary_) {
+    const auto index = static_cast<std::size_t>(id);
+    if (hidden_[index]) continue;
+    entries.emplace_back(token, id);
+    lowest_score_ = any ? std::min(lowest_score_, scores_[index]) : scores_[index];
+    any = true;
+  }
   trie_ = TokenTrie(std::move(entries));
   for (unsigned byte = 0; byte < 256; ++byte)
     byte_ids_[byte] = find(fmt::format("<0x{:02X}>", byte));
-  return {};
 }
 
 Status UnigramModel::parse_unknown(const JsonFields& fields) {
@@ -75,23 +90,25 @@ Status UnigramModel::parse_unknown(const JsonFields& fields) {
   if (static_cast<std::size_t>(*unk) >= scores_.size())
     return fields.error(ErrorCode::format, "unk_id", fmt::format("{} is not in the vocabulary", *unk));
   unk_id_ = static_cast<std::int32_t>(*unk);
-  unknown_score_ = *std::min_element(scores_.begin(), scores_.end()) - kUnknownPenalty;
   return {};
 }
 
 Result<UnigramModel> UnigramModel::parse(const JsonFields& fields, const std::stop_token& stop) {
-  UnigramModel model;
   const auto fallback = fields.boolean_or("byte_fallback", false);
   if (!fallback) return forward_error(fallback);
+  UnigramModel model;
   model.byte_fallback_ = *fallback;
   Status ok = model.parse_vocabulary(fields, stop);
   if (ok) ok = model.parse_unknown(fields);
   if (!ok) return forward_error(ok);
+  model.finish();
   return model;
 }
 
 /// Viterbi, forwards over the places between characters.
 std::vector<UnigramModel::Node> UnigramModel::best_path(std::string_view word, std::uint64_t& steps) const {
+  const auto rounded = [&](double score) { return single_precision_ ? static_cast<float>(score) : score; };
+  const double unknown_score = rounded(lowest_score_ - kUnknownPenalty);
   std::vector<Node> best(word.size() + 1);
   for (std::size_t at = 0; at < word.size();) {
     const std::size_t character = utf8_step(word.substr(at)).length;
@@ -99,13 +116,14 @@ std::vector<UnigramModel::Node> UnigramModel::best_path(std::string_view word, s
     bool single = false;
     const auto offer = [&](std::size_t length, double score, std::int32_t id) {
       Node& node = best[at + length];
-      if (node.begin == std::string_view::npos || here + score > node.score) node = {here + score, at, id};
+      const double sum = rounded(here + score);
+      if (node.begin == std::string_view::npos || sum > node.score) node = {sum, at, id};
     };
     steps += trie_.find_prefixes(word.substr(at), [&](std::size_t length, std::int32_t id) {
       offer(length, scores_[static_cast<std::size_t>(id)], id);
       single = single || length == character;
     });
-    if (!single) offer(character, unknown_score_, -1);
+    if (!single) offer(character, unknown_score, -1);
     at += character;
   }
   return best;

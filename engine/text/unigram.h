@@ -21,10 +21,19 @@ class UnigramModel : public TokenModel {
  public:
   static Result<UnigramModel> parse(const JsonFields& fields, const std::stop_token& stop = {});
 
+  /// A model without tokens, for add() and, once after the last, finish(). `unk_id` will be added. Sums are
+  /// rounded to floats, as SentencePiece does: among ways of equal tokens the rounding decides.
+  UnigramModel(std::int32_t unk_id, bool byte_fallback)
+      : unk_id_(unk_id), byte_fallback_(byte_fallback), single_precision_(true) {}
+  /// The token of the next id; one that is not `found` is in no text. False where it is there already.
+  bool add(const std::string& token, double score, bool found);
+  void finish();
+
   void encode(std::string_view word, std::vector<std::int32_t>& ids,
               std::uint64_t* steps = nullptr) const override;
 
  private:
+  UnigramModel() = default;
   struct Node;
   Status parse_vocabulary(const JsonFields& fields, const std::stop_token& stop);
   Status parse_token(const JsonFields& fields, const Json& item, std::size_t id);
@@ -34,9 +43,11 @@ class UnigramModel : public TokenModel {
 
   TokenTrie trie_;
   std::vector<double> scores_;  ///< by id
-  double unknown_score_ = 0;
+  std::vector<bool> hidden_;    ///< by id: tokens that are in no text
+  double lowest_score_ = 0;     ///< of the others
   std::int32_t unk_id_ = -1;
   bool byte_fallback_ = false;
+  bool single_precision_ = false;
   std::array<std::int32_t, 256> byte_ids_{};  ///< -1: no such token
 };
 

@@ -172,6 +172,10 @@ def texts():
         case = next(case for case in base["cases"] if case["name"] == name)
         put("tokenizer", "good-" + name, compact(base["base"] | case["overrides"]), words)
 
+    for name, file in (("bpe_gemma", "tokenizer.model"), ("unigram", "tokenizer.model"), ("tiktoken", "tiktoken.model")):
+        put("tokenizer_model", "good-" + name, (ROOT / "tests/data/tokenizers/models" / name / file).read_bytes())
+    put("tokenizer_model", "odd", b"\x0a\x05\x0a\x01a\x18\x02\x1a\x06\x12\x04\x04\x00\x00\x00\x12\x02\x18\x02")
+
     templates = read_json("text/chat_templates.json")
     for row in templates["templates"]:
         put("chat_template", "good-" + row["name"], row["source"], "Hi <|im_end|> {{ x }}\n")

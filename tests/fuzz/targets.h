@@ -25,8 +25,9 @@ bool fuzz_policy(std::string_view input);       ///< a routing policy
 bool fuzz_safetensors(std::string_view input);  ///< model.safetensors
 bool fuzz_text(std::string_view input);         ///< a text to be encoded, by tokenizers that are well
 bool fuzz_tokenizer(std::string_view input);    ///< tokenizer.json \f a text
-bool fuzz_trace(std::string_view input);        ///< a trace
-bool fuzz_trace_sql(std::string_view input);    ///< SQL that changes an empty trace
+bool fuzz_tokenizer_model(std::string_view input);  ///< tokenizer.model, or ranks of tiktoken
+bool fuzz_trace(std::string_view input);            ///< a trace
+bool fuzz_trace_sql(std::string_view input);        ///< SQL that changes an empty trace
 
 struct FuzzTarget {
   const char* name;
@@ -42,6 +43,7 @@ inline constexpr std::array kFuzzTargets = {FuzzTarget{"chat_template", fuzz_cha
                                             FuzzTarget{"safetensors", fuzz_safetensors},
                                             FuzzTarget{"text", fuzz_text},
                                             FuzzTarget{"tokenizer", fuzz_tokenizer},
+                                            FuzzTarget{"tokenizer_model", fuzz_tokenizer_model},
                                             FuzzTarget{"trace", fuzz_trace},
                                             FuzzTarget{"trace_sql", fuzz_trace_sql}};
 

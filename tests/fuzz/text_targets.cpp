@@ -60,6 +60,14 @@ bool fuzz_tokenizer(std::string_view input) {
   return encode_and_decode(**tokenizer, text);
 }
 
+bool fuzz_tokenizer_model(std::string_view input) {
+  put_file("tokenizer_config.json", R"({"tokenizer_class": "TikTokenTokenizer"})");
+  const auto tokenizer = Tokenizer::open(put_file("tokenizer.model", input));
+  if (!opened(tokenizer)) return false;
+  decode_anything(**tokenizer, input.substr(0, 1000));
+  return encode_and_decode(**tokenizer, "The router  picks\t12 \u8def\u7531 e\u0301<|x|> \U0001f600");
+}
+
 bool fuzz_text(std::string_view input) {
   static const auto tokenizers = [] {
     std::vector<std::unique_ptr<Tokenizer>> all;

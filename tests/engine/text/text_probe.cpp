@@ -4,7 +4,13 @@
 //
 //   text_probe render              {"template", "bos_token", "eos_token", "request"} -> {"text"} or {"error"}
 //   text_probe encode TOKENIZER    "text" -> {"ids", "decoded"} or {"error"}; without special tokens
+//   text_probe speed TOKENIZER TEXTFILE ROUNDS    -> {"load_seconds", "encode_seconds", "tokens"}, the best
+//   of all
+#include <algorithm>
+#include <chrono>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -46,6 +52,35 @@ Json encode(const Tokenizer& tokenizer, const Json& task) {
   return {{"ids", *ids}, {"decoded", tokenizer.decode(*ids)}};
 }
 
+/// The fastest of several rounds.
+template <class Work>
+double best_seconds(int rounds, const Work& work) {
+  double best = 1e30;
+  for (int i = 0; i < rounds; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return best;
+}
+
+int speed(const std::string& file, const std::string& text_file, int rounds) {
+  std::ifstream in(text_file, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  expertscope::Result<std::unique_ptr<Tokenizer>> tokenizer;
+  const double load = best_seconds(rounds, [&] { tokenizer = Tokenizer::open(file); });
+  if (!tokenizer) {
+    std::cerr << tokenizer.error().message << '\n';
+    return 1;
+  }
+  std::size_t tokens = 0;
+  const double encode = best_seconds(rounds, [&] {
+    tokens = (*tokenizer)->encode(text, false).value_or(std::vector<std::int32_t>()).size();
+  });
+  std::cout << Json{{"load_seconds", load}, {"encode_seconds", encode}, {"tokens", tokens}} << '\n';
+  return 0;
+}
+
 template <class Work>
 int for_each_line(const Work& work) {
   for (std::string line; std::getline(std::cin, line);)
@@ -58,8 +93,9 @@ int for_each_line(const Work& work) {
 int main(int count, char** arguments) {
   const std::string mode = count > 1 ? arguments[1] : "";
   if (mode == "render" && count == 2) return for_each_line(render);
+  if (mode == "speed" && count == 5) return speed(arguments[2], arguments[3], std::stoi(arguments[4]));
   if (mode != "encode" || count != 3) {
-    std::cerr << "usage: text_probe render | text_probe encode TOKENIZER\n";
+    std::cerr << "usage: text_probe render | encode TOKENIZER | speed TOKENIZER TEXTFILE ROUNDS\n";
     return 2;
   }
   const auto tokenizer = Tokenizer::open(arguments[2]);
