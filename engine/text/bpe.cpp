@@ -156,6 +156,7 @@ Result<BpeModel> BpeModel::parse(const JsonFields& root, std::string_view key, c
       return fields->error(ErrorCode::format, "unk_token",
                            fmt::format("{} is not in the vocabulary", json_excerpt(*unk)));
   }
+  if (model.characters_) model.find_breaks();
   return model;
 }
 

@@ -32,6 +32,11 @@ class RankedBpe : public TokenModel {
   bool add_other(std::string content, std::int32_t id);
   void set_byte(std::uint8_t byte, std::int32_t id) { byte_ids_[byte] = id; }
 
+  /// To be called once after the last add().
+  void finish() {
+    if (characters_) find_breaks();
+  }
+
   void encode(std::string_view word, std::vector<std::int32_t>& ids,
               std::uint64_t* steps = nullptr) const override;
 
@@ -45,10 +50,12 @@ class RankedBpe : public TokenModel {
   explicit RankedBpe(bool characters) : characters_(characters) { byte_ids_.fill(-1); }
   std::vector<Symbol> symbols_of(std::string_view word) const;
   const Piece* find_piece(std::string_view text) const;
+  static std::size_t mark_of(std::string_view text);
   void append_unknown(std::string_view text, bool& after_unknown, std::vector<std::int32_t>& ids) const;
 
   std::unordered_map<std::string, Piece, StringHash, std::equal_to<>> pieces_;  ///< by text
   std::size_t longest_ = 0;                                                     ///< text of a piece
+  std::vector<bool> marks_ = std::vector<bool>(std::size_t{1} << 20);           ///< by mark_of(): one has it
   std::array<std::int32_t, 256> byte_ids_{};                                    ///< -1: no such token
   std::int32_t unk_id_ = -1;
   bool characters_;

@@ -155,6 +155,7 @@ Result<std::unique_ptr<const TokenModel>> make_bpe(const Model& model, const std
   }
   for (unsigned byte = 0; byte < 256 && model.byte_fallback; ++byte)
     bpe.set_byte(static_cast<std::uint8_t>(byte), bpe.find(fmt::format("<0x{:02X}>", byte)));
+  bpe.finish();
   return std::make_unique<const RankedBpe>(std::move(bpe));
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/text/token_model.h"
 
+#include <algorithm>
+
 #include "engine/text/bpe.h"
 #include "engine/text/unigram.h"
 
@@ -13,7 +15,24 @@ Result<std::unique_ptr<const TokenModel>> kept(Result<Model> model) {
   return std::make_unique<const Model>(std::move(*model));
 }
 
+constexpr std::string_view kSpace = "\u2581";
+
+/// Whether U+2581 stands behind something else.
+bool has_inner_space(std::string_view token) {
+  for (auto at = token.find(kSpace); at != std::string_view::npos;
+       at = token.find(kSpace, at + kSpace.size()))
+    if (at > 0 && !token.substr(0, at).ends_with(kSpace)) return true;
+  return false;
+}
+
 }  // namespace
+
+void TokenModel::find_breaks() {
+  // Without a token of its own, U+2581 may become one unknown token with what stands before it.
+  breaks_before_spaces_ =
+      find(kSpace) >= 0 && std::none_of(vocabulary_.begin(), vocabulary_.end(),
+                                        [](const auto& entry) { return has_inner_space(entry.first); });
+}
 
 Result<std::unique_ptr<const TokenModel>> TokenModel::parse(const JsonFields& root, std::string_view key,
                                                             bool characters, const std::stop_token& stop) {

@@ -45,6 +45,10 @@ class TokenModel {
   virtual void encode(std::string_view word, std::vector<std::int32_t>& ids,
                       std::uint64_t* steps = nullptr) const = 0;
 
+  /// Whether a word may be cut before every U+2581 that does not follow another one: no token reaches over
+  /// such a place, so that the ids stay the same.
+  bool breaks_before_spaces() const { return breaks_before_spaces_; }
+
   /// Tokens as the file writes them.
   const StringIds& vocabulary() const { return vocabulary_; }
   std::int32_t find(std::string_view content) const {
@@ -53,7 +57,12 @@ class TokenModel {
   }
 
  protected:
+  /// For models of merges, once the vocabulary is there.
+  void find_breaks();
   StringIds vocabulary_;
+
+ private:
+  bool breaks_before_spaces_ = false;
 };
 
 }  // namespace expertscope

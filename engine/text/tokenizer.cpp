@@ -16,8 +16,39 @@ class WordCache {
  public:
   explicit WordCache(const TokenModel& model) : model_(model) {}
 
-  void encode(std::string_view word, std::vector<std::int32_t>& ids) {
-    if (word.size() > kLongestWord) return model_.encode(word, ids);
+  /// False where the word, or a part that it may be cut into, is too long for the model; see longest_part().
+  bool encode(std::string_view word, std::vector<std::int32_t>& ids) {
+    while (model_.breaks_before_spaces() && word.size() > kSpace.size()) {
+      const auto end = next_break(word);
+      if (end == std::string_view::npos) break;
+      if (!encode_part(word.substr(0, end), ids)) return false;
+      word.remove_prefix(end);
+    }
+    return encode_part(word, ids);
+  }
+  /// Bytes of the part that was too long.
+  std::size_t longest_part() const { return longest_part_; }
+
+ private:
+  static constexpr std::string_view kSpace = "\u2581";
+
+  /// The first U+2581 behind something else.
+  static std::size_t next_break(std::string_view word) {
+    std::size_t at = 0;
+    while (word.substr(at).starts_with(kSpace))
+      at += kSpace.size();
+    return at == word.size() ? std::string_view::npos : word.find(kSpace, at);
+  }
+
+  bool encode_part(std::string_view word, std::vector<std::int32_t>& ids) {
+    if (word.size() > TokenModel::kLongestWord) {
+      longest_part_ = word.size();
+      return false;
+    }
+    if (word.size() > kLongestWord) {
+      model_.encode(word, ids);
+      return true;
+    }
     auto it = words_.find(word);
     if (it == words_.end()) {
       const std::size_t begin = ids_.size();
@@ -27,10 +58,10 @@ class WordCache {
     const auto first = ids_.begin();
     ids.insert(ids.end(), first + static_cast<std::ptrdiff_t>(it->second.begin),
                first + static_cast<std::ptrdiff_t>(it->second.end));
+    return true;
   }
 
- private:
-  static constexpr std::size_t kLongestWord = 64;
+  static constexpr std::size_t kLongestWord = 128;
   struct Range {
     std::size_t begin;
     std::size_t end;
@@ -38,6 +69,7 @@ class WordCache {
   const TokenModel& model_;
   std::unordered_map<std::string, Range, StringHash, std::equal_to<>> words_;
   std::vector<std::int32_t> ids_;
+  std::size_t longest_part_ = 0;
 };
 
 }  // namespace
@@ -113,11 +145,8 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
   if (add_special_tokens) ids = impl_->prefix;
   WordCache cache(*impl_->model);
   RegexScratch scratch;
-  std::size_t too_long = 0;  // bytes of a word that is
-  const PreTokenizer::WordSink sink = [&](std::string_view word) {
-    if (word.size() > TokenModel::kLongestWord) too_long = word.size();
-    if (too_long == 0) cache.encode(word, ids);
-  };
+  bool fits = true;
+  const PreTokenizer::WordSink sink = [&](std::string_view word) { fits = fits && cache.encode(word, ids); };
 
   // First the added tokens of the text as it is, then, in what lies between, those of the normalised text.
   for (const auto& piece : impl_->raw_tokens.find(text)) {
@@ -135,11 +164,11 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, bool 
       const bool begins_text = piece.begin == 0 && inner.begin == 0;
       if (const auto ok = impl_->pre_tokenizer.split(words, begins_text, scratch, sink); !ok)
         return forward_error(ok);
-      if (too_long > 0)
+      if (!fits)
         return fail(ErrorCode::unsupported,
                     "the tokenizer sees one word in {} bytes of the text, and a word has at most {}; break "
                     "the text up with spaces or line ends",
-                    too_long, TokenModel::kLongestWord);
+                    cache.longest_part(), TokenModel::kLongestWord);
     }
   }
   if (add_special_tokens) ids.insert(ids.end(), impl_->suffix.begin(), impl_->suffix.end());

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time to open a vocabulary and to encode on one core, beside the package tokenizers (and sentencepiece) in the same run.
+"""Time to open a vocabulary and to encode on one core, in seconds of the process, beside the package tokenizers
+(or sentencepiece) in the same run.
 
     python tests/bench/text_bench.py build/bench/tests/engine/text/text_probe VOCABULARY.gguf|tokenizer.json|tokenizer.model
 
-A GGUF of the kind "gpt2" (llama.cpp's models/ggml-vocab-*.gguf are real vocabularies) is written as the tokenizer.json
-that it stands for, with the pattern of Qwen3.5. The text is what git has of this repository, code and prose, and a tenth of
+Of llama.cpp's models/ggml-vocab-*.gguf, which are real vocabularies, one of the kind "gpt2" is written as the
+tokenizer.json that it stands for, with the pattern of Qwen3.5, and one of the kind "llama" as a model of SentencePiece. The
+text is what git has of this repository, code and prose, and a tenth of
 it in other scripts. Needs tokenizers, gguf and sentencepiece; writes to a temporary folder only.
 """
 
@@ -47,12 +49,31 @@ def tokenizer_json(file: Path) -> dict:
                       "merges": strings["merges"]}}
 
 
+def sentencepiece_model(file: Path) -> bytes:
+    from gguf import GGUFReader
+    from sentencepiece import sentencepiece_model_pb2 as pb
+    fields = GGUFReader(file).fields
+    rows = {key: [fields[f"tokenizer.ggml.{key}"].parts[i] for i in fields[f"tokenizer.ggml.{key}"].data]
+            for key in ("tokens", "scores", "token_type")}
+    pieces = [pb.ModelProto.SentencePiece(piece=bytes(token).decode(), score=float(score[0]), type=int(kind[0]))
+              for token, score, kind in zip(*rows.values(), strict=True)]
+    return pb.ModelProto(pieces=pieces, trainer_spec=pb.TrainerSpec(model_type=2, byte_fallback=True),
+                         normalizer_spec=pb.NormalizerSpec(name="identity", add_dummy_prefix=True,
+                                                           remove_extra_whitespaces=False)).SerializeToString()
+
+
+def is_sentencepiece(file: Path) -> bool:
+    from gguf import GGUFReader
+    field = GGUFReader(file).fields["tokenizer.ggml.model"]
+    return bytes(field.parts[field.data[0]]) == b"llama"
+
+
 def best(work) -> tuple[float, object]:
     times = []
     for _ in range(ROUNDS):
-        begin = time.perf_counter()
+        begin = time.process_time()
         result = work()
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     return min(times), result
 
 
@@ -73,7 +94,11 @@ def main() -> None:
     source = text()
     size = len(source.encode()) / 1e6
     with tempfile.TemporaryDirectory() as folder:
-        if file.suffix == ".gguf":
+        if file.suffix == ".gguf" and is_sentencepiece(file):
+            model = sentencepiece_model(file)
+            file = Path(folder) / "tokenizer.model"
+            file.write_bytes(model)
+        elif file.suffix == ".gguf":
             document = tokenizer_json(file)
             file = Path(folder) / "tokenizer.json"
             file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
