@@ -98,9 +98,9 @@ fs::path FolderSource::find_tokenizer() const {
 Result<std::unique_ptr<Tokenizer>> FolderSource::tokenizer() {
   const auto file = find_tokenizer();
   if (!present(file)) return nullptr;
-  auto config = TokenizerConfig::read(folder_, stop_);
+  const auto config = TokenizerConfig::read(folder_, stop_);
   chat_template_ = read_chat_template(config);
-  return Tokenizer::open(file, std::move(config), stop_);
+  return Tokenizer::open(file, config, stop_);
 }
 
 Result<ChatTemplateSource> FolderSource::read_chat_template(const TokenizerConfig& config) const {

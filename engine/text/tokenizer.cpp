@@ -89,7 +89,8 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& 
 }
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::open(const std::filesystem::path& tokenizer_json,
-                                                   TokenizerConfig config, const std::stop_token& stop) {
+                                                   const TokenizerConfig& config,
+                                                   const std::stop_token& stop) {
   const auto file = tokenizer_json.string();
   const bool is_json = tokenizer_json.extension() == ".json";
   const auto declared = DeclaredTokens::read(tokenizer_json.parent_path(), config, stop);

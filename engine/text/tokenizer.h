@@ -30,7 +30,7 @@ class Tokenizer {
                                                  const std::stop_token& stop = {});
   /// The same where the tokenizer_config.json beside it has been read already.
   static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& tokenizer_json,
-                                                 TokenizerConfig config, const std::stop_token& stop);
+                                                 const TokenizerConfig& config, const std::stop_token& stop);
   /// The same from a document alone; `name` stands for the file in errors.
   static Result<std::unique_ptr<Tokenizer>> parse(const nlohmann::json& tokenizer_json,
                                                   const std::string& name, const std::stop_token& stop);

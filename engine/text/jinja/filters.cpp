@@ -29,7 +29,9 @@ List list_of(const Value& value, std::string_view filter, Environment& env) {
 /// where there is none.
 Value attribute_of(Value value, const std::optional<Value>& attribute, Environment& env,
                    const std::optional<Value>& fallback = {}) {
-  const auto defined = [&](Value found) { return found.is_undefined() && fallback ? *fallback : found; };
+  const auto defined = [&](const Value& found) {
+    return found.is_undefined() && fallback ? *fallback : found;
+  };
   if (!attribute || attribute->is_none()) return value;
   if (attribute->string() == nullptr) return defined(item_of(value, *attribute, false, env));
   std::string_view path = *attribute->string();
