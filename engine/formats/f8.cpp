@@ -26,10 +26,10 @@ float e8m0_to_f32(std::uint8_t value) {
 void dequantise_f8_e4m3(const WeightRow& row, std::int64_t first, std::int64_t count, float* to) {
   const std::int64_t end = first + count;
   for (std::int64_t i = first; i < end;) {
+    const std::int64_t block = i / row.scale_cols;
     float scale = 0;
-    std::memcpy(&scale, row.scales + static_cast<std::size_t>(i / kF8Scales.cols) * sizeof(scale),
-                sizeof(scale));
-    const std::int64_t block_end = std::min(end, (i / kF8Scales.cols + 1) * kF8Scales.cols);
+    std::memcpy(&scale, row.scales + static_cast<std::size_t>(block) * sizeof(scale), sizeof(scale));
+    const std::int64_t block_end = std::min(end, (block + 1) * row.scale_cols);
     for (; i < block_end; ++i)
       *to++ = scale * e4m3_to_f32(row.data[i]);
   }

@@ -5,11 +5,12 @@
 
 #include "engine/formats/weight_format.h"
 
-/// Weights of 8 bits as DeepSeek-V3 stores them: E4M3 numbers in blocks of 128 x 128, each with a factor of
-/// its own in a plane beside the matrix (`weight_scale_inv` of safetensors).
+/// Weights of 8 bits: E4M3 numbers and factors in a plane beside the matrix (`weight_scale_inv` or
+/// `weight_scale` of safetensors), one for a block of 128 x 128 as DeepSeek-V3 stores them, for another
+/// block, for a row or for the whole matrix.
 namespace expertscope {
 
-/// A factor in F32 a block, whatever its type in the file; WeightBinder widens it.
+/// A factor in F32 a block, whatever its type in the file; StoredTensors widens it.
 inline constexpr ScalePlane kF8Scales = {128, 128, sizeof(float)};
 
 /// FP8 E4M3: a sign, 4 bits of exponent (bias 7), 3 of fraction; largest 448, no infinity, and one magnitude

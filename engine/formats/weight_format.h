@@ -25,7 +25,7 @@ struct BlockSize {
 };
 
 /// Scales that lie in a plane beside a matrix, row by row: one for every `rows` x `cols` elements, those at
-/// the edges for what is there of them.
+/// the edges for what is there of them. That of a format is the usual one; a matrix may have others.
 struct ScalePlane {
   std::int64_t rows = 0;  ///< 0: the format has none
   std::int64_t cols = 0;
@@ -36,6 +36,7 @@ struct ScalePlane {
 struct WeightRow {
   const std::uint8_t* data = nullptr;
   const std::uint8_t* scales = nullptr;  ///< null where the format has no plane
+  std::int64_t scale_cols = 0;           ///< elements that share a scale
 };
 
 /// How the elements of a matrix are stored. A row of the table of weight_format.cpp is a format that runs:

@@ -6,78 +6,12 @@
 #include <iterator>
 #include <limits>
 
-#include "engine/formats/f8.h"
 #include "engine/formats/json_fields.h"
 #include "engine/model/config_parts.h"
 #include "engine/model/config_reader.h"
 
 namespace expertscope {
 namespace {
-
-/// How the weights were quantised, as people call it.
-std::string quantiser(const JsonFields& quantization) {
-  const auto method = quantization.string_or("quant_method", "").value_or("");
-  struct Known {
-    std::string_view method;
-    const char* name;
-  };
-  constexpr Known kKnown[] = {
-      {"gptq", "GPTQ"}, {"awq", "AWQ"}, {"fbgemm_fp8", "FP8"}, {"bitsandbytes", "bitsandbytes"}};
-  for (const auto& known : kKnown)
-    if (method == known.method) return known.name;
-  if (!method.empty()) return json_excerpt(method);
-  if (quantization.has("load_in_4bit") || quantization.has("load_in_8bit")) return "bitsandbytes";
-  if (quantization.has("group_size") && quantization.has("bits")) return "MLX";
-  return "in a way that is not named";
-}
-
-/// FP8 with scales of 128 x 128 blocks or of whole tensors, as transformers' FineGrainedFP8Config has it. The
-/// tensors say which weights are quantised; activations, which GPUs round to FP8 as well, are not rounded
-/// here.
-Status check_fp8(const JsonFields& fp8) {
-  const auto text = [&](const char* key, std::string_view wanted) -> Status {
-    const auto value = fp8.string_or(key, std::string(wanted));
-    if (!value) return forward_error(value);
-    if (*value == wanted) return {};
-    return fp8.error(
-        ErrorCode::unsupported, key,
-        fmt::format("{} FP8 weights are not supported, only \"{}\" are", json_excerpt(*value), wanted));
-  };
-  if (auto ok = text("activation_scheme", "dynamic"); !ok) return ok;
-  if (auto ok = text("fmt", "e4m3"); !ok) return ok;
-  const auto block = fp8.integers_or_one("weight_block_size", 1, ConfigKeys::kMaxWidth);
-  if (!block) return forward_error(block);
-  if (block->empty() || *block == std::vector<std::int64_t>{kF8Scales.rows, kF8Scales.cols}) return {};
-  return fp8.error(ErrorCode::unsupported, "weight_block_size",
-                   fmt::format("blocks of {} are not supported, only {} x {} are", fmt::join(*block, " x "),
-                               kF8Scales.rows, kF8Scales.cols));
-}
-
-/// MXFP4 as transformers' Mxfp4Config has it: the tensors say which weights are quantised. `dequantize` says
-/// what transformers does with them.
-Status check_mxfp4(const JsonFields& mxfp4) {
-  ConfigKeys keys(mxfp4);
-  keys.ignore({"quant_method", "modules_to_not_convert", "dequantize"});
-  return keys.finish();
-}
-
-Status refuse_quantised(const JsonFields& fields) {
-  for (const char* key : {"quantization_config", "quantization", "compression_config"}) {
-    if (!fields.has(key)) continue;
-    const auto quantization = fields.object(key);
-    if (!quantization) return forward_error(quantization);
-    const auto method = quantization->string_or("quant_method", "").value_or("");
-    if (method == "fp8" || method == "mxfp4") {
-      if (auto ok = method == "fp8" ? check_fp8(*quantization) : check_mxfp4(*quantization); !ok) return ok;
-      continue;
-    }
-    return fields.error(ErrorCode::unsupported, key,
-                        fmt::format("the weights are quantised ({}), which is not supported; open the folder "
-                                    "of the original model, with BF16, F16, F32, FP8 or MXFP4 weights",
-                                    quantiser(*quantization)));
-  }
-  return {};
-}
 
 /// Leftover defaults outside a cut vocabulary are common; such a token can never be produced or fed.
 void drop_foreign_tokens(const std::string& file, ParsedConfig& parsed) {
@@ -228,7 +162,9 @@ Result<ParsedConfig> parse_config(std::string_view text, const std::string& file
   ParsedConfig parsed;
   const auto family = read_family(*fields, parsed.warnings);
   if (!family) return forward_error(family);
-  if (auto ok = refuse_quantised(*fields); !ok) return forward_error(ok);
+  const auto quantization = read_quantization(*fields);
+  if (!quantization) return forward_error(quantization);
+  parsed.quantization = *quantization;
 
   ConfigKeys keys(*fields);
   keys.ignore({"quantization_config", "quantization", "compression_config"});

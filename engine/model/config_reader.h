@@ -10,6 +10,7 @@
 #include "engine/formats/tensor_source.h"
 #include "engine/model/config.h"
 #include "engine/model/families/family.h"
+#include "engine/model/quantization.h"
 
 namespace expertscope {
 
@@ -18,6 +19,7 @@ struct ParsedConfig {
   ModelConfig config;
   const Family* family = nullptr;
   TensorNames tensors;                ///< what the source calls its tensors
+  Quantization quantization;          ///< of its weights
   std::vector<std::string> warnings;  ///< what was ignored and why, in whole sentences
 };
 

@@ -42,8 +42,8 @@ Status split_latent(const AttentionSpec& spec, const std::string& tensor, LayerW
   const std::int64_t values = spec.latent.value_dim;
   for (std::int64_t head = 0; head < spec.heads; ++head) {
     const std::int64_t first = head * (keys + values);
-    const std::int64_t scale_rows = all.format->scales.rows;
-    const bool in_place = scale_rows == 0 || (first + keys) % scale_rows == 0;
+    const std::int64_t scale_rows = all.plane().rows;
+    const bool in_place = scale_rows == 0 || scale_rows >= all.rows || (first + keys) % scale_rows == 0;
     layer.latent_keys.push_back(copy_rows(all, first, keys, true, copies));
     layer.latent_values.push_back(in_place ? all.slice(first + keys, values)
                                            : copy_rows(all, first + keys, values, false, copies));

@@ -29,6 +29,7 @@ Status ModelLoader::load_config() {
   auto parsed = source_->config(model_->identity_);
   if (!parsed) return forward_error(parsed);
   names_ = parsed->tensors;
+  quantization_ = parsed->quantization;
   model_->config_ = std::move(parsed->config);
   model_->warnings_ = std::move(parsed->warnings);
   return {};
@@ -45,7 +46,7 @@ Status ModelLoader::load_weights() {
   if (auto ok = refuse_quantised_tensors(store); !ok) return ok;
   auto& config = model_->config_;
   auto& weights = model_->weights_;
-  WeightBinder binder(store, config, names_);
+  WeightBinder binder(store, config, names_, quantization_);
   if (auto ok = binder.bind_ends(weights, stop_); !ok) return ok;
   if (config.tie_word_embeddings && weights.lm_head.data != weights.embed_tokens.data) {
     config.tie_word_embeddings = false;

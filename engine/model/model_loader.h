@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "engine/model/model.h"
 #include "engine/model/model_source.h"
+#include "engine/model/quantization.h"
 #include "engine/model/tensor_names.h"
 
 namespace expertscope {
@@ -33,6 +34,7 @@ class ModelLoader {
   std::stop_token stop_;
   std::unique_ptr<ModelSource> source_;
   TensorNames names_;
+  Quantization quantization_;
   std::shared_ptr<Model> model_;
 };
 

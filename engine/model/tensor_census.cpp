@@ -32,7 +32,9 @@ std::optional<int> layer_of(std::string_view name, const TensorNames& names) {
 /// Buffers that some programs save beside the weights and that hold nothing learnt.
 bool is_buffer(std::string_view name) {
   for (const std::string_view suffix :
-       {".rotary_emb.inv_freq", "._extra_state", ".k_scale", ".v_scale", ".attn.masked_bias"})
+       {".rotary_emb.inv_freq", "._extra_state", ".attn.masked_bias",
+        // scales of what runs in fewer bits elsewhere: activations, caches
+        ".input_scale", ".output_scale", ".activation_scale", ".k_scale", ".v_scale", ".q_scale"})
     if (name.ends_with(suffix)) return true;
   return false;
 }
@@ -58,9 +60,11 @@ Status refuse_quantised_tensors(const TensorStore& store) {
     std::string_view suffix;
     const char* quantiser;
   };
-  constexpr Mark kMarks[] = {{".qweight", "GPTQ or AWQ"},      {".weight_packed", "compressed-tensors"},
-                             {".weight_scale", "FP8 or INT8"}, {".absmax", "bitsandbytes"},
-                             {".SCB", "bitsandbytes"},         {".scales", "MLX"}};
+  constexpr Mark kMarks[] = {{".qweight", "GPTQ or AWQ"},
+                             {".weight_packed", "compressed-tensors"},
+                             {".absmax", "bitsandbytes"},
+                             {".SCB", "bitsandbytes"},
+                             {".scales", "MLX"}};
   const auto tensors = store.tensors();
   for (const auto& mark : kMarks) {
     const auto it = std::find_if(tensors.begin(), tensors.end(), [&](const SourceTensor& tensor) {
@@ -70,7 +74,7 @@ Status refuse_quantised_tensors(const TensorStore& store) {
     return fail(
         ErrorCode::unsupported,
         "{}: tensor {}: the weights are quantised ({}), which is not supported; open the folder of the "
-        "original model, with BF16, F16, F32, FP8 or MXFP4 weights",
+        "original model, or one in FP8 or MXFP4",
         it->file->string(), it->name, mark.quantiser);
   }
   return {};

@@ -4,38 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <new>
 #include <utility>
 
-#include "engine/formats/f8.h"
 #include "engine/model/latent_weights.h"
 
 namespace expertscope {
 namespace {
-
-/// Misaligned tensors are copied up to this size; beyond it the file is refused instead of filling memory.
-constexpr std::int64_t kMaxCopiedBytes = std::int64_t{2} << 30;
-
-/// Far above what any model has; the products of kernels stay within the range of a float.
-constexpr float kLargestScale = 0x1p100f;
-
-/// How a plane of scales is stored; null for what it may not be.
-const WeightFormat* scale_format(const SourceTensor& tensor) {
-  const WeightFormat* format =
-      tensor.format == kE8M0Format.name ? &kE8M0Format : find_weight_format(tensor.format);
-  const bool plain = format != nullptr && format->block.elements == 1 && format->scales.rows == 0;
-  return plain ? format : nullptr;
-}
-
-/// Of a shape that a tensor in memory has.
-std::int64_t element_count(const std::vector<std::int64_t>& shape) {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape)
-    count *= extent;
-  return count;
-}
 
 /// Of memory, whoever uses it.
 std::int64_t machine_bytes() {
@@ -72,124 +48,19 @@ Result<bool> same_elements(const Matrix& a, const Matrix& b, const std::stop_tok
 
 }  // namespace
 
-Result<const SourceTensor*> WeightBinder::locate(const std::string& name, const Shape& shape) {
-  if (name.empty())
-    return fail(ErrorCode::unsupported, "{}: {} asks for a tensor {} that {} has no name for",
-                store_.place().string(), store_.described_by(), shape_text(shape), config_.architecture);
-  const auto* tensor = store_.find(name);
-  if (tensor == nullptr)
-    return fail(ErrorCode::mismatch, "{}: tensor {} {} is missing", store_.place().string(), name,
-                shape_text(shape));
-  if (tensor->shape != shape)
-    return fail(ErrorCode::mismatch, "{}: tensor {} has shape {}, but {} asks for {}", tensor->file->string(),
-                name, shape_text(tensor->shape), store_.described_by(), shape_text(shape));
-  used_[tensor - store_.tensors().data()] = 1;
-  return tensor;
-}
-
-Result<const SourceTensor*> WeightBinder::find(const std::string& name, const Shape& shape) {
-  auto located = locate(name, shape);
-  if (!located) return located;
-  const SourceTensor* tensor = *located;
-  const auto& file = *tensor->file;
-  const WeightFormat* format = find_weight_format(tensor->format);
-  if (format == nullptr)
-    return fail(ErrorCode::unsupported, "{}: tensor {} is {}; weights must be one of {}", file.string(), name,
-                tensor->format, weight_format_names());
-  if (format->block.bytes_of(shape) != tensor->bytes)
-    return fail(ErrorCode::format, "{}: tensor {} {} of {} has {} bytes", file.string(), name,
-                shape_text(shape), format->name, tensor->bytes);
-  if (format->scales.rows > 0 && shape.size() < 2)
-    return fail(ErrorCode::unsupported, "{}: tensor {} {} is {}, which only matrices may be", file.string(),
-                name, shape_text(shape), format->name);
-  return tensor;
-}
-
-Result<const std::uint8_t*> WeightBinder::bytes(const std::string& name, const Shape& shape) {
-  const auto tensor = locate(name, shape);
-  if (!tensor) return forward_error(tensor);
-  if ((*tensor)->format != "U8" || (BlockSize{1, 1}).bytes_of(shape) != (*tensor)->bytes)
-    return fail(ErrorCode::unsupported, "{}: tensor {} {} is {} of {} bytes; MXFP4 is stored as U8",
-                (*tensor)->file->string(), name, shape_text(shape), (*tensor)->format, (*tensor)->bytes);
-  return (*tensor)->data;
-}
-
-Result<const void*> WeightBinder::aligned(const SourceTensor& tensor, const WeightFormat& format) {
-  const std::size_t alignment = format.block.elements == 1 ? format.block.bytes : 1;
-  if (reinterpret_cast<std::uintptr_t>(tensor.data) % alignment == 0)
-    return static_cast<const void*>(tensor.data);
-  copied_bytes_ += static_cast<std::int64_t>(tensor.bytes);
-  if (copied_bytes_ > kMaxCopiedBytes)
-    return fail(ErrorCode::unsupported,
-                "{}: tensor {} does not start at a multiple of {} bytes and is too large to copy; "
-                "save the model again with a current safetensors",
-                tensor.file->string(), tensor.name, alignment);
-  copies_.push_back(std::make_unique<std::byte[]>(tensor.bytes));
-  std::memcpy(copies_.back().get(), tensor.data, tensor.bytes);
-  return static_cast<const void*>(copies_.back().get());
-}
-
-Result<const void*> WeightBinder::scales(const SourceTensor& tensor, const WeightFormat& format) {
-  const std::string name = tensor.name + "_scale_inv";
-  const auto blocks = [](std::int64_t extent, std::int64_t size) {
-    return extent / size + (extent % size != 0);
-  };
-  Shape shape = tensor.shape;
-  std::int64_t& rows = shape[shape.size() - 2];
-  rows = blocks(rows, format.scales.rows);
-  shape.back() = blocks(shape.back(), format.scales.cols);
-  const auto* found = store_.find(name);
-  if (found == nullptr)
-    return fail(ErrorCode::mismatch, "{}: tensor {} is {}, and its scales {} {} are missing",
-                tensor.file->string(), tensor.name, format.name, name, shape_text(shape));
-  const auto damaged = [&](const std::string& what) {
-    return fail(ErrorCode::mismatch, "{}: tensor {} {}: {}", found->file->string(), name,
-                shape_text(found->shape), what);
-  };
-  const WeightFormat* stored = scale_format(*found);
-  if (stored == nullptr)
-    return damaged(fmt::format("scales must be F32, F16, BF16 or F8_E8M0, these are {}", found->format));
-  if (stored->block.bytes_of(found->shape) != found->bytes)
-    return damaged(fmt::format("{} bytes of {}", found->bytes, stored->name));
-  const std::int64_t there = element_count(found->shape);
-  const std::int64_t wanted = element_count(shape);
-  if (found->shape != shape && there != 1)
-    return damaged(fmt::format("expected {}, one for {} x {} weights", shape_text(shape), format.scales.rows,
-                               format.scales.cols));
-  used_[found - store_.tensors().data()] = 1;
-  auto bytes = std::make_unique<std::byte[]>(static_cast<std::size_t>(wanted) * sizeof(float));
-  auto* plane = reinterpret_cast<float*>(bytes.get());
-  stored->dequantise({found->data}, 0, there, plane);
-  if (there == 1) std::fill(plane + 1, plane + wanted, plane[0]);
-  if (!std::all_of(plane, plane + wanted, [](float scale) { return std::fabs(scale) <= kLargestScale; }))
-    return damaged("a scale is not a finite number");
-  copies_.push_back(std::move(bytes));
-  return static_cast<const void*>(plane);
-}
-
-Result<Matrix> WeightBinder::view(const SourceTensor& tensor, std::int64_t rows, std::int64_t cols) {
-  const WeightFormat& format = *find_weight_format(tensor.format);
-  const auto data = aligned(tensor, format);
-  if (!data) return forward_error(data);
-  if (format.scales.rows == 0) return Matrix{*data, &format, rows, cols};
-  const auto plane = scales(tensor, format);
-  if (!plane) return forward_error(plane);
-  return Matrix{*data, &format, rows, cols, *plane};
-}
-
 Status WeightBinder::matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out) {
-  const auto tensor = find(name, {rows, cols});
+  const auto tensor = tensors_.find(name, {rows, cols});
   if (!tensor) return forward_error(tensor);
-  const auto matrix = view(**tensor, rows, cols);
+  const auto matrix = tensors_.view(**tensor, rows, cols);
   if (!matrix) return forward_error(matrix);
   out = *matrix;
   return {};
 }
 
 Status WeightBinder::stored_stack(const std::string& name, const Shape& shape, Matrix& whole) {
-  const auto tensor = find(name, shape);
+  const auto tensor = tensors_.find(name, shape);
   if (!tensor) return forward_error(tensor);
-  const auto matrix = view(**tensor, shape[0] * shape[1], shape[2]);
+  const auto matrix = tensors_.view(**tensor, shape[0] * shape[1], shape[2]);
   if (!matrix) return forward_error(matrix);
   whole = *matrix;
   return {};
@@ -202,10 +73,10 @@ Status WeightBinder::mxfp4_stack(const std::string& name, const Shape& shape, Ma
     return fail(ErrorCode::unsupported, "{}: tensor {}_blocks: rows of {} weights are no whole blocks of {}",
                 store_.place().string(), name, shape[2], elements);
   const Shape scales = {shape[0], shape[1], shape[2] / elements};
-  const auto blocks = bytes(name + "_blocks",
-                            {scales[0], scales[1], scales[2], static_cast<std::int64_t>(format.block.bytes)});
+  const auto blocks = tensors_.bytes(
+      name + "_blocks", {scales[0], scales[1], scales[2], static_cast<std::int64_t>(format.block.bytes)});
   if (!blocks) return forward_error(blocks);
-  const auto plane = bytes(name + "_scales", scales);
+  const auto plane = tensors_.bytes(name + "_scales", scales);
   if (!plane) return forward_error(plane);
   whole = {*blocks, &format, shape[0] * shape[1], shape[2], *plane};
   return {};
@@ -213,7 +84,7 @@ Status WeightBinder::mxfp4_stack(const std::string& name, const Shape& shape, Ma
 
 Status WeightBinder::turned_stack(const std::string& name, const Shape& shape, bool alternates,
                                   Matrix& whole) {
-  const auto tensor = find(name, {shape[0], shape[2], shape[1]});
+  const auto tensor = tensors_.find(name, {shape[0], shape[2], shape[1]});
   if (!tensor) return forward_error(tensor);
   const WeightFormat& format = *find_weight_format((*tensor)->format);
   if (format.block.elements != 1 || format.scales.rows > 0)
@@ -233,7 +104,7 @@ Status WeightBinder::turned_stack(const std::string& name, const Shape& shape, b
   const auto turn = format.block.bytes == sizeof(float) ? turn_experts<float> : turn_experts<std::uint16_t>;
   turn((*tensor)->data, shape, alternates, copy.get());
   whole = {copy.get(), &format, shape[0] * shape[1], shape[2]};
-  copies_.push_back(std::move(copy));
+  tensors_.keep(std::move(copy));
   return {};
 }
 
@@ -250,7 +121,7 @@ Status WeightBinder::stack(const char* pattern, int index, const Shape& shape, S
 }
 
 Status WeightBinder::vector(const std::string& name, TensorSize size, bool zero_centred, Vector& out) {
-  const auto tensor = find(name, size.cols == 0 ? Shape{size.rows} : Shape{size.rows, 1, size.cols});
+  const auto tensor = tensors_.find(name, size.cols == 0 ? Shape{size.rows} : Shape{size.rows, 1, size.cols});
   if (!tensor) return forward_error(tensor);
   const std::int64_t count = size.rows * std::max<std::int64_t>(size.cols, 1);
   out.resize(static_cast<std::size_t>(count));
@@ -331,12 +202,12 @@ Status WeightBinder::bind_fused_experts(int index, LayerWeights& layer) {
   if (ok) ok = stack(names_.fused_down_proj, index, {experts, hidden, width}, down);
   if (!ok) return ok;
   for (const Matrix* packed : {&gate.whole, &up.whole, &down.whole})
-    if (packed->scales != nullptr &&
-        (hidden % packed->format->scales.rows != 0 || width % packed->format->scales.rows != 0))
+    if (const std::int64_t rows = packed->plane().rows;
+        rows > 0 && rows < packed->rows / experts && (hidden % rows != 0 || width % rows != 0))
       return fail(ErrorCode::unsupported,
                   "{}: packed experts in {} are read where hidden_size and their width are multiples of {}, "
                   "not {} and {}",
-                  store_.place().string(), packed->format->name, packed->format->scales.rows, hidden, width);
+                  store_.place().string(), packed->format->name, rows, hidden, width);
   layer.experts.resize(static_cast<std::size_t>(experts));
   for (std::int64_t e = 0; e < experts; ++e) {
     auto& expert = layer.experts[e];
@@ -356,9 +227,9 @@ Status WeightBinder::bind_fused_biases(int index, LayerWeights& layer) {
   const std::int64_t width = config_.layer(index).expert.width;
   const auto read = [&](const char* pattern, std::int64_t rows, Vector& all) -> Status {
     const auto tensor =
-        find(pattern == nullptr ? std::string() : tensor_name(pattern, index), {experts, rows});
+        tensors_.find(pattern == nullptr ? std::string() : tensor_name(pattern, index), {experts, rows});
     if (!tensor) return forward_error(tensor);
-    const auto matrix = view(**tensor, experts, rows);
+    const auto matrix = tensors_.view(**tensor, experts, rows);
     if (!matrix) return forward_error(matrix);
     all.resize(static_cast<std::size_t>(experts * rows));
     for (std::int64_t e = 0; e < experts; ++e)
@@ -418,7 +289,7 @@ Status WeightBinder::bind_layer(int index, LayerWeights& layer) {
     weight *= spec.router.input_scale;
   Status ok;
   if (spec.attention.has_latent())
-    ok = split_latent(spec.attention, tensor_name(names_.kv_b_proj, ".weight", index), layer, copies_);
+    ok = split_latent(spec.attention, tensor_name(names_.kv_b_proj, ".weight", index), layer, tensors_.copies());
   if (ok) ok = bind_experts(index, layer);
   if (ok) ok = bind_mlp(names_.shared, index, -1, spec.shared, layer.shared);
   if (ok) ok = bind_mlp(names_.dense, index, -1, spec.dense, layer.mlp);

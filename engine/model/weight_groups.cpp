@@ -34,7 +34,7 @@ class Count {
   void add(Part part, const Matrix& matrix) {
     if (!matrix) return;
     WeightGroup& group = groups_[part];
-    const ScalePlane& plane = matrix.format->scales;
+    const ScalePlane plane = matrix.plane();
     const std::int64_t scale_rows = plane.rows == 0 ? 0 : (matrix.rows + plane.rows - 1) / plane.rows;
     group.elements += matrix.rows * matrix.cols;
     group.bytes += matrix.rows * static_cast<std::int64_t>(matrix.row_bytes()) +

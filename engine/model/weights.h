@@ -9,6 +9,12 @@
 
 namespace expertscope {
 
+/// Elements of a matrix that share a scale; those at the edges are what is there of them.
+struct ScaleBlock {
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+};
+
 /// A read-only row-major matrix inside a memory-mapped file: `rows` outputs of `cols` inputs, which are a
 /// whole number of blocks of its format. No alignment beyond that of the numbers it consists of is promised.
 struct Matrix {
@@ -20,15 +26,19 @@ struct Matrix {
   /// Stored rows from one row to the next. Above 1 (gate and up that take turns) only of MXFP4, whose kernels
   /// know it.
   std::int64_t row_step = 1;
+  ScaleBlock scale_block = {};  ///< 0 x 0: as WeightFormat::scales says
 
   explicit operator bool() const { return data != nullptr; }
   std::size_t row_bytes() const { return format->row_bytes(cols); }
   const void* row(std::int64_t index) const {
     return static_cast<const std::uint8_t*>(data) + static_cast<std::size_t>(index * row_step) * row_bytes();
   }
-  /// Bytes of a row of the plane of scales.
+  /// The plane of scales; 0 rows where there is none.
+  ScalePlane plane() const;
+  /// Bytes of a row of it.
   std::size_t scale_row_bytes() const;
-  /// Rows [first, first + count); with a plane of scales, `first` is where one of its rows begins.
+  /// Rows [first, first + count); with a plane of scales, `first` is where one of its rows begins, or all of
+  /// them share one.
   Matrix slice(std::int64_t first, std::int64_t count) const;
   /// Every `step`th row from `first` on.
   Matrix every(std::int64_t step, std::int64_t first, std::int64_t count) const;

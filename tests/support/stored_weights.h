@@ -67,11 +67,12 @@ inline std::uint8_t nearest_e4m3(float value) {
 }
 
 /// A matrix of a format of bytes with a plane of F32 scales, kPlanedFormat or F8_E4M3, near to the values of
-/// another one, in the memory given.
+/// another one, in the memory given; `block`: of elements that share a scale, 0 x 0 for that of the format.
 inline Matrix store_planed(const Matrix& from, std::vector<std::uint8_t>& data,
-                           std::vector<std::uint8_t>& scales, const WeightFormat& format = kPlanedFormat) {
-  Matrix to{nullptr, &format, from.rows, from.cols};
-  const ScalePlane plane = format.scales;
+                           std::vector<std::uint8_t>& scales, const WeightFormat& format = kPlanedFormat,
+                           ScaleBlock block = {}) {
+  Matrix to{nullptr, &format, from.rows, from.cols, nullptr, 1, block};
+  const ScalePlane plane = to.plane();
   data.resize(static_cast<std::size_t>(from.rows) * to.row_bytes());
   scales.resize(static_cast<std::size_t>((from.rows + plane.rows - 1) / plane.rows) * to.scale_row_bytes());
   std::vector<float> row(static_cast<std::size_t>(from.cols));

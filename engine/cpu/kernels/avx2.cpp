@@ -175,7 +175,7 @@ struct Product<FormatId::q8_0> {
   }
 };
 
-/// E4M3 with a scale for 128 x 128 weights (engine/formats/f8.h), summed in the order of F32.
+/// E4M3 with a plane of F32 scales (engine/formats/f8.h), summed in the order of F32.
 template <>
 struct Product<FormatId::f8_e4m3> {
   static constexpr int kStep = 8;
@@ -184,6 +184,7 @@ struct Product<FormatId::f8_e4m3> {
   static constexpr int kXBytes = 4;
   static constexpr std::int64_t kScaleRows = 128;
   static constexpr std::int64_t kScaleCols = 128;
+  static constexpr std::int64_t kScaleBytes = sizeof(float);
   static constexpr std::int64_t w_bytes(std::int64_t k) { return k; }
   using Sum = __m256;
   using X = __m256;
@@ -192,7 +193,11 @@ struct Product<FormatId::f8_e4m3> {
   static Sum zero() { return _mm256_setzero_ps(); }
   static X load_x(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
   /// The bits of a number are those of a binary16 with an exponent that is 8 too low.
-  static Factor factor(float scale) { return _mm256_set1_ps(0x1p8f * scale); }
+  static Factor factor(const std::uint8_t* p) {
+    float scale = 0;
+    std::memcpy(&scale, p, sizeof(scale));
+    return _mm256_set1_ps(0x1p8f * scale);
+  }
   static W widen(__m128i bytes, Factor factor) {
     const __m128i shifted = _mm_slli_epi16(_mm_cvtepi8_epi16(bytes), 7);
     const __m128i half = _mm_and_si128(shifted, _mm_set1_epi16(static_cast<short>(0xbf80)));

@@ -139,7 +139,7 @@ struct Product<FormatId::q8_0> {
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
 
-/// E4M3 with a scale for 128 x 128 weights (engine/formats/f8.h), summed in the order of F32.
+/// E4M3 with a plane of F32 scales (engine/formats/f8.h), summed in the order of F32.
 template <>
 struct Product<FormatId::f8_e4m3> {
   static constexpr int kStep = 16;
@@ -148,6 +148,7 @@ struct Product<FormatId::f8_e4m3> {
   static constexpr int kXBytes = 4;
   static constexpr std::int64_t kScaleRows = 128;
   static constexpr std::int64_t kScaleCols = 128;
+  static constexpr std::int64_t kScaleBytes = sizeof(float);
   static constexpr std::int64_t w_bytes(std::int64_t k) { return k; }
   using Sum = __m512;
   using X = __m512;
@@ -156,7 +157,11 @@ struct Product<FormatId::f8_e4m3> {
   static Sum zero() { return _mm512_setzero_ps(); }
   static X load_x(const void* p) { return _mm512_loadu_ps(p); }
   /// The bits of a number are those of a binary16 with an exponent that is 8 too low.
-  static Factor factor(float scale) { return _mm512_set1_ps(0x1p8f * scale); }
+  static Factor factor(const std::uint8_t* p) {
+    float scale = 0;
+    std::memcpy(&scale, p, sizeof(scale));
+    return _mm512_set1_ps(0x1p8f * scale);
+  }
   static W widen(__m128i bytes, Factor factor) {
     const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7);
     const __m256i half = _mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<short>(0xbf80)));

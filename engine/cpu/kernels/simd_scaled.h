@@ -9,10 +9,11 @@
 #include "engine/cpu/kernels/kernels.h"
 #include "engine/cpu/kernels/simd_tile.h"
 
-/// Weights with a plane of F32 scales (WeightFormat::scales) in registers. To what simd_tile.h asks of a
-/// policy P it adds, for scales of kScaleRows x kScaleCols elements, which are whole numbers of steps:
-///   Factor, factor(scale)                          a scale for all lanes
-///   load_w(p, factor), load_w_tail(p, count, factor)
+/// Weights with a plane of scales (WeightFormat::scales) in registers. To what simd_tile.h asks of a policy P
+/// it adds, for scales of blocks whose columns are whole numbers of steps (Matrix::scale_block):
+///   kScaleRows, kScaleCols                         rows and columns of a block, where the matrix says
+///   nothing kScaleBytes                                    of a scale Factor, factor(p) what the scale at
+///   `p` makes of numbers, for all lanes load_w(p, factor), load_w_tail(p, count, factor)
 namespace expertscope::cpu {
 
 /// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
@@ -27,31 +28,41 @@ consteval Powers powers_of_two(float unit) {
   return powers;
 }
 
-/// The row of the plane for a row of the matrix.
+/// The rows of a matrix and of its plane.
 template <class P>
-inline const std::uint8_t* scales_of(const Matrix& w, std::int64_t row) {
-  const std::int64_t bytes = (w.cols + P::kScaleCols - 1) / P::kScaleCols * std::int64_t{sizeof(float)};
-  return static_cast<const std::uint8_t*>(w.scales) + row / P::kScaleRows * bytes;
-}
+struct ScaledRows {
+  const std::uint8_t* data;
+  const std::uint8_t* scales;
+  std::int64_t row_bytes;
+  std::int64_t block_rows;
+  std::int64_t block_cols;
+  std::int64_t scale_bytes;  ///< of a row of the plane
 
-/// That of the block of columns in which `k` lies.
-template <class P>
-inline typename P::Factor factor_at(const std::uint8_t* scales, std::int64_t k) {
-  float scale = 0;
-  std::memcpy(&scale, scales + k / P::kScaleCols * std::int64_t{sizeof(float)}, sizeof(scale));
-  return P::factor(scale);
-}
+  explicit ScaledRows(const Matrix& w)
+      : data(static_cast<const std::uint8_t*>(w.data)),
+        scales(static_cast<const std::uint8_t*>(w.scales)),
+        row_bytes(P::w_bytes(w.cols)),
+        block_rows(w.scale_block.rows > 0 ? w.scale_block.rows : P::kScaleRows),
+        block_cols(w.scale_block.rows > 0 ? w.scale_block.cols : P::kScaleCols),
+        scale_bytes((w.cols + block_cols - 1) / block_cols * P::kScaleBytes) {}
+
+  /// Of a block of columns of a row.
+  typename P::Factor factor(std::int64_t row, std::int64_t block) const {
+    return P::factor(scales + row / block_rows * scale_bytes + block * P::kScaleBytes);
+  }
+};
 
 /// Elements [first, first + count) of a row, scaled.
 template <class V, class P>
 inline void widen_scaled_row(const Matrix& w, std::int64_t row, std::int64_t first, std::int64_t count,
                              float* y) {
-  const auto* from = static_cast<const std::uint8_t*>(w.data) + row * P::w_bytes(w.cols);
-  const std::uint8_t* scales = scales_of<P>(w, row);
+  const ScaledRows<P> rows(w);
+  const std::uint8_t* from = rows.data + row * rows.row_bytes;
   const std::int64_t end = first + count;
   for (std::int64_t k = first; k < end;) {
-    const auto factor = factor_at<P>(scales, k);
-    const std::int64_t block_end = std::min(end, (k / P::kScaleCols + 1) * P::kScaleCols);
+    const std::int64_t block = k / rows.block_cols;
+    const auto factor = rows.factor(row, block);
+    const std::int64_t block_end = std::min(end, (block + 1) * rows.block_cols);
     for (; k + P::kStep <= block_end; k += P::kStep, y += P::kStep)
       P::store_w(P::load_w(from + P::w_bytes(k), factor), y);
     const auto left = static_cast<int>(block_end - k);
@@ -61,9 +72,9 @@ inline void widen_scaled_row(const Matrix& w, std::int64_t row, std::int64_t fir
   }
 }
 
-/// All of K for the rows of a tile, which share a row of the plane; summed as matmul_tile() sums.
+/// All of K for the rows of a tile, the first of which is `first`; summed as matmul_tile() sums.
 template <class P, int kM>
-inline void scaled_tile(const TileJob& job, const std::uint8_t* scales) {
+inline void scaled_tile(const TileJob& job, const ScaledRows<P>& scaled, std::int64_t first) {
   typename P::Sum sums[kM][P::kRows];
 #pragma GCC unroll 8
   for (int m = 0; m < kM; ++m)
@@ -72,6 +83,7 @@ inline void scaled_tile(const TileJob& job, const std::uint8_t* scales) {
       sums[m][n] = P::zero();
   const RowAddress<P> rows(job.w_stride);
   const std::int64_t distance = std::clamp(P::w_bytes(job.cols) / 4, kMinRowAhead, kMaxRowAhead);
+  typename P::Factor factors[P::kRows];
   const auto multiply = [&](std::int64_t k, const auto& load) {
     typename P::X xs[kM];
 #pragma GCC unroll 8
@@ -79,15 +91,17 @@ inline void scaled_tile(const TileJob& job, const std::uint8_t* scales) {
       xs[m] = P::load_x(job.x + k * P::kXBytes + m * job.x_stride);
 #pragma GCC unroll 8
     for (int n = 0; n < P::kRows; ++n) {
-      const typename P::W ws = load(rows.of(job.w + P::w_bytes(k), n));
+      const typename P::W ws = load(rows.of(job.w + P::w_bytes(k), n), factors[n]);
 #pragma GCC unroll 8
       for (int m = 0; m < kM; ++m)
         sums[m][n] = P::mac(sums[m][n], xs[m], ws);
     }
   };
-  for (std::int64_t k = 0; k < job.cols;) {
-    const auto factor = factor_at<P>(scales, k);
-    const std::int64_t block_end = std::min(job.cols, k + P::kScaleCols);
+  for (std::int64_t k = 0, block = 0; k < job.cols; ++block) {
+#pragma GCC unroll 8
+    for (int n = 0; n < P::kRows; ++n)
+      factors[n] = scaled.factor(first + (job.w_stride == 0 ? 0 : n), block);
+    const std::int64_t block_end = std::min(job.cols, k + scaled.block_cols);
     for (; k + P::kStep <= block_end; k += P::kStep) {
       if (P::w_bytes(k) % 64 == 0) {
         const std::int64_t coming = P::w_bytes(k) + distance;
@@ -96,39 +110,37 @@ inline void scaled_tile(const TileJob& job, const std::uint8_t* scales) {
         for (int n = 0; n < P::kRows; ++n)
           fetch(rows.of(job.w + coming + skip, n));
       }
-      multiply(k, [&](const std::uint8_t* w) { return P::load_w(w, factor); });
+      multiply(k, [](const std::uint8_t* w, const auto& factor) { return P::load_w(w, factor); });
     }
     const auto left = static_cast<int>(block_end - k);
-    if (left > 0) multiply(k, [&](const std::uint8_t* w) { return P::load_w_tail(w, left, factor); });
+    if (left > 0)
+      multiply(k, [&](const std::uint8_t* w, const auto& factor) { return P::load_w_tail(w, left, factor); });
     k = block_end;
   }
   store_tile<P, kM>(job, sums);
 }
 
-/// matmul_few() for such weights: a tile does not go beyond the rows that share their scales.
+/// matmul_few() for such weights.
 template <class P>
 inline void matmul_few_scaled(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1,
                               float* y, std::int64_t y_stride) {
   static_assert(P::kTokens == 3);
-  const std::int64_t row_bytes = P::w_bytes(x.cols);
+  const ScaledRows<P> rows(w);
   TileJob job = {};
   job.x = static_cast<const std::uint8_t*>(x.memory);
   job.x_stride = x.stride * P::kXBytes;
   job.cols = job.k_end = x.cols;
   job.y_stride = y_stride;
   for (std::int64_t n = n0; n < n1;) {
-    const std::int64_t block = n / P::kScaleRows * P::kScaleRows;
-    const std::int64_t end = std::min(n1, block + P::kScaleRows);
-    const auto* rows = static_cast<const std::uint8_t*>(w.data) + block * row_bytes;
     job.y = y + n;
-    const std::int64_t count = place_rows<P>(job, rows, row_bytes, n - block, end - block);
-    const std::uint8_t* scales = scales_of<P>(w, n);
+    const std::int64_t count = place_rows<P>(job, rows.data, rows.row_bytes, n, n1);
+    const std::int64_t first = n - job.first;
     if (x.rows == 1) {
-      scaled_tile<P, 1>(job, scales);
+      scaled_tile<P, 1>(job, rows, first);
     } else if (x.rows == 2) {
-      scaled_tile<P, 2>(job, scales);
+      scaled_tile<P, 2>(job, rows, first);
     } else {
-      scaled_tile<P, 3>(job, scales);
+      scaled_tile<P, 3>(job, rows, first);
     }
     n += count;
   }

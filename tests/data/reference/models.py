@@ -5,10 +5,11 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, FineGrainedFP8Config, GenerationConfig, Mxfp4Config
 
 from reference import families, fp8, mxfp4
@@ -27,7 +28,7 @@ class Spec:
     layout: str = "classic"
     dtype: str = "float32"
     dtype_key: str = "torch_dtype"
-    fp8: bool = False  # the projections of attention and experts, in blocks
+    fp8: str = ""  # the projections of attention and experts: "blocks" or "channels"
     mxfp4: bool = False  # the experts of gpt-oss
     vocab: int = 256
     tokenizer: str = ""
@@ -90,11 +91,21 @@ def random_weights(spec: Spec, seed: int) -> dict:
     return w.tensors
 
 
+WIDENED = {"compressed-tensors": fp8.widened}
+
+
 def load_reference(folder: Path):
     """The reference: f32, plain attention, plain expert loop; quantised weights widened, activations as they
-    are."""
+    are. What transformers needs another package for is widened by NumPy (witness_compressed_tensors.py holds that
+    to the package)."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     method = config.get("quantization_config", {}).get("quant_method")
+    if method in WIDENED:
+        with TemporaryDirectory() as plain:
+            del config["quantization_config"]
+            write_json(Path(plain) / "config.json", config)
+            write_weights(Path(plain), WIDENED[method](load_file(folder / "model.safetensors")), 1)
+            return load_reference(Path(plain))
     widen = {"fp8": FineGrainedFP8Config, "mxfp4": Mxfp4Config}
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager",
@@ -132,8 +143,10 @@ def write_model(spec: Spec, seed: int, folder: Path, eos: list, tokenizers: Path
     config, tensors = families.config_json(spec, eos), random_weights(spec, seed)
     if spec.family in families.MULTIMODAL:
         tensors = families.as_multimodal(tensors, spec)
-    if spec.fp8:
+    if spec.fp8 == "blocks":
         config, tensors = config | fp8.CONFIG, fp8.quantised(tensors)
+    if spec.fp8 == "channels":
+        config, tensors = config | fp8.CHANNEL_CONFIG, fp8.quantised_channels(tensors)
     if spec.mxfp4:
         config, tensors = config | mxfp4.CONFIG, mxfp4.quantised(tensors)
     write_json(folder / "config.json", config)

@@ -105,11 +105,11 @@ TEST(Mxfp4, AScaleReaches32ColumnsAndTheLowerHalfOfAByteComesFirst) {
   EXPECT_EQ(piece, std::vector<float>(row.begin() + 32, row.begin() + 64));
 }
 
-TEST(F8, AScaleReaches128Columns) {
+TEST(F8, AScaleReachesTheColumnsThatShareIt) {
   std::vector<std::uint8_t> bytes(300, 0x38);  // 1
   const float scales[] = {2, 3, 5};
   std::vector<float> row(300), piece(130);
-  const WeightRow stored{bytes.data(), reinterpret_cast<const std::uint8_t*>(scales)};
+  const WeightRow stored{bytes.data(), reinterpret_cast<const std::uint8_t*>(scales), 128};
   const WeightFormat& format = weight_format(FormatId::f8_e4m3);
   format.dequantise(stored, 0, 300, row.data());
   format.dequantise(stored, 127, 130, piece.data());

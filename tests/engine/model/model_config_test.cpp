@@ -393,44 +393,6 @@ TEST(ModelConfig, ASlidingWindowIsRefusedWhereItIsInForce) {
             "config.json: layer_types: \"sliding_attention\" is not supported, only \"full_attention\" is");
 }
 
-TEST(ModelConfig, QuantisedWeightsAreRefusedByTheNameOfTheirKind) {
-  const auto said = [](const char* key, Json value) {
-    return refusal([&](Json& c) { c[key] = std::move(value); }).message;
-  };
-  EXPECT_EQ(
-      said("quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}),
-      "config.json: quantization_config: the weights are quantised (GPTQ), which is not supported; open the "
-      "folder of the original model, with BF16, F16, F32, FP8 or MXFP4 weights");
-  const auto kind = [&](Json value) { return said("quantization_config", std::move(value)); };
-  EXPECT_THAT(kind({{"quant_method", "awq"}}), HasSubstr("(AWQ)"));
-  EXPECT_THAT(kind({{"quant_method", "fbgemm_fp8"}}), HasSubstr("(FP8)"));
-  EXPECT_THAT(kind({{"load_in_4bit", true}}), HasSubstr("(bitsandbytes)"));
-  EXPECT_THAT(kind({{"quant_method", "compressed-tensors"}}), HasSubstr("(\"compressed-tensors\")"));
-  EXPECT_THAT(said("quantization", {{"group_size", 64}, {"bits", 4}}),
-              HasSubstr("quantization: the weights are quantised (MLX)"));
-  EXPECT_THAT(kind(Json::object()), HasSubstr("(in a way that is not named)"));
-  EXPECT_TRUE(parsed([](Json& c) { c["quantization_config"] = nullptr; }));
-}
-
-TEST(ModelConfig, Fp8OfBlocksIsReadAndItsOtherFormsAreRefused) {
-  const auto with = [](const Json& more) {
-    Json quantization = {{"quant_method", "fp8"}, {"fmt", "e4m3"}, {"activation_scheme", "dynamic"}};
-    quantization.update(more);
-    return [quantization](Json& c) { c["quantization_config"] = quantization; };
-  };
-  EXPECT_TRUE(parsed(with({{"weight_block_size", {128, 128}}, {"modules_to_not_convert", {"lm_head"}}})));
-  EXPECT_TRUE(parsed(with({{"weight_block_size", nullptr}})));
-  EXPECT_EQ(
-      refusal(with({{"weight_block_size", {1, 32}}})).message,
-      "config.json: quantization_config.weight_block_size: blocks of 1 x 32 are not supported, only 128 x "
-      "128 are");
-  EXPECT_EQ(
-      refusal(with({{"activation_scheme", "static"}})).message,
-      "config.json: quantization_config.activation_scheme: \"static\" FP8 weights are not supported, only "
-      "\"dynamic\" are");
-  EXPECT_THAT(refusal(with({{"fmt", "e5m2"}})).message, HasSubstr("quantization_config.fmt: \"e5m2\""));
-}
-
 TEST(ModelConfig, DamagedJsonIsRefusedWithItsPlace) {
   EXPECT_THAT(parse_config("{\"a\":", "config.json").error().message,
               HasSubstr("config.json: not valid JSON at line 1"));

@@ -247,7 +247,6 @@ TEST(QuantisedTensors, AreRefusedByTheNameOfTheirKindWhateverTheConfigSays) {
   EXPECT_THAT(refused(".qweight"),
               HasSubstr("q_proj.qweight: the weights are quantised (GPTQ or AWQ), which is not "
                         "supported; open the folder of the original model"));
-  EXPECT_THAT(refused(".weight_scale"), HasSubstr("quantised (FP8 or INT8)"));
   EXPECT_THAT(refused(".weight.absmax"), HasSubstr("quantised (bitsandbytes)"));
   EXPECT_THAT(refused(".scales"), HasSubstr("quantised (MLX)"));
 }

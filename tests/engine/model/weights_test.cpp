@@ -87,7 +87,8 @@ struct BoundF8 {
 };
 
 BoundF8 bind_f8(const std::string& format, const std::vector<std::int64_t>& shape, const void* scales,
-                std::uint64_t bytes) {
+                std::uint64_t bytes, const char* name = "w.weight_scale_inv",
+                const Quantization& quantization = {}) {
   static const std::vector<std::uint8_t> ones(130 * 200, 0x38);
   static const std::filesystem::path file = "m.safetensors";
   TensorNames names = llama_tensor_names();
@@ -99,14 +100,13 @@ BoundF8 bind_f8(const std::string& format, const std::vector<std::int64_t>& shap
       {"norm.weight", "F32", {200}, reinterpret_cast<const std::uint8_t*>(norm.data()), 800, &file},
       {"w.weight", "F8_E4M3", {130, 200}, ones.data(), ones.size(), &file}};
   if (scales != nullptr)
-    source.tensors.push_back(
-        {"w.weight_scale_inv", format, shape, static_cast<const std::uint8_t*>(scales), bytes, &file});
+    source.tensors.push_back({name, format, shape, static_cast<const std::uint8_t*>(scales), bytes, &file});
   ModelConfig config;
   config.hidden_size = 200;
   config.vocab_size = 130;
   config.tie_word_embeddings = true;
   const TensorStore store(std::move(source));
-  WeightBinder binder(store, config, names);
+  WeightBinder binder(store, config, names, quantization);
   Weights weights;
   const Status ok = binder.bind_ends(weights);
   return {ok ? "" : ok.error().message, weights.embed_tokens, binder.take_copies()};
@@ -132,18 +132,41 @@ TEST(WeightBinder, FindsTheScalesOfFp8WeightsInEveryTypeTheyHave) {
     ASSERT_EQ(bound.error, "") << format;
     EXPECT_EQ(corners(bound.matrix), expected) << format;
   }
-  const BoundF8 whole = bind_f8("F32", {}, f32, 4);
-  ASSERT_EQ(whole.error, "");
-  EXPECT_EQ(corners(whole.matrix), std::vector<float>(8, 2)) << "one for all of the tensor";
+}
+
+TEST(WeightBinder, ScalesOfFp8WeightsMayBeThoseOfTheTensorOfRowsAndOfOtherBlocks) {
+  std::vector<float> scales(130 * 4);
+  for (std::size_t i = 0; i < scales.size(); ++i)
+    scales[i] = static_cast<float>(i + 1);
+  using Shape = std::vector<std::int64_t>;
+  for (const Shape& shape : {Shape{}, {1}, {1, 1}}) {
+    const BoundF8 whole = bind_f8("F32", shape, scales.data(), 4, "w.weight_scale");
+    ASSERT_EQ(whole.error, "");
+    EXPECT_EQ(corners(whole.matrix), std::vector<float>(8, 1));
+  }
+  for (const Shape& shape : {Shape{130, 1}, {130}}) {
+    const BoundF8 rows = bind_f8("F32", shape, scales.data(), 520, "w.weight_scale");
+    ASSERT_EQ(rows.error, "");
+    EXPECT_EQ(corners(rows.matrix), (std::vector<float>{128, 128, 128, 128, 129, 129, 129, 129}));
+    std::vector<float> row(200);
+    rows.matrix.slice(100, 30).dequantise(29, 0, 200, row.data());
+    EXPECT_EQ(row, std::vector<float>(200, 130));
+  }
+  const BoundF8 blocks =
+      bind_f8("F32", {130, 4}, scales.data(), 520 * 4, "w.weight_scale", {.f8_block = {1, 64}});
+  ASSERT_EQ(blocks.error, "");
+  EXPECT_EQ(corners(blocks.matrix), (std::vector<float>{509, 510, 511, 512, 513, 514, 515, 516}));
 }
 
 TEST(WeightBinder, RefusesFp8WeightsWhoseScalesDoNotFit) {
   const float scales[] = {2, 0.5f, std::numeric_limits<float>::infinity(), 8, 1, 1};
   EXPECT_EQ(
       bind_f8("F32", {}, nullptr, 0).error,
-      "m.safetensors: tensor w.weight is F8_E4M3, and its scales w.weight_scale_inv [2, 2] are missing");
-  EXPECT_EQ(bind_f8("F32", {2, 3}, scales, 24).error,
-            "m.safetensors: tensor w.weight_scale_inv [2, 3]: expected [2, 2], one for 128 x 128 weights");
+      "m.safetensors: tensor w.weight is F8_E4M3, and its scales w.weight_scale_inv or _scale are missing");
+  EXPECT_EQ(
+      bind_f8("F32", {2, 3}, scales, 24).error,
+      "m.safetensors: tensor w.weight_scale_inv [2, 3]: expected one scale, [130, 1] for rows, or [2, 2] for "
+      "128 x 128 weights");
   EXPECT_EQ(bind_f8("F32", {2, 2}, scales, 16).error,
             "m.safetensors: tensor w.weight_scale_inv [2, 2]: a scale is not a finite number");
   EXPECT_EQ(

@@ -77,11 +77,20 @@ TEST_P(FormatTest, ManyTokensAndWideRowsCrossTheCacheBlocks) {
   }
 }
 
-TEST_P(FormatTest, TilesStayWithinTheRowsThatShareScales) {
+TEST_P(FormatTest, TilesCrossTheRowsThatShareScales) {
   for (const std::int64_t rows : {127, 128, 129, 131, 136, 260, 385}) {
     Numbers numbers(static_cast<std::uint32_t>(rows));
     for (const std::int64_t m : {1, 2, 3, 5})
       expect_bits_of_f32(TestMatrix(numbers.take(rows * 144), rows, 144, kF8), m, numbers);
+  }
+}
+
+TEST_P(FormatTest, AScaleMayBeThatOfARowOfAMatrixOrOfAnyBlock) {
+  for (const ScaleBlock block : {ScaleBlock{1, 141}, {13, 141}, {1, 16}, {3, 64}, {64, 1 << 20}}) {
+    Numbers numbers(static_cast<std::uint32_t>(block.rows));
+    for (const std::int64_t rows : {1, 7, 13, 30})
+      for (const std::int64_t m : {1, 2, 3, 5})
+        expect_bits_of_f32(TestMatrix(numbers.take(rows * 141), rows, 141, kF8, block), m, numbers);
   }
 }
 

@@ -90,9 +90,9 @@ class TestMatrix {
   }
   /// With a plane of scales; kPlanedFormat is one that no kernel knows.
   TestMatrix(const std::vector<float>& values, std::int64_t rows, std::int64_t cols,
-             const WeightFormat& format = testing::kPlanedFormat) {
+             const WeightFormat& format = testing::kPlanedFormat, ScaleBlock block = {}) {
     take(testing::store_planed({values.data(), &weight_format(FormatId::f32), rows, cols}, bytes_, scales_,
-                               format));
+                               format, block));
   }
   const Matrix& matrix() const { return matrix_; }
   double at(std::int64_t n, std::int64_t k) const {

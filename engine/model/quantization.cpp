@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/model/quantization.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model/config_keys.h"
+
+namespace expertscope {
+namespace {
+
+/// Columns of a block of FP8 are whole steps of every kernel.
+constexpr std::int64_t kF8Step = 16;
+
+/// How the weights were quantised, as people call it.
+std::string quantiser(const JsonFields& quantization) {
+  const auto method = quantization.string_or("quant_method", "").value_or("");
+  struct Known {
+    std::string_view method;
+    const char* name;
+  };
+  constexpr Known kKnown[] = {{"gptq", "GPTQ"},   {"awq", "AWQ"},          {"bitsandbytes", "bitsandbytes"},
+                              {"hqq", "HQQ"},     {"eetq", "EETQ"},        {"quark", "Quark"},
+                              {"aqlm", "AQLM"},   {"vptq", "VPTQ"},        {"quanto", "Quanto"},
+                              {"higgs", "HIGGS"}, {"torchao", "torchao"},  {"auto-round", "AutoRound"},
+                              {"spqr", "SpQR"},   {"modelopt", "ModelOpt"}};
+  for (const auto& known : kKnown)
+    if (method == known.method) return known.name;
+  if (!method.empty()) return json_excerpt(method);
+  if (quantization.has("load_in_4bit") || quantization.has("load_in_8bit")) return "bitsandbytes";
+  if (quantization.has("group_size") && quantization.has("bits")) return "MLX";
+  return "in a way that is not named";
+}
+
+/// [rows, cols] of a block of FP8.
+void read_block(ConfigKeys& keys, const char* key, ScaleBlock& block) {
+  const auto extents = keys.integers({key});
+  if (extents.empty() || !keys.status()) return;
+  const bool good = extents.size() == 2 && extents[0] > 0 && extents[1] > 0 && extents[1] % kF8Step == 0 &&
+                    std::max(extents[0], extents[1]) <= ConfigKeys::kMaxWidth;
+  if (!good)
+    return keys.refuse(ErrorCode::unsupported, key,
+                       fmt::format("blocks of {} are not supported: columns must be a multiple of {}",
+                                   fmt::join(extents, " x "), kF8Step));
+  block = {extents[0], extents[1]};
+}
+
+/// E4M3 as transformers' FineGrainedFP8Config and FbgemmFp8Config, AutoFP8 and vLLM have it: scales of
+/// blocks, of rows or of whole tensors.
+Status read_fp8(const JsonFields& fields, Quantization& quantization) {
+  ConfigKeys keys(fields);
+  keys.ignore({"quant_method", "modules_to_not_convert", "ignored_layers", "dequantize",
+               "activation_scale_ub", "activation_scheme", "kv_cache_scheme", "scale_fmt",
+               "is_checkpoint_fp8_serialized"});
+  keys.only("fmt", {"e4m3", "float8_e4m3fn"}, "only E4M3 is supported");
+  read_block(keys, "weight_block_size", quantization.f8_block);
+  return keys.finish();
+}
+
+/// MXFP4 as transformers' Mxfp4Config has it. `dequantize` says what transformers does with them.
+Status read_mxfp4(const JsonFields& fields) {
+  ConfigKeys keys(fields);
+  keys.ignore({"quant_method", "modules_to_not_convert", "dequantize"});
+  return keys.finish();
+}
+
+/// What a group of compressed-tensors says of its weights (QuantizationArgs).
+Status read_compressed_weights(const JsonFields& fields, Quantization& quantization) {
+  ConfigKeys keys(fields);
+  keys.ignore({"symmetric", "observer", "observer_kwargs", "group_size", "scale_dtype", "zp_dtype"});
+  keys.only("type", {"float"}, "only floats are supported");
+  keys.only("num_bits", {8}, "only 8 bits (E4M3) are supported");
+  keys.only("strategy", {"tensor", "channel", "block"},
+            "only scales of tensors, channels and blocks are supported");
+  keys.only("dynamic", {false});
+  keys.only("actorder", {false, "static", "weight"}, "columns in another order are not supported");
+  read_block(keys, "block_structure", quantization.f8_block);
+  return keys.finish();
+}
+
+Status read_compressed_group(const JsonFields& fields, Quantization& quantization) {
+  ConfigKeys keys(fields);
+  keys.ignore({"targets", "input_activations", "output_activations"});
+  keys.only("format", {"dense", "float-quantized", "naive-quantized"});
+  const auto weights = keys.object("weights");
+  if (weights) keys.fail(read_compressed_weights(*weights, quantization));
+  return keys.finish();
+}
+
+/// The format of llm-compressor (QuantizationConfig of the package compressed-tensors, 0.20).
+Status read_compressed(const JsonFields& fields, Quantization& quantization) {
+  ConfigKeys keys(fields);
+  keys.ignore({"quant_method", "ignore", "version", "global_compression_ratio", "kv_cache_scheme"});
+  keys.only("format", {"dense", "float-quantized", "naive-quantized", "mixed-precision"});
+  keys.only("quantization_status", {"compressed", "frozen"});
+  keys.only("transform_config", {Json::object()}, "rotated weights are not supported");
+  if (const auto sparsity = keys.object("sparsity_config")) {
+    ConfigKeys sparse(*sparsity);
+    sparse.ignore(
+        {"global_sparsity", "ignore", "registry_requires_subclass", "sparsity_structure", "targets"});
+    sparse.only("format", {"dense"}, "sparse weights are not supported");
+    keys.fail(sparse.finish());
+  }
+  const auto groups = keys.object("config_groups");
+  if (!groups) return keys.finish();
+  for (const std::string& name : groups->keys()) {
+    const auto group = groups->object(name);
+    if (!group) return forward_error(group);
+    if (auto ok = read_compressed_group(*group, quantization); !ok) return ok;
+  }
+  return keys.finish();
+}
+
+Status read_method(const JsonFields& config, const char* key, Quantization& quantization) {
+  const auto fields = config.object(key);
+  if (!fields) return forward_error(fields);
+  const auto method = fields->string_or("quant_method", "").value_or("");
+  if (method == "fp8" || method == "fbgemm_fp8") return read_fp8(*fields, quantization);
+  if (method == "mxfp4") return read_mxfp4(*fields);
+  if (method == "compressed-tensors") return read_compressed(*fields, quantization);
+  return config.error(
+      ErrorCode::unsupported, key,
+      fmt::format("the weights are quantised ({}), which is not supported; open the folder of the "
+                  "original model, or one in FP8 or MXFP4",
+                  quantiser(*fields)));
+}
+
+}  // namespace
+
+Result<Quantization> read_quantization(const JsonFields& config) {
+  Quantization quantization;
+  for (const char* key : {"quantization_config", "quantization", "compression_config"}) {
+    if (!config.has(key)) continue;
+    if (auto ok = read_method(config, key, quantization); !ok) return forward_error(ok);
+  }
+  return quantization;
+}
+
+}  // namespace expertscope

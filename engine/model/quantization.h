@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "engine/error.h"
+#include "engine/formats/f8.h"
+#include "engine/formats/json_fields.h"
+#include "engine/model/weights.h"
+
+namespace expertscope {
+
+/// What config.json says of the way in which weights were quantised. Which of them were, and into how many
+/// bits and groups, their tensors say.
+struct Quantization {
+  /// Elements of E4M3 that share a scale, where scales are those of blocks.
+  ScaleBlock f8_block = {kF8Scales.rows, kF8Scales.cols};
+};
+
+/// Reads `quantization_config` (or what older programs call it); what is not supported, and every key of it
+/// that is not known, is refused by name. Activations are never quantised here, whatever it says of them.
+Result<Quantization> read_quantization(const JsonFields& config);
+
+}  // namespace expertscope
