@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "engine/formats/f8.h"
+#include "engine/formats/int4.h"
 #include "engine/formats/mxfp4.h"
 #include "engine/formats/q8_0.h"
 #include "engine/half.h"
@@ -38,6 +39,12 @@ constexpr std::array kFormats = {
     WeightFormat{FormatId::q8_0, "Q8_0", kQ8_0Block, {}, dequantise_q8_0},
     WeightFormat{FormatId::f8_e4m3, "F8_E4M3", {1, 1}, kF8Scales, dequantise_f8_e4m3},
     WeightFormat{FormatId::mxfp4, "MXFP4", kMxfp4Block, kMxfp4Scales, dequantise_mxfp4},
+    WeightFormat{FormatId::int4_bf16, "INT4_BF16", kInt4Block, kGroupsOf128, dequantise_int4_bf16},
+    WeightFormat{FormatId::int4_f16, "INT4_F16", kInt4Block, kGroupsOf128, dequantise_int4_f16},
+    WeightFormat{FormatId::int4_f32, "INT4_F32", kInt4Block, kF32GroupsOf128, dequantise_int4_f32},
+    WeightFormat{FormatId::other, "INT8_BF16", kInt8Block, kGroupsOf128, dequantise_int8_bf16},
+    WeightFormat{FormatId::other, "INT8_F16", kInt8Block, kGroupsOf128, dequantise_int8_f16},
+    WeightFormat{FormatId::other, "INT8_F32", kInt8Block, kF32GroupsOf128, dequantise_int8_f32},
 };
 
 constexpr bool ids_are_places() {

@@ -12,7 +12,18 @@ namespace expertscope {
 
 /// What kernels tell formats apart by. `other` has none of its own and runs nevertheless: it is dequantised
 /// where the others are read.
-enum class FormatId : std::uint8_t { f32, f16, bf16, q8_0, f8_e4m3, mxfp4, other };
+enum class FormatId : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  q8_0,
+  f8_e4m3,
+  mxfp4,
+  int4_bf16,
+  int4_f16,
+  int4_f32,
+  other
+};
 
 /// Elements of a row that lie together: so many in so many bytes.
 struct BlockSize {
@@ -37,6 +48,7 @@ struct WeightRow {
   const std::uint8_t* data = nullptr;
   const std::uint8_t* scales = nullptr;  ///< null where the format has no plane
   std::int64_t scale_cols = 0;           ///< elements that share a scale
+  const std::uint8_t* zeros = nullptr;   ///< zero points, one for each scale; null: those of the format
 };
 
 /// How the elements of a matrix are stored. A row of the table of weight_format.cpp is a format that runs:

@@ -43,7 +43,7 @@ Status ModelLoader::load_weights() {
   if (!source) return forward_error(source);
   auto storage = std::make_shared<Storage>(Storage{TensorStore(std::move(*source)), {}});
   const TensorStore& store = storage->store;
-  if (auto ok = refuse_quantised_tensors(store); !ok) return ok;
+  if (auto ok = refuse_quantised_tensors(store, quantization_); !ok) return ok;
   auto& config = model_->config_;
   auto& weights = model_->weights_;
   WeightBinder binder(store, config, names_, quantization_);
@@ -71,7 +71,7 @@ Status ModelLoader::load_weights() {
                     binder.copied_bytes()));
   if (binder.turned_bytes() > 0)
     model_->warnings_.push_back(
-        fmt::format("The experts lie transposed in their files: {} bytes of weights were turned in memory.",
+        fmt::format("Weights lie transposed in their files: {} bytes of them were turned in memory.",
                     binder.turned_bytes()));
   storage->copies = binder.take_copies();
   model_->storage_ = std::move(storage);

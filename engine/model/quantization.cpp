@@ -14,6 +14,18 @@ namespace {
 /// Columns of a block of FP8 are whole steps of every kernel.
 constexpr std::int64_t kF8Step = 16;
 
+/// Formats of compressed-tensors that are read.
+std::vector<Json> compressed_formats() {
+  return {"dense", "float-quantized", "naive-quantized", "pack-quantized", "mixed-precision"};
+}
+
+/// What the groups of a config say of their weights.
+struct CompressedGroups {
+  Quantization& quantization;
+  bool symmetric = false;   ///< some integers
+  bool asymmetric = false;  ///< some integers
+};
+
 /// How the weights were quantised, as people call it.
 std::string quantiser(const JsonFields& quantization) {
   const auto method = quantization.string_or("quant_method", "").value_or("");
@@ -21,11 +33,18 @@ std::string quantiser(const JsonFields& quantization) {
     std::string_view method;
     const char* name;
   };
-  constexpr Known kKnown[] = {{"gptq", "GPTQ"},   {"awq", "AWQ"},          {"bitsandbytes", "bitsandbytes"},
-                              {"hqq", "HQQ"},     {"eetq", "EETQ"},        {"quark", "Quark"},
-                              {"aqlm", "AQLM"},   {"vptq", "VPTQ"},        {"quanto", "Quanto"},
-                              {"higgs", "HIGGS"}, {"torchao", "torchao"},  {"auto-round", "AutoRound"},
-                              {"spqr", "SpQR"},   {"modelopt", "ModelOpt"}};
+  constexpr Known kKnown[] = {{"bitsandbytes", "bitsandbytes"},
+                              {"hqq", "HQQ"},
+                              {"eetq", "EETQ"},
+                              {"quark", "Quark"},
+                              {"aqlm", "AQLM"},
+                              {"vptq", "VPTQ"},
+                              {"quanto", "Quanto"},
+                              {"higgs", "HIGGS"},
+                              {"torchao", "torchao"},
+                              {"auto-round", "AutoRound"},
+                              {"spqr", "SpQR"},
+                              {"modelopt", "ModelOpt"}};
   for (const auto& known : kKnown)
     if (method == known.method) return known.name;
   if (!method.empty()) return json_excerpt(method);
@@ -67,25 +86,32 @@ Status read_mxfp4(const JsonFields& fields) {
 }
 
 /// What a group of compressed-tensors says of its weights (QuantizationArgs).
-Status read_compressed_weights(const JsonFields& fields, Quantization& quantization) {
+Status read_compressed_weights(const JsonFields& fields, CompressedGroups& groups) {
   ConfigKeys keys(fields);
-  keys.ignore({"symmetric", "observer", "observer_kwargs", "group_size", "scale_dtype", "zp_dtype"});
-  keys.only("type", {"float"}, "only floats are supported");
-  keys.only("num_bits", {8}, "only 8 bits (E4M3) are supported");
-  keys.only("strategy", {"tensor", "channel", "block"},
-            "only scales of tensors, channels and blocks are supported");
+  keys.ignore({"observer", "observer_kwargs", "group_size", "scale_dtype", "zp_dtype"});
+  keys.only("type", {"float", "int"});
+  const bool floats = keys.text({"type"}, "int") == "float";
+  if (floats) {
+    keys.only("num_bits", {8}, "only 8 bits (E4M3) are");
+    keys.only("strategy", {"tensor", "channel", "block"}, "only scales of tensors, channels and blocks are");
+  } else {
+    keys.only("num_bits", {4, 8}, "only 4 and 8 bits are");
+    keys.only("strategy", {"channel", "group"}, "only scales of channels and groups are");
+  }
   keys.only("dynamic", {false});
-  keys.only("actorder", {false, "static", "weight"}, "columns in another order are not supported");
-  read_block(keys, "block_structure", quantization.f8_block);
+  keys.only("actorder", {false, "static", "weight"}, "columns in another order are not");
+  read_block(keys, "block_structure", groups.quantization.f8_block);
+  const bool symmetric = keys.flag({"symmetric"}, true);
+  if (!floats) (symmetric ? groups.symmetric : groups.asymmetric) = true;
   return keys.finish();
 }
 
-Status read_compressed_group(const JsonFields& fields, Quantization& quantization) {
+Status read_compressed_group(const JsonFields& fields, CompressedGroups& groups) {
   ConfigKeys keys(fields);
   keys.ignore({"targets", "input_activations", "output_activations"});
-  keys.only("format", {"dense", "float-quantized", "naive-quantized"});
+  keys.only("format", compressed_formats());
   const auto weights = keys.object("weights");
-  if (weights) keys.fail(read_compressed_weights(*weights, quantization));
+  if (weights) keys.fail(read_compressed_weights(*weights, groups));
   return keys.finish();
 }
 
@@ -93,7 +119,7 @@ Status read_compressed_group(const JsonFields& fields, Quantization& quantizatio
 Status read_compressed(const JsonFields& fields, Quantization& quantization) {
   ConfigKeys keys(fields);
   keys.ignore({"quant_method", "ignore", "version", "global_compression_ratio", "kv_cache_scheme"});
-  keys.only("format", {"dense", "float-quantized", "naive-quantized", "mixed-precision"});
+  keys.only("format", compressed_formats());
   keys.only("quantization_status", {"compressed", "frozen"});
   keys.only("transform_config", {Json::object()}, "rotated weights are not supported");
   if (const auto sparsity = keys.object("sparsity_config")) {
@@ -103,13 +129,76 @@ Status read_compressed(const JsonFields& fields, Quantization& quantization) {
     sparse.only("format", {"dense"}, "sparse weights are not supported");
     keys.fail(sparse.finish());
   }
+  CompressedGroups all{quantization};
   const auto groups = keys.object("config_groups");
-  if (!groups) return keys.finish();
-  for (const std::string& name : groups->keys()) {
+  for (const std::string& name : groups ? groups->keys() : std::vector<std::string>()) {
     const auto group = groups->object(name);
     if (!group) return forward_error(group);
-    if (auto ok = read_compressed_group(*group, quantization); !ok) return ok;
+    if (auto ok = read_compressed_group(*group, all); !ok) return ok;
   }
+  quantization.packing = Quantization::Packing::rows;
+  quantization.zero_points = all.asymmetric && !all.symmetric;
+  return keys.finish();
+}
+
+/// AutoGPTQ and GPTQModel, as transformers' GPTQConfig has it. Which modules `dynamic` leaves out the tensors
+/// say.
+Status read_gptq(const JsonFields& fields, Quantization& quantization) {
+  ConfigKeys keys(fields);
+  keys.ignore({"quant_method",
+               "group_size",
+               "sym",
+               "damp_percent",
+               "damp_auto_increment",
+               "static_groups",
+               "true_sequential",
+               "model_name_or_path",
+               "model_file_base_name",
+               "meta",
+               "dynamic",
+               "lm_head",
+               "dataset",
+               "tokenizer",
+               "batch_size",
+               "block_name_to_quantize",
+               "module_name_preceding_first_block",
+               "modules_in_block_to_quantize",
+               "modules_to_not_convert",
+               "pad_token_id",
+               "model_seqlen",
+               "max_input_length",
+               "use_cuda_fp16",
+               "use_exllama",
+               "exllama_config",
+               "disable_exllama",
+               "cache_block_outputs",
+               "backend",
+               "quantizer",
+               "act_group_aware"});
+  keys.only("bits", {4, 8}, "only 4 and 8 bits are");
+  keys.only("checkpoint_format", {"gptq", "gptq_v2"});
+  keys.only("format", {"gptq", "gptq_v2"});
+  keys.only("pack_dtype", {"int32"});
+  const char* format = keys.has({"checkpoint_format"}) ? "checkpoint_format" : "format";
+  quantization.packing = Quantization::Packing::gptq;
+  quantization.zero_points = true;
+  quantization.zeros_less_one = keys.text({format}, "gptq") == "gptq";
+  quantization.reordered = keys.flag({"desc_act"}, false);
+  return keys.finish();
+}
+
+/// AutoAWQ, as transformers' AwqConfig has it.
+Status read_awq(const JsonFields& fields, Quantization& quantization) {
+  ConfigKeys keys(fields);
+  keys.ignore({"quant_method", "group_size", "q_group_size", "modules_to_not_convert", "backend", "do_fuse",
+               "fuse_max_seq_len", "modules_to_fuse", "exllama_config"});
+  keys.only("bits", {4}, "only 4 bits are");
+  keys.only("w_bit", {4}, "only 4 bits are");
+  keys.only("version", {"gemm", "GEMM"}, "only \"gemm\" is");
+  keys.only("format", {"gemm", "GEMM"}, "only \"gemm\" is");
+  keys.only("zero_point", {true}, "weights without zero points are not");
+  quantization.packing = Quantization::Packing::awq;
+  quantization.zero_points = true;
   return keys.finish();
 }
 
@@ -120,10 +209,12 @@ Status read_method(const JsonFields& config, const char* key, Quantization& quan
   if (method == "fp8" || method == "fbgemm_fp8") return read_fp8(*fields, quantization);
   if (method == "mxfp4") return read_mxfp4(*fields);
   if (method == "compressed-tensors") return read_compressed(*fields, quantization);
+  if (method == "gptq") return read_gptq(*fields, quantization);
+  if (method == "awq") return read_awq(*fields, quantization);
   return config.error(
       ErrorCode::unsupported, key,
       fmt::format("the weights are quantised ({}), which is not supported; open the folder of the "
-                  "original model, or one in FP8 or MXFP4",
+                  "original model, or one in FP8, MXFP4, GPTQ, AWQ or compressed-tensors",
                   quantiser(*fields)));
 }
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/model/stored_tensors.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <optional>
 #include <utility>
 
 #include "engine/formats/f8.h"
+#include "engine/model/packed_weights.h"
 
 namespace expertscope {
 namespace {
@@ -26,6 +30,11 @@ const WeightFormat* scale_format(const SourceTensor& tensor) {
       tensor.format == kE8M0Format.name ? &kE8M0Format : find_weight_format(tensor.format);
   const bool plain = format != nullptr && format->block.elements == 1 && format->scales.rows == 0;
   return plain ? format : nullptr;
+}
+
+/// Of memory, whoever uses it.
+std::int64_t machine_bytes() {
+  return std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
 }
 
 /// Of a shape that a tensor in memory has.
@@ -107,13 +116,31 @@ Result<const SourceTensor*> StoredTensors::find(const std::string& name, const S
   return tensor;
 }
 
-Result<const std::uint8_t*> StoredTensors::bytes(const std::string& name, const Shape& shape) {
+Result<const std::uint8_t*> StoredTensors::integers(const std::string& name, const Shape& shape,
+                                                    const char* format, std::uint64_t element_bytes) {
   const auto tensor = locate(name, shape);
   if (!tensor) return forward_error(tensor);
-  if ((*tensor)->format != "U8" || (BlockSize{1, 1}).bytes_of(shape) != (*tensor)->bytes)
-    return fail(ErrorCode::unsupported, "{}: tensor {} {} is {} of {} bytes; MXFP4 is stored as U8",
-                (*tensor)->file->string(), name, shape_text(shape), (*tensor)->format, (*tensor)->bytes);
+  if ((*tensor)->format != format || (BlockSize{1, element_bytes}).bytes_of(shape) != (*tensor)->bytes)
+    return fail(ErrorCode::unsupported, "{}: tensor {} {} is {} of {} bytes, and not {}",
+                (*tensor)->file->string(), name, shape_text(shape), (*tensor)->format, (*tensor)->bytes,
+                format);
   return (*tensor)->data;
+}
+
+Result<std::byte*> StoredTensors::turned(const SourceTensor& tensor, std::size_t bytes) {
+  turned_bytes_ += static_cast<std::int64_t>(bytes);
+  if (turned_bytes_ > machine_bytes())
+    return fail(
+        ErrorCode::out_of_memory,
+        "{}: tensor {} lies transposed and is turned in memory, as all up to it are: {} bytes, more than the "
+        "machine has",
+        tensor.file->string(), tensor.name, turned_bytes_);
+  std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[bytes]);
+  if (memory == nullptr)
+    return fail(ErrorCode::out_of_memory, "{}: no memory to turn tensor {}, which lies transposed",
+                tensor.file->string(), tensor.name);
+  copies_.push_back(std::move(memory));
+  return copies_.back().get();
 }
 
 Result<const void*> StoredTensors::aligned(const SourceTensor& tensor, const WeightFormat& format) {
@@ -126,7 +153,7 @@ Result<const void*> StoredTensors::aligned(const SourceTensor& tensor, const Wei
                 "{}: tensor {} does not start at a multiple of {} bytes and is too large to copy; "
                 "save the model again with a current safetensors",
                 tensor.file->string(), tensor.name, alignment);
-  keep(std::make_unique<std::byte[]>(tensor.bytes));
+  copies_.push_back(std::make_unique<std::byte[]>(tensor.bytes));
   std::memcpy(copies_.back().get(), tensor.data, tensor.bytes);
   return static_cast<const void*>(copies_.back().get());
 }
@@ -155,7 +182,7 @@ Result<StoredTensors::Scales> StoredTensors::scales(const SourceTensor& tensor, 
   stored->dequantise({found->data}, 0, count, plane);
   if (!std::all_of(plane, plane + count, [](float scale) { return std::fabs(scale) <= kLargestScale; }))
     return damaged("a scale is not a finite number");
-  keep(std::move(bytes));
+  copies_.push_back(std::move(bytes));
   return Scales{plane, *block};
 }
 
@@ -167,6 +194,13 @@ Result<Matrix> StoredTensors::view(const SourceTensor& tensor, std::int64_t rows
   const auto plane = scales(tensor, format);
   if (!plane) return forward_error(plane);
   return Matrix{*data, &format, rows, cols, plane->plane, 1, plane->block};
+}
+
+Result<Matrix> StoredTensors::matrix(const std::string& name, std::int64_t rows, std::int64_t cols) {
+  if (is_packed(store_, name)) return packed_matrix(*this, name, rows, cols);
+  const auto tensor = find(name, {rows, cols});
+  if (!tensor) return forward_error(tensor);
+  return view(**tensor, rows, cols);
 }
 
 }  // namespace expertscope

@@ -55,27 +55,27 @@ bool takes_part(std::string_view name, const ModelConfig& config, const TensorNa
 
 }  // namespace
 
-Status refuse_quantised_tensors(const TensorStore& store) {
+Status refuse_quantised_tensors(const TensorStore& store, const Quantization& quantization) {
   struct Mark {
     std::string_view suffix;
     const char* quantiser;
+    bool read = false;  ///< where config.json says how
   };
-  constexpr Mark kMarks[] = {{".qweight", "GPTQ or AWQ"},
-                             {".weight_packed", "compressed-tensors"},
+  constexpr Mark kMarks[] = {{".qweight", "GPTQ or AWQ", true},
+                             {".weight_packed", "compressed-tensors", true},
                              {".absmax", "bitsandbytes"},
                              {".SCB", "bitsandbytes"},
-                             {".scales", "MLX"}};
+                             {".scales", "MLX", true}};
   const auto tensors = store.tensors();
   for (const auto& mark : kMarks) {
+    if (mark.read && quantization.packing != Quantization::Packing::none) continue;
     const auto it = std::find_if(tensors.begin(), tensors.end(), [&](const SourceTensor& tensor) {
       return tensor.name.ends_with(mark.suffix);
     });
     if (it == tensors.end()) continue;
-    return fail(
-        ErrorCode::unsupported,
-        "{}: tensor {}: the weights are quantised ({}), which is not supported; open the folder of the "
-        "original model, or one in FP8 or MXFP4",
-        it->file->string(), it->name, mark.quantiser);
+    return fail(ErrorCode::unsupported, "{}: tensor {}: the weights are quantised ({}), {}",
+                it->file->string(), it->name, mark.quantiser,
+                mark.read ? "but config.json does not say how" : "which is not supported");
   }
   return {};
 }

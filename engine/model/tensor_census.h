@@ -8,12 +8,13 @@
 #include "engine/error.h"
 #include "engine/formats/tensor_store.h"
 #include "engine/model/config.h"
+#include "engine/model/quantization.h"
 #include "engine/model/tensor_names.h"
 
 namespace expertscope {
 
-/// Refuses weights whose tensors are named as a quantiser names them, whatever config.json says.
-Status refuse_quantised_tensors(const TensorStore& store);
+/// Refuses weights whose tensors are named as a quantiser names them of which config.json says nothing.
+Status refuse_quantised_tensors(const TensorStore& store, const Quantization& quantization);
 
 /// What is to be said of the tensors that the model does not use; empty when it uses all. `used` has an
 /// element for each of store.tensors(). One that takes part in the arithmetic of a model of this kind (a

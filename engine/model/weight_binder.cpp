@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/model/weight_binder.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "engine/model/latent_weights.h"
 
 namespace expertscope {
 namespace {
-
-/// Of memory, whoever uses it.
-std::int64_t machine_bytes() {
-  return std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
-}
 
 /// [experts, cols, rows] at `from`, at any address, becomes [experts, rows, cols]; where rows of gate and up
 /// take turns there, those of the gate come first.
@@ -49,9 +41,7 @@ Result<bool> same_elements(const Matrix& a, const Matrix& b, const std::stop_tok
 }  // namespace
 
 Status WeightBinder::matrix(const std::string& name, std::int64_t rows, std::int64_t cols, Matrix& out) {
-  const auto tensor = tensors_.find(name, {rows, cols});
-  if (!tensor) return forward_error(tensor);
-  const auto matrix = tensors_.view(**tensor, rows, cols);
+  const auto matrix = tensors_.matrix(name, rows, cols);
   if (!matrix) return forward_error(matrix);
   out = *matrix;
   return {};
@@ -90,21 +80,11 @@ Status WeightBinder::turned_stack(const std::string& name, const Shape& shape, b
   if (format.block.elements != 1 || format.scales.rows > 0)
     return fail(ErrorCode::unsupported, "{}: tensor {} is {}, which is not read transposed",
                 (*tensor)->file->string(), name, format.name);
-  turned_bytes_ += static_cast<std::int64_t>((*tensor)->bytes);
-  if (turned_bytes_ > machine_bytes())
-    return fail(
-        ErrorCode::out_of_memory,
-        "{}: tensor {} lies transposed and is turned in memory, as all experts up to it are: {} bytes, "
-        "more than the machine has",
-        (*tensor)->file->string(), name, turned_bytes_);
-  std::unique_ptr<std::byte[]> copy(new (std::nothrow) std::byte[(*tensor)->bytes]);
-  if (copy == nullptr)
-    return fail(ErrorCode::out_of_memory, "{}: no memory to turn tensor {}, which lies transposed",
-                (*tensor)->file->string(), name);
+  const auto memory = tensors_.turned(**tensor, (*tensor)->bytes);
+  if (!memory) return forward_error(memory);
   const auto turn = format.block.bytes == sizeof(float) ? turn_experts<float> : turn_experts<std::uint16_t>;
-  turn((*tensor)->data, shape, alternates, copy.get());
-  whole = {copy.get(), &format, shape[0] * shape[1], shape[2]};
-  tensors_.keep(std::move(copy));
+  turn((*tensor)->data, shape, alternates, *memory);
+  whole = {*memory, &format, shape[0] * shape[1], shape[2]};
   return {};
 }
 

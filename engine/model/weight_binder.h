@@ -36,8 +36,8 @@ class WeightBinder {
   /// their type, which only files of early safetensors versions have.
   AlignedCopies take_copies() { return tensors_.take_copies(); }
   std::int64_t copied_bytes() const { return tensors_.copied_bytes(); }
-  /// Of experts that lie transposed in their files: kernels read weights along the rows of a matrix.
-  std::int64_t turned_bytes() const { return turned_bytes_; }
+  /// Of weights that lie transposed in their files: kernels read them along the rows of a matrix.
+  std::int64_t turned_bytes() const { return tensors_.turned_bytes(); }
   /// 1 for each of the store's tensors that was bound.
   const std::vector<std::uint8_t>& used() const { return tensors_.used(); }
 
@@ -67,7 +67,6 @@ class WeightBinder {
   const ModelConfig& config_;
   const TensorNames& names_;
   StoredTensors tensors_;
-  std::int64_t turned_bytes_ = 0;
 };
 
 }  // namespace expertscope

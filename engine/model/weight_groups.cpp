@@ -38,7 +38,7 @@ class Count {
     const std::int64_t scale_rows = plane.rows == 0 ? 0 : (matrix.rows + plane.rows - 1) / plane.rows;
     group.elements += matrix.rows * matrix.cols;
     group.bytes += matrix.rows * static_cast<std::int64_t>(matrix.row_bytes()) +
-                   scale_rows * static_cast<std::int64_t>(matrix.scale_row_bytes());
+                   scale_rows * static_cast<std::int64_t>(matrix.scale_row_bytes() + matrix.zero_row_bytes());
     if (std::find(group.formats.begin(), group.formats.end(), matrix.format->name) == group.formats.end())
       group.formats.push_back(matrix.format->name);
   }

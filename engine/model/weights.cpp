@@ -4,11 +4,17 @@
 namespace expertscope {
 namespace {
 
-/// The row of the plane for a row of the matrix; null where there is no plane.
+/// The row of a plane for a row of the matrix; null where there is no plane.
+const std::uint8_t* row_of(const void* plane, std::size_t row_bytes, const Matrix& matrix, std::int64_t row) {
+  if (plane == nullptr) return nullptr;
+  return static_cast<const std::uint8_t*>(plane) +
+         static_cast<std::size_t>(row * matrix.row_step / matrix.plane().rows) * row_bytes;
+}
 const std::uint8_t* scales_of(const Matrix& matrix, std::int64_t row) {
-  if (matrix.scales == nullptr) return nullptr;
-  return static_cast<const std::uint8_t*>(matrix.scales) +
-         static_cast<std::size_t>(row * matrix.row_step / matrix.plane().rows) * matrix.scale_row_bytes();
+  return row_of(matrix.scales, matrix.scale_row_bytes(), matrix, row);
+}
+const std::uint8_t* zeros_of(const Matrix& matrix, std::int64_t row) {
+  return row_of(matrix.zeros, matrix.zero_row_bytes(), matrix, row);
 }
 
 }  // namespace
@@ -28,8 +34,19 @@ std::size_t Matrix::scale_row_bytes() const {
   return static_cast<std::size_t>((cols + scales_here.cols - 1) / scales_here.cols * scales_here.bytes);
 }
 
+std::size_t Matrix::zero_row_bytes() const {
+  return zeros == nullptr ? 0 : scale_row_bytes() / static_cast<std::size_t>(plane().bytes);
+}
+
 Matrix Matrix::slice(std::int64_t first, std::int64_t count) const {
-  return {row(first), format, count, cols, scales_of(*this, first), row_step, scale_block};
+  return {row(first),
+          format,
+          count,
+          cols,
+          scales_of(*this, first),
+          row_step,
+          scale_block,
+          zeros_of(*this, first)};
 }
 
 Matrix Matrix::every(std::int64_t step, std::int64_t first, std::int64_t count) const {
@@ -39,8 +56,9 @@ Matrix Matrix::every(std::int64_t step, std::int64_t first, std::int64_t count) 
 }
 
 void Matrix::dequantise(std::int64_t index, std::int64_t first, std::int64_t count, float* to) const {
-  format->dequantise({static_cast<const std::uint8_t*>(row(index)), scales_of(*this, index), plane().cols},
-                     first, count, to);
+  const auto* data_of_row = static_cast<const std::uint8_t*>(row(index));
+  format->dequantise({data_of_row, scales_of(*this, index), plane().cols, zeros_of(*this, index)}, first,
+                     count, to);
 }
 
 }  // namespace expertscope

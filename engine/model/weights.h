@@ -27,6 +27,8 @@ struct Matrix {
   /// know it.
   std::int64_t row_step = 1;
   ScaleBlock scale_block = {};  ///< 0 x 0: as WeightFormat::scales says
+  /// A plane of zero points beside that of scales, a byte for each; null: the middle (engine/formats/int4.h).
+  const std::uint8_t* zeros = nullptr;
 
   explicit operator bool() const { return data != nullptr; }
   std::size_t row_bytes() const { return format->row_bytes(cols); }
@@ -37,6 +39,8 @@ struct Matrix {
   ScalePlane plane() const;
   /// Bytes of a row of it.
   std::size_t scale_row_bytes() const;
+  /// Bytes of a row of the plane of zero points.
+  std::size_t zero_row_bytes() const;
   /// Rows [first, first + count); with a plane of scales, `first` is where one of its rows begins, or all of
   /// them share one.
   Matrix slice(std::int64_t first, std::int64_t count) const;

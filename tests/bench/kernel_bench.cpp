@@ -60,7 +60,8 @@ struct Case {
 void run_case(const Kernels& kernels, ThreadPool& pool, const std::vector<std::uint16_t>& weights, Case& c) {
   const Packed x(kernels, c.arithmetic, c.tokens, c.cols);
   std::vector<float> y(static_cast<std::size_t>(c.tokens * c.rows));
-  const std::vector<std::uint8_t> scales(static_cast<std::size_t>(c.rows * c.cols / 32), 127);
+  const std::uint8_t scale = c.format == FormatId::mxfp4 ? 127 : 0x3c;  // 1, or a BF16 or F32 near 0.01
+  const std::vector<std::uint8_t> scales(static_cast<std::size_t>(c.rows * c.cols / 32), scale);
   const std::int64_t tasks = (c.rows + kRowsPerTask - 1) / kRowsPerTask;
   for (std::int64_t i = 0; i < c.matrices; ++i) {
     Matrix w{nullptr, &weight_format(c.format), c.rows, c.cols};
@@ -89,6 +90,12 @@ std::vector<Case> all_cases(std::int64_t elements, bool bf16) {
   cases.push_back({"decode, MXFP4, f32 activations", Arithmetic::f32, 1, 8, 23040, 2880, FormatId::mxfp4});
   cases.push_back({"gate + up, MXFP4, 64 tokens", fast, 64, 8, 5760, 2880, FormatId::mxfp4});
   cases.push_back({"gate + up, MXFP4, 64 tokens, f32", Arithmetic::f32, 64, 8, 5760, 2880, FormatId::mxfp4});
+  cases.push_back({"decode, INT4, K 2048", fast, 1, 8, 32768, 2048, FormatId::int4_bf16});
+  cases.push_back({"decode, INT4, f32 activations", Arithmetic::f32, 1, 8, 32768, 2048, FormatId::int4_bf16});
+  cases.push_back({"gate + up, INT4, 64 tokens", fast, 64, 8, 4096, 2048, FormatId::int4_bf16});
+  cases.push_back(
+      {"gate + up, INT4, 64 tokens, f32", Arithmetic::f32, 64, 8, 4096, 2048, FormatId::int4_bf16});
+  cases.push_back({"decode, FP8, K 2048", Arithmetic::f32, 1, 8, 16384, 2048, FormatId::f8_e4m3});
   for (const std::int64_t tokens : {8, 16, 32, 64, 128})
     cases.push_back({fmt::format("expert gate + up, {} tokens", tokens), fast, tokens, 16, 2048, 2048});
   cases.push_back({"expert down, 64 tokens", fast, 64, 32, 2048, 1024});

@@ -19,7 +19,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
-from reference import golden, interventions, mid_generation, models, mxfp4, perplexity
+from reference import golden, interventions, mid_generation, models, mxfp4, packed, perplexity
 from reference.models import Spec
 
 HERE = Path(__file__).resolve().parent
@@ -95,6 +95,12 @@ SPECS = [
          dtype="bfloat16", layers=2, hidden=256, moe_inter=128, experts=4, heads=4, kv_heads=2, head_dim=64),
     Spec("fp8_channel", "E4M3 as llm-compressor writes it: a scale a tensor in attention, a row in the experts", 3500,
          fp8="channels", dtype="bfloat16", layers=2, hidden=40, moe_inter=20, experts=4),
+    Spec("int4", "compressed-tensors: 8 bits a channel in attention, 4 bits with and without zero points in the experts",
+         3600, packed="compressed-tensors", dtype="bfloat16", layers=2, hidden=64, moe_inter=32, experts=4),
+    Spec("gptq", "GPTQ of its first version, F16", 3700, packed="gptq", dtype="float16", layers=2, hidden=64,
+         moe_inter=32, experts=4),
+    Spec("awq", "AWQ as gemm has it, F16", 3810, packed="awq", dtype="float16", layers=2, hidden=64, moe_inter=32,
+         experts=4),
     Spec("gpt_oss", "gpt-oss as transformers 5 writes it: a window of 16, clamps in reach", 3000, family="gpt_oss",
          layout="v5_default", attention_bias=True, top_k=3, rope_theta=150000.0, rms_eps=1e-5,
          extra={"sliding_window": 16, "swiglu_alpha": 1.3, "swiglu_limit": 1.0}),
@@ -213,6 +219,10 @@ def make(spec: Spec) -> None:
     if spec.mxfp4:
         (out / "widened").mkdir()
         save_file(mxfp4.widened(load_file(folder / "model.safetensors")), out / "widened/model.safetensors")
+    if spec.packed:
+        (out / "widened").mkdir()
+        save_file(packed.some_widened(load_file(folder / "model.safetensors"), spec.packed),
+                  out / "widened/model.safetensors")
     for case, (policy, tensors) in cases.items():
         (out / "interventions").mkdir(exist_ok=True)
         models.write_json(out / "interventions" / f"{case}.json", policy)

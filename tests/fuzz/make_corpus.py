@@ -48,6 +48,14 @@ def model_files():
     for name in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "gemma4"):
         keys = read_json(f"models/{name}/config.json")
         put("config", "good-" + name.replace("_", "-"), json.dumps(keys, indent=1), generation)
+    for name in ("int4", "gptq", "awq", "fp8_channel"):
+        put("config", f"good-{name}", json.dumps(read_json(f"models/{name}/config.json"), indent=1), generation)
+    gptq = read_json("models/gptq/config.json")
+    ordered = {**gptq["quantization_config"], "desc_act": True}
+    put("config", "odd-gptq", compact({**gptq, "quantization_config": ordered}), "{}")
+    put("config", "odd-awq", compact({**read_json("models/awq/config.json"), "hidden_size": 48}), "{}")
+    blocks = {"quant_method": "fp8", "weight_block_size": [128, 100]}
+    put("config", "odd-fp8", compact({**config, "quantization_config": blocks}), "{}")
     put("config", "odd-mxfp4", compact({**read_json("models/gpt_oss_mxfp4/config.json"), "hidden_size": 48}), "{}")
     put("config", "odd-quantised", compact({**config, "quantization_config": {"bits": 4}}), "{}")
     put("config", "odd-rope", compact({**config, "rope_scaling": {"type": "yarn", "factor": 4.0}}), '{"temperature": "0.7"}')

@@ -97,8 +97,26 @@ bool fuzz_index(std::string_view input) {
 }
 
 /// Whose weights configs are read with: those of their model_type, or others.
-constexpr std::string_view kModels[] = {"top1",        "gpt_oss_mxfp4", "qwen3_next",    "qwen3_5_moe",
-                                        "deepseek_v2", "deepseek_v3",   "glm4_moe_lite", "gemma4"};
+constexpr std::string_view kModels[] = {
+    "top1",          "gpt_oss_mxfp4", "qwen3_next", "qwen3_5_moe", "deepseek_v2", "deepseek_v3",
+    "glm4_moe_lite", "gemma4",        "int4",       "gptq",        "awq"};
+
+std::string weights_for(const std::string& type, Quantization::Packing packing) {
+  if (std::find(std::begin(kModels), std::end(kModels), type) != std::end(kModels)) return type;
+  if (type == "gpt_oss") return "gpt_oss_mxfp4";
+  if (type == "gemma4_text") return "gemma4";
+  switch (packing) {
+    case Quantization::Packing::rows:
+      return "int4";
+    case Quantization::Packing::gptq:
+      return "gptq";
+    case Quantization::Packing::awq:
+      return "awq";
+    case Quantization::Packing::none:
+      break;
+  }
+  return "top1";
+}
 
 bool fuzz_config(std::string_view input) {
   static const bool weights = [] {
@@ -128,11 +146,7 @@ bool fuzz_config(std::string_view input) {
   }
   apply_generation_config(generation, "generation_config.json", *parsed);
   const std::string& type = config.model_type;
-  const bool own = std::find(std::begin(kModels), std::end(kModels), type) != std::end(kModels);
-  const std::string folder = own                     ? type
-                             : type == "gpt_oss"     ? "gpt_oss_mxfp4"
-                             : type == "gemma4_text" ? "gemma4"
-                                                     : "top1";
+  const std::string folder = weights_for(type, parsed->quantization.packing);
   put_file(folder + "/config.json", text);
   put_file(folder + "/generation_config.json", generation);
   const auto model = Model::open(fuzz_folder() / folder);

@@ -162,6 +162,11 @@ TEST(Bf16Mode, DoesSoWithSinksAndClampsAndExpertsInMxfp4) {
   EXPECT_LE(mean_divergence("gpt_oss_mxfp4", false), 1e-3);
 }
 
+TEST(Bf16Mode, DoesSoWithQuantisedWeights) {
+  for (const char* model : {"fp8_channel", "int4", "gptq", "awq"})
+    EXPECT_LE(mean_divergence(model, false), 1e-3) << model;
+}
+
 TEST(Bf16Mode, ChangesNothingWhereNoWeightIsBf16) {
   // The cache rounds keys and values, so the numbers differ, but no more than that.
   EXPECT_LE(mean_divergence("top8"), 1e-3);

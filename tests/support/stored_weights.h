@@ -112,6 +112,41 @@ inline Matrix random_mxfp4(std::int64_t rows, std::int64_t cols, std::int64_t st
   return {data.data(), &weight_format(FormatId::mxfp4), rows, cols, scales.data(), step};
 }
 
+/// Memory of a matrix of planes.
+struct PlanedBytes {
+  std::vector<std::uint8_t> data, scales, zeros;
+};
+
+/// A matrix of INT4 or INT8 of any bits in groups of `group` columns, in the memory given; with a plane of
+/// zero points from 0 to 16 where `zeros` says so. Scales are up to 0.1, some negative.
+inline Matrix random_int(const WeightFormat& format, std::int64_t rows, std::int64_t cols, std::int64_t group,
+                         bool zeros, std::uint32_t seed, PlanedBytes& memory) {
+  const auto next = [&seed] {
+    seed = seed * 1664525u + 1013904223u;
+    return seed >> 16;
+  };
+  const auto groups = static_cast<std::size_t>(rows * (cols / group));
+  const auto scale_bytes = static_cast<std::size_t>(format.scales.bytes);
+  memory.data.resize(static_cast<std::size_t>(rows) * format.row_bytes(cols));
+  memory.scales.resize(groups * scale_bytes);
+  memory.zeros.resize(zeros ? groups : 0);
+  for (std::uint8_t& byte : memory.data)
+    byte = static_cast<std::uint8_t>(next());
+  for (std::uint8_t& zero : memory.zeros)
+    zero = static_cast<std::uint8_t>(next() % 17);
+  for (std::size_t i = 0; i < groups; ++i) {
+    const float scale = (static_cast<float>(next() % 2001) - 200.0f) / 18000.0f;
+    std::uint8_t* to = memory.scales.data() + i * scale_bytes;
+    if (scale_bytes == sizeof(scale)) {
+      std::memcpy(to, &scale, sizeof(scale));
+    } else {
+      store_half(format.name.ends_with("_BF16") ? f32_to_bf16(scale) : f32_to_f16(scale), to);
+    }
+  }
+  return {memory.data.data(),   &format, rows,       cols,
+          memory.scales.data(), 1,       {1, group}, zeros ? memory.zeros.data() : nullptr};
+}
+
 /// The same matrix as BF16, nearest, in the memory given.
 inline Matrix as_bf16(const Matrix& from, std::vector<std::uint16_t>& halves) {
   halves.resize(static_cast<std::size_t>(from.rows * from.cols));

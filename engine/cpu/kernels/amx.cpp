@@ -2,6 +2,7 @@
 // AMX: products of bf16 tiles. Few rows, and all that is not a bf16 product, go to the avx512_bf16 level.
 #include "engine/cpu/kernels/amx_pack.h"
 #include "engine/cpu/kernels/amx_tiles.h"
+#include "engine/cpu/kernels/int4_bf16.h"
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/mxfp4_bf16.h"
@@ -46,21 +47,14 @@ struct AmxTiles {
   }
 };
 
-/// MXFP4: a block is a row of a tile.
+/// Formats of blocks of 32, which are rows of a tile: those from a column on by kWiden(matrix, row, column).
+template <__m512i (*kWiden)(const Matrix&, std::int64_t, std::int64_t)>
 struct WidenedTiles {
   static constexpr bool kInPlace = false;
-  const std::uint8_t* data;
-  const std::uint8_t* scales;
-  std::int64_t row_bytes;
-
-  explicit WidenedTiles(const Matrix& w)
-      : data(static_cast<const std::uint8_t*>(w.data)),
-        scales(static_cast<const std::uint8_t*>(w.scales)),
-        row_bytes(w.row_step * (w.cols / 2)) {}
+  const Matrix& w;
 
   void copy(std::int64_t n, std::int64_t k, std::int64_t, std::uint16_t* to) const {
-    const std::uint8_t* block = data + n * row_bytes + k / 2;
-    _mm512_storeu_si512(to, widen_mxfp4(block, scales[(n * row_bytes + k / 2) / 16]));
+    _mm512_storeu_si512(to, kWiden(w, n, k));
   }
 };
 
@@ -79,7 +73,10 @@ void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::i
             std::int64_t y_stride) {
   if (x.layout != PackLayout::bf16_tiles) return avx512_bf16_kernels().matmul(w, x, n0, n1, y, y_stride);
   AmxTiles tiles;
-  if (w.format->id == FormatId::mxfp4) return amx_matmul(tiles, WidenedTiles(w), x, n0, n1, y, y_stride);
+  if (w.format->id == FormatId::mxfp4)
+    return amx_matmul(tiles, WidenedTiles<widen_mxfp4_row>{w}, x, n0, n1, y, y_stride);
+  if (w.format->id == FormatId::int4_bf16)
+    return amx_matmul(tiles, WidenedTiles<widen_int4_row>{w}, x, n0, n1, y, y_stride);
   const StoredTiles<AmxTiles> stored{static_cast<const std::uint8_t*>(w.data), x.cols};
   amx_matmul(tiles, stored, x, n0, n1, y, y_stride);
 }

@@ -185,6 +185,7 @@ struct Product<FormatId::f8_e4m3> {
   static constexpr std::int64_t kScaleRows = 128;
   static constexpr std::int64_t kScaleCols = 128;
   static constexpr std::int64_t kScaleBytes = sizeof(float);
+  static constexpr int kMiddle = 0;
   static constexpr std::int64_t w_bytes(std::int64_t k) { return k; }
   using Sum = __m256;
   using X = __m256;
@@ -193,7 +194,7 @@ struct Product<FormatId::f8_e4m3> {
   static Sum zero() { return _mm256_setzero_ps(); }
   static X load_x(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
   /// The bits of a number are those of a binary16 with an exponent that is 8 too low.
-  static Factor factor(const std::uint8_t* p) {
+  static Factor factor(const std::uint8_t* p, int) {
     float scale = 0;
     std::memcpy(&scale, p, sizeof(scale));
     return _mm256_set1_ps(0x1p8f * scale);
@@ -265,6 +266,63 @@ struct Product<FormatId::mxfp4> {
     Product<FormatId::f32>::store(sums, y);
   }
 };
+
+/// Numbers of 4 bits in groups (engine/formats/int4.h), a block a step, summed in the order of F32. What the
+/// sixteen stand for in a group is computed once and looked up.
+template <FormatId type>
+struct Int4Product : Product<FormatId::mxfp4> {
+  static constexpr std::int64_t kScaleRows = 1;
+  static constexpr std::int64_t kScaleCols = 128;
+  static constexpr std::int64_t kScaleBytes = type == FormatId::int4_f32 ? 4 : 2;
+  static constexpr int kMiddle = 8;
+  struct Factor {
+    __m256 low, high;  ///< numbers 0 to 7, 8 to 15
+  };
+  static __m256 scale_at(const std::uint8_t* p) {
+    if constexpr (type == FormatId::int4_f32) {
+      float scale = 0;
+      std::memcpy(&scale, p, sizeof(scale));
+      return _mm256_set1_ps(scale);
+    }
+    std::uint16_t half = 0;
+    std::memcpy(&half, p, sizeof(half));
+    const __m128i halves = _mm_set1_epi16(static_cast<short>(half));
+    return type == FormatId::int4_bf16 ? widen_bf16(halves) : _mm256_cvtph_ps(halves);
+  }
+  static __m256 round(__m256 weights) {
+    if constexpr (type == FormatId::int4_bf16) return _mm256_castsi256_ps(round_bf16(weights));
+    if constexpr (type == FormatId::int4_f16)
+      return _mm256_cvtph_ps(_mm256_cvtps_ph(weights, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    return weights;
+  }
+  static Factor factor(const std::uint8_t* p, int zero) {
+    const __m256 scale = scale_at(p);
+    const __m256 first = _mm256_set1_ps(static_cast<float>(zero));
+    const __m256 low = _mm256_sub_ps(_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7), first);
+    const __m256 high = _mm256_sub_ps(_mm256_setr_ps(8, 9, 10, 11, 12, 13, 14, 15), first);
+    return {round(_mm256_mul_ps(low, scale)), round(_mm256_mul_ps(high, scale))};
+  }
+  static W load_w(const void* p, const Factor& factor) {
+    const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    W w;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      std::int32_t eight = 0;
+      std::memcpy(&eight, static_cast<const std::uint8_t*>(p) + 4 * i, sizeof(eight));
+      const __m256i numbers = _mm256_srlv_epi32(_mm256_set1_epi32(eight), shifts);
+      const __m256 low = _mm256_permutevar8x32_ps(factor.low, numbers);
+      const __m256 high = _mm256_permutevar8x32_ps(factor.high, numbers);
+      w.part[i] = _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(numbers, 28)));
+    }
+    return w;
+  }
+};
+template <>
+struct Product<FormatId::int4_bf16> : Int4Product<FormatId::int4_bf16> {};
+template <>
+struct Product<FormatId::int4_f16> : Int4Product<FormatId::int4_f16> {};
+template <>
+struct Product<FormatId::int4_f32> : Int4Product<FormatId::int4_f32> {};
 
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;

@@ -149,6 +149,7 @@ struct Product<FormatId::f8_e4m3> {
   static constexpr std::int64_t kScaleRows = 128;
   static constexpr std::int64_t kScaleCols = 128;
   static constexpr std::int64_t kScaleBytes = sizeof(float);
+  static constexpr int kMiddle = 0;
   static constexpr std::int64_t w_bytes(std::int64_t k) { return k; }
   using Sum = __m512;
   using X = __m512;
@@ -157,7 +158,7 @@ struct Product<FormatId::f8_e4m3> {
   static Sum zero() { return _mm512_setzero_ps(); }
   static X load_x(const void* p) { return _mm512_loadu_ps(p); }
   /// The bits of a number are those of a binary16 with an exponent that is 8 too low.
-  static Factor factor(const std::uint8_t* p) {
+  static Factor factor(const std::uint8_t* p, int) {
     float scale = 0;
     std::memcpy(&scale, p, sizeof(scale));
     return _mm512_set1_ps(0x1p8f * scale);
@@ -222,6 +223,48 @@ struct Product<FormatId::mxfp4> {
   }
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
+
+/// Numbers of 4 bits in groups (engine/formats/int4.h), a block a step, summed in the order of F32. What the
+/// sixteen stand for in a group lies in a register.
+template <FormatId type>
+struct Int4Product : Product<FormatId::mxfp4> {
+  static constexpr std::int64_t kScaleRows = 1;
+  static constexpr std::int64_t kScaleCols = 128;
+  static constexpr std::int64_t kScaleBytes = type == FormatId::int4_f32 ? 4 : 2;
+  static constexpr int kMiddle = 8;
+  using Factor = __m512;
+  static __m512 scale_at(const std::uint8_t* p) {
+    if constexpr (type == FormatId::int4_f32) {
+      float scale = 0;
+      std::memcpy(&scale, p, sizeof(scale));
+      return _mm512_set1_ps(scale);
+    }
+    std::uint16_t half = 0;
+    std::memcpy(&half, p, sizeof(half));
+    const __m256i halves = _mm256_set1_epi16(static_cast<short>(half));
+    return type == FormatId::int4_bf16 ? widen_bf16(halves) : _mm512_cvtph_ps(halves);
+  }
+  static __m512 round(__m512 weights) {
+    if constexpr (type == FormatId::int4_bf16) return widen_bf16(narrow_bf16(weights));
+    if constexpr (type == FormatId::int4_f16)
+      return _mm512_cvtph_ps(_mm512_cvtps_ph(weights, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    return weights;
+  }
+  static Factor factor(const std::uint8_t* p, int zero) {
+    const __m512 all = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return round(_mm512_mul_ps(_mm512_sub_ps(all, _mm512_set1_ps(static_cast<float>(zero))), scale_at(p)));
+  }
+  static W load_w(const void* p, Factor numbers) {
+    const auto* block = static_cast<const std::uint8_t*>(p);
+    return {widen(block, numbers), widen(block + 8, numbers)};
+  }
+};
+template <>
+struct Product<FormatId::int4_bf16> : Int4Product<FormatId::int4_bf16> {};
+template <>
+struct Product<FormatId::int4_f16> : Int4Product<FormatId::int4_f16> {};
+template <>
+struct Product<FormatId::int4_f32> : Int4Product<FormatId::int4_f32> {};
 
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // AVX-512 with vdpbf16ps: products of bf16 pairs, summed in f32. The rest is the avx512 level's.
+#include "engine/cpu/kernels/int4_bf16.h"
 #include "engine/cpu/kernels/intrinsics.h"
 #include "engine/cpu/kernels/levels.h"
 #include "engine/cpu/kernels/mxfp4_bf16.h"
@@ -49,27 +50,36 @@ struct Mxfp4Product {
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
 
-/// Rows of MXFP4 of which Bf16Product gets a part of each, widened for all tokens.
+/// And of INT4 with BF16 scales.
+struct Int4Product : Mxfp4Product {
+  static constexpr std::int64_t kScaleRows = 1;
+  static constexpr std::int64_t kScaleCols = 128;
+  static constexpr std::int64_t kScaleBytes = 2;
+  static constexpr int kMiddle = 8;
+  using Factor = __m512i;
+  static Factor factor(const std::uint8_t* p, int zero) { return int4_numbers(p, zero); }
+  static W load_w(const void* p, Factor numbers) { return look_up(p, numbers); }
+};
+
+/// Rows of which Bf16Product gets a part of each, widened for all tokens: 32 elements from a column on by
+/// kWiden(matrix, row, column).
+template <__m512i (*kWiden)(const Matrix&, std::int64_t, std::int64_t)>
 struct WidenedRows {
   static constexpr bool kInPlace = false;
-  static constexpr std::int64_t kUnit = Mxfp4Product::kStep;
+  static constexpr std::int64_t kUnit = 32;
   const std::uint8_t* memory;
   std::int64_t row_bytes;
-  RowsOfBlocks<Mxfp4Product> rows;
+  const Matrix& w;
 
-  explicit WidenedRows(const Matrix& w)
-      : memory(static_cast<const std::uint8_t*>(w.data)), row_bytes(w.cols / 2), rows(w) {}
+  explicit WidenedRows(const Matrix& matrix)
+      : memory(static_cast<const std::uint8_t*>(matrix.data)), row_bytes(matrix.cols / 2), w(matrix) {}
 
   /// `row` is the first of the job's.
   void copy(const TileJob& job, std::int64_t row, std::uint8_t* to) const {
-    constexpr std::int64_t kStep = Mxfp4Product::kStep;
     for (int n = 0; n < Bf16Product::kRows; ++n) {
       const std::int64_t here = job.w_stride == 0 ? row : row + n;
-      const std::uint8_t* blocks = rows.data + here * rows.row_bytes + Mxfp4Product::w_bytes(job.k_begin);
-      const std::uint8_t* scales = rows.scales + here * rows.scale_bytes + job.k_begin / kStep;
-      for (std::int64_t b = 0; b < (job.k_end - job.k_begin) / kStep; ++b)
-        _mm512_storeu_si512(to + (b * Bf16Product::kRows + n) * 64,
-                            widen_mxfp4(blocks + b * Mxfp4Product::w_bytes(kStep), scales[b]));
+      for (std::int64_t b = 0; b < (job.k_end - job.k_begin) / kUnit; ++b)
+        _mm512_storeu_si512(to + (b * Bf16Product::kRows + n) * 64, kWiden(w, here, job.k_begin + b * kUnit));
     }
   }
 };
@@ -102,9 +112,16 @@ void pack(const ActivationRows& x, const PackedActivations& out, std::int64_t m0
 void matmul(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
             std::int64_t y_stride) {
   if (x.layout != PackLayout::bf16_rows) return avx512_kernels().matmul(w, x, n0, n1, y, y_stride);
-  if (w.format->id != FormatId::mxfp4) return matmul_stored<Bf16Product>(w, x, n0, n1, y, y_stride);
-  if (x.rows <= Mxfp4Product::kTokens) return matmul_few_blocks<Mxfp4Product>(w, x, n0, n1, y, y_stride);
-  matmul_blocks<Bf16Product>(WidenedRows(w), x, n0, n1, y, y_stride);
+  const bool few = x.rows <= Bf16Product::kTokens;
+  if (w.format->id == FormatId::mxfp4) {
+    if (few) return matmul_few_blocks<Mxfp4Product>(w, x, n0, n1, y, y_stride);
+    return matmul_blocks<Bf16Product>(WidenedRows<widen_mxfp4_row>(w), x, n0, n1, y, y_stride);
+  }
+  if (w.format->id == FormatId::int4_bf16) {
+    if (few) return matmul_few_scaled<Int4Product>(w, x, n0, n1, y, y_stride);
+    return matmul_blocks<Bf16Product>(WidenedRows<widen_int4_row>(w), x, n0, n1, y, y_stride);
+  }
+  matmul_stored<Bf16Product>(w, x, n0, n1, y, y_stride);
 }
 
 Kernels make_table() {

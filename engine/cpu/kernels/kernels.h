@@ -44,11 +44,12 @@ CpuLevel choose_cpu_level();
 /// Arithmetic of one matrix product.
 enum class Arithmetic : std::uint8_t {
   f32,   ///< activations f32; weights of any format, with the f32 values they stand for
-  bf16,  ///< activations rounded to bf16 (nearest even); weights must be BF16 or MXFP4, which BF16 holds
+  bf16,  ///< activations rounded to bf16 (nearest even); weights must be of a format that BF16 holds
 };
 /// The arithmetic of a product in the given mode: bf16 applies to weights that BF16 holds.
 inline Arithmetic arithmetic_for(bool bf16_mode, const Matrix& w) {
-  const bool held = w.format->id == FormatId::bf16 || w.format->id == FormatId::mxfp4;
+  const FormatId id = w.format->id;
+  const bool held = id == FormatId::bf16 || id == FormatId::mxfp4 || id == FormatId::int4_bf16;
   return bf16_mode && held ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
@@ -146,7 +147,7 @@ struct Kernels {
   /// Fills rows [m0, m1) of `out`; m0 a multiple of kPackRows. Threads may share the work.
   void (*pack)(const ActivationRows& x, const PackedActivations& out, std::int64_t m0, std::int64_t m1);
   /// y[m * y_stride + n] = sum_k x[m][k] * w[n][k] for all rows m of x and n in [n0, n1).
-  /// w.cols == x.cols; bf16 layouts take BF16 and MXFP4 weights only.
+  /// w.cols == x.cols; bf16 layouts take weights that BF16 holds only.
   void (*matmul)(const Matrix& w, const PackedActivations& x, std::int64_t n0, std::int64_t n1, float* y,
                  std::int64_t y_stride);
 

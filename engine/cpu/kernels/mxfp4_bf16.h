@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "engine/cpu/kernels/intrinsics.h"
+#include "engine/model/weights.h"
 
 /// MXFP4 (engine/formats/mxfp4.h) as BF16, which holds every number of it. For files compiled for AVX-512;
 /// static, so that each keeps its own copy (see levels.h).
@@ -37,11 +38,22 @@ constexpr Mxfp4Numbers mxfp4_numbers() {
 
 static constexpr Mxfp4Numbers kMxfp4Numbers = mxfp4_numbers();
 
-/// A block of 32 weights.
-static inline __m512i widen_mxfp4(const void* block, std::uint8_t scale) {
-  const __m512i numbers = _mm512_load_si512(kMxfp4Numbers.of[scale]);
+/// A block of 32 weights of 4 bits, which are looked up.
+static inline __m512i look_up(const void* block, __m512i numbers) {
   const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(block)));
   return _mm512_permutexvar_epi16(_mm512_or_si512(bytes, _mm512_slli_epi32(bytes, 12)), numbers);
+}
+
+/// A block of 32 weights.
+static inline __m512i widen_mxfp4(const void* block, std::uint8_t scale) {
+  return look_up(block, _mm512_load_si512(kMxfp4Numbers.of[scale]));
+}
+
+/// Elements [k, k + 32) of a row.
+static inline __m512i widen_mxfp4_row(const Matrix& w, std::int64_t row, std::int64_t k) {
+  const std::int64_t at = row * w.row_step * w.cols + k;
+  return widen_mxfp4(static_cast<const std::uint8_t*>(w.data) + at / 2,
+                     static_cast<const std::uint8_t*>(w.scales)[at / 32]);
 }
 
 }  // namespace expertscope::cpu

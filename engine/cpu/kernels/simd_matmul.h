@@ -234,6 +234,15 @@ inline void matmul_any(const Matrix& w, const PackedActivations& x, std::int64_t
     case FormatId::mxfp4:
       if (x.rows > Product<FormatId::mxfp4>::kTokens) break;
       return matmul_few_blocks<Product<FormatId::mxfp4>>(w, x, n0, n1, y, y_stride);
+    case FormatId::int4_bf16:
+      if (x.rows > Product<FormatId::int4_bf16>::kTokens) break;
+      return matmul_few_scaled<Product<FormatId::int4_bf16>>(w, x, n0, n1, y, y_stride);
+    case FormatId::int4_f16:
+      if (x.rows > Product<FormatId::int4_f16>::kTokens) break;
+      return matmul_few_scaled<Product<FormatId::int4_f16>>(w, x, n0, n1, y, y_stride);
+    case FormatId::int4_f32:
+      if (x.rows > Product<FormatId::int4_f32>::kTokens) break;
+      return matmul_few_scaled<Product<FormatId::int4_f32>>(w, x, n0, n1, y, y_stride);
     case FormatId::other:
       break;
   }

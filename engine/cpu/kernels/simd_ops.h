@@ -70,6 +70,12 @@ inline void dequantise_any(const Matrix& w, std::int64_t row, std::int64_t first
       return widen_scaled_row<V, Product<FormatId::f8_e4m3>>(w, row, first, count, y);
     case FormatId::mxfp4:
       return widen_row_of_blocks<Product<FormatId::mxfp4>>(w, row, first, count, y);
+    case FormatId::int4_bf16:
+      return widen_scaled_row<V, Product<FormatId::int4_bf16>>(w, row, first, count, y);
+    case FormatId::int4_f16:
+      return widen_scaled_row<V, Product<FormatId::int4_f16>>(w, row, first, count, y);
+    case FormatId::int4_f32:
+      return widen_scaled_row<V, Product<FormatId::int4_f32>>(w, row, first, count, y);
     case FormatId::other:
       return w.dequantise(row, first, count, y);
   }

@@ -12,8 +12,10 @@
 /// Weights with a plane of scales (WeightFormat::scales) in registers. To what simd_tile.h asks of a policy P
 /// it adds, for scales of blocks whose columns are whole numbers of steps (Matrix::scale_block):
 ///   kScaleRows, kScaleCols                         rows and columns of a block, where the matrix says
-///   nothing kScaleBytes                                    of a scale Factor, factor(p) what the scale at
-///   `p` makes of numbers, for all lanes load_w(p, factor), load_w_tail(p, count, factor)
+///   nothing kScaleBytes                                    of a scale kMiddle the zero point where there is
+///   no plane of them Factor, factor(p, zero)                        what the scale at `p` makes of numbers,
+///   for all lanes load_w(p, factor), load_w_tail(p, count, factor); without the latter, blocks are whole
+///   numbers of steps
 namespace expertscope::cpu {
 
 /// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
@@ -28,27 +30,31 @@ consteval Powers powers_of_two(float unit) {
   return powers;
 }
 
-/// The rows of a matrix and of its plane.
+/// The rows of a matrix and of its planes.
 template <class P>
 struct ScaledRows {
   const std::uint8_t* data;
   const std::uint8_t* scales;
+  const std::uint8_t* zeros;
   std::int64_t row_bytes;
   std::int64_t block_rows;
   std::int64_t block_cols;
-  std::int64_t scale_bytes;  ///< of a row of the plane
+  std::int64_t blocks;  ///< of a row
 
   explicit ScaledRows(const Matrix& w)
       : data(static_cast<const std::uint8_t*>(w.data)),
         scales(static_cast<const std::uint8_t*>(w.scales)),
+        zeros(w.zeros),
         row_bytes(P::w_bytes(w.cols)),
         block_rows(w.scale_block.rows > 0 ? w.scale_block.rows : P::kScaleRows),
         block_cols(w.scale_block.rows > 0 ? w.scale_block.cols : P::kScaleCols),
-        scale_bytes((w.cols + block_cols - 1) / block_cols * P::kScaleBytes) {}
+        blocks((w.cols + block_cols - 1) / block_cols) {}
 
-  /// Of a block of columns of a row.
-  typename P::Factor factor(std::int64_t row, std::int64_t block) const {
-    return P::factor(scales + row / block_rows * scale_bytes + block * P::kScaleBytes);
+  /// Where the planes have a row.
+  std::int64_t place(std::int64_t row) const { return row / block_rows * blocks; }
+  /// Of the block of columns at such a place.
+  typename P::Factor factor(std::int64_t place) const {
+    return P::factor(scales + place * P::kScaleBytes, zeros == nullptr ? P::kMiddle : zeros[place]);
   }
 };
 
@@ -59,15 +65,18 @@ inline void widen_scaled_row(const Matrix& w, std::int64_t row, std::int64_t fir
   const ScaledRows<P> rows(w);
   const std::uint8_t* from = rows.data + row * rows.row_bytes;
   const std::int64_t end = first + count;
-  for (std::int64_t k = first; k < end;) {
-    const std::int64_t block = k / rows.block_cols;
-    const auto factor = rows.factor(row, block);
+  const std::int64_t place = rows.place(row);
+  std::int64_t block = first / rows.block_cols;
+  for (std::int64_t k = first; k < end; ++block) {
+    const auto factor = rows.factor(place + block);
     const std::int64_t block_end = std::min(end, (block + 1) * rows.block_cols);
     for (; k + P::kStep <= block_end; k += P::kStep, y += P::kStep)
       P::store_w(P::load_w(from + P::w_bytes(k), factor), y);
-    const auto left = static_cast<int>(block_end - k);
-    if (left > 0) V::store(y, P::load_w_tail(from + P::w_bytes(k), left, factor), left);
-    y += left;
+    if constexpr (requires { P::load_w_tail(from, 1, factor); }) {
+      const auto left = static_cast<int>(block_end - k);
+      if (left > 0) V::store(y, P::load_w_tail(from + P::w_bytes(k), left, factor), left);
+      y += left;
+    }
     k = block_end;
   }
 }
@@ -83,7 +92,10 @@ inline void scaled_tile(const TileJob& job, const ScaledRows<P>& scaled, std::in
       sums[m][n] = P::zero();
   const RowAddress<P> rows(job.w_stride);
   const std::int64_t distance = std::clamp(P::w_bytes(job.cols) / 4, kMinRowAhead, kMaxRowAhead);
+  std::int64_t places[P::kRows];
   typename P::Factor factors[P::kRows];
+  for (int n = 0; n < P::kRows; ++n)
+    places[n] = scaled.place(first + (job.w_stride == 0 ? 0 : n));
   const auto multiply = [&](std::int64_t k, const auto& load) {
     typename P::X xs[kM];
 #pragma GCC unroll 8
@@ -100,7 +112,7 @@ inline void scaled_tile(const TileJob& job, const ScaledRows<P>& scaled, std::in
   for (std::int64_t k = 0, block = 0; k < job.cols; ++block) {
 #pragma GCC unroll 8
     for (int n = 0; n < P::kRows; ++n)
-      factors[n] = scaled.factor(first + (job.w_stride == 0 ? 0 : n), block);
+      factors[n] = scaled.factor(places[n] + block);
     const std::int64_t block_end = std::min(job.cols, k + scaled.block_cols);
     for (; k + P::kStep <= block_end; k += P::kStep) {
       if (P::w_bytes(k) % 64 == 0) {
@@ -112,9 +124,12 @@ inline void scaled_tile(const TileJob& job, const ScaledRows<P>& scaled, std::in
       }
       multiply(k, [](const std::uint8_t* w, const auto& factor) { return P::load_w(w, factor); });
     }
-    const auto left = static_cast<int>(block_end - k);
-    if (left > 0)
-      multiply(k, [&](const std::uint8_t* w, const auto& factor) { return P::load_w_tail(w, left, factor); });
+    if constexpr (requires { P::load_w_tail(job.w, 1, factors[0]); }) {
+      const auto left = static_cast<int>(block_end - k);
+      if (left > 0)
+        multiply(k,
+                 [&](const std::uint8_t* w, const auto& factor) { return P::load_w_tail(w, left, factor); });
+    }
     k = block_end;
   }
   store_tile<P, kM>(job, sums);

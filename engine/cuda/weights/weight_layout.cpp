@@ -33,7 +33,9 @@ std::optional<DeviceType> device_type(const WeightFormat& format) {
 }
 
 DeviceType stored_type(const WeightFormat& format, MathMode math) {
-  const bool fits = math == MathMode::bf16 || format.id == FormatId::mxfp4;
+  if (format.id == FormatId::int4_f16) return DeviceType::f16;
+  const bool fits =
+      math == MathMode::bf16 || format.id == FormatId::mxfp4 || format.id == FormatId::int4_bf16;
   return device_type(format).value_or(fits ? DeviceType::bf16 : DeviceType::f32);
 }
 

@@ -27,8 +27,8 @@ void convert_rows(const WeightCopy& copy, std::int64_t first, std::int64_t rows,
       std::memcpy(to, values.data(), used);
       continue;
     }
-    for (std::size_t i = 0; i < cols; ++i) {  // only ever to f32 or bf16
-      const std::uint16_t half = f32_to_bf16(values[i]);
+    for (std::size_t i = 0; i < cols; ++i) {
+      const std::uint16_t half = copy.to == DeviceType::bf16 ? f32_to_bf16(values[i]) : f32_to_f16(values[i]);
       std::memcpy(to + i * sizeof(half), &half, sizeof(half));
     }
   }

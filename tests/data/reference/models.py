@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, FineGrainedFP8Config, GenerationConfig, Mxfp4Config
 
-from reference import families, fp8, mxfp4
+from reference import families, fp8, mxfp4, packed
 
 TORCH_DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,6 +30,7 @@ class Spec:
     dtype_key: str = "torch_dtype"
     fp8: str = ""  # the projections of attention and experts: "blocks" or "channels"
     mxfp4: bool = False  # the experts of gpt-oss
+    packed: str = ""  # the projections of attention and experts: a key of packed.CONFIGS
     vocab: int = 256
     tokenizer: str = ""
     hidden: int = 32
@@ -91,7 +92,13 @@ def random_weights(spec: Spec, seed: int) -> dict:
     return w.tensors
 
 
-WIDENED = {"compressed-tensors": fp8.widened}
+def widened(config: dict, tensors: dict) -> dict:
+    """NumPy's reading of weights that transformers needs another package for; nothing for others."""
+    quantization = config.get("quantization_config", {})
+    if quantization.get("format") == "float-quantized":
+        return fp8.widened(tensors)
+    method = quantization.get("quant_method")
+    return packed.widened(tensors, method) if method in packed.CONFIGS else {}
 
 
 def load_reference(folder: Path):
@@ -100,11 +107,12 @@ def load_reference(folder: Path):
     to the package)."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     method = config.get("quantization_config", {}).get("quant_method")
-    if method in WIDENED:
+    tensors = widened(config, load_file(folder / "model.safetensors")) if method else {}
+    if tensors:
         with TemporaryDirectory() as plain:
             del config["quantization_config"]
             write_json(Path(plain) / "config.json", config)
-            write_weights(Path(plain), WIDENED[method](load_file(folder / "model.safetensors")), 1)
+            write_weights(Path(plain), tensors, 1)
             return load_reference(Path(plain))
     widen = {"fp8": FineGrainedFP8Config, "mxfp4": Mxfp4Config}
     model = AutoModelForCausalLM.from_pretrained(
@@ -147,6 +155,9 @@ def write_model(spec: Spec, seed: int, folder: Path, eos: list, tokenizers: Path
         config, tensors = config | fp8.CONFIG, fp8.quantised(tensors)
     if spec.fp8 == "channels":
         config, tensors = config | fp8.CHANNEL_CONFIG, fp8.quantised_channels(tensors)
+    if spec.packed:
+        config = config | {"quantization_config": packed.CONFIGS[spec.packed]}
+        tensors = packed.quantised(tensors, spec.packed)
     if spec.mxfp4:
         config, tensors = config | mxfp4.CONFIG, mxfp4.quantised(tensors)
     write_json(folder / "config.json", config)

@@ -27,14 +27,16 @@ TEST(BlockSize, CountsBytesOfWholeBlocksAlone) {
 }
 
 TEST(WeightFormat, IsFoundByItsNameAndItsId) {
-  for (const FormatId id :
-       {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0, FormatId::f8_e4m3, FormatId::mxfp4}) {
+  for (const FormatId id : {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0, FormatId::f8_e4m3,
+                            FormatId::mxfp4, FormatId::int4_bf16, FormatId::int4_f16, FormatId::int4_f32}) {
     const WeightFormat& format = weight_format(id);
     EXPECT_EQ(format.id, id);
     EXPECT_EQ(find_weight_format(format.name), &format);
   }
   EXPECT_EQ(find_weight_format("Q4_0"), nullptr);
-  EXPECT_EQ(weight_format_names(), "F32, F16, BF16, Q8_0, F8_E4M3, MXFP4");
+  EXPECT_EQ(
+      weight_format_names(),
+      "F32, F16, BF16, Q8_0, F8_E4M3, MXFP4, INT4_BF16, INT4_F16, INT4_F32, INT8_BF16, INT8_F16, INT8_F32");
 }
 
 TEST(WeightFormat, DequantisesPiecesOfARow) {
@@ -103,6 +105,45 @@ TEST(Mxfp4, AScaleReaches32ColumnsAndTheLowerHalfOfAByteComesFirst) {
   EXPECT_EQ(row[33], 12);
   EXPECT_EQ(row[65], std::ldexp(6.0f, -127)) << "below the normal numbers";
   EXPECT_EQ(piece, std::vector<float>(row.begin() + 32, row.begin() + 64));
+}
+
+TEST(Int4, IsANumberLessAZeroPointTimesAScaleRoundedToTheTypeOfTheScale) {
+  std::vector<std::uint8_t> bytes(32, 0x2f);  // 15, 2
+  std::vector<float> row(64), piece(32);
+  const std::uint16_t bf16[] = {0x3f81, 0x4000};  // 1.0078125, 2
+  const std::uint8_t zeros[] = {1, 16};
+  const WeightRow stored{bytes.data(), reinterpret_cast<const std::uint8_t*>(bf16), 32, zeros};
+  const WeightFormat& format = weight_format(FormatId::int4_bf16);
+  format.dequantise(stored, 0, 64, row.data());
+  format.dequantise(stored, 32, 32, piece.data());
+  EXPECT_EQ(row[0], 14.125f) << "14.109375 has 9 bits";
+  EXPECT_EQ(row[1], 1.0078125f);
+  EXPECT_EQ(row[32], -2);
+  EXPECT_EQ(row[33], -28);
+  EXPECT_EQ(piece, std::vector<float>(row.begin() + 32, row.end()));
+  WeightRow symmetric = stored;
+  symmetric.zeros = nullptr;
+  format.dequantise(symmetric, 32, 32, piece.data());
+  EXPECT_EQ(piece[0], 14);
+  EXPECT_EQ(piece[1], -12);
+  const std::uint16_t f16[] = {0x3c01, 0x3c01};  // 1 + 2^-10
+  const WeightRow halves{bytes.data(), reinterpret_cast<const std::uint8_t*>(f16), 32, nullptr};
+  weight_format(FormatId::int4_f16).dequantise(halves, 0, 32, piece.data());
+  EXPECT_EQ(piece[0], 7.0078125f) << "7.0068359375 has 13 bits";
+  const float f32[] = {0.1f, 3};
+  const WeightRow floats{bytes.data(), reinterpret_cast<const std::uint8_t*>(f32), 32, nullptr};
+  weight_format(FormatId::int4_f32).dequantise(floats, 0, 64, row.data());
+  EXPECT_EQ(row[0], 7 * 0.1f);
+  EXPECT_EQ(row[63], -18);
+}
+
+TEST(Int8, HasAByteANumber) {
+  const std::vector<std::uint8_t> bytes(32, 130);
+  const std::uint16_t scale[] = {0x4000};
+  std::vector<float> row(32);
+  find_weight_format("INT8_BF16")
+      ->dequantise({bytes.data(), reinterpret_cast<const std::uint8_t*>(scale), 32}, 0, 32, row.data());
+  EXPECT_EQ(row, std::vector<float>(32, 4));
 }
 
 TEST(F8, AScaleReachesTheColumnsThatShareIt) {

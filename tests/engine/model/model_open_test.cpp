@@ -244,9 +244,10 @@ TEST(QuantisedTensors, AreRefusedByTheNameOfTheirKindWhateverTheConfigSays) {
     add_tensor(folder, "model.layers.0.self_attn.q_proj" + suffix, {4});
     return refusal(folder.path()).message;
   };
-  EXPECT_THAT(refused(".qweight"),
-              HasSubstr("q_proj.qweight: the weights are quantised (GPTQ or AWQ), which is not "
-                        "supported; open the folder of the original model"));
+  EXPECT_THAT(
+      refused(".qweight"),
+      HasSubstr("q_proj.qweight: the weights are quantised (GPTQ or AWQ), but config.json does not say "
+                "how"));
   EXPECT_THAT(refused(".weight.absmax"), HasSubstr("quantised (bitsandbytes)"));
   EXPECT_THAT(refused(".scales"), HasSubstr("quantised (MLX)"));
 }

@@ -27,7 +27,7 @@ TEST(Quantization, OfOtherKindsIsRefusedByItsName) {
   EXPECT_EQ(
       said({{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}}),
       "config.json: quantization_config: the weights are quantised (bitsandbytes), which is not supported; "
-      "open the folder of the original model, or one in FP8 or MXFP4");
+      "open the folder of the original model, or one in FP8, MXFP4, GPTQ, AWQ or compressed-tensors");
   for (const auto& [method, name] : {std::pair("hqq", "(HQQ)"),
                                      {"eetq", "(EETQ)"},
                                      {"quark", "(Quark)"},
@@ -89,10 +89,16 @@ Json compressed(const char* format, Json weights, Json more = Json::object()) {
 }
 
 Json floats(Json more = Json::object()) {
-  Json weights = {
-      {"num_bits", 8},         {"type", "float"},           {"strategy", "channel"}, {"dynamic", false},
-      {"symmetric", true},     {"actorder", nullptr},       {"group_size", nullptr}, {"observer", "minmax"},
-      {"observer_kwargs", Json::object()}, {"block_structure", nullptr}};
+  Json weights = {{"num_bits", 8},
+                  {"type", "float"},
+                  {"strategy", "channel"},
+                  {"dynamic", false},
+                  {"symmetric", true},
+                  {"actorder", nullptr},
+                  {"group_size", nullptr},
+                  {"observer", "minmax"},
+                  {"observer_kwargs", Json::object()},
+                  {"block_structure", nullptr}};
   weights.update(more);
   return weights;
 }
@@ -112,19 +118,81 @@ TEST(Quantization, OtherFormsOfCompressedTensorsAreRefusedByTheSettingThatSaysSo
   EXPECT_EQ(
       weights({{"num_bits", 4}}),
       "config.json: quantization_config.config_groups.group_0.weights.num_bits: 4 is not supported, only 8 "
-      "bits (E4M3) are supported");
+      "bits (E4M3) are");
   EXPECT_THAT(weights({{"strategy", "tensor_group"}}), HasSubstr("weights.strategy: \"tensor_group\""));
   EXPECT_THAT(weights({{"dynamic", true}}), HasSubstr("weights.dynamic: true"));
   EXPECT_THAT(weights({{"actorder", "group"}}), HasSubstr("weights.actorder: \"group\""));
   EXPECT_THAT(said(compressed("nvfp4-pack-quantized", floats())),
               HasSubstr("format: \"nvfp4-pack-quantized\""));
-  const auto whole = [](Json more) {
-    return said(compressed("float-quantized", floats(), std::move(more)));
-  };
+  const auto whole = [](Json more) { return said(compressed("float-quantized", floats(), std::move(more))); };
   EXPECT_THAT(whole({{"sparsity_config", {{"format", "sparse-24-bitmask"}}}}),
               HasSubstr("quantization_config.sparsity_config.format: \"sparse-24-bitmask\""));
   EXPECT_THAT(whole({{"transform_config", {{"config_groups", {{"u", 1}}}}}}), HasSubstr("rotated weights"));
   EXPECT_THAT(whole({{"config_groups", 3}}), HasSubstr("quantization_config.config_groups"));
+}
+
+Json integers(Json more = Json::object()) {
+  Json weights = floats({{"type", "int"}, {"num_bits", 4}, {"strategy", "group"}, {"group_size", 32}});
+  weights.update(more);
+  return weights;
+}
+
+TEST(Quantization, CompressedTensorsOfIntegersArePackedInRows) {
+  const auto of = [](const Json& value) {
+    const auto config = read(value);
+    EXPECT_TRUE(config);
+    return config ? config->quantization : Quantization{};
+  };
+  const Quantization symmetric = of(compressed("pack-quantized", integers()));
+  EXPECT_EQ(symmetric.packing, Quantization::Packing::rows);
+  EXPECT_FALSE(symmetric.zero_points);
+  EXPECT_FALSE(symmetric.zeros_less_one);
+  EXPECT_TRUE(of(compressed("pack-quantized", integers({{"symmetric", false}}))).zero_points);
+  EXPECT_TRUE(
+      read(compressed("pack-quantized", integers({{"strategy", "channel"}, {"actorder", "static"}}))));
+  EXPECT_TRUE(read(compressed("pack-quantized", integers({{"num_bits", 8}}))));
+  EXPECT_THAT(said(compressed("pack-quantized", integers({{"num_bits", 3}}))),
+              HasSubstr("only 4 and 8 bits are"));
+  EXPECT_THAT(said(compressed("pack-quantized", integers({{"strategy", "tensor"}}))),
+              HasSubstr("weights.strategy"));
+  EXPECT_THAT(said(compressed("int-quantized", integers())), HasSubstr("format: \"int-quantized\""));
+}
+
+TEST(Quantization, GptqSaysHowItsZeroPointsAreStored) {
+  const auto with = [](Json more) {
+    Json gptq = {
+        {"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}, {"desc_act", false}, {"sym", true}};
+    gptq.update(more);
+    return gptq;
+  };
+  const auto first = read(with(Json::object()));
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->quantization.packing, Quantization::Packing::gptq);
+  EXPECT_TRUE(first->quantization.zeros_less_one);
+  EXPECT_FALSE(first->quantization.reordered);
+  const auto second = read(with({{"checkpoint_format", "gptq_v2"}, {"desc_act", true}}));
+  ASSERT_TRUE(second);
+  EXPECT_FALSE(second->quantization.zeros_less_one);
+  EXPECT_TRUE(second->quantization.reordered);
+  EXPECT_EQ(said(with({{"bits", 3}})),
+            "config.json: quantization_config.bits: 3 is not supported, only 4 and 8 bits are");
+  EXPECT_THAT(said(with({{"checkpoint_format", "marlin"}})), HasSubstr("checkpoint_format: \"marlin\""));
+}
+
+TEST(Quantization, AwqIsReadAsGemmHasIt) {
+  const auto with = [](Json more) {
+    Json awq = {
+        {"quant_method", "awq"}, {"bits", 4}, {"group_size", 128}, {"version", "gemm"}, {"zero_point", true}};
+    awq.update(more);
+    return awq;
+  };
+  const auto config = read(with(Json::object()));
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->quantization.packing, Quantization::Packing::awq);
+  EXPECT_THAT(said(with({{"version", "gemv"}})),
+              HasSubstr("version: \"gemv\" is not supported, only \"gemm\" is"));
+  EXPECT_THAT(said(with({{"zero_point", false}})), HasSubstr("zero_point: false"));
+  EXPECT_THAT(said(with({{"bits", 8}})), HasSubstr("bits: 8"));
 }
 
 }  // namespace

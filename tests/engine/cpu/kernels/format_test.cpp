@@ -34,6 +34,15 @@ class FormatTest : public ::testing::TestWithParam<CpuLevel> {
       expect_bits_of_f32(testing::random_mxfp4(rows, cols, step, static_cast<std::uint32_t>(m), data, scales),
                          m, numbers);
   }
+  /// With scales of every type.
+  void expect_bits_of_int4(std::int64_t rows, std::int64_t cols, std::int64_t group, std::int64_t m,
+                           Numbers& numbers) const {
+    testing::PlanedBytes memory;
+    for (const FormatId id : {FormatId::int4_bf16, FormatId::int4_f16, FormatId::int4_f32})
+      expect_bits_of_f32(testing::random_int(weight_format(id), rows, cols, group, m % 2 == 0,
+                                             static_cast<std::uint32_t>(m), memory),
+                         m, numbers);
+  }
   void expect_bits_of_f32(const Matrix& matrix, std::int64_t m, Numbers& numbers) const {
     std::vector<float> widened(static_cast<std::size_t>(matrix.rows * matrix.cols));
     for (std::int64_t n = 0; n < matrix.rows; ++n)
@@ -62,6 +71,7 @@ TEST_P(FormatTest, ProductsHaveTheBitsOfTheSameWeightsInF32) {
         expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 16)), n, k - 16), m, numbers);
         expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 3)), n, k - 3, kF8), m, numbers);
         expect_bits_of_mxfp4(n, k, m, numbers);
+        expect_bits_of_int4(n, k, k % 64 == 0 ? 64 : k == 96 ? 32 : k, m, numbers);
       }
     }
   }
@@ -74,6 +84,8 @@ TEST_P(FormatTest, ManyTokensAndWideRowsCrossTheCacheBlocks) {
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080), m, numbers);
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080, kF8), m, numbers);
     expect_bits_of_mxfp4(75, 2080, m, numbers);
+    expect_bits_of_int4(75, 2080, 32, m, numbers);
+    expect_bits_of_int4(75, 2048, 128, m, numbers);
   }
 }
 
@@ -130,6 +142,41 @@ TEST_P(FormatTest, Mxfp4TimesRoundedActivationsHasTheBitsOfTheSameWeightsInBf16)
   }
 }
 
+TEST_P(FormatTest, Int4TimesRoundedActivationsHasTheBitsOfTheSameWeightsInBf16) {
+  const WeightFormat& format = weight_format(FormatId::int4_bf16);
+  for (const std::int64_t m : {1, 2, 3, 4, 7, 33, 100}) {
+    for (const std::int64_t n : {1, 5, 8, 19, 75}) {
+      for (const auto& [k, group] : {std::pair<std::int64_t, std::int64_t>{32, 32}, {96, 96}, {2048, 128}}) {
+        testing::PlanedBytes memory;
+        const Matrix w =
+            testing::random_int(format, n, k, group, m % 2 == 0, static_cast<std::uint32_t>(n), memory);
+        std::vector<std::uint16_t> halves;
+        const Matrix same = testing::as_bf16(w, halves);
+        Numbers numbers(static_cast<std::uint32_t>(m * 1000 + n));
+        const TestActivations x(kernels_, Arithmetic::bf16, numbers.take(m * k), m, k);
+        ASSERT_EQ(product(w, x, n / 3, n), product(same, x, n / 3, n)) << m << " " << n << " " << k;
+      }
+    }
+  }
+}
+
+TEST_P(FormatTest, EveryNumberOfInt4WithEveryZeroPointIsRoundedToTheTypeOfItsScale) {
+  testing::PlanedBytes memory;
+  for (const FormatId id : {FormatId::int4_bf16, FormatId::int4_f16, FormatId::int4_f32}) {
+    Matrix w = testing::random_int(weight_format(id), 17, 32, 32, true, 3, memory);
+    for (std::size_t i = 0; i < memory.data.size(); ++i)
+      memory.data[i] = static_cast<std::uint8_t>((2 * i) % 16 | (2 * i + 1) % 16 << 4);
+    for (std::size_t zero = 0; zero < memory.zeros.size(); ++zero)
+      memory.zeros[zero] = static_cast<std::uint8_t>(zero);
+    for (std::int64_t row = 0; row < w.rows; ++row) {
+      std::vector<float> fast(32), plain(32);
+      kernels_.dequantise(w, row, 0, 32, fast.data());
+      w.dequantise(row, 0, 32, plain.data());
+      EXPECT_EQ(fast, plain) << w.format->name << " " << row;
+    }
+  }
+}
+
 TEST_P(FormatTest, EveryScaleOfMxfp4TimesRoundedActivationsIsThatOfBf16) {
   std::vector<std::uint8_t> numbers(16, 0x75);  // 3, 6
   const TestActivations one(kernels_, Arithmetic::bf16, std::vector<float>(32, 1.0f), 1, 32);
@@ -168,10 +215,13 @@ TEST_P(FormatTest, NeverReadsPastTheEndOfAMappedFile) {
       Matrix mxfp4{nullptr, &weight_format(FormatId::mxfp4), rows, cols};
       mxfp4.data = page.end() - static_cast<std::size_t>(rows) * mxfp4.row_bytes();
       mxfp4.scales = scales.end() - static_cast<std::size_t>(rows) * mxfp4.scale_row_bytes();
+      Matrix int4{nullptr, &weight_format(FormatId::int4_f16), rows, cols, nullptr, 1, {1, 32}};
+      int4.data = mxfp4.data;
+      int4.scales = scales.end() - static_cast<std::size_t>(rows) * int4.scale_row_bytes();
       for (const std::int64_t m : {1, 5, 40}) {
         const TestActivations x(kernels_, Arithmetic::f32,
                                 std::vector<float>(static_cast<std::size_t>(m * cols), 1.0f), m, cols);
-        for (const Matrix& zeros : {w, mxfp4}) {
+        for (const Matrix& zeros : {w, mxfp4, int4}) {
           const std::vector<float> y = product(zeros, x, 0, rows);
           EXPECT_EQ(std::count(y.begin(), y.end(), 0.0f), m * rows);
         }
