@@ -10,6 +10,7 @@
 #include "engine/formats/f8.h"
 #include "engine/formats/int4.h"
 #include "engine/formats/mxfp4.h"
+#include "engine/formats/nvfp4.h"
 #include "engine/formats/q8_0.h"
 #include "engine/half.h"
 
@@ -42,6 +43,7 @@ constexpr std::array kFormats = {
     WeightFormat{FormatId::int4_bf16, "INT4_BF16", kInt4Block, kGroupsOf128, dequantise_int4_bf16},
     WeightFormat{FormatId::int4_f16, "INT4_F16", kInt4Block, kGroupsOf128, dequantise_int4_f16},
     WeightFormat{FormatId::int4_f32, "INT4_F32", kInt4Block, kF32GroupsOf128, dequantise_int4_f32},
+    WeightFormat{FormatId::nvfp4, "NVFP4", kNvfp4Block, kNvfp4Scales, dequantise_nvfp4},
     WeightFormat{FormatId::other, "INT8_BF16", kInt8Block, kGroupsOf128, dequantise_int8_bf16},
     WeightFormat{FormatId::other, "INT8_F16", kInt8Block, kGroupsOf128, dequantise_int8_f16},
     WeightFormat{FormatId::other, "INT8_F32", kInt8Block, kF32GroupsOf128, dequantise_int8_f32},

@@ -22,6 +22,7 @@ enum class FormatId : std::uint8_t {
   int4_bf16,
   int4_f16,
   int4_f32,
+  nvfp4,
   other
 };
 
@@ -49,6 +50,7 @@ struct WeightRow {
   const std::uint8_t* scales = nullptr;  ///< null where the format has no plane
   std::int64_t scale_cols = 0;           ///< elements that share a scale
   const std::uint8_t* zeros = nullptr;   ///< zero points, one for each scale; null: those of the format
+  const float* scale_values = nullptr;   ///< Matrix::scale_values
 };
 
 /// How the elements of a matrix are stored. A row of the table of weight_format.cpp is a format that runs:

@@ -13,8 +13,9 @@ namespace expertscope {
 ///
 ///   compressed-tensors   weight_packed [rows, cols / 8], weight_scale [rows, groups], weight_shape, and
 ///                        weight_zero_point [rows / 8, groups] where there are zero points; used in place
-///   GPTQ                 qweight [cols / 8, rows], scales [groups, rows], qzeros [groups, rows / 8], g_idx
-///   [cols] AWQ                  qweight [cols, rows / 8], scales [groups, rows], qzeros [groups, rows / 8]
+///   GPTQ                 qweight [cols / 8, rows], scales [groups, rows], qzeros [groups, rows / 8], and
+///                        g_idx [cols], the group of each column
+///   AWQ                  qweight [cols, rows / 8], scales [groups, rows], qzeros [groups, rows / 8]
 ///
 /// with eight numbers of 4 bits (four of 8) in an I32, the first in its lowest bits; AWQ has columns 0, 2, 4,
 /// 6, 1, 3, 5, 7 in that order. Those two are copied once, row by row.

@@ -16,7 +16,8 @@ constexpr std::int64_t kF8Step = 16;
 
 /// Formats of compressed-tensors that are read.
 std::vector<Json> compressed_formats() {
-  return {"dense", "float-quantized", "naive-quantized", "pack-quantized", "mixed-precision"};
+  return {"dense",          "float-quantized",      "naive-quantized",
+          "pack-quantized", "nvfp4-pack-quantized", "mixed-precision"};
 }
 
 /// What the groups of a config say of their weights.
@@ -43,8 +44,7 @@ std::string quantiser(const JsonFields& quantization) {
                               {"higgs", "HIGGS"},
                               {"torchao", "torchao"},
                               {"auto-round", "AutoRound"},
-                              {"spqr", "SpQR"},
-                              {"modelopt", "ModelOpt"}};
+                              {"spqr", "SpQR"}};
   for (const auto& known : kKnown)
     if (method == known.method) return known.name;
   if (!method.empty()) return json_excerpt(method);
@@ -92,8 +92,11 @@ Status read_compressed_weights(const JsonFields& fields, CompressedGroups& group
   keys.only("type", {"float", "int"});
   const bool floats = keys.text({"type"}, "int") == "float";
   if (floats) {
-    keys.only("num_bits", {8}, "only 8 bits (E4M3) are");
-    keys.only("strategy", {"tensor", "channel", "block"}, "only scales of tensors, channels and blocks are");
+    const bool nvfp4 = keys.text({"strategy"}, "") == "tensor_group";
+    keys.only("num_bits", {nvfp4 ? 4 : 8}, "only 8 bits (E4M3), and 4 in groups of 16 (NVFP4), are");
+    if (nvfp4) keys.only("group_size", {16}, "only groups of 16 of 4 bits (NVFP4) are");
+    keys.only("strategy", {"tensor", "channel", "block", "tensor_group"},
+              "only scales of tensors, channels, blocks and groups of 16 (NVFP4) are");
   } else {
     keys.only("num_bits", {4, 8}, "only 4 and 8 bits are");
     keys.only("strategy", {"channel", "group"}, "only scales of channels and groups are");
@@ -141,6 +144,16 @@ Status read_compressed(const JsonFields& fields, Quantization& quantization) {
   return keys.finish();
 }
 
+/// What NVIDIA's ModelOpt exports: FP8 with a scale a tensor, NVFP4, or some layers in each.
+Status read_modelopt(const JsonFields& fields) {
+  ConfigKeys keys(fields);
+  keys.ignore({"quant_method", "producer", "ignore", "exclude_modules", "kv_cache_scheme",
+               "kv_cache_quant_algo", "group_size", "config_groups", "quantized_layers", "has_zero_point",
+               "pre_quant_scale"});
+  keys.only("quant_algo", {"FP8", "NVFP4", "W4A16_NVFP4", "MIXED_PRECISION"});
+  return keys.finish();
+}
+
 /// AutoGPTQ and GPTQModel, as transformers' GPTQConfig has it. Which modules `dynamic` leaves out the tensors
 /// say.
 Status read_gptq(const JsonFields& fields, Quantization& quantization) {
@@ -167,6 +180,9 @@ Status read_gptq(const JsonFields& fields, Quantization& quantization) {
                "pad_token_id",
                "model_seqlen",
                "max_input_length",
+               "groupsize",
+               "actorder",
+               "mse",
                "use_cuda_fp16",
                "use_exllama",
                "exllama_config",
@@ -179,6 +195,7 @@ Status read_gptq(const JsonFields& fields, Quantization& quantization) {
   keys.only("checkpoint_format", {"gptq", "gptq_v2"});
   keys.only("format", {"gptq", "gptq_v2"});
   keys.only("pack_dtype", {"int32"});
+  keys.only("is_marlin_format", {false});
   const char* format = keys.has({"checkpoint_format"}) ? "checkpoint_format" : "format";
   quantization.packing = Quantization::Packing::gptq;
   quantization.zero_points = true;
@@ -209,12 +226,13 @@ Status read_method(const JsonFields& config, const char* key, Quantization& quan
   if (method == "fp8" || method == "fbgemm_fp8") return read_fp8(*fields, quantization);
   if (method == "mxfp4") return read_mxfp4(*fields);
   if (method == "compressed-tensors") return read_compressed(*fields, quantization);
+  if (method == "modelopt" || method == "modelopt_fp4") return read_modelopt(*fields);
   if (method == "gptq") return read_gptq(*fields, quantization);
   if (method == "awq") return read_awq(*fields, quantization);
   return config.error(
       ErrorCode::unsupported, key,
       fmt::format("the weights are quantised ({}), which is not supported; open the folder of the "
-                  "original model, or one in FP8, MXFP4, GPTQ, AWQ or compressed-tensors",
+                  "original model, or one in FP8, MXFP4, NVFP4, GPTQ, AWQ or compressed-tensors",
                   quantiser(*fields)));
 }
 

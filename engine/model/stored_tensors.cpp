@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "engine/formats/f8.h"
+#include "engine/model/nvfp4_weights.h"
 #include "engine/model/packed_weights.h"
 
 namespace expertscope {
@@ -20,9 +21,6 @@ using Shape = StoredTensors::Shape;
 
 /// Misaligned tensors are copied up to this size; beyond it the file is refused instead of filling memory.
 constexpr std::int64_t kMaxCopiedBytes = std::int64_t{2} << 30;
-
-/// Far above what any model has; the products of kernels stay within the range of a float.
-constexpr float kLargestScale = 0x1p100f;
 
 /// How a plane of scales is stored; null for what it may not be.
 const WeightFormat* scale_format(const SourceTensor& tensor) {
@@ -196,7 +194,14 @@ Result<Matrix> StoredTensors::view(const SourceTensor& tensor, std::int64_t rows
   return Matrix{*data, &format, rows, cols, plane->plane, 1, plane->block};
 }
 
+const float* StoredTensors::kept(std::span<const float> numbers) {
+  copies_.push_back(std::make_unique<std::byte[]>(numbers.size_bytes()));
+  std::memcpy(copies_.back().get(), numbers.data(), numbers.size_bytes());
+  return reinterpret_cast<const float*>(copies_.back().get());
+}
+
 Result<Matrix> StoredTensors::matrix(const std::string& name, std::int64_t rows, std::int64_t cols) {
+  if (is_nvfp4(store_, name)) return nvfp4_matrix(*this, name, rows, cols);
   if (is_packed(store_, name)) return packed_matrix(*this, name, rows, cols);
   const auto tensor = find(name, {rows, cols});
   if (!tensor) return forward_error(tensor);

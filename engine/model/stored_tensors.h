@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace expertscope {
 
 /// Bytes of tensors that could not be used in place, and scales of blocks, which kernels read as F32.
 using AlignedCopies = std::vector<std::unique_ptr<std::byte[]>>;
+
+/// Of a scale: far above what any model has, so that products of kernels stay within the range of a float.
+inline constexpr float kLargestScale = 0x1p100f;
 
 /// The tensors of a store by name, checked against the shape that is asked for, as views into the mapped
 /// files. Errors name the file, the tensor and both shapes.
@@ -46,6 +50,8 @@ class StoredTensors {
   Result<Matrix> view(const SourceTensor& tensor, std::int64_t rows, std::int64_t cols);
   /// Memory that views point into.
   AlignedCopies& copies() { return copies_; }
+  /// Numbers in memory that lives as the views do.
+  const float* kept(std::span<const float> numbers);
   /// Memory for what kernels cannot read in the order in which `tensor` has it: no more in all than the
   /// machine has.
   Result<std::byte*> turned(const SourceTensor& tensor, std::size_t bytes);

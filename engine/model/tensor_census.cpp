@@ -31,10 +31,10 @@ std::optional<int> layer_of(std::string_view name, const TensorNames& names) {
 
 /// Buffers that some programs save beside the weights and that hold nothing learnt.
 bool is_buffer(std::string_view name) {
-  for (const std::string_view suffix :
-       {".rotary_emb.inv_freq", "._extra_state", ".attn.masked_bias",
-        // scales of what runs in fewer bits elsewhere: activations, caches
-        ".input_scale", ".output_scale", ".activation_scale", ".k_scale", ".v_scale", ".q_scale"})
+  for (const std::string_view suffix : {".rotary_emb.inv_freq", "._extra_state", ".attn.masked_bias",
+                                        // scales of what runs in fewer bits elsewhere: activations, caches
+                                        ".input_scale", ".input_global_scale", ".output_scale",
+                                        ".activation_scale", ".k_scale", ".v_scale", ".q_scale"})
     if (name.ends_with(suffix)) return true;
   return false;
 }

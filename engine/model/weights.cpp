@@ -39,14 +39,12 @@ std::size_t Matrix::zero_row_bytes() const {
 }
 
 Matrix Matrix::slice(std::int64_t first, std::int64_t count) const {
-  return {row(first),
-          format,
-          count,
-          cols,
-          scales_of(*this, first),
-          row_step,
-          scale_block,
-          zeros_of(*this, first)};
+  Matrix part = *this;
+  part.data = row(first);
+  part.rows = count;
+  part.scales = scales_of(*this, first);
+  part.zeros = zeros_of(*this, first);
+  return part;
 }
 
 Matrix Matrix::every(std::int64_t step, std::int64_t first, std::int64_t count) const {
@@ -57,8 +55,9 @@ Matrix Matrix::every(std::int64_t step, std::int64_t first, std::int64_t count) 
 
 void Matrix::dequantise(std::int64_t index, std::int64_t first, std::int64_t count, float* to) const {
   const auto* data_of_row = static_cast<const std::uint8_t*>(row(index));
-  format->dequantise({data_of_row, scales_of(*this, index), plane().cols, zeros_of(*this, index)}, first,
-                     count, to);
+  format->dequantise(
+      {data_of_row, scales_of(*this, index), plane().cols, zeros_of(*this, index), scale_values}, first,
+      count, to);
 }
 
 }  // namespace expertscope

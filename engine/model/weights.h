@@ -29,6 +29,7 @@ struct Matrix {
   ScaleBlock scale_block = {};  ///< 0 x 0: as WeightFormat::scales says
   /// A plane of zero points beside that of scales, a byte for each; null: the middle (engine/formats/int4.h).
   const std::uint8_t* zeros = nullptr;
+  const float* scale_values = nullptr;  ///< [256] of NVFP4: what a byte of the plane of scales stands for
 
   explicit operator bool() const { return data != nullptr; }
   std::size_t row_bytes() const { return format->row_bytes(cols); }

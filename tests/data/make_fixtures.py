@@ -101,6 +101,8 @@ SPECS = [
          moe_inter=32, experts=4),
     Spec("awq", "AWQ as gemm has it, F16", 3810, packed="awq", dtype="float16", layers=2, hidden=64, moe_inter=32,
          experts=4),
+    Spec("nvfp4", "NVFP4 of ModelOpt in attention and of compressed-tensors in the experts", 3900, packed="nvfp4",
+         dtype="bfloat16", layers=2, hidden=48, moe_inter=32, experts=4),
     Spec("gpt_oss", "gpt-oss as transformers 5 writes it: a window of 16, clamps in reach", 3000, family="gpt_oss",
          layout="v5_default", attention_bias=True, top_k=3, rope_theta=150000.0, rms_eps=1e-5,
          extra={"sliding_window": 16, "swiglu_alpha": 1.3, "swiglu_limit": 1.0}),

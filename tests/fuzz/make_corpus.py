@@ -48,7 +48,7 @@ def model_files():
     for name in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "gemma4"):
         keys = read_json(f"models/{name}/config.json")
         put("config", "good-" + name.replace("_", "-"), json.dumps(keys, indent=1), generation)
-    for name in ("int4", "gptq", "awq", "fp8_channel"):
+    for name in ("int4", "gptq", "awq", "fp8_channel", "nvfp4"):
         put("config", f"good-{name}", json.dumps(read_json(f"models/{name}/config.json"), indent=1), generation)
     gptq = read_json("models/gptq/config.json")
     ordered = {**gptq["quantization_config"], "desc_act": True}

@@ -97,17 +97,18 @@ bool fuzz_index(std::string_view input) {
 }
 
 /// Whose weights configs are read with: those of their model_type, or others.
-constexpr std::string_view kModels[] = {
-    "top1",          "gpt_oss_mxfp4", "qwen3_next", "qwen3_5_moe", "deepseek_v2", "deepseek_v3",
-    "glm4_moe_lite", "gemma4",        "int4",       "gptq",        "awq"};
+constexpr std::string_view kModels[] = {"top1",        "gpt_oss_mxfp4", "qwen3_next",    "qwen3_5_moe",
+                                        "deepseek_v2", "deepseek_v3",   "glm4_moe_lite", "gemma4",
+                                        "int4",        "gptq",          "awq",           "nvfp4"};
 
-std::string weights_for(const std::string& type, Quantization::Packing packing) {
+std::string weights_for(const ModelConfig& config, Quantization::Packing packing) {
+  const std::string& type = config.model_type;
   if (std::find(std::begin(kModels), std::end(kModels), type) != std::end(kModels)) return type;
   if (type == "gpt_oss") return "gpt_oss_mxfp4";
   if (type == "gemma4_text") return "gemma4";
   switch (packing) {
     case Quantization::Packing::rows:
-      return "int4";
+      return config.hidden_size == 48 ? "nvfp4" : "int4";
     case Quantization::Packing::gptq:
       return "gptq";
     case Quantization::Packing::awq:
@@ -145,8 +146,7 @@ bool fuzz_config(std::string_view input) {
     ensure(attention.rotary.width % 2 == 0 && attention.rotary.width <= attention.head_dim, "rotary");
   }
   apply_generation_config(generation, "generation_config.json", *parsed);
-  const std::string& type = config.model_type;
-  const std::string folder = weights_for(type, parsed->quantization.packing);
+  const std::string folder = weights_for(config, parsed->quantization.packing);
   put_file(folder + "/config.json", text);
   put_file(folder + "/generation_config.json", generation);
   const auto model = Model::open(fuzz_folder() / folder);

@@ -163,7 +163,7 @@ TEST(Bf16Mode, DoesSoWithSinksAndClampsAndExpertsInMxfp4) {
 }
 
 TEST(Bf16Mode, DoesSoWithQuantisedWeights) {
-  for (const char* model : {"fp8_channel", "int4", "gptq", "awq"})
+  for (const char* model : {"fp8_channel", "int4", "gptq", "awq", "nvfp4"})
     EXPECT_LE(mean_divergence(model, false), 1e-3) << model;
 }
 

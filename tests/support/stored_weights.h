@@ -147,6 +147,27 @@ inline Matrix random_int(const WeightFormat& format, std::int64_t rows, std::int
           memory.scales.data(), 1,       {1, group}, zeros ? memory.zeros.data() : nullptr};
 }
 
+/// A matrix of NVFP4 of any bits; `values`: what scales stand for, 0.001 of their number in E4M3.
+inline Matrix random_nvfp4(std::int64_t rows, std::int64_t cols, std::uint32_t seed, PlanedBytes& memory,
+                           std::vector<float>& values) {
+  const auto next = [&seed] {
+    seed = seed * 1664525u + 1013904223u;
+    return seed >> 16;
+  };
+  memory.data.resize(static_cast<std::size_t>(rows * cols / 2));
+  memory.scales.resize(static_cast<std::size_t>(rows * cols / 16));
+  for (std::uint8_t& byte : memory.data)
+    byte = static_cast<std::uint8_t>(next());
+  for (std::uint8_t& scale : memory.scales)
+    scale = static_cast<std::uint8_t>(next() % 0x7f);  // not NaN
+  values.clear();
+  for (int i = 0; i < 256; ++i)
+    values.push_back(0.001f * e4m3_to_f32(static_cast<std::uint8_t>(i)));
+  Matrix matrix{memory.data.data(), &weight_format(FormatId::nvfp4), rows, cols, memory.scales.data()};
+  matrix.scale_values = values.data();
+  return matrix;
+}
+
 /// The same matrix as BF16, nearest, in the memory given.
 inline Matrix as_bf16(const Matrix& from, std::vector<std::uint16_t>& halves) {
   halves.resize(static_cast<std::size_t>(from.rows * from.cols));

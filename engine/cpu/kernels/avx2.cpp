@@ -194,7 +194,7 @@ struct Product<FormatId::f8_e4m3> {
   static Sum zero() { return _mm256_setzero_ps(); }
   static X load_x(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
   /// The bits of a number are those of a binary16 with an exponent that is 8 too low.
-  static Factor factor(const std::uint8_t* p, int) {
+  static Factor factor(const std::uint8_t* p, int, const float*) {
     float scale = 0;
     std::memcpy(&scale, p, sizeof(scale));
     return _mm256_set1_ps(0x1p8f * scale);
@@ -295,7 +295,7 @@ struct Int4Product : Product<FormatId::mxfp4> {
       return _mm256_cvtph_ps(_mm256_cvtps_ph(weights, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     return weights;
   }
-  static Factor factor(const std::uint8_t* p, int zero) {
+  static Factor factor(const std::uint8_t* p, int zero, const float*) {
     const __m256 scale = scale_at(p);
     const __m256 first = _mm256_set1_ps(static_cast<float>(zero));
     const __m256 low = _mm256_sub_ps(_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7), first);
@@ -323,6 +323,52 @@ template <>
 struct Product<FormatId::int4_f16> : Int4Product<FormatId::int4_f16> {};
 template <>
 struct Product<FormatId::int4_f32> : Int4Product<FormatId::int4_f32> {};
+
+/// NVFP4 (engine/formats/nvfp4.h), a block a step, summed in the order of F32; looked up as MXFP4 is.
+template <>
+struct Product<FormatId::nvfp4> {
+  static constexpr int kStep = 16;
+  static constexpr int kRows = 4;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t kScaleRows = 1;
+  static constexpr std::int64_t kScaleCols = 16;
+  static constexpr std::int64_t kScaleBytes = 1;
+  static constexpr int kMiddle = 0;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k / 2; }
+  using Sum = __m256;
+  using X = const float*;
+  struct W {
+    __m256 low, high;
+  };
+  using Factor = __m256;
+  static Sum zero() { return _mm256_setzero_ps(); }
+  static X load_x(const void* p) { return static_cast<const float*>(p); }
+  static Factor factor(const std::uint8_t* p, int, const float* values) {
+    return _mm256_set1_ps(0.5f * values[*p]);
+  }
+  static W load_w(const void* p, Factor factor) {
+    const __m128i twice = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    const __m128i nibble = _mm_set1_epi8(15);
+    const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(p));
+    const __m128i even = _mm_shuffle_epi8(twice, _mm_and_si128(bytes, nibble));
+    const __m128i odd = _mm_shuffle_epi8(twice, _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+    const __m128i all = _mm_unpacklo_epi8(even, odd);
+    const auto widen = [&](__m128i eight) {
+      return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)), factor);
+    };
+    return {widen(all), widen(_mm_srli_si128(all, 8))};
+  }
+  static void store_w(const W& w, float* y) {
+    _mm256_storeu_ps(y, w.low);
+    _mm256_storeu_ps(y + 8, w.high);
+  }
+  static Sum mac(Sum sum, X x, const W& w) {
+    sum = _mm256_fmadd_ps(_mm256_loadu_ps(x), w.low, sum);
+    return _mm256_fmadd_ps(_mm256_loadu_ps(x + 8), w.high, sum);
+  }
+  static void store(const Sum (&sums)[kRows], float* y) { Product<FormatId::f32>::store(sums, y); }
+};
 
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;

@@ -158,7 +158,7 @@ struct Product<FormatId::f8_e4m3> {
   static Sum zero() { return _mm512_setzero_ps(); }
   static X load_x(const void* p) { return _mm512_loadu_ps(p); }
   /// The bits of a number are those of a binary16 with an exponent that is 8 too low.
-  static Factor factor(const std::uint8_t* p, int) {
+  static Factor factor(const std::uint8_t* p, int, const float*) {
     float scale = 0;
     std::memcpy(&scale, p, sizeof(scale));
     return _mm512_set1_ps(0x1p8f * scale);
@@ -181,6 +181,12 @@ struct Product<FormatId::f8_e4m3> {
   static Sum mac(Sum sum, X x, W w) { return _mm512_fmadd_ps(x, w, sum); }
   static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
 };
+
+/// FP4 E2M1 (engine/formats/mxfp4.h).
+__m512 e2m1_numbers() {
+  return _mm512_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f, -1.5f, -2.0f,
+                        -3.0f, -4.0f, -6.0f);
+}
 
 constexpr Powers kPowers = powers_of_two(1.0f);
 
@@ -208,9 +214,7 @@ struct Product<FormatId::mxfp4> {
   }
   static W load_w(const void* p, std::uint8_t scale) {
     const auto* block = static_cast<const std::uint8_t*>(p);
-    const __m512 numbers = _mm512_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f,
-                                          -1.5f, -2.0f, -3.0f, -4.0f, -6.0f);
-    const __m512 scaled = _mm512_mul_ps(numbers, _mm512_set1_ps(kPowers.of[scale]));
+    const __m512 scaled = _mm512_mul_ps(e2m1_numbers(), _mm512_set1_ps(kPowers.of[scale]));
     return {widen(block, scaled), widen(block + 8, scaled)};
   }
   static void store_w(const W& w, float* y) {
@@ -250,7 +254,7 @@ struct Int4Product : Product<FormatId::mxfp4> {
       return _mm512_cvtph_ps(_mm512_cvtps_ph(weights, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     return weights;
   }
-  static Factor factor(const std::uint8_t* p, int zero) {
+  static Factor factor(const std::uint8_t* p, int zero, const float*) {
     const __m512 all = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return round(_mm512_mul_ps(_mm512_sub_ps(all, _mm512_set1_ps(static_cast<float>(zero))), scale_at(p)));
   }
@@ -265,6 +269,34 @@ template <>
 struct Product<FormatId::int4_f16> : Int4Product<FormatId::int4_f16> {};
 template <>
 struct Product<FormatId::int4_f32> : Int4Product<FormatId::int4_f32> {};
+
+/// NVFP4 (engine/formats/nvfp4.h), a block a step, summed in the order of F32.
+template <>
+struct Product<FormatId::nvfp4> {
+  static constexpr int kStep = 16;
+  static constexpr int kRows = 8;
+  static constexpr int kTokens = 3;
+  static constexpr int kXBytes = 4;
+  static constexpr std::int64_t kScaleRows = 1;
+  static constexpr std::int64_t kScaleCols = 16;
+  static constexpr std::int64_t kScaleBytes = 1;
+  static constexpr int kMiddle = 0;
+  static constexpr std::int64_t w_bytes(std::int64_t k) { return k / 2; }
+  using Sum = __m512;
+  using X = __m512;
+  using W = __m512;
+  using Factor = __m512;
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static X load_x(const void* p) { return _mm512_loadu_ps(p); }
+  static Factor factor(const std::uint8_t* p, int, const float* values) { return _mm512_set1_ps(values[*p]); }
+  static W load_w(const void* p, Factor factor) {
+    const auto* block = static_cast<const std::uint8_t*>(p);
+    return _mm512_mul_ps(Product<FormatId::mxfp4>::widen(block, e2m1_numbers()), factor);
+  }
+  static void store_w(W w, float* y) { _mm512_storeu_ps(y, w); }
+  static Sum mac(Sum sum, X x, W w) { return _mm512_fmadd_ps(x, w, sum); }
+  static void store(const Sum (&sums)[kRows], float* y) { store_sums(sums, y); }
+};
 
 PackLayout layout(Arithmetic, std::int64_t) {
   return PackLayout::f32_rows;

@@ -57,7 +57,7 @@ struct Int4Product : Mxfp4Product {
   static constexpr std::int64_t kScaleBytes = 2;
   static constexpr int kMiddle = 8;
   using Factor = __m512i;
-  static Factor factor(const std::uint8_t* p, int zero) { return int4_numbers(p, zero); }
+  static Factor factor(const std::uint8_t* p, int zero, const float*) { return int4_numbers(p, zero); }
   static W load_w(const void* p, Factor numbers) { return look_up(p, numbers); }
 };
 

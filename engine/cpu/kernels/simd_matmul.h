@@ -243,6 +243,9 @@ inline void matmul_any(const Matrix& w, const PackedActivations& x, std::int64_t
     case FormatId::int4_f32:
       if (x.rows > Product<FormatId::int4_f32>::kTokens) break;
       return matmul_few_scaled<Product<FormatId::int4_f32>>(w, x, n0, n1, y, y_stride);
+    case FormatId::nvfp4:
+      if (x.rows > Product<FormatId::nvfp4>::kTokens) break;
+      return matmul_few_scaled<Product<FormatId::nvfp4>>(w, x, n0, n1, y, y_stride);
     case FormatId::other:
       break;
   }

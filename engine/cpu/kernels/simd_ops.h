@@ -76,6 +76,8 @@ inline void dequantise_any(const Matrix& w, std::int64_t row, std::int64_t first
       return widen_scaled_row<V, Product<FormatId::int4_f16>>(w, row, first, count, y);
     case FormatId::int4_f32:
       return widen_scaled_row<V, Product<FormatId::int4_f32>>(w, row, first, count, y);
+    case FormatId::nvfp4:
+      return widen_scaled_row<V, Product<FormatId::nvfp4>>(w, row, first, count, y);
     case FormatId::other:
       return w.dequantise(row, first, count, y);
   }

@@ -11,11 +11,12 @@
 
 /// Weights with a plane of scales (WeightFormat::scales) in registers. To what simd_tile.h asks of a policy P
 /// it adds, for scales of blocks whose columns are whole numbers of steps (Matrix::scale_block):
-///   kScaleRows, kScaleCols                         rows and columns of a block, where the matrix says
-///   nothing kScaleBytes                                    of a scale kMiddle the zero point where there is
-///   no plane of them Factor, factor(p, zero)                        what the scale at `p` makes of numbers,
-///   for all lanes load_w(p, factor), load_w_tail(p, count, factor); without the latter, blocks are whole
-///   numbers of steps
+///   kScaleRows, kScaleCols   rows and columns of a block, where the matrix says nothing
+///   kScaleBytes              of a scale
+///   kMiddle                  the zero point where there is no plane of them
+///   Factor                   what a scale makes of numbers, in registers
+///   factor(p, zero, values)  that of the scale at `p`; values: Matrix::scale_values
+///   load_w(p, factor), load_w_tail(p, count, factor); without the latter, blocks are whole steps
 namespace expertscope::cpu {
 
 /// unit * e8m0_to_f32 (engine/formats/f8.h) of every byte, to be read from memory into all lanes at once.
@@ -40,6 +41,7 @@ struct ScaledRows {
   std::int64_t block_rows;
   std::int64_t block_cols;
   std::int64_t blocks;  ///< of a row
+  const float* values;
 
   explicit ScaledRows(const Matrix& w)
       : data(static_cast<const std::uint8_t*>(w.data)),
@@ -48,13 +50,14 @@ struct ScaledRows {
         row_bytes(P::w_bytes(w.cols)),
         block_rows(w.scale_block.rows > 0 ? w.scale_block.rows : P::kScaleRows),
         block_cols(w.scale_block.rows > 0 ? w.scale_block.cols : P::kScaleCols),
-        blocks((w.cols + block_cols - 1) / block_cols) {}
+        blocks((w.cols + block_cols - 1) / block_cols),
+        values(w.scale_values) {}
 
   /// Where the planes have a row.
   std::int64_t place(std::int64_t row) const { return row / block_rows * blocks; }
   /// Of the block of columns at such a place.
   typename P::Factor factor(std::int64_t place) const {
-    return P::factor(scales + place * P::kScaleBytes, zeros == nullptr ? P::kMiddle : zeros[place]);
+    return P::factor(scales + place * P::kScaleBytes, zeros == nullptr ? P::kMiddle : zeros[place], values);
   }
 };
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, FineGrainedFP8Config, GenerationConfig, Mxfp4Config
 
-from reference import families, fp8, mxfp4, packed
+from reference import families, fp8, mxfp4, nvfp4, packed
 
 TORCH_DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,7 +30,7 @@ class Spec:
     dtype_key: str = "torch_dtype"
     fp8: str = ""  # the projections of attention and experts: "blocks" or "channels"
     mxfp4: bool = False  # the experts of gpt-oss
-    packed: str = ""  # the projections of attention and experts: a key of packed.CONFIGS
+    packed: str = ""  # the projections of attention and experts: a key of packed.WIDEN
     vocab: int = 256
     tokenizer: str = ""
     hidden: int = 32
@@ -97,8 +97,8 @@ def widened(config: dict, tensors: dict) -> dict:
     quantization = config.get("quantization_config", {})
     if quantization.get("format") == "float-quantized":
         return fp8.widened(tensors)
-    method = quantization.get("quant_method")
-    return packed.widened(tensors, method) if method in packed.CONFIGS else {}
+    method = "nvfp4" if quantization.get("format", "").startswith("nvfp4") else quantization.get("quant_method")
+    return packed.widened(tensors, method) if method in packed.WIDEN else {}
 
 
 def load_reference(folder: Path):
@@ -155,7 +155,9 @@ def write_model(spec: Spec, seed: int, folder: Path, eos: list, tokenizers: Path
         config, tensors = config | fp8.CONFIG, fp8.quantised(tensors)
     if spec.fp8 == "channels":
         config, tensors = config | fp8.CHANNEL_CONFIG, fp8.quantised_channels(tensors)
-    if spec.packed:
+    if spec.packed == "nvfp4":
+        config, tensors = config | nvfp4.CONFIG, nvfp4.quantised(tensors)
+    elif spec.packed:
         config = config | {"quantization_config": packed.CONFIGS[spec.packed]}
         tensors = packed.quantised(tensors, spec.packed)
     if spec.mxfp4:

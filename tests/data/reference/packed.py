@@ -7,6 +7,8 @@ holds the reading to the package compressed-tensors."""
 import numpy as np
 import torch
 
+from reference import nvfp4
+
 GROUP = 32
 AWQ_COLUMNS = [0, 2, 4, 6, 1, 3, 5, 7]  # of a word, the lowest bits first (AutoAWQ, packing_utils.py)
 
@@ -156,7 +158,7 @@ def widen_awq(parts: dict) -> torch.Tensor:
     return weights_of(columns(parts["qweight"]).T, columns(parts["qzeros"]).T, parts["scales"].T)
 
 
-WIDEN = {"compressed-tensors": widen_compressed, "gptq": widen_gptq, "awq": widen_awq}
+WIDEN = {"compressed-tensors": widen_compressed, "gptq": widen_gptq, "awq": widen_awq, "nvfp4": nvfp4.widen}
 
 
 def widened(tensors: dict, method: str) -> dict:

@@ -27,16 +27,17 @@ TEST(BlockSize, CountsBytesOfWholeBlocksAlone) {
 }
 
 TEST(WeightFormat, IsFoundByItsNameAndItsId) {
-  for (const FormatId id : {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0, FormatId::f8_e4m3,
-                            FormatId::mxfp4, FormatId::int4_bf16, FormatId::int4_f16, FormatId::int4_f32}) {
+  for (const FormatId id :
+       {FormatId::f32, FormatId::f16, FormatId::bf16, FormatId::q8_0, FormatId::f8_e4m3, FormatId::mxfp4,
+        FormatId::int4_bf16, FormatId::int4_f16, FormatId::int4_f32, FormatId::nvfp4}) {
     const WeightFormat& format = weight_format(id);
     EXPECT_EQ(format.id, id);
     EXPECT_EQ(find_weight_format(format.name), &format);
   }
   EXPECT_EQ(find_weight_format("Q4_0"), nullptr);
-  EXPECT_EQ(
-      weight_format_names(),
-      "F32, F16, BF16, Q8_0, F8_E4M3, MXFP4, INT4_BF16, INT4_F16, INT4_F32, INT8_BF16, INT8_F16, INT8_F32");
+  EXPECT_EQ(weight_format_names(),
+            "F32, F16, BF16, Q8_0, F8_E4M3, MXFP4, INT4_BF16, INT4_F16, INT4_F32, NVFP4, INT8_BF16, "
+            "INT8_F16, INT8_F32");
 }
 
 TEST(WeightFormat, DequantisesPiecesOfARow) {
@@ -135,6 +136,23 @@ TEST(Int4, IsANumberLessAZeroPointTimesAScaleRoundedToTheTypeOfTheScale) {
   weight_format(FormatId::int4_f32).dequantise(floats, 0, 64, row.data());
   EXPECT_EQ(row[0], 7 * 0.1f);
   EXPECT_EQ(row[63], -18);
+}
+
+TEST(Nvfp4, AScaleReaches16ColumnsAndStandsForWhatItsTableSays) {
+  std::vector<std::uint8_t> bytes(24, 0xf2);  // 1, -6
+  const std::uint8_t scales[] = {3, 255, 0};
+  std::vector<float> values(256, 7), row(48), piece(16);
+  values[3] = 2;
+  values[255] = 0.5f;
+  const WeightRow stored{bytes.data(), scales, 16, nullptr, values.data()};
+  const WeightFormat& format = weight_format(FormatId::nvfp4);
+  format.dequantise(stored, 0, 48, row.data());
+  format.dequantise(stored, 16, 16, piece.data());
+  EXPECT_EQ(row[0], 2);
+  EXPECT_EQ(row[15], -12);
+  EXPECT_EQ(row[16], 0.5f);
+  EXPECT_EQ(row[47], -42);
+  EXPECT_EQ(piece, std::vector<float>(row.begin() + 16, row.begin() + 32));
 }
 
 TEST(Int8, HasAByteANumber) {

@@ -53,7 +53,7 @@ TEST_P(PackedWeights, StandForWhatNumpyMakesOfThem) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, PackedWeights, ::testing::Values("int4", "gptq", "awq"));
+INSTANTIATE_TEST_SUITE_P(Formats, PackedWeights, ::testing::Values("int4", "gptq", "awq", "nvfp4"));
 
 TEST(PackedWeights, OfCompressedTensorsLieWhereTheyAreInTheFile) {
   const auto model = opened(testing::data_folder() / "models/int4");
@@ -79,6 +79,17 @@ TEST(PackedWeights, OfGptqAndAwqAreTurnedOnce) {
     EXPECT_EQ(expert.up_proj.format, &weight_format(FormatId::int4_f16));
     EXPECT_THAT(model->result_warnings(), ElementsAre(HasSubstr("were turned in memory.")));
   }
+}
+
+TEST(PackedWeights, OfNvfp4LieWhereTheyAreInTheFileWithATableOfScales) {
+  const auto model = opened(testing::data_folder() / "models/nvfp4");
+  ASSERT_NE(model, nullptr);
+  const LayerWeights& layer = model->weights().layers[0];
+  EXPECT_EQ(layer.q_proj.format, &weight_format(FormatId::nvfp4)) << "as ModelOpt has it";
+  EXPECT_EQ(layer.experts[0].down_proj.format, &weight_format(FormatId::nvfp4))
+      << "as compressed-tensors has it";
+  EXPECT_THAT(model->result_warnings(), ElementsAre(HasSubstr("input_global_scale")));
+  EXPECT_TRUE(model->check_finite());
 }
 
 /// A copy of a model whose weights, and then whose config, are edited.
@@ -132,6 +143,28 @@ TEST(PackedWeights, OfCompressedTensorsAreRefusedByTheTensorThatDoesNotFit) {
   EXPECT_THAT(with("int4", up + "weight_zero_point", "shape", {2, 4}),
               HasSubstr(up + "weight_zero_point has shape [2, 4], but config.json asks for [4, 2]"));
   EXPECT_THAT(with("int4", up + "weight_zero_point", "dtype", "F32"), HasSubstr("of 32 bytes, and not I32"));
+}
+
+TEST(PackedWeights, OfNvfp4AreRefusedByTheTensorThatDoesNotFit) {
+  const std::string up = "model.layers.1.mlp.experts.2.up_proj.";  // [32, 48]
+  const std::string q = "model.layers.0.self_attn.q_proj.";        // [64, 48]
+  EXPECT_THAT(without("nvfp4", up + "weight_scale"), HasSubstr(up + "weight_scale [32, 3] is missing"));
+  EXPECT_THAT(without("nvfp4", up + "weight_global_scale"), HasSubstr(up + "weight_scale_2 [1] is missing"));
+  EXPECT_THAT(with("nvfp4", up + "weight_packed", "shape", {48, 16}), HasSubstr("has shape [48, 16], but"));
+  EXPECT_THAT(with("nvfp4", up + "weight_scale", "shape", {48, 2}),
+              HasSubstr("but config.json asks for [32, 3]"));
+  EXPECT_THAT(with("nvfp4", up + "weight_scale", "dtype", "U8"),
+              HasSubstr("U8 of 96 bytes, and not F8_E4M3"));
+  EXPECT_THAT(with("nvfp4", up + "weight_global_scale", "dtype", "I32"),
+              HasSubstr("I32 of 4 bytes, and not F32"));
+  EXPECT_THAT(without("nvfp4", q + "weight_scale_2"), HasSubstr(q + "weight has shape [64, 24], but"));
+  const std::string factor = up + "weight_global_scale";
+  EXPECT_THAT(Edited("nvfp4",
+                     [&](Json& header, std::string& data) {
+                       data.replace(header[factor]["data_offsets"][0].get<std::size_t>(), 4, 4, '\0');
+                     })
+                  .refusal(),
+              HasSubstr(factor + ": with a factor of 0 scales are no finite numbers"));
 }
 
 TEST(PackedWeights, AShapeThatLiesIsRefused) {

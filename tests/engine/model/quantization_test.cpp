@@ -27,12 +27,11 @@ TEST(Quantization, OfOtherKindsIsRefusedByItsName) {
   EXPECT_EQ(
       said({{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}}),
       "config.json: quantization_config: the weights are quantised (bitsandbytes), which is not supported; "
-      "open the folder of the original model, or one in FP8, MXFP4, GPTQ, AWQ or compressed-tensors");
+      "open the folder of the original model, or one in FP8, MXFP4, NVFP4, GPTQ, AWQ or compressed-tensors");
   for (const auto& [method, name] : {std::pair("hqq", "(HQQ)"),
                                      {"eetq", "(EETQ)"},
                                      {"quark", "(Quark)"},
                                      {"torchao", "(torchao)"},
-                                     {"modelopt", "(ModelOpt)"},
                                      {"new", "(\"new\")"}})
     EXPECT_THAT(said({{"quant_method", method}}), HasSubstr(name));
   EXPECT_THAT(said({{"load_in_4bit", true}}), HasSubstr("(bitsandbytes)"));
@@ -118,12 +117,15 @@ TEST(Quantization, OtherFormsOfCompressedTensorsAreRefusedByTheSettingThatSaysSo
   EXPECT_EQ(
       weights({{"num_bits", 4}}),
       "config.json: quantization_config.config_groups.group_0.weights.num_bits: 4 is not supported, only 8 "
-      "bits (E4M3) are");
-  EXPECT_THAT(weights({{"strategy", "tensor_group"}}), HasSubstr("weights.strategy: \"tensor_group\""));
+      "bits (E4M3), and 4 in groups of 16 (NVFP4), are");
+  EXPECT_THAT(weights({{"strategy", "token"}}), HasSubstr("weights.strategy: \"token\""));
+  EXPECT_THAT(weights({{"strategy", "tensor_group"}}), HasSubstr("weights.num_bits: 8"));
+  EXPECT_THAT(weights({{"strategy", "tensor_group"}, {"num_bits", 4}, {"group_size", 32}}),
+              HasSubstr("weights.group_size: 32"));
   EXPECT_THAT(weights({{"dynamic", true}}), HasSubstr("weights.dynamic: true"));
   EXPECT_THAT(weights({{"actorder", "group"}}), HasSubstr("weights.actorder: \"group\""));
-  EXPECT_THAT(said(compressed("nvfp4-pack-quantized", floats())),
-              HasSubstr("format: \"nvfp4-pack-quantized\""));
+  EXPECT_THAT(said(compressed("mxfp6-pack-quantized", floats())),
+              HasSubstr("format: \"mxfp6-pack-quantized\""));
   const auto whole = [](Json more) { return said(compressed("float-quantized", floats(), std::move(more))); };
   EXPECT_THAT(whole({{"sparsity_config", {{"format", "sparse-24-bitmask"}}}}),
               HasSubstr("quantization_config.sparsity_config.format: \"sparse-24-bitmask\""));
@@ -156,6 +158,19 @@ TEST(Quantization, CompressedTensorsOfIntegersArePackedInRows) {
   EXPECT_THAT(said(compressed("pack-quantized", integers({{"strategy", "tensor"}}))),
               HasSubstr("weights.strategy"));
   EXPECT_THAT(said(compressed("int-quantized", integers())), HasSubstr("format: \"int-quantized\""));
+}
+
+TEST(Quantization, Nvfp4IsReadFromBothOfItsPrograms) {
+  const Json fp4 = floats({{"num_bits", 4}, {"strategy", "tensor_group"}, {"group_size", 16}});
+  EXPECT_TRUE(read(compressed("nvfp4-pack-quantized", fp4)));
+  const Json modelopt = {{"quant_method", "modelopt"},
+                         {"quant_algo", "NVFP4"},
+                         {"ignore", {"lm_head"}},
+                         {"producer", {{"name", "modelopt"}, {"version", "0.35.0"}}}};
+  EXPECT_TRUE(read(modelopt));
+  Json other = modelopt;
+  other["quant_algo"] = "W4A8_AWQ";
+  EXPECT_THAT(said(other), HasSubstr("quantization_config.quant_algo: \"W4A8_AWQ\""));
 }
 
 TEST(Quantization, GptqSaysHowItsZeroPointsAreStored) {

@@ -43,6 +43,12 @@ class FormatTest : public ::testing::TestWithParam<CpuLevel> {
                                              static_cast<std::uint32_t>(m), memory),
                          m, numbers);
   }
+  void expect_bits_of_nvfp4(std::int64_t rows, std::int64_t cols, std::int64_t m, Numbers& numbers) const {
+    testing::PlanedBytes memory;
+    std::vector<float> values;
+    expect_bits_of_f32(testing::random_nvfp4(rows, cols, static_cast<std::uint32_t>(m), memory, values), m,
+                       numbers);
+  }
   void expect_bits_of_f32(const Matrix& matrix, std::int64_t m, Numbers& numbers) const {
     std::vector<float> widened(static_cast<std::size_t>(matrix.rows * matrix.cols));
     for (std::int64_t n = 0; n < matrix.rows; ++n)
@@ -71,6 +77,7 @@ TEST_P(FormatTest, ProductsHaveTheBitsOfTheSameWeightsInF32) {
         expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 16)), n, k - 16), m, numbers);
         expect_bits_of_f32(TestMatrix(numbers.take(n * (k - 3)), n, k - 3, kF8), m, numbers);
         expect_bits_of_mxfp4(n, k, m, numbers);
+        expect_bits_of_nvfp4(n, k - 16, m, numbers);
         expect_bits_of_int4(n, k, k % 64 == 0 ? 64 : k == 96 ? 32 : k, m, numbers);
       }
     }
@@ -84,6 +91,7 @@ TEST_P(FormatTest, ManyTokensAndWideRowsCrossTheCacheBlocks) {
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080), m, numbers);
     expect_bits_of_f32(TestMatrix(numbers.take(75 * 2080), 75, 2080, kF8), m, numbers);
     expect_bits_of_mxfp4(75, 2080, m, numbers);
+    expect_bits_of_nvfp4(75, 2064, m, numbers);
     expect_bits_of_int4(75, 2080, 32, m, numbers);
     expect_bits_of_int4(75, 2048, 128, m, numbers);
   }
