@@ -16,6 +16,7 @@
 #include "engine/cpu/kernels/thread_pool.h"
 #include "engine/run/session.h"
 #include "probes/capture/recorder.h"
+#include "tests/bench/family_shapes.h"
 #include "tests/bench/machine_limits.h"
 #include "tests/bench/recording_bench.h"
 #include "tests/support/random_model.h"
@@ -36,6 +37,7 @@ struct Options {
   int pairs = 10;
   bool random = true;
   bool recording_only = false;
+  std::string family;  ///< only the random model of this shape
 };
 
 double seconds_since(Clock::time_point start) {
@@ -232,6 +234,16 @@ void bench_model(const std::string& name, std::shared_ptr<const Model> model, in
   measure_recording(*session, decode_tokens);
 }
 
+/// The random model of a shape, or of all of them.
+void bench_families(const Options& options, LimitsProbe& limits) {
+  for (const FamilyShape& shape : family_shapes()) {
+    if (!options.family.empty() && options.family != shape.option) continue;
+    auto model = testing::random_model(must(config_of(shape)), FormatId::bf16, 1, shape.experts);
+    if (!model) must(fail(ErrorCode::out_of_memory, "no memory for a model of the shape {}", shape.option));
+    bench_model(fmt::format("{}, random", shape.name), std::move(model), options.pairs, limits);
+  }
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -241,13 +253,17 @@ Options parse(int argc, char** argv) {
       options.demo = argv[++i];
     } else if (argument == "--pairs" && has_value) {
       options.pairs = std::max(1, std::atoi(argv[++i]));
+    } else if (argument == "--family" && has_value) {
+      options.family = argv[++i];
     } else if (argument == "--no-random") {
       options.random = false;
     } else if (argument == "--recording") {
       options.recording_only = true;
     } else {
-      fmt::print(stderr,
-                 "usage: expertscope-bench [--demo FOLDER] [--pairs N] [--no-random] [--recording]\n");
+      fmt::print(
+          stderr,
+          "usage: expertscope-bench [--demo FOLDER] [--pairs N] [--no-random] [--family gpt-oss|qwen3-next|"
+          "deepseek-v2-lite|gemma-4] [--recording]\n");
       std::exit(2);
     }
   }
@@ -274,10 +290,15 @@ int main(int argc, char** argv) {
   print_limits("machine before", limits.best());
   if (!options.demo.empty())
     bench_model("demo model", must(Model::open(options.demo)), options.pairs, limits);
+  if (!options.family.empty()) {
+    bench_families(options, limits);
+    return 0;
+  }
   if (options.random) {
     auto model = testing::random_model(testing::olmoe_eighth_config(), FormatId::bf16);
     if (!model) must(fail(ErrorCode::out_of_memory, "no memory for a model of 1.7 GB"));
     bench_model("OLMoE-1B-7B / 8, random", std::move(model), options.pairs, limits);
+    bench_families(options, limits);
   }
   bench_recording();
   fmt::print("\n");

@@ -8,7 +8,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <set>
 #include <stdexcept>
+
+#include "tests/parity/session.h"
 
 namespace expertscope::parity {
 namespace {
@@ -91,7 +94,16 @@ std::shared_ptr<const Model> open_model(const std::string& model) {
 }
 
 const std::vector<std::string>& all_models() {
-  static const std::vector<std::string> models = models_with("t300.safetensors");
+  static const std::vector<std::string> models = [] {
+    std::vector<std::string> all = models_with("t300.safetensors");
+    // These differ from others in how they are read; an emulated backend, which is slow, runs the others.
+    static const std::set<std::string> kReadOtherwise = {
+        "awq",     "fp8_channel",   "flex_olmo_v5", "glm4_moe_lite",    "gpt_oss_bf16",
+        "gptq",    "linear_rope",   "llama3_rope",  "mixtral_v5_fused", "olmoe_bias",
+        "sharded", "tied_own_head", "v5_default",   "v5_fused",         "yarn"};
+    if (is_emulated()) std::erase_if(all, [](const auto& name) { return kReadOtherwise.contains(name); });
+    return all;
+  }();
   return models;
 }
 

@@ -35,7 +35,8 @@ nlohmann::json read_json(const std::filesystem::path& file);
 nlohmann::json meta(const std::string& model);
 std::shared_ptr<const Model> open_model(const std::string& model);
 
-/// Every random model that has goldens in tests/data, and those of them that have interventions.
+/// Every random model that has goldens in tests/data (emulated, one of those that are computed alike), and
+/// those of them that have interventions.
 const std::vector<std::string>& all_models();
 const std::vector<std::string>& intervention_models();
 /// Lengths of the reference sequences.

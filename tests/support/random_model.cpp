@@ -1,48 +1,55 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/support/random_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <new>
 #include <vector>
 
+#include "engine/model/latent_weights.h"
+#include "engine/model/layer_tensors.h"
 #include "tests/support/stored_weights.h"
 
 namespace expertscope::testing {
 namespace {
 
-/// All matrices behind each other in one allocation, filled from an xorshift generator.
+/// What the views of a random model point into.
+struct Storage {
+  std::unique_ptr<std::uint8_t[]> bytes;
+  AlignedCopies copies;
+};
+
+/// All matrices behind each other in one allocation, filled from an xorshift generator. Without memory it
+/// only counts.
 class WeightFactory {
  public:
-  WeightFactory(FormatId format, std::uint64_t seed, std::size_t elements)
-      : format_(weight_format(format)), state_(seed * 2 + 1) {
-    storage_.reset(new (std::nothrow) std::uint8_t[stored_bytes(elements, format)]);
-  }
+  explicit WeightFactory(std::uint64_t seed, std::uint8_t* memory = nullptr)
+      : memory_(memory), state_(seed * 2 + 1) {}
 
-  bool ok() const { return storage_ != nullptr; }
-  std::shared_ptr<const void> storage() const { return storage_; }
+  std::size_t used() const { return used_; }
 
   /// Uniform with variance gain^2 / cols, so that a product keeps the scale of its input.
-  Matrix matrix(std::int64_t rows, std::int64_t cols, float gain = 1.0f) {
-    const Matrix m{storage_.get() + used_, &format_, rows, cols};
-    fill(storage_.get() + used_, rows * cols, gain * std::sqrt(3.0f / static_cast<float>(cols)));
-    used_ += stored_bytes(static_cast<std::size_t>(rows * cols), format_.id);
+  Matrix matrix(std::int64_t rows, std::int64_t cols, FormatId id, float gain) {
+    const WeightFormat& format = weight_format(id);
+    Matrix m{take(static_cast<std::size_t>(rows) * format.row_bytes(cols)), &format, rows, cols};
+    if (format.scales.rows > 0) {
+      m.scales = take(static_cast<std::size_t>(rows / format.scales.rows) * m.scale_row_bytes());
+      fill_mxfp4(m, gain / std::sqrt(static_cast<float>(cols)));
+      return m;
+    }
+    if (memory_ != nullptr)
+      fill(memory_ + used_ - stored_bytes(static_cast<std::size_t>(rows * cols), id), rows * cols, format,
+           gain * std::sqrt(3.0f / static_cast<float>(cols)));
     return m;
   }
 
-  Vector vector(std::int64_t size) {
+  /// About `mean`.
+  Vector vector(std::int64_t size, float mean) {
     Vector values(static_cast<std::size_t>(size));
     for (float& value : values)
-      value = 1.0f + 0.2f * uniform(static_cast<std::uint16_t>(next()));
+      value = mean + 0.2f * uniform(static_cast<std::uint16_t>(next()));
     return values;
-  }
-
-  MlpWeights mlp(std::int64_t hidden, std::int64_t inner) {
-    MlpWeights weights;
-    weights.gate_proj = matrix(inner, hidden, 1.5f);
-    weights.up_proj = matrix(inner, hidden, 1.5f);
-    weights.down_proj = matrix(hidden, inner);
-    return weights;
   }
 
  private:
@@ -54,7 +61,13 @@ class WeightFactory {
   }
   static float uniform(std::uint16_t bits) { return static_cast<float>(bits) * (2.0f / 65535.0f) - 1.0f; }
 
-  void fill(std::uint8_t* to, std::int64_t count, float scale) {
+  const void* take(std::size_t bytes) {
+    const std::size_t at = used_;
+    used_ += bytes;
+    return memory_ == nullptr ? nullptr : memory_ + at;
+  }
+
+  void fill(std::uint8_t* to, std::int64_t count, const WeightFormat& format, float scale) {
     float values[1024];
     for (std::int64_t begin = 0; begin < count; begin += std::ssize(values)) {
       const std::int64_t some = std::min(std::ssize(values), count - begin);
@@ -63,71 +76,101 @@ class WeightFactory {
         for (std::int64_t j = 0; j < std::min<std::int64_t>(4, some - i); ++j)
           values[i + j] = scale * uniform(static_cast<std::uint16_t>(bits >> (16 * j)));
       }
-      store_values(values, static_cast<std::size_t>(some), format_.id,
-                   to + stored_bytes(static_cast<std::size_t>(begin), format_.id));
+      store_values(values, static_cast<std::size_t>(some), format.id,
+                   to + stored_bytes(static_cast<std::size_t>(begin), format.id));
     }
   }
 
-  const WeightFormat& format_;
+  /// Any bits, under scales that give about the deviation asked for: numbers of E2M1 deviate by about 2.9.
+  void fill_mxfp4(const Matrix& m, float deviation) {
+    if (memory_ == nullptr) return;
+    auto* numbers = static_cast<std::uint8_t*>(const_cast<void*>(m.data));
+    auto* scales = static_cast<std::uint8_t*>(const_cast<void*>(m.scales));
+    const auto bytes = static_cast<std::size_t>(scales - numbers);
+    for (std::size_t i = 0; i + 8 <= bytes; i += 8) {
+      const std::uint64_t bits = next();
+      std::memcpy(numbers + i, &bits, sizeof bits);
+    }
+    std::fill(scales, memory_ + used_,
+              static_cast<std::uint8_t>(127 + std::lround(std::log2(deviation / 2.9f))));
+  }
+
+  std::uint8_t* memory_;
   std::uint64_t state_;
-  std::shared_ptr<std::uint8_t[]> storage_;
   std::size_t used_ = 0;
 };
 
-std::int64_t attention_elements(const ModelConfig& c, const LayerSpec& layer) {
-  return 2 * std::int64_t{layer.attention.query_width() + layer.attention.key_width()} * c.hidden_size;
+/// Router and gates spread their logits, MLPs make up for what the activation takes.
+float gain_of(const LayerTensor& tensor) {
+  const bool decides = tensor.matrix == &LayerWeights::router || tensor.matrix == &LayerWeights::shared_gate;
+  return decides ? 2.0f : 1.0f;
 }
 
-std::int64_t mlp_elements(const ModelConfig& c, const MlpSpec& mlp) {
-  return std::int64_t{3} * mlp.width * c.hidden_size;
-}
-
-std::size_t all_elements(const ModelConfig& c) {
-  std::int64_t sum = 2 * std::int64_t{c.vocab_size} * c.hidden_size;
-  for (const LayerSpec& layer : c.layers) {
-    sum += attention_elements(c, layer) + mlp_elements(c, layer.dense) + mlp_elements(c, layer.shared) +
-           c.hidden_size;
-    sum += layer.router.experts * (mlp_elements(c, layer.expert) + c.hidden_size);
+MlpWeights random_mlp(WeightFactory& make, const ModelConfig& c, const MlpSpec& spec, FormatId format) {
+  MlpWeights mlp;
+  for (const MlpTensor& tensor : mlp_tensors()) {
+    const TensorSize size = tensor.size(spec, c.hidden_size);
+    if (size.rows == 0) continue;
+    const float gain = tensor.matrix == &MlpWeights::down_proj ? 1.0f : 1.5f;
+    if (tensor.matrix != nullptr) mlp.*tensor.matrix = make.matrix(size.rows, size.cols, format, gain);
+    if (tensor.vector != nullptr) mlp.*tensor.vector = make.vector(size.rows, 0.0f);
   }
-  return static_cast<std::size_t>(sum);
+  return mlp;
 }
 
-/// Weight elements that one token meets in the layers.
-std::int64_t active_elements(const ModelConfig& c) {
-  std::int64_t sum = 0;
-  for (const LayerSpec& layer : c.layers) {
-    sum += attention_elements(c, layer) + mlp_elements(c, layer.dense);
-    sum += layer.router.top_k * mlp_elements(c, layer.expert) +
-           std::int64_t{layer.router.experts} * c.hidden_size;
-  }
-  return sum;
-}
-
-LayerWeights random_layer(WeightFactory& make, const ModelConfig& c, const LayerSpec& spec) {
-  const std::int64_t hidden = c.hidden_size;
-  const std::int64_t queries = spec.attention.query_width();
-  const std::int64_t keys = spec.attention.key_width();
+LayerWeights random_layer(WeightFactory& make, const ModelConfig& c, const LayerSpec& spec, FormatId format,
+                          FormatId experts) {
   LayerWeights layer;
-  layer.input_layernorm = make.vector(hidden);
-  layer.post_attention_layernorm = make.vector(hidden);
-  layer.q_proj = make.matrix(queries, hidden);
-  layer.k_proj = make.matrix(keys, hidden);
-  layer.v_proj = make.matrix(keys, hidden);
-  layer.o_proj = make.matrix(hidden, queries);
-  if (spec.attention.qk_norm != AttentionSpec::QkNorm::none) {
-    const bool head = spec.attention.qk_norm == AttentionSpec::QkNorm::head;
-    layer.q_norm = make.vector(head ? spec.attention.head_dim : queries);
-    layer.k_norm = make.vector(head ? spec.attention.head_dim : keys);
+  for (const LayerTensor& tensor : layer_tensors()) {
+    const TensorSize size = tensor.size(spec, c.hidden_size);
+    if (size.rows == 0) continue;
+    const float mean = tensor.end == ".bias" ? 0.0f : 1.0f;
+    if (tensor.matrix != nullptr)
+      layer.*tensor.matrix = make.matrix(size.rows, size.cols, format, gain_of(tensor));
+    if (tensor.vector != nullptr)
+      layer.*tensor.vector = make.vector(size.rows * std::max<std::int64_t>(1, size.cols), mean);
   }
-  if (spec.dense.width > 0) layer.mlp = make.mlp(hidden, spec.dense.width);
-  if (spec.shared.width > 0) layer.shared = make.mlp(hidden, spec.shared.width);
-  if (spec.shared_gate) layer.shared_gate = make.matrix(1, hidden, 2.0f);
-  if (!spec.is_moe()) return layer;
-  layer.router = make.matrix(spec.router.experts, hidden, 2.0f);
-  if (spec.router.correction_bias) layer.correction_bias = make.vector(spec.router.experts);
+  layer.mlp = random_mlp(make, c, spec.dense, format);
+  layer.shared = random_mlp(make, c, spec.shared, format);
   for (int e = 0; e < spec.router.experts; ++e)
-    layer.experts.push_back(make.mlp(hidden, spec.expert.width));
+    layer.experts.push_back(random_mlp(make, c, spec.expert, experts));
   return layer;
+}
+
+Weights random_weights(WeightFactory& make, const ModelConfig& c, FormatId format, FormatId experts) {
+  Weights weights;
+  weights.embed_tokens =
+      make.matrix(c.vocab_size, c.hidden_size, format, std::sqrt(static_cast<float>(c.hidden_size)));
+  for (const LayerSpec& layer : c.layers)
+    weights.layers.push_back(random_layer(make, c, layer, format, experts));
+  weights.norm = make.vector(c.hidden_size, 1.0f);
+  weights.lm_head = make.matrix(c.vocab_size, c.hidden_size, format, 2.0f);
+  return weights;
+}
+
+/// fn(matrix, times) for every matrix that one token meets, and how often.
+template <class Fn>
+void for_active(const Model& model, Fn&& fn) {
+  const auto of_mlp = [&](const MlpWeights& mlp, int times) {
+    for (const MlpTensor& tensor : mlp_tensors())
+      if (tensor.matrix != nullptr) fn(mlp.*tensor.matrix, times);
+  };
+  for (int n = 0; n < model.config().num_layers(); ++n) {
+    const LayerWeights& layer = model.weights().layers[static_cast<std::size_t>(n)];
+    for (const LayerTensor& tensor : layer_tensors())
+      if (tensor.matrix != nullptr) fn(layer.*tensor.matrix, 1);
+    of_mlp(layer.mlp, 1);
+    of_mlp(layer.shared, 1);
+    if (!layer.experts.empty()) of_mlp(layer.experts.front(), model.config().layer(n).router.top_k);
+  }
+}
+
+std::int64_t bytes_of(const Matrix& matrix) {
+  if (!matrix) return 0;
+  const std::int64_t each = matrix.plane().rows;
+  const std::int64_t scale_rows = each > 0 ? matrix.rows / each : 0;
+  return matrix.rows * static_cast<std::int64_t>(matrix.row_bytes()) +
+         scale_rows * static_cast<std::int64_t>(matrix.scale_row_bytes());
 }
 
 }  // namespace
@@ -167,27 +210,35 @@ ModelShape olmoe_eighth_config() {
   return c;
 }
 
-std::shared_ptr<const Model> random_model(const ModelConfig& config, FormatId format, std::uint64_t seed) {
-  WeightFactory make(format, seed, all_elements(config));
-  if (!make.ok()) return nullptr;
-  Weights weights;
-  weights.embed_tokens =
-      make.matrix(config.vocab_size, config.hidden_size, std::sqrt(static_cast<float>(config.hidden_size)));
-  for (const LayerSpec& layer : config.layers)
-    weights.layers.push_back(random_layer(make, config, layer));
-  weights.norm = make.vector(config.hidden_size);
-  weights.lm_head = make.matrix(config.vocab_size, config.hidden_size, 2.0f);
-  return Model::from_memory(config, std::move(weights), make.storage());
+std::shared_ptr<const Model> random_model(const ModelConfig& config, FormatId format, std::uint64_t seed,
+                                          std::optional<FormatId> experts) {
+  const FormatId of_experts = experts.value_or(format);
+  WeightFactory count(seed);
+  random_weights(count, config, format, of_experts);
+  auto storage = std::make_shared<Storage>();
+  storage->bytes.reset(new (std::nothrow) std::uint8_t[count.used()]);
+  if (storage->bytes == nullptr) return nullptr;
+  WeightFactory make(seed, storage->bytes.get());
+  Weights weights = random_weights(make, config, format, of_experts);
+  for (int n = 0; n < config.num_layers(); ++n) {
+    const AttentionSpec& attention = config.layer(n).attention;
+    LayerWeights& layer = weights.layers[static_cast<std::size_t>(n)];
+    if (attention.has_latent() && !split_latent(attention, "kv_b_proj", layer, storage->copies))
+      return nullptr;
+  }
+  return Model::from_memory(config, std::move(weights), storage);
 }
 
 std::int64_t bytes_per_token(const Model& model) {
-  const ModelConfig& c = model.config();
-  const std::int64_t elements = active_elements(c) + std::int64_t{c.vocab_size} * c.hidden_size;
-  return static_cast<std::int64_t>(model.weights().lm_head.format->row_bytes(elements));
+  std::int64_t sum = bytes_of(model.weights().lm_head);
+  for_active(model, [&](const Matrix& matrix, int times) { sum += times * bytes_of(matrix); });
+  return sum;
 }
 
 std::int64_t flops_per_token(const Model& model) {
-  return 2 * active_elements(model.config());
+  std::int64_t sum = 0;
+  for_active(model, [&](const Matrix& matrix, int times) { sum += 2 * times * matrix.rows * matrix.cols; });
+  return sum;
 }
 
 }  // namespace expertscope::testing

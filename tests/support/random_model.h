@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "engine/formats/weight_format.h"
 #include "engine/model/config.h"
@@ -18,11 +19,13 @@ ModelShape tiny_config();
 /// hidden 2048, moe_intermediate 1024, 16 heads of 128. About 1.7 GB in BF16, 295 MB of them read per token.
 ModelShape olmoe_eighth_config();
 
-/// A model in memory with random weights of a scale that keeps the residual stream near 1. The same seed
-/// gives the same weights; the storage may be written through `mutable_weight` before the model is used.
-std::shared_ptr<const Model> random_model(const ModelConfig& config, FormatId format, std::uint64_t seed = 1);
+/// A model of any family in memory with random weights of a scale that keeps the residual stream near 1, its
+/// experts in a format of their own where one is given. The same seed gives the same weights. Null: no
+/// memory.
+std::shared_ptr<const Model> random_model(const ModelConfig& config, FormatId format, std::uint64_t seed = 1,
+                                          std::optional<FormatId> experts = std::nullopt);
 
-/// Bytes of weights that one decoded token reads: attention, router, top-k experts or dense MLP, lm_head.
+/// Bytes of weights that one decoded token reads, top_k experts of a layer among them.
 std::int64_t bytes_per_token(const Model& model);
 /// Multiply-adds of the matrix products of one token times two, attention scores left out, without the head.
 std::int64_t flops_per_token(const Model& model);
