@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "app/cli/console.h"
@@ -150,12 +152,38 @@ std::string experts_text(const ModelConfig& config) {
   if (layer.shared.width > 0)
     text += fmt::format(", beside a shared one of width {}{}", layer.shared.width,
                         layer.shared_gate ? " behind a gate" : "");
+  if (layer.dense.width > 0) text += fmt::format(", beside a dense MLP of width {}", layer.dense.width);
   return text;
 }
 
+std::string heads_text(const AttentionSpec& spec) {
+  if (spec.has_latent())
+    return fmt::format("{} query heads over a latent of {}, and {} elements that turn", spec.heads,
+                       spec.latent.rank, spec.rotary.width);
+  const auto window = spec.window > 0 ? fmt::format(", window {}", spec.window) : std::string();
+  return fmt::format("{} query heads, {} key/value heads of {}{}", spec.heads, spec.kv_heads, spec.head_dim,
+                     window);
+}
+
+/// Of every kind of layer that is attention.
 std::string attention_text(const ModelConfig& config) {
-  const WidestLayer most = config.widest();
-  return fmt::format("{} query heads, {} key/value heads of {}", most.heads, most.kv_heads, most.head_dim);
+  std::vector<std::pair<std::string, int>> kinds;  // and their layers
+  for (const LayerSpec& layer : config.layers) {
+    if (layer.mixer != MixerKind::attention) continue;
+    const std::string text = heads_text(layer.attention);
+    const auto it =
+        std::find_if(kinds.begin(), kinds.end(), [&](const auto& kind) { return kind.first == text; });
+    if (it != kinds.end()) {
+      ++it->second;
+    } else {
+      kinds.emplace_back(text, 1);
+    }
+  }
+  if (kinds.size() == 1) return kinds.front().first;
+  std::vector<std::string> texts;
+  for (const auto& [text, layers] : kinds)
+    texts.push_back(fmt::format("{} in {} layers", text, layers));
+  return fmt::format("{}", fmt::join(texts, "; "));
 }
 
 /// Empty where a model has none.

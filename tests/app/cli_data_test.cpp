@@ -146,10 +146,10 @@ TEST_F(CliData, ATokenizerThatIsNotSupportedIsNotAMissingOne) {
   std::filesystem::copy(data_path(kModel), scratch_.path() / "model");
   const std::string model = scratch_ / "model";
   json tokenizer = json::parse(read_file(model + "/tokenizer.json"));
-  tokenizer["model"]["type"] = "Unigram";
+  tokenizer["model"]["type"] = "WordPiece";
   write_file(model + "/tokenizer.json", tokenizer.dump());
   const std::string data = file("d.txt", "text");
-  const auto reason = AllOf(HasSubstr("tokenizer.json: model.type: \"Unigram\" is not supported"),
+  const auto reason = AllOf(HasSubstr("tokenizer.json: model.type: \"WordPiece\""),
                             Not(HasSubstr("no tokenizer.json")));
   refused({"tokenize", model, "--text", "a"}, reason);
   refused({"generate", model, "--prompt", "a"}, AllOf(reason, HasSubstr("--ids")));

@@ -48,6 +48,19 @@ TEST(CliInfo, IsReadableWithoutJson) {
   EXPECT_EQ(result.err, "") << "progress is for terminals";
 }
 
+TEST(CliInfo, SaysWhatStandsInTheLayers) {
+  const auto text = [](const std::string& model) {
+    return run_cli({"info", data_path("models/" + model)}).out;
+  };
+  EXPECT_THAT(text("top8"), HasSubstr("4 query heads, 2 key/value heads of 16\n"));
+  EXPECT_THAT(text("deepseek_v3"),
+              HasSubstr("4 query heads over a latent of 20, and 8 elements that turn\n"));
+  const std::string gemma = text("gemma4");
+  EXPECT_THAT(gemma, HasSubstr("4 query heads, 2 key/value heads of 12, window 16 in 2 layers; "
+                               "4 query heads, 1 key/value heads of 24 in 2 layers\n"));
+  EXPECT_THAT(gemma, HasSubstr("width 20, beside a dense MLP of width 28"));
+}
+
 TEST(CliInfo, FindsAModelOfTheHuggingFaceCacheByItsName) {
   const TemporaryFolder cache;
   const auto snapshots = cache / "models--org--tiny/snapshots";
