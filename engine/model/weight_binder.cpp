@@ -269,7 +269,8 @@ Status WeightBinder::bind_layer(int index, LayerWeights& layer) {
     weight *= spec.router.input_scale;
   Status ok;
   if (spec.attention.has_latent())
-    ok = split_latent(spec.attention, tensor_name(names_.kv_b_proj, ".weight", index), layer, tensors_.copies());
+    ok = split_latent(spec.attention, tensor_name(names_.kv_b_proj, ".weight", index), layer,
+                      tensors_.copies());
   if (ok) ok = bind_experts(index, layer);
   if (ok) ok = bind_mlp(names_.shared, index, -1, spec.shared, layer.shared);
   if (ok) ok = bind_mlp(names_.dense, index, -1, spec.dense, layer.mlp);
