@@ -149,8 +149,8 @@ TEST_F(CliData, ATokenizerThatIsNotSupportedIsNotAMissingOne) {
   tokenizer["model"]["type"] = "WordPiece";
   write_file(model + "/tokenizer.json", tokenizer.dump());
   const std::string data = file("d.txt", "text");
-  const auto reason = AllOf(HasSubstr("tokenizer.json: model.type: \"WordPiece\""),
-                            Not(HasSubstr("no tokenizer.json")));
+  const auto reason =
+      AllOf(HasSubstr("tokenizer.json: model.type: \"WordPiece\""), Not(HasSubstr("no tokenizer.json")));
   refused({"tokenize", model, "--text", "a"}, reason);
   refused({"generate", model, "--prompt", "a"}, AllOf(reason, HasSubstr("--ids")));
   refused({"ppl", model, "--data", data}, reason);
