@@ -29,8 +29,8 @@ const char* lacks(const RouterSpec& router, const Features& beyond) {
 
 const char* lacks(const MlpSpec& mlp, const Features& beyond) {
   if (mlp.width == 0) return nullptr;
-  const bool gelu = mlp.activation == Activation::gelu_tanh && beyond.gelu;
-  if (mlp.activation != Activation::silu && !gelu) return "such activations";
+  if (mlp.activation == Activation::gelu_tanh && !beyond.gelu) return "GELU";
+  if (mlp.activation == Activation::relu_squared) return "squared ReLU";
   if (!mlp.gated) return "MLPs without a gate";
   const bool plain = mlp.alpha == 1 && mlp.clamp == 0 && mlp.up_offset == 0;
   if (!plain && !beyond.clamps) return "clamped activations";

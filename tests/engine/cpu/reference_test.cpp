@@ -224,7 +224,7 @@ TEST(CanRun, SaysWhatTheFastPathLacksAndInWhichLayer) {
       {[](LayerSpec& l) { l.norm.kind = NormSpec::Kind::layer; }, "no LayerNorm (layer 1)"},
       {[](LayerSpec& l) { l.router.weighs_input = true; }, "no weighted inputs of experts"},
       {[](LayerSpec& l) { l.router.input_norm = true; }, "no norms of routers"},
-      {[](LayerSpec& l) { l.expert.activation = Activation::relu_squared; }, "no such activations"},
+      {[](LayerSpec& l) { l.expert.activation = Activation::relu_squared; }, "no squared ReLU (layer 1)"},
       {[](LayerSpec& l) { l.shared = {.width = 8, .gated = false}; }, "no MLPs without a gate"},
       {[](LayerSpec& l) { l.expert.gated = false; }, "no MLPs without a gate"},
   };

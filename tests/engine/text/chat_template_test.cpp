@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/engine/text/fourth_of_july.h"
 #include "tests/support/model_folder.h"
 
 namespace expertscope {
@@ -42,23 +43,9 @@ TEST(ChatTemplate, RendersAsTransformersDoes) {
   }
 }
 
-/// 2026-07-04, 09:05:03, a Saturday.
-std::tm fourth_of_july() {
-  std::tm time{};
-  time.tm_year = 126;
-  time.tm_mon = 6;
-  time.tm_mday = 4;
-  time.tm_wday = 6;
-  time.tm_yday = 184;
-  time.tm_hour = 9;
-  time.tm_min = 5;
-  time.tm_sec = 3;
-  return time;
-}
-
 TEST(ChatTemplate, WritesTheDateAsPythonDoes) {
   const auto rendered = [](const std::string& source) {
-    const auto chat = ChatTemplate::open(source, {}, {}, fourth_of_july);
+    const auto chat = ChatTemplate::open(source, {}, {}, testing::fourth_of_july);
     if (!chat) return chat.error().message;
     return *(*chat)->render({{"user", "x"}});
   };

@@ -7,7 +7,6 @@
 //   text_probe speed TOKENIZER TEXTFILE ROUNDS    -> {"load_seconds", "encode_seconds", "tokens"}, the best
 //   of all
 #include <algorithm>
-#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -16,6 +15,7 @@
 
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
+#include "tests/engine/text/fourth_of_july.h"
 
 namespace {
 
@@ -23,24 +23,10 @@ using expertscope::ChatTemplate;
 using expertscope::Tokenizer;
 using Json = nlohmann::json;
 
-/// 2026-07-04, 09:05:03, a Saturday.
-std::tm fixed_time() {
-  std::tm time{};
-  time.tm_year = 126;
-  time.tm_mon = 6;
-  time.tm_mday = 4;
-  time.tm_wday = 6;
-  time.tm_yday = 184;
-  time.tm_hour = 9;
-  time.tm_min = 5;
-  time.tm_sec = 3;
-  return time;
-}
-
 Json render(const Json& task) {
   const auto chat =
       ChatTemplate::open(task["template"].get<std::string>(), task["bos_token"].get<std::string>(),
-                         task["eos_token"].get<std::string>(), fixed_time);
+                         task["eos_token"].get<std::string>(), expertscope::testing::fourth_of_july);
   if (!chat) return {{"error", chat.error().message}};
   const auto text = (*chat)->render_json(task["request"].get<std::string>(), "request");
   return text ? Json{{"text", *text}} : Json{{"error", text.error().message}};
